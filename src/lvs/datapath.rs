@@ -1,0 +1,118 @@
+//! What every forwarding plane promises; `tests/contract/` holds all of them to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::table::{DestinationKey, Scheduler, ServiceKey, Step, Table};
+
+/// What a plane can do. A configuration that asks for more is refused before anything is touched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// The word of `lvs_datapath`: `memory`, `ipvs` or `ebpf`.
+    pub plane: &'static str,
+    pub schedulers: BTreeSet<Scheduler>,
+    pub features: BTreeSet<Feature>,
+}
+
+/// What a plane may or may not be able to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Feature {
+    Masq,
+    Route,
+    Tunnel,
+    FullNat,
+    Sctp,
+    Ipv6,
+    Fwmark,
+    Persistence,
+    OnePacket,
+    Thresholds,
+}
+
+/// A forwarding plane: the kernel's IPVS, our eBPF program, or memory.
+///
+/// Nobody adds or deletes by hand: `plan(snapshot, desired)` gives the steps.
+#[expect(async_fn_in_trait, reason = "the planes are one enum, nobody needs `dyn` or `Send` bounds")]
+pub trait Datapath {
+    fn capabilities(&self) -> Capabilities;
+
+    /// What the plane holds now.
+    async fn snapshot(&mut self) -> Result<Table, DatapathError>;
+
+    /// Carry out the steps in order; one that fails does not keep the others from being tried.
+    async fn apply(&mut self, steps: &[Step]) -> Result<(), ApplyError>;
+
+    /// Counters of every service and destination since it was added.
+    async fn counters(&mut self) -> Result<Counters, DatapathError>;
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum DatapathError {
+    #[error(
+        "the kernel has no IPVS (module ip_vs): run `modprobe ip_vs`, or choose our own plane with `lvs_datapath ebpf`"
+    )]
+    NoIpvs,
+    #[error("{action}: no permission; the {plane} plane needs {capability}")]
+    Permission { plane: &'static str, action: String, capability: &'static str },
+    #[error("the {plane} plane cannot {what}")]
+    Unsupported { plane: &'static str, what: String },
+    #[error("{action}: {object} does not exist")]
+    NotFound { action: &'static str, object: String },
+    #[error("{action}: the {plane} plane is full: {limit} {what} at most")]
+    Full { plane: &'static str, action: String, what: &'static str, limit: u32 },
+    #[error("{action}: {source}")]
+    Kernel { action: String, source: std::io::Error },
+    #[error("{action}: the kernel's answer makes no sense: {detail}")]
+    Answer { action: String, detail: String },
+    #[error("loading the eBPF program: {detail}")]
+    Load { detail: String },
+}
+
+/// The steps that a plane refused, each with its reason; the others are done.
+#[derive(Debug, thiserror::Error)]
+#[error("{} of {tried} changes of the forwarding plane failed; the first: {}", failed.len(), failed.first().map_or_else(String::new, |(_, error)| error.to_string()))]
+pub struct ApplyError {
+    pub tried: usize,
+    pub failed: Vec<(Step, DatapathError)>,
+}
+
+/// `ipvsadm --stats` and `--rate`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stats {
+    pub connections: u64,
+    pub packets_in: u64,
+    pub packets_out: u64,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    /// Per second, smoothed as the kernel's estimator does it (`ip_vs_est.c`).
+    pub rate: Rate,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rate {
+    pub connections: u64,
+    pub packets_in: u64,
+    pub packets_out: u64,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DestinationStats {
+    pub stats: Stats,
+    pub active: u32,
+    pub inactive: u32,
+    pub persistent: u32,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServiceStats {
+    pub stats: Stats,
+    pub destinations: BTreeMap<DestinationKey, DestinationStats>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    pub services: BTreeMap<ServiceKey, ServiceStats>,
+}
