@@ -1,1 +1,6 @@
 //! Placeholder.
+
+pub mod checkers;
+pub mod notifier;
+pub mod outbox;
+pub mod trackers;
