@@ -1,1 +1,3 @@
-//! Placeholder.
+//! Every task, and what they say to one another. The only place that knows all rooms.
+pub mod log;
+pub mod rundir;
