@@ -1,3 +1,6 @@
 //! Every task, and what they say to one another. The only place that knows all rooms.
+
 pub mod log;
+pub mod recorder;
 pub mod rundir;
+pub mod systemd;
