@@ -1,1 +1,3 @@
 //! The planes.
+
+pub mod memory;
