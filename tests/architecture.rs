@@ -93,7 +93,7 @@ fn world(source: &Source) -> Vec<String> {
 /// `main > cli > daemon > rooms > base`; lab stands beside daemon; rooms do not know one another.
 fn imports(source: &Source) -> Vec<String> {
     let here = room(&source.path);
-    let core = !source.path.contains("/io/") && ROOMS.contains(&here);
+    let core = !source.path.contains("/io/") && !is_test(&source.path) && ROOMS.contains(&here);
     code(&source.text)
         .flat_map(|(number, line)| {
             line.match_indices("crate::").map(move |(at, _)| (number, line.split_at(at + 7).1)).collect::<Vec<_>>()
