@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The tasks of the daemon; each file is one.
+
+pub mod heartbeat;
