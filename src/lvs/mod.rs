@@ -9,3 +9,4 @@ pub mod io;
 pub mod plan;
 pub mod pool;
 pub mod table;
+pub mod view;

@@ -1,3 +1,5 @@
 //! The planes.
 
+pub mod ipvs;
 pub mod memory;
+pub mod plane;
