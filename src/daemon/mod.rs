@@ -4,4 +4,6 @@ pub mod heartbeat;
 pub mod log;
 pub mod recorder;
 pub mod rundir;
+pub mod status;
 pub mod systemd;
+pub mod telling;
