@@ -3,8 +3,10 @@
 //! Cores here know no socket and no clock: `io/` has the system calls, `daemon/heartbeat.rs` is the thread.
 
 pub mod happened;
+pub mod packet;
 pub mod reason;
 pub mod receive;
+pub mod router;
 pub mod settings;
 pub mod view;
 

@@ -190,6 +190,10 @@ impl Password {
         Self(bytes)
     }
 
+    pub const fn from_bytes(bytes: [u8; 8]) -> Self {
+        Self(bytes)
+    }
+
     pub const fn bytes(self) -> [u8; 8] {
         self.0
     }
