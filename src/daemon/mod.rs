@@ -2,6 +2,7 @@
 
 pub mod heartbeat;
 pub mod log;
+pub mod lvs;
 pub mod recorder;
 pub mod rundir;
 pub mod status;

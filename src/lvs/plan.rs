@@ -3,7 +3,7 @@
 //! Additions come before deletions and raised weights before lowered ones, so that a service which can
 //! serve before and after can serve at every moment in between.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::table::{Destination, DestinationKey, Entry, ServiceKey, Step, Table};
 use crate::base::Weight;
@@ -39,6 +39,14 @@ pub fn plan(current: &Table, desired: &Table, scope: &Scope) -> Vec<Step> {
     let gone = current.services.keys().filter(|key| !desired.services.contains_key(key));
     steps.extend(gone.filter(|key| scope.owned.contains(key)).map(|key| Step::DeleteService(*key)));
     steps
+}
+
+/// What a plane that held `current` holds once the plan is carried out: all that is desired, and what is not ours.
+pub fn outcome(current: &Table, desired: &Table, scope: &Scope) -> Table {
+    let theirs = current.services.iter().filter(|(key, _)| !scope.owned.contains(key));
+    let mut services: BTreeMap<_, _> = theirs.map(|(key, entry)| (*key, entry.clone())).collect();
+    services.extend(desired.services.iter().map(|(key, entry)| (*key, entry.clone())));
+    Table { services }
 }
 
 fn plan_service(steps: &mut Vec<Step>, key: ServiceKey, held: &Entry, wanted: &Entry) {

@@ -22,6 +22,13 @@ pub struct Header {
     pub table_size: u32,
 }
 
+impl Default for Header {
+    /// Linux 2.6.28 to today, with the default table: what a plane without a version of its own shows.
+    fn default() -> Self {
+        Self { version: (1, 2, 1), table_size: 4096 }
+    }
+}
+
 /// Which of ipvsadm's tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listing {

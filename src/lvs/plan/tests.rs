@@ -41,14 +41,6 @@ fn any_table() -> impl Strategy<Value = Table> {
     prop::collection::btree_map(any_key(), entry, 0..5).prop_map(|services| Table { services })
 }
 
-/// What the plane should hold afterwards: all that is desired, and what was there and is not ours.
-fn expected(current: &Table, desired: &Table, scope: &Scope) -> Table {
-    let mut services: BTreeMap<_, _> = current.services.clone();
-    services.retain(|key, _| !scope.owned.contains(key));
-    services.extend(desired.services.clone());
-    Table { services }
-}
-
 fn serving(entry: Option<&Entry>) -> bool {
     entry.is_some_and(|entry| entry.destinations.values().any(serves))
 }
@@ -63,12 +55,19 @@ proptest! {
         current in any_table(), desired in any_table(), owned in prop::collection::btree_set(any_key(), 0..5)
     ) {
         let scope = Scope { owned };
-        let wanted = expected(&current, &desired, &scope);
+        let wanted = outcome(&current, &desired, &scope);
         let mut plane = Memory::new().holding(current.clone());
         for step in plan(&current, &desired, &scope) {
             plane.apply_one(&step).unwrap();
         }
         prop_assert_eq!(plane.table(), &wanted);
+        for (key, entry) in &desired.services {
+            prop_assert_eq!(wanted.services.get(key), Some(entry));
+        }
+        for (key, entry) in current.services.iter().filter(|(key, _)| !desired.services.contains_key(key)) {
+            let left = (!scope.owned.contains(key)).then_some(entry);
+            prop_assert_eq!(wanted.services.get(key), left);
+        }
         prop_assert_eq!(plan(plane.table(), &desired, &scope), vec![]);
     }
 

@@ -6,8 +6,6 @@ use super::*;
 use crate::base::Weight;
 use crate::lvs::table::{Persistence, SchedulerFlags};
 
-const HEADER: Header = Header { version: (1, 2, 1), table_size: 4096 };
-
 fn of(protocol: Protocol, address: &str) -> ServiceKey {
     let address: SocketAddr = address.parse().unwrap();
     ServiceKey::Address { protocol, addr: address.ip(), port: address.port() }
@@ -82,7 +80,7 @@ fn counters() -> Counters {
 
 fn same(listing: Listing, printed: &str) {
     // A blank at the end of a line is written `~`, so that editors leave it.
-    assert_eq!(list(HEADER, &table(), &counters(), listing), printed.replace('~', " "));
+    assert_eq!(list(Header::default(), &table(), &counters(), listing), printed.replace('~', " "));
 }
 
 #[test]
@@ -139,16 +137,16 @@ FWM  7                                   0        0        0        0        0
 FWM  8 IPv6                              0        0        0        0        0
 ",
     );
-    let rates = list(HEADER, &table(), &counters(), Listing::Rate { exact: true });
+    let rates = list(Header::default(), &table(), &counters(), Listing::Rate { exact: true });
     assert!(rates.contains("\nProt LocalAddress:Port                 CPS    InPPS   OutPPS    InBPS   OutBPS\n"));
     assert!(rates.contains("\n  -> 10.0.2.11:80                        2        9        7      528      480\n"));
 }
 
 #[test]
 fn thresholds_and_tunnels_are_ipvsadms() {
-    let thresholds = list(HEADER, &table(), &counters(), Listing::Thresholds);
+    let thresholds = list(Header::default(), &table(), &counters(), Listing::Thresholds);
     assert!(thresholds.contains("\n  -> 10.0.2.11:80                 100        50         0          54        \n"));
-    let tunnels = list(HEADER, &table(), &counters(), Listing::TunnelInfo);
+    let tunnels = list(Header::default(), &table(), &counters(), Listing::TunnelInfo);
     for row in [
         "  -> 10.0.2.12:8080               Masq    n/a           1      0          0         \n",
         "  -> 10.0.2.11:80                 Tunnel  gue:6080:+c   1      0          0         \n",
@@ -158,7 +156,7 @@ fn thresholds_and_tunnels_are_ipvsadms() {
     ] {
         assert!(tunnels.contains(row), "{row}");
     }
-    let persistent = list(HEADER, &table(), &counters(), Listing::PersistentConnections);
+    let persistent = list(Header::default(), &table(), &counters(), Listing::PersistentConnections);
     assert!(persistent.contains("\n  -> 10.0.2.12:8080               1         0           0          0         \n"));
 }
 
