@@ -1,1 +1,4 @@
 //! The planes.
+
+#[cfg(feature = "ebpf")]
+pub mod ebpf;
