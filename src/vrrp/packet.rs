@@ -316,6 +316,7 @@ mod tests {
 
     #[test]
     fn the_bytes_of_version_2_are_those_of_the_rfc() {
+        const GROUP: IpAddr = IpAddr::V4(super::super::settings::GROUP_V4);
         let advert = Advert {
             vrid: Vrid::new(51).unwrap(),
             priority: 100,
@@ -324,7 +325,6 @@ mod tests {
             body: Body::V2(Auth::Password(Password::new("secret"))),
         };
         let bytes = advert.emit("10.0.0.1".parse().unwrap(), GROUP);
-        const GROUP: IpAddr = IpAddr::V4(super::super::settings::GROUP_V4);
         assert_eq!(bytes[..6], [0x21, 51, 100, 1, 1, 1]);
         assert_eq!(bytes[8..], [10, 0, 0, 100, b's', b'e', b'c', b'r', b'e', b't', 0, 0]);
     }
