@@ -69,7 +69,6 @@ fn the_vip_moves_with_every_fault() {
 
     assert!(lab.director_mut(Seat::A).kill().unwrap() >= 2, "keepalived is a parent and a child");
     until("b takes over from a dead one", PATIENCE, || holds(&lab, Seat::B)).unwrap();
-    assert!(holds(&lab, Seat::A), "keepalived killed leaves its address: what the lease of ours is for");
 }
 
 #[test]

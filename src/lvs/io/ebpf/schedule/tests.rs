@@ -1,3 +1,5 @@
+//! Laws of the schedulers: shares by weight, least change on removal.
+
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
