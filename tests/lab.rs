@@ -8,7 +8,8 @@ use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::path::Path;
 use std::time::Duration;
 
-use vipd::lab::{Daemon, Facts, Lab, Seat, Services, Setup, leftovers, until};
+use vipd::lab::drill::{self, Plan, Scenario};
+use vipd::lab::{Daemon, Facts, Lab, LabError, Seat, Services, Setup, Stop, leftovers, until};
 
 const CONFIG_A: &str = include_str!("../conf/pair-master.conf");
 const CONFIG_B: &str = include_str!("../conf/pair-backup.conf");
@@ -126,4 +127,32 @@ fn what_a_killed_lab_left_is_removed() {
     assert!(failed.is_empty(), "{failed:?}");
     assert!(removed.contains(&name), "{removed:?}");
     assert!(Path::new("/run/netns").join(lab.client().namespace()).exists(), "that of a living process stays");
+}
+
+/// Everything of a drill but the forwarding plane, which keepalived has none of on a kernel without IPVS.
+#[test]
+fn a_drill_finds_what_keepalived_leaves_open() {
+    let plan =
+        Plan::new(&[], &Daemon::Keepalived, Services::OnDirectors, &[Scenario::Link, Scenario::Kill], false).unwrap();
+    let mut told: Vec<u8> = vec![];
+    let report = drill::run(&plan, &Stop::default(), &mut told).unwrap();
+    let told = String::from_utf8(told).unwrap();
+    println!("{told}\n{}", report.table());
+
+    assert!(told.contains("has the VIP") && told.contains("sends to b"), "{told}");
+    let killed = report.faults.iter().find(|fault| fault.fault.contains("kill -9")).unwrap();
+    let lease = killed.verdicts.iter().find(|verdict| verdict.promise.contains("lease")).unwrap();
+    assert_eq!((lease.kept, lease.measured), (false, None), "keepalived leaves the VIP on a killed host");
+    assert!(!killed.kept && !report.kept);
+    let down = report.faults.iter().find(|fault| fault.fault.contains("link down")).unwrap();
+    assert!(down.probes_lost > 0 && down.outage.is_some(), "{down:?}");
+}
+
+#[test]
+fn an_interrupted_drill_takes_its_lab_down() {
+    let plan = Plan::new(&[], &Daemon::Keepalived, Services::OnDirectors, &[], true).unwrap();
+    let stop = Stop::default();
+    stop.set();
+    let ended = drill::run(&plan, &stop, &mut std::io::sink());
+    assert!(matches!(ended, Err(LabError::Interrupted)), "{ended:?}");
 }

@@ -142,7 +142,7 @@ impl Director {
             }
             Daemon::Keepalived => {
                 let mut command = Command::new("keepalived");
-                command.args(["--dont-fork", "--log-console", "--log-detail", "--vrrp"]);
+                command.args(["--dont-fork", "--log-console", "--vrrp"]);
                 command.arg("--use-file").arg(self.config_path());
                 command.arg("--pid").arg(below("keepalived.pid")).arg("--vrrp_pid").arg(below("vrrp.pid"));
                 command

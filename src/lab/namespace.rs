@@ -80,8 +80,7 @@ impl Namespace {
 
     /// Kill -9 of every process inside; gives how many there were.
     pub fn kill_all(&self) -> usize {
-        let found = self.processes();
-        found.iter().filter(|&&pid| kill(pid, Signal::SIGKILL).is_ok()).count()
+        kill_all(&self.path)
     }
 
     fn open(&self) -> Result<File, LabError> {
@@ -110,15 +109,24 @@ fn processes_in(path: &Path) -> Vec<Pid> {
     pids.filter(lives_there).map(Pid::from_raw).filter(|&pid| pid != Pid::this()).collect()
 }
 
+/// Stop all before the first is killed: a child that hears of its parent's death would begin to tidy up.
+fn kill_all(path: &Path) -> usize {
+    let found = processes_in(path);
+    for signal in [Signal::SIGSTOP, Signal::SIGKILL] {
+        for &pid in &found {
+            // One that ended by itself in the meantime is as good as killed.
+            kill(pid, signal).ok();
+        }
+    }
+    found.len()
+}
+
 /// Kill what runs in the namespace at `path`, and take its name away.
 ///
 /// # Errors
 /// [`LabError::File`] where the name cannot be removed.
 pub(super) fn remove(path: &Path) -> Result<(), LabError> {
-    for pid in processes_in(path) {
-        // One that ended by itself in the meantime is as good as killed.
-        kill(pid, Signal::SIGKILL).ok();
-    }
+    kill_all(path);
     // A name that is no mount point (a half-made namespace) is a plain file.
     umount2(path, MntFlags::MNT_DETACH).ok();
     match fs::remove_file(path) {
