@@ -1,5 +1,6 @@
 //! The command line: one file per verb, no logic. What people read goes to stdout, what went wrong to stderr.
 
+mod drill;
 mod print;
 mod status;
 
@@ -23,6 +24,8 @@ struct Arguments {
 enum Verb {
     /// Show what the running daemon owns, checks and forwards.
     Status(status::Args),
+    /// Break a pair of directors in every planned way, in throw-away network namespaces, and measure what a client felt.
+    Drill(drill::Args),
 }
 
 /// Where the running daemon is.
@@ -36,5 +39,6 @@ struct RunDirArg {
 pub fn main() -> ExitCode {
     match Arguments::parse().verb {
         Verb::Status(args) => status::run(&args),
+        Verb::Drill(args) => drill::run(args),
     }
 }
