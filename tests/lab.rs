@@ -6,10 +6,12 @@
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use vipd::lab::client::Target;
 use vipd::lab::drill::{self, Plan, Scenario};
-use vipd::lab::{Daemon, Facts, Lab, LabError, Seat, Services, Setup, Stop, leftovers, until};
+use vipd::lab::{Client, Daemon, Facts, Journal, Lab, LabError, Seat, Services, Setup, Stop, leftovers, until};
 
 const CONFIG_A: &str = include_str!("../conf/pair-master.conf");
 const CONFIG_B: &str = include_str!("../conf/pair-backup.conf");
@@ -155,4 +157,33 @@ fn an_interrupted_drill_takes_its_lab_down() {
     stop.set();
     let ended = drill::run(&plan, &stop, &mut std::io::sink());
     assert!(matches!(ended, Err(LabError::Interrupted)), "{ended:?}");
+}
+
+/// The real servers' side of DR, without a director: the client's packets for the VIP go straight to one of them.
+#[test]
+fn a_real_server_answers_for_the_vip_and_keeps_silent_about_it() {
+    let lab = keepalived_pair(Services::Forwarded);
+    let facts = lab.facts();
+    let vip = SocketAddr::new(IpAddr::V4(facts.vip), facts.tcp.port);
+    assert_eq!(get(&lab, vip), "", "nobody answers ARP for the VIP");
+
+    let link = lab.servers()[1].host().run("ip", &["-o", "link", "show", "eth0"]).unwrap();
+    let mac = link.split_whitespace().skip_while(|word| *word != "link/ether").nth(1).unwrap().to_owned();
+    lab.client().ip(&format!("neigh replace {} lladdr {mac} dev eth0 nud permanent", facts.vip)).unwrap();
+    let journal = Arc::new(Journal::default());
+    let target = Target { vip: facts.vip, tcp_port: facts.tcp.port, udp_port: facts.udp.port, sources: lab.sources() };
+    let client = Client::start(lab.client(), &target, &journal).unwrap();
+    until("everything is asked and answered", PATIENCE, || {
+        let pages = journal.pages();
+        let answered = pages.probes.iter().filter(|probe| probe.answer.is_some()).count();
+        let served = pages.requests.iter().filter(|request| request.result.is_ok()).count();
+        answered > 100 && served > 100
+    })
+    .unwrap();
+    drop(client);
+    let pages = journal.pages();
+    assert!(pages.requests.iter().all(|request| request.result.as_deref().is_ok_and(|name| name == "s2")));
+    let answers: Vec<_> = pages.probes.iter().filter_map(|probe| probe.answer.as_ref()).collect();
+    assert!(answers.iter().all(|answer| *answer.from == *"s2"));
+    assert_eq!(pages.broken, [], "the long-lived connections live");
 }

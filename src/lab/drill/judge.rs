@@ -139,6 +139,12 @@ pub fn lost(window: &Window, counts: impl Fn(Flow) -> bool) -> usize {
     window.probes_after().filter(|probe| probe.answer.is_none() && counts(probe.flow)).count()
 }
 
+/// The longest that a probe since the fault waited for its answer.
+pub fn slowest(window: &Window) -> Duration {
+    let waits = window.probes_after().filter_map(|probe| Some(probe.answer.as_ref()?.at.since(probe.sent)));
+    waits.max().unwrap_or_default()
+}
+
 /// Connections since the fault that failed, of the flows that `counts`.
 pub fn failed(window: &Window, counts: impl Fn(Flow) -> bool) -> usize {
     window.requests_after().filter(|request| request.result.is_err() && counts(request.flow)).count()

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::judge::{Amount, Promise, Verdict, failed, lost, outage};
-use crate::base::MonoTime;
+use super::judge::{Amount, Promise, Verdict, failed, lost, outage, slowest};
 use crate::lab::client::PROBE_INTERVAL;
 use crate::lab::records::Window;
 
@@ -21,9 +20,11 @@ pub struct Report {
 pub struct FaultReport {
     pub fault: String,
     /// Since the drill began.
-    pub at: MonoTime,
+    pub at: Amount,
     /// Longest time without any answer, less the probe interval; none where it did not end.
     pub outage: Option<Amount>,
+    /// The slowest answer to a probe: one that waited in a queue is late, not lost.
+    pub slowest: Amount,
     pub probes: usize,
     pub probes_lost: usize,
     pub connections: usize,
@@ -43,8 +44,9 @@ impl FaultReport {
             promises.iter().map(|promise| promise.judge(window, PROBE_INTERVAL, flows)).collect();
         Self {
             fault,
-            at: window.from,
+            at: window.from.since_start().into(),
             outage: outage(window.from, window.probes_after(), PROBE_INTERVAL).map(Amount::from),
+            slowest: slowest(window).into(),
             probes: window.probes_after().count(),
             probes_lost: lost(window, |_| true),
             connections: window.requests_after().count(),
@@ -66,8 +68,19 @@ impl Report {
     /// The table.
     pub fn table(&self) -> String {
         let mut text = format!(
-            "{:<44} {:>9}  {:>12}  {:>12}  {:>6}\n{:<44} {:>9}  {:>12}  {:>12}  {:>6}\n",
-            "fault", "outage", "probes", "connections", "long", "", "", "lost / sent", "failed / new", "broken"
+            "{:<42} {:>9} {:>9} {:>12} {:>13} {:>7}\n{:<42} {:>9} {:>9} {:>12} {:>13} {:>7}\n",
+            "fault",
+            "outage",
+            "slowest",
+            "probes",
+            "connections",
+            "long",
+            "",
+            "",
+            "answer",
+            "lost / sent",
+            "failed / new",
+            "broken"
         );
         for fault in &self.faults {
             fault.write(&mut text);
@@ -93,7 +106,8 @@ impl FaultReport {
         let Self { fault, outage, probes, probes_lost, connections, connections_failed, connections_broken, .. } = self;
         let outage = outage.map_or_else(|| "no end".to_owned(), Amount::text);
         let (lost, failed) = (format!("{probes_lost} / {probes}"), format!("{connections_failed} / {connections}"));
-        writeln!(text, "\n{fault:<44} {outage:>9}  {lost:>12}  {failed:>12}  {connections_broken:>6}").ok();
+        let slowest = self.slowest.text();
+        writeln!(text, "\n{fault:<42} {outage:>9} {slowest:>9} {lost:>12} {failed:>13} {connections_broken:>7}").ok();
         if let Some(what) = &self.stuck {
             writeln!(text, "  BROKEN  waited in vain for: {what}").ok();
         }
@@ -144,8 +158,9 @@ mod tests {
         };
         let fault = FaultReport {
             fault: "kill -9 of the master a".to_owned(),
-            at: MonoTime::ZERO,
+            at: Amount::Microseconds(0),
             outage: Some(Amount::Microseconds(312_400)),
+            slowest: Amount::Microseconds(1_200),
             probes: 2500,
             probes_lost: 156,
             connections: 1000,

@@ -58,6 +58,15 @@ fn the_outage_is_the_longest_gap_less_the_interval() {
 }
 
 #[test]
+fn an_answer_that_waited_in_a_queue_is_late_and_not_lost() {
+    let mut sent = probes(9_000, 11_000, |_, _| false);
+    sent[600].answer.as_mut().unwrap().at = at(10_300);
+    let window = window(sent);
+    assert_eq!(slowest(&window), Duration::from_millis(100));
+    assert_eq!(lost(&window, |_| true), 0);
+}
+
+#[test]
 fn a_client_that_paused_saw_no_outage() {
     let mut sent = probes(9_000, 10_100, |_, _| false);
     sent.extend(probes(10_900, 11_000, |_, _| false));
