@@ -2,6 +2,7 @@
 //!
 //! Nothing here decides: [`super::router`], [`super::track`] and [`super::group`] do.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -132,6 +133,39 @@ impl Settings {
         Key { interface: self.interface.clone(), family: self.family, vrid: self.vrid }
     }
 
+    /// Check what one virtual router and all together must hold.
+    ///
+    /// # Errors
+    /// The first [`SettingsError`].
+    pub fn check_all(all: &[Self]) -> Result<(), SettingsError> {
+        at_most("virtual routers", all.len(), INSTANCES_MAX)?;
+        let mut names: BTreeMap<Key, &str> = BTreeMap::new();
+        for settings in all {
+            at_most("addresses of a virtual router", settings.addresses.len(), ADDRESSES_MAX)?;
+            match &settings.transport {
+                Transport::Multicast { .. } => (),
+                Transport::Unicast { peers, .. } => at_most("unicast peers", peers.len(), PEERS_MAX)?,
+            }
+            if settings.version == Version::V2 && settings.family == Family::V6 {
+                return Err(SettingsError::Version2OverIpv6 { instance: settings.name.clone() });
+            }
+            let fits = match settings.version {
+                Version::V2 => settings.interval.fits_v2(),
+                Version::V3 => settings.interval.fits_v3(),
+            };
+            if !fits {
+                return Err(SettingsError::Interval {
+                    instance: settings.name.clone(),
+                    version: settings.version.number(),
+                });
+            }
+            if let Some(first) = names.insert(settings.key(), &settings.name) {
+                return Err(SettingsError::Duplicate { first: first.to_owned(), second: settings.name.clone() });
+            }
+        }
+        Ok(())
+    }
+
     /// The addresses that the advert lists: not the excluded ones, one family, at most [`ADVERTISED_MAX`].
     pub fn advertised(&self) -> impl Iterator<Item = IpAddr> {
         self.addresses
@@ -140,6 +174,23 @@ impl Settings {
             .map(|address| address.cidr.addr())
             .take(ADVERTISED_MAX)
     }
+}
+
+fn at_most(what: &'static str, got: usize, most: usize) -> Result<(), SettingsError> {
+    if got > most { Err(SettingsError::TooMany { what, got, most }) } else { Ok(()) }
+}
+
+/// Settings that cannot be driven.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    #[error("`{first}` and `{second}` are the same virtual router: VRID, family and interface are equal")]
+    Duplicate { first: String, second: String },
+    #[error("{what}: {got} is more than {most}")]
+    TooMany { what: &'static str, got: usize, most: usize },
+    #[error("`{instance}`: VRRPv2 cannot carry IPv6")]
+    Version2OverIpv6 { instance: String },
+    #[error("`{instance}`: VRRPv{version} cannot carry this advert interval (v2: whole seconds, v3: up to 40.95 s)")]
+    Interval { instance: String, version: u8 },
 }
 
 /// Where adverts go and where they come from.
