@@ -181,7 +181,7 @@ enum vipd_reason {
 	VIPD_REASON_NO_CONNECTION = 1,      /* passed up: TCP, no SYN, and the scheduler keeps its choice in the entry */
 	VIPD_REASON_NO_ROUTE = 2,           /* dropped: no route to the next hop */
 	VIPD_REASON_FORWARDING_OFF = 3,     /* dropped: net.ipv4.ip_forward is off */
-	VIPD_REASON_TOO_BIG = 4,            /* dropped: larger than the MTU of the way out */
+	VIPD_REASON_TOO_BIG = 4,            /* not forwarded: larger than the MTU of the way out */
 	VIPD_REASON_TTL = 5,                /* dropped: the hop limit is used up */
 	VIPD_REASON_FRAGMENT = 6,           /* passed up: a fragment whose first one was not seen */
 	VIPD_REASON_CONNECTIONS_FULL = 7,   /* forwarded without an entry */

@@ -19,8 +19,9 @@ struct way {
 
 enum found {
 	FOUND,
-	FOUND_LOCAL, /* the target is this host's own */
-	FOUND_NONE,  /* counted */
+	FOUND_LOCAL,   /* the target is this host's own */
+	FOUND_SMALLER, /* the packet is larger than the MTU; counted */
+	FOUND_NONE,    /* counted */
 };
 
 /* The way from `source` to `target`. `tot_len` stays 0: the kernel then checks the packet itself against
@@ -48,7 +49,7 @@ static __always_inline enum found find_way(struct __sk_buff *skb, const struct p
 		return FOUND_NONE;
 	case BPF_FIB_LKUP_RET_FRAG_NEEDED:
 		count(VIPD_REASON_TOO_BIG);
-		return FOUND_NONE;
+		return FOUND_SMALLER;
 	default:
 		count(VIPD_REASON_NO_ROUTE);
 		return FOUND_NONE;
@@ -130,6 +131,7 @@ static __always_inline int forward(struct __sk_buff *skb, const struct packet *p
 		}
 		count(VIPD_REASON_NO_ROUTE);
 		return DROP;
+	case FOUND_SMALLER:
 	case FOUND_NONE:
 		return DROP;
 	}

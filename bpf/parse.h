@@ -13,6 +13,7 @@
 #include "account.h"
 #include "maps.h"
 
+#define IP_DF 0x4000
 #define IP_MF 0x2000
 #define IP_OFFSET 0x1fff
 
@@ -20,6 +21,7 @@ enum tcp_flag { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_ACK = 16 };
 
 enum parsed {
 	PARSED_FLOW,  /* a flow that may be ours */
+	PARSED_ERROR, /* an ICMP error about a flow that may be ours */
 	PARSED_OTHER, /* not for us to look at */
 };
 
@@ -32,6 +34,7 @@ struct packet {
 	__u8 tcp_flags;    /* enum tcp_flag; 0 for anything but TCP */
 	__u8 has_ports;    /* the transport header is in this packet */
 	__u8 is_fragment;
+	__u8 dont_fragment;
 	__u8 ttl;
 };
 
@@ -119,7 +122,7 @@ static __always_inline enum parsed parse(struct __sk_buff *skb, struct packet *p
 		return PARSED_OTHER;
 	if (ip.version != 4 || ip.ihl < 5)
 		return PARSED_OTHER;
-	if (ip.protocol != IPPROTO_TCP && ip.protocol != IPPROTO_UDP)
+	if (ip.protocol != IPPROTO_TCP && ip.protocol != IPPROTO_UDP && ip.protocol != IPPROTO_ICMP)
 		return PARSED_OTHER;
 	address_v4(&packet->flow.source, ip.saddr);
 	address_v4(&packet->flow.target, ip.daddr);
@@ -131,6 +134,9 @@ static __always_inline enum parsed parse(struct __sk_buff *skb, struct packet *p
 	packet->ttl = ip.ttl;
 	fragment = bpf_ntohs(ip.frag_off);
 	packet->is_fragment = (fragment & (IP_MF | IP_OFFSET)) != 0;
+	packet->dont_fragment = (fragment & IP_DF) != 0;
+	if (ip.protocol == IPPROTO_ICMP)
+		return packet->is_fragment ? PARSED_OTHER : PARSED_ERROR;
 	if (fragment & IP_OFFSET)
 		return fragment_recall(packet);
 	return parse_ports(skb, packet);

@@ -46,6 +46,9 @@ static __always_inline int reply(struct __sk_buff *skb, const struct packet *pac
 		break;
 	case FOUND_LOCAL:
 		return PASS;
+	case FOUND_SMALLER:
+		/* The stack tells the real server, in the real server's own terms (RFC 1191 section 4). */
+		return packet->dont_fragment ? PASS : DROP;
 	case FOUND_NONE:
 		return DROP;
 	}
@@ -112,7 +115,9 @@ static __always_inline int reply_without_entry(struct __sk_buff *skb, const stru
 			bypass(packet);
 			return PASS;
 		}
-		schedule(service, destination->service, &packet->flow.target, packet->flow.target_port, &chosen);
+		if (!has_destinations(service) ||
+		    !schedule(service, destination->service, &packet->flow.target, packet->flow.target_port, &chosen))
+			return PASS;
 		if (chosen != real->destination)
 			return PASS;
 		entry.state = VIPD_STATE_ESTABLISHED;
@@ -121,6 +126,7 @@ static __always_inline int reply_without_entry(struct __sk_buff *skb, const stru
 	case FOUND:
 		break;
 	case FOUND_LOCAL: /* a health check of our own */
+	case FOUND_SMALLER:
 	case FOUND_NONE:
 		return PASS;
 	}

@@ -42,7 +42,14 @@ static __always_inline __u64 position(const struct vipd_service *service, __u32 
 	return cursor ? __sync_fetch_and_add(cursor, 1) : 0;
 }
 
-/* A destination of the service in `slot` for this client; `chosen` is its slot. */
+/* Whether anybody takes new connections. */
+static __always_inline int has_destinations(const struct vipd_service *service)
+{
+	return service->table >> 32 != 0;
+}
+
+/* A destination of the service in `slot` for this client; `chosen` is its slot. None: the service is
+ * changing under the packet. */
 static __always_inline struct vipd_destination *schedule(const struct vipd_service *service, __u32 slot,
 							 const struct vipd_address *client, __be16 port,
 							 __u32 *chosen)
@@ -53,10 +60,8 @@ static __always_inline struct vipd_destination *schedule(const struct vipd_servi
 	struct vipd_schedule_page *page;
 	struct vipd_destination *destination;
 
-	if (!length) {
-		count(VIPD_REASON_NO_DESTINATION);
-		return 0;
-	}
+	if (!length)
+		goto changing;
 	at = position(service, slot, client, port) % length;
 	key.page = at / VIPD_SCHEDULE_PAGE;
 	page = bpf_map_lookup_elem(&schedules, &key);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only
 /* The forwarding plane on TC ingress. Stages, each a header: parse, lookup, conntrack, schedule, forward,
- * account; this file is the path of a packet through them. abi.h says what the maps hold.
+ * reply, icmp, account; this file is the path of a packet through them. abi.h says what the maps hold.
  *
  * A packet that is not for a service passes untouched.
  */
@@ -12,6 +12,7 @@
 #include "schedule.h"
 #include "forward.h"
 #include "reply.h"
+#include "icmp.h"
 #include "census.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
@@ -22,6 +23,7 @@ static __always_inline int open_and_forward(struct __sk_buff *skb, struct packet
 {
 	struct vipd_destination *destination;
 	__u32 chosen = 0;
+	int adopted = 0;
 
 	/* Fragments follow the connection that their first one opened. */
 	if (!packet->has_ports)
@@ -32,11 +34,17 @@ static __always_inline int open_and_forward(struct __sk_buff *skb, struct packet
 			count(VIPD_REASON_NO_CONNECTION);
 			return PASS;
 		}
-		count(VIPD_REASON_ADOPTED);
+		adopted = 1;
+	}
+	if (!has_destinations(service)) {
+		count(VIPD_REASON_NO_DESTINATION);
+		return PASS;
 	}
 	destination = schedule(service, service_slot, &packet->flow.source, packet->flow.source_port, &chosen);
 	if (!destination)
-		return PASS;
+		return DROP;
+	if (adopted)
+		count(VIPD_REASON_ADOPTED);
 	connection_open(packet, chosen, destination);
 	account_connection(service_slot, chosen);
 	return forward(skb, packet, chosen, destination);
@@ -50,8 +58,14 @@ int vipd_ingress(struct __sk_buff *skb)
 	struct vipd_service *service;
 	__u32 service_slot = 0;
 
-	if (parse(skb, &packet) != PARSED_FLOW)
+	switch (parse(skb, &packet)) {
+	case PARSED_FLOW:
+		break;
+	case PARSED_ERROR:
+		return follow_error(skb, &packet);
+	case PARSED_OTHER:
 		return PASS;
+	}
 	connection = bpf_map_lookup_elem(&connections, &packet.flow);
 	if (connection && connection->flags & VIPD_CONNECTION_REPLY)
 		return reply(skb, &packet, connection);

@@ -44,6 +44,11 @@ impl Host {
         ip(&format!("-n {} {args}", self.name));
     }
 
+    /// What `ip ARGS` says in this namespace.
+    pub fn show(&self, args: &str) -> String {
+        ip(&format!("-n {} {args}", self.name))
+    }
+
     pub fn sysctl(&self, key: &str, value: &str) {
         let (path, value) = (format!("/proc/sys/{key}"), value.to_owned());
         self.run(move || std::fs::write(&path, value).unwrap_or_else(|error| panic!("{path}: {error}")));
@@ -69,9 +74,10 @@ impl Drop for Host {
     }
 }
 
-fn ip(args: &str) {
+fn ip(args: &str) -> String {
     let output = Command::new("ip").args(args.split_whitespace()).output().expect("iproute2 is installed");
     assert!(output.status.success(), "ip {args}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// Everything a test needs. The order of the fields is the order of their end.
@@ -81,6 +87,7 @@ pub struct Lab {
     pub client: Host,
     pub director: Host,
     pub servers: Vec<Host>,
+    number: u32,
     _switch: Host,
 }
 
@@ -128,7 +135,12 @@ impl Lab {
             })
             .collect();
         let pins = Pins { dir: tempfile::tempdir().expect("a directory in /tmp") };
-        Self { pins, client, director, servers, _switch: switch }
+        Self { pins, client, director, servers, number, _switch: switch }
+    }
+
+    /// One more host, without a link.
+    pub fn host(&self, role: &str) -> Host {
+        Host::new(role, self.number)
     }
 
     pub fn options(&self) -> EbpfOptions {

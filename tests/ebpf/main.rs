@@ -12,6 +12,7 @@
 )]
 
 mod changes;
+mod errors;
 mod forwarding;
 mod lab;
 mod steps;

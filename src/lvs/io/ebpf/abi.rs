@@ -209,3 +209,6 @@ impl Destination {
         lower_threshold: 0,
     };
 }
+
+#[cfg(test)]
+mod tests;

@@ -106,14 +106,15 @@ struct Walk {
 }
 
 impl Walk {
-    fn new(candidate: &Candidate, weight: u32) -> Self {
+    /// Half a turn is earned beforehand: shares are then rounded to the nearest, not down.
+    fn new(candidate: &Candidate, weight: u32, heaviest: u64) -> Self {
         let modulo = |hash: u64, by: u32| u32::try_from(hash % u64::from(by)).unwrap_or(0);
         Self {
             at: modulo(hash(candidate.key, 0x1319_8a2e_0370_7344), MH_LENGTH),
             step: modulo(hash(candidate.key, 0xa409_3822_299f_31d0), MH_LENGTH - 1) + 1,
             slot: candidate.slot,
             weight: weight.into(),
-            credit: 0,
+            credit: heaviest / 2,
         }
     }
 
@@ -136,7 +137,7 @@ fn maglev(candidates: &[Candidate]) -> Vec<u32> {
         return Vec::new();
     }
     let mut walks: Vec<Walk> =
-        candidates.iter().zip(&weights).map(|(candidate, weight)| Walk::new(candidate, *weight)).collect();
+        candidates.iter().zip(&weights).map(|(candidate, weight)| Walk::new(candidate, *weight, heaviest)).collect();
     let length = usize::try_from(MH_LENGTH).unwrap_or(0);
     let mut places: Vec<Option<u32>> = vec![None; length];
     let mut left = length;

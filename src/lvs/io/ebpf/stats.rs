@@ -27,7 +27,7 @@ pub enum Reason {
     NoRoute,
     /// Dropped: `net.ipv4.ip_forward` is off.
     ForwardingOff,
-    /// Dropped: larger than the MTU of the way out.
+    /// Not forwarded: larger than the MTU of the way out. The stack tells a real server; a client is not told.
     TooBig,
     /// Dropped: the time to live is used up.
     Ttl,
@@ -35,7 +35,7 @@ pub enum Reason {
     Fragment,
     /// Forwarded without a connection entry: the table took none.
     ConnectionsFull,
-    /// Passed up: its service was changing.
+    /// Dropped: its service was changing under it.
     Changing,
     /// Passed up: shorter than its own headers.
     Malformed,

@@ -65,13 +65,16 @@ proptest! {
     }
 
     #[test]
-    fn mh_shares_are_by_weight_within_one_turn_each(weights in vec(1u32..20, 1..30)) {
+    fn mh_shares_are_by_weight_within_one_round(weights in vec(1u32..20, 1..30)) {
         let order = order(Scheduler::Mh, &candidates(&weights)).unwrap();
         prop_assert_eq!(order.len(), MH_LENGTH as usize);
         let total: f64 = weights.iter().copied().map(f64::from).sum();
         for (slot, count) in shares(&order) {
-            let fair = f64::from(MH_LENGTH) * f64::from(weights[slot as usize - 1]) / total;
-            prop_assert!((f64::from(count) - fair).abs() <= 2.0, "slot {slot}: {count}, fair is {fair}");
+            let share = f64::from(weights[slot as usize - 1]) / total;
+            let fair = f64::from(MH_LENGTH) * share;
+            // One turn of its own, and its share of what the others' turns were rounded by.
+            let most = 1.0 + share * f64::from(u32::try_from(weights.len()).unwrap());
+            prop_assert!((f64::from(count) - fair).abs() <= most, "slot {slot}: {count}, fair is {fair}");
         }
     }
 
