@@ -1,0 +1,255 @@
+//! The board, driven by hand: each row says what a result or a reload must lead to.
+
+use super::*;
+use crate::healthcheck::expect::Expect;
+use crate::healthcheck::judge::OnLocalError;
+use crate::healthcheck::probe::{Endpoint, HttpProbe, HttpVersion, ScriptProbe, Url};
+
+fn at(millis: u64) -> MonoTime {
+    MonoTime::from_start(Duration::from_millis(millis))
+}
+
+fn target(name: &str) -> TargetId {
+    TargetId { service: "web".to_owned(), destination: name.to_owned() }
+}
+
+fn check(name: &str, index: u32, probe: Probe) -> CheckSettings {
+    CheckSettings {
+        id: CheckId { target: target(name), index },
+        probe,
+        delay_loop: Duration::from_secs(10),
+        retry: 1,
+        delay_before_retry: Duration::from_secs(1),
+        warmup: Duration::ZERO,
+        alpha: false,
+        on_local_error: OnLocalError::Keep,
+    }
+}
+
+fn tcp(port: u16) -> Probe {
+    Probe::Tcp(Endpoint::new(([127, 0, 0, 1], port).into(), Duration::from_secs(5)))
+}
+
+fn http(urls: usize, fast_recovery: bool) -> Probe {
+    let url = |at: usize| Url { path: format!("/{at}"), host: None, expect: Expect::default() };
+    let timeout = Duration::from_secs(5);
+    Probe::Http(HttpProbe {
+        endpoint: Endpoint::new(([127, 0, 0, 1], 80).into(), timeout),
+        version: HttpVersion::Http10,
+        first: url(0),
+        more: (1..urls).map(url).collect(),
+        fast_recovery,
+        deadline: HttpProbe::default_deadline(timeout),
+    })
+}
+
+const OK: Outcome = Outcome::Answered { status: 200 };
+
+/// Run the next due check to this outcome; its url, what was told, and when it is due again.
+fn step(board: &mut Board, outcome: Outcome) -> (usize, Vec<CheckEvent>, MonoTime) {
+    let now = board.deadline().unwrap();
+    let [Action::Start { run, url, .. }] = board.poll(now)[..] else { panic!("one run is due") };
+    let told = events(board.finish(now, run, outcome, Duration::from_millis(1)));
+    (url, told, board.deadline().unwrap())
+}
+
+fn events(actions: Vec<Action>) -> Vec<CheckEvent> {
+    let event = |action| match action {
+        Action::Tell(event) => event,
+        Action::Start { .. } | Action::Abort(_) => panic!("a result tells, and does no more"),
+    };
+    actions.into_iter().map(event).collect()
+}
+
+fn word(told: &[CheckEvent]) -> &'static str {
+    match told {
+        [] => "",
+        [CheckEvent::Up { .. }] => "up",
+        [CheckEvent::Down { .. }] => "down",
+        [CheckEvent::Weight { .. }] => "weight",
+        _ => "several",
+    }
+}
+
+/// Outcome, the url asked, what is told, seconds to the next run.
+type Steps<'a> = &'a [(Outcome, usize, &'static str, u64)];
+
+#[test]
+fn results_lead_to_events_urls_and_times() {
+    let refused = || Outcome::Refused;
+    let rows: [(&str, Probe, bool, Steps); 7] = [
+        (
+            "up, two failures, down, up",
+            tcp(80),
+            false,
+            &[
+                (Outcome::Connected, 0, "", 10),
+                (refused(), 0, "", 1),
+                (refused(), 0, "down", 9),
+                (refused(), 0, "", 10),
+                (Outcome::Connected, 0, "up", 10),
+            ],
+        ),
+        ("at start one failure is enough", tcp(80), false, &[(refused(), 0, "down", 10)]),
+        (
+            "alpha tells its first result",
+            tcp(80),
+            true,
+            &[(refused(), 0, "down", 10), (refused(), 0, "", 10), (Outcome::Connected, 0, "up", 10)],
+        ),
+        (
+            "our own fault is not repeated in a hurry",
+            tcp(80),
+            false,
+            &[
+                (Outcome::Connected, 0, "", 10),
+                (refused(), 0, "", 1),
+                (Outcome::Local(LocalFault::Socket { errno: 24 }), 0, "", 9),
+                (refused(), 0, "down", 10),
+            ],
+        ),
+        (
+            "three urls, one each period; the failed one again, then all",
+            http(3, false),
+            false,
+            &[
+                (OK, 0, "", 10),
+                (OK, 1, "", 10),
+                (OK, 2, "", 10),
+                (OK, 0, "", 10),
+                (refused(), 1, "", 1),
+                (refused(), 1, "down", 9),
+                (OK, 1, "", 10),
+                (OK, 0, "", 10),
+                (OK, 1, "", 10),
+                (OK, 2, "up", 10),
+            ],
+        ),
+        (
+            "the failed url is the first: its repetition begins the full pass",
+            http(2, false),
+            false,
+            &[(refused(), 0, "down", 10), (OK, 0, "", 10), (OK, 1, "up", 10)],
+        ),
+        (
+            "fast_recovery waits only after the last",
+            http(3, true),
+            true,
+            &[(OK, 0, "", 0), (OK, 1, "", 0), (OK, 2, "up", 10), (OK, 0, "", 10)],
+        ),
+    ];
+    for (name, probe, alpha, steps) in rows {
+        let mut board = Board::default();
+        assert_eq!(board.configure(at(0), vec![CheckSettings { alpha, ..check("a", 0, probe) }], || 0), []);
+        for (row, (outcome, url, told, wait)) in steps.iter().enumerate() {
+            let before = board.deadline().unwrap();
+            let (asked, events, due) = step(&mut board, outcome.clone());
+            let got = (asked, word(&events), due.since(before).as_secs());
+            assert_eq!(got, (*url, *told, *wait), "{name}, step {row}");
+        }
+    }
+}
+
+#[test]
+fn a_real_server_is_up_only_when_none_of_its_checkers_failed() {
+    let mut board = Board::default();
+    board.configure(at(0), vec![check("a", 0, tcp(80)), check("a", 1, tcp(81)), check("b", 0, tcp(80))], || 0);
+    let starts = board.poll(at(1_000));
+    let mut end = |now, index: usize, outcome| {
+        let Action::Start { run, .. } = starts[index] else { panic!("three runs are due") };
+        (word(&events(board.finish(at(now), run, outcome, Duration::ZERO))), board.standings())
+    };
+    let down = |names: &[&str]| {
+        let standing = |name| if names.contains(&name) { Standing::Down } else { Standing::Up };
+        BTreeMap::from(["a", "b"].map(|name| (target(name), standing(name))))
+    };
+    assert_eq!(end(1_001, 0, Outcome::Refused), ("down", down(&["a"])));
+    assert_eq!(end(1_002, 1, Outcome::Refused), ("", down(&["a"])), "the second failure is no news");
+    assert_eq!(end(1_003, 2, Outcome::Connected), ("", down(&["a"])));
+    let starts = board.poll(at(11_000));
+    for (start, told) in starts.iter().zip(["", "up", ""]) {
+        let Action::Start { run, ref check, .. } = *start else { panic!("three runs are due") };
+        let actions = board.finish(at(11_001), run, Outcome::Connected, Duration::ZERO);
+        assert_eq!(word(&events(actions)), told, "{}", check.id);
+    }
+    assert_eq!(board.standings(), down(&[]));
+}
+
+#[test]
+fn a_run_that_does_not_come_back_is_given_up_and_never_doubled() {
+    let mut board = Board::default();
+    board.configure(at(0), vec![check("a", 0, tcp(80)), check("b", 0, tcp(80))], || 0);
+    let starts = board.poll(at(1_000));
+    let [Action::Start { run: hung, .. }, Action::Start { run: good, .. }] = starts[..] else { panic!("two are due") };
+    assert_eq!(board.finish(at(1_001), good, Outcome::Connected, Duration::ZERO), []);
+    assert_eq!(board.deadline(), Some(at(8_000)), "5 s to connect and 2 s of patience");
+    assert_eq!(board.poll(at(8_000)), [Action::Abort(hung)]);
+    let view = &board.views(at(8_000))[0];
+    assert!(view.stale && view.last.as_ref().unwrap().outcome == Outcome::Local(LocalFault::TaskStuck));
+    for now in [11_000, 21_000] {
+        let [Action::Start { run, ref check, .. }] = board.poll(at(now))[..] else { panic!("only b runs on") };
+        assert_eq!(check.id.target, target("b"));
+        board.finish(at(now), run, Outcome::Connected, Duration::ZERO);
+    }
+    assert_eq!(board.finish(at(22_000), hung, Outcome::Local(LocalFault::TaskEnded), Duration::ZERO), []);
+    assert_eq!(board.poll(at(31_000)).len(), 2, "its task ended, so it runs again");
+}
+
+#[test]
+fn a_reload_keeps_what_is_the_same_and_ends_what_is_gone() {
+    let mut board = Board::default();
+    board.configure(at(0), vec![check("a", 0, tcp(80)), check("b", 0, tcp(80)), check("c", 0, tcp(80))], || 0);
+    let runs: Vec<_> = board
+        .poll(at(1_000))
+        .into_iter()
+        .map(|action| match action {
+            Action::Start { run, .. } => run,
+            Action::Abort(_) | Action::Tell(_) => panic!("three runs are due"),
+        })
+        .collect();
+    for &run in &runs {
+        board.finish(at(1_000), run, Outcome::Refused, Duration::ZERO);
+    }
+    let slower = CheckSettings { delay_loop: Duration::from_secs(30), ..check("b", 0, tcp(80)) };
+    let told = board.configure(at(2_000), vec![check("a", 0, tcp(80)), slower, check("c", 0, tcp(81))], || 0);
+    let up = CheckEvent::Up { target: target("c"), reason: Reason::Reconfigured };
+    assert_eq!(told, [Action::Tell(up)], "another port is another question");
+    assert_eq!(board.standings()[&target("a")], Standing::Down);
+    assert_eq!(board.standings()[&target("b")], Standing::Down, "timing alone does not forget the result");
+    let starts = board.poll(at(3_000));
+    let [Action::Start { run: b, .. }, Action::Start { .. }] = starts[..] else { panic!("b and c are new") };
+    let told = board.configure(at(3_500), vec![check("a", 0, tcp(80))], || 0);
+    assert!(told.contains(&Action::Abort(b)), "{told:?}");
+    assert_eq!(board.finish(at(3_600), b, Outcome::Refused, Duration::ZERO), [], "a late result is for nobody");
+    assert_eq!(board.deadline(), Some(at(11_000)), "the unchanged check keeps its grid");
+}
+
+#[test]
+fn a_dynamic_script_asks_for_a_weight_once() {
+    let script = ScriptProbe {
+        argv: vec!["/bin/true".to_owned()],
+        user: None,
+        group: None,
+        timeout: Duration::from_secs(5),
+        dynamic: true,
+    };
+    let mut board = Board::default();
+    board.configure(at(0), vec![check("a", 0, Probe::Script(script))], || 0);
+    let passed = |weight| Outcome::ScriptPassed { weight };
+    for (weight, told) in [(Some(3), "weight"), (Some(3), ""), (None, ""), (Some(4), "weight")] {
+        assert_eq!(word(&step(&mut board, passed(weight)).1), told, "{weight:?}");
+    }
+}
+
+#[test]
+fn runs_have_a_limit_and_the_rest_waits() {
+    let mut board = Board::default();
+    let many = (0..RUNS_MAX + 10).map(|at| check(&at.to_string(), 0, tcp(80))).collect();
+    board.configure(at(0), many, || 0);
+    let starts = board.poll(at(1_000));
+    assert_eq!(starts.len(), RUNS_MAX);
+    assert!(board.deadline() > Some(at(1_000)), "nothing can be started until one ends");
+    let Action::Start { run, .. } = starts[0] else { panic!("a run") };
+    board.finish(at(1_500), run, Outcome::Connected, Duration::ZERO);
+    assert_eq!(board.poll(at(1_500)).len(), 1);
+}

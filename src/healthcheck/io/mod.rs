@@ -1,0 +1,1 @@
+//! The kinds of check that use a socket, one file each.

@@ -1,0 +1,194 @@
+//! What one run of a check came to, in values; each prints as one plain phrase.
+//!
+//! It does not say what follows from it: that is `judge.rs`.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::expect::{Digest, StatusRanges};
+
+/// What a check was waiting for when its time ran out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    Connect,
+    /// The first byte of the answer up to the end of its header.
+    Header,
+    Body,
+    /// The whole run, whatever it was doing.
+    Run,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "connection",
+            Self::Header => "answer",
+            Self::Body => "end of the answer's body",
+            Self::Run => "end of the check",
+        })
+    }
+}
+
+/// A fault on our side: it says nothing about the real server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LocalFault {
+    /// The socket could not be made (no file descriptor, no memory).
+    Socket { errno: i32 },
+    /// `bindto` or `bind_port`: the address is not ours, or is taken.
+    Bind { errno: i32 },
+    /// `bind_if`: no such interface, or no permission.
+    Interface { errno: i32 },
+    /// `fwmark`: no permission.
+    Mark { errno: i32 },
+    /// The connection was refused by our own system (firewall, no free port).
+    Connect { errno: i32 },
+    /// The request cannot be written as HTTP.
+    Request,
+    /// The script could not be started.
+    Script { errno: i32 },
+    /// The account that a script should run as is not known here.
+    Account,
+    /// The task of the check ended without a result.
+    TaskEnded,
+    /// The task of the check did not come back, long after its deadline.
+    TaskStuck,
+}
+
+impl fmt::Display for LocalFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, errno) = match self {
+            Self::Socket { errno } => ("cannot make a socket", errno),
+            Self::Bind { errno } => ("cannot bind to the source address or port", errno),
+            Self::Interface { errno } => ("cannot bind to the interface", errno),
+            Self::Mark { errno } => ("cannot set the firewall mark", errno),
+            Self::Connect { errno } => ("this host cannot open the connection", errno),
+            Self::Script { errno } => ("cannot start the script", errno),
+            Self::Request => return f.write_str("the path or virtualhost cannot be sent in an HTTP request"),
+            Self::Account => return f.write_str("the script's user or group is not known"),
+            Self::TaskEnded => return f.write_str("the check's task ended without a result"),
+            Self::TaskStuck => return f.write_str("the check's task did not come back after its deadline"),
+        };
+        write!(f, "{what}: {}", std::io::Error::from_raw_os_error(*errno))
+    }
+}
+
+/// What one run came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Connected,
+    /// One url of several answered as it should; the others follow.
+    UrlPassed {
+        /// Counted from 1.
+        url: usize,
+        of: usize,
+        status: u16,
+    },
+    /// The answer is as wanted; of several urls the last one, and all before it passed.
+    Answered {
+        status: u16,
+    },
+    /// A script ended with 0, or with 2 to 255 under `misc_dynamic`, which asks for a weight of code - 2.
+    ScriptPassed {
+        weight: Option<u8>,
+    },
+    Refused,
+    Timeout {
+        waiting_for: Stage,
+        after: Duration,
+    },
+    Unreachable,
+    Reset,
+    /// The peer closed before its answer was complete.
+    ClosedEarly,
+    NotHttp,
+    HeaderTooLarge {
+        limit_bytes: usize,
+    },
+    BodyTooLarge {
+        limit_bytes: usize,
+    },
+    Status {
+        got: u16,
+        wanted: StatusRanges,
+    },
+    Digest {
+        got: Digest,
+        wanted: Digest,
+    },
+    ScriptFailed {
+        code: i32,
+    },
+    ScriptKilled {
+        signal: i32,
+    },
+    /// Any other error of the connection.
+    System {
+        errno: i32,
+    },
+    Local(LocalFault),
+}
+
+/// What an outcome says about the real server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Pass,
+    /// A part passed and the rest is yet to come.
+    Partial,
+    Fail,
+    /// Nothing: the fault is ours.
+    Local,
+}
+
+impl Outcome {
+    pub const fn verdict(&self) -> Verdict {
+        match self {
+            Self::Connected | Self::Answered { .. } | Self::ScriptPassed { .. } => Verdict::Pass,
+            Self::UrlPassed { .. } => Verdict::Partial,
+            Self::Refused
+            | Self::Timeout { .. }
+            | Self::Unreachable
+            | Self::Reset
+            | Self::ClosedEarly
+            | Self::NotHttp
+            | Self::HeaderTooLarge { .. }
+            | Self::BodyTooLarge { .. }
+            | Self::Status { .. }
+            | Self::Digest { .. }
+            | Self::ScriptFailed { .. }
+            | Self::ScriptKilled { .. }
+            | Self::System { .. } => Verdict::Fail,
+            Self::Local(_) => Verdict::Local,
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connected => f.write_str("connected"),
+            Self::UrlPassed { url, of, status } => write!(f, "status {status} from url {url} of {of}"),
+            Self::Answered { status } => write!(f, "status {status}, as wanted"),
+            Self::ScriptPassed { weight: None } => f.write_str("script passed"),
+            Self::ScriptPassed { weight: Some(weight) } => write!(f, "script passed and asks for weight {weight}"),
+            Self::Refused => f.write_str("connection refused"),
+            Self::Timeout { waiting_for, after } => write!(f, "no {waiting_for} within {after:?}"),
+            Self::Unreachable => f.write_str("no route to the server"),
+            Self::Reset => f.write_str("connection reset by the server"),
+            Self::ClosedEarly => f.write_str("the server closed before its answer was complete"),
+            Self::NotHttp => f.write_str("the answer is not HTTP"),
+            Self::HeaderTooLarge { limit_bytes } => write!(f, "the answer's header exceeds {limit_bytes} bytes"),
+            Self::BodyTooLarge { limit_bytes } => write!(f, "the answer's body exceeds {limit_bytes} bytes"),
+            Self::Status { got, wanted } => write!(f, "status {got}, wanted {wanted}"),
+            Self::Digest { got, wanted } => write!(f, "digest {got}, wanted {wanted}"),
+            Self::ScriptFailed { code } => write!(f, "script ended with {code}"),
+            Self::ScriptKilled { signal } => write!(f, "script ended by signal {signal}"),
+            Self::System { errno } => write!(f, "connection failed: {}", std::io::Error::from_raw_os_error(*errno)),
+            Self::Local(fault) => fault.fmt(f),
+        }
+    }
+}

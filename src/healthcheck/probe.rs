@@ -1,0 +1,139 @@
+//! What a run of a check is to do, as values: where to connect, what to ask, what to run.
+//!
+//! It does nothing itself: `io/` has one file per kind.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use crate::base::IfName;
+
+use super::expect::Expect;
+
+/// Bytes of body that an HTTP check reads; a longer body is a failure.
+pub const BODY_MAX_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of status line and header fields that an HTTP check reads.
+pub const HEADER_MAX_BYTES: usize = 64 * 1024;
+
+/// Where a connection goes, and from where.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    /// `connect_ip` and `connect_port`, by default those of the real server.
+    pub addr: SocketAddr,
+    pub connect_timeout: Duration,
+    /// `bindto`.
+    pub bind_addr: Option<IpAddr>,
+    /// `bind_port`.
+    pub bind_port: Option<u16>,
+    /// `bind_if`.
+    pub bind_interface: Option<IfName>,
+    /// `fwmark`: `SO_MARK` of the socket.
+    pub mark: Option<u32>,
+}
+
+impl Endpoint {
+    /// From any address of this host.
+    pub const fn new(addr: SocketAddr, connect_timeout: Duration) -> Self {
+        Self { addr, connect_timeout, bind_addr: None, bind_port: None, bind_interface: None, mark: None }
+    }
+}
+
+/// `http_protocol`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum HttpVersion {
+    #[default]
+    Http10,
+    /// `1.0C`: with `Connection: close`.
+    Http10Close,
+    Http11,
+}
+
+/// One `url` block.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Url {
+    pub path: String,
+    /// `virtualhost` of the url, checker, real server or service; without it the address is sent.
+    pub host: Option<String>,
+    pub expect: Expect,
+}
+
+/// `HTTP_GET`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct HttpProbe {
+    pub endpoint: Endpoint,
+    pub version: HttpVersion,
+    /// The first url, and those after it in the order of the file.
+    pub first: Url,
+    pub more: Vec<Url>,
+    /// While down, a passed url is followed by the next at once instead of after `delay_loop`.
+    pub fast_recovery: bool,
+    /// Time for one url, from the first packet to the last byte.
+    pub deadline: Duration,
+}
+
+impl HttpProbe {
+    /// The deadline where the configuration has none: time to connect, to answer, and to send the body.
+    ///
+    /// keepalived gives each read `connect_timeout` anew, so a body that drips may take for ever.
+    pub const fn default_deadline(connect_timeout: Duration) -> Duration {
+        connect_timeout.saturating_mul(3)
+    }
+
+    pub fn urls(&self) -> usize {
+        self.more.len().saturating_add(1)
+    }
+
+    /// The url at `index`, counted from 0; the first one where there is none.
+    pub fn url(&self, index: usize) -> &Url {
+        index.checked_sub(1).and_then(|index| self.more.get(index)).unwrap_or(&self.first)
+    }
+}
+
+/// `MISC_CHECK`: a script whose exit code decides.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ScriptProbe {
+    /// `misc_path`, split into words.
+    pub argv: Vec<String>,
+    pub user: Option<String>,
+    pub group: Option<String>,
+    /// `misc_timeout`.
+    pub timeout: Duration,
+    /// `misc_dynamic`: an exit code of 2 to 255 is a pass that asks for a weight of code - 2.
+    pub dynamic: bool,
+}
+
+/// What a check does.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Probe {
+    Tcp(Endpoint),
+    Http(HttpProbe),
+    Script(ScriptProbe),
+}
+
+impl Probe {
+    /// The configuration's keyword.
+    pub const fn keyword(&self) -> &'static str {
+        match self {
+            Self::Tcp(_) => "TCP_CHECK",
+            Self::Http(_) => "HTTP_GET",
+            Self::Script(_) => "MISC_CHECK",
+        }
+    }
+
+    /// Time after which one run must have come to an end by its own means.
+    pub const fn deadline(&self) -> Duration {
+        match self {
+            Self::Tcp(endpoint) => endpoint.connect_timeout,
+            Self::Http(http) => http.deadline,
+            // TERM at the timeout, KILL 2 s later, and a second for the kernel to end it.
+            Self::Script(script) => script.timeout.saturating_add(Duration::from_secs(3)),
+        }
+    }
+
+    /// Parts that a full pass consists of: urls, else 1.
+    pub fn parts(&self) -> usize {
+        match self {
+            Self::Http(http) => http.urls(),
+            Self::Tcp(_) | Self::Script(_) => 1,
+        }
+    }
+}
