@@ -20,6 +20,7 @@ pub struct Config {
 
 /// `global_defs`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a keyword of the file, free of the others")]
 pub struct Global {
     pub router_id: Option<String>,
     pub script_user: Option<ScriptUser>,
@@ -261,6 +262,7 @@ pub struct Persistence {
 
 /// `virtual_server`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a keyword of the file, free of the others")]
 pub struct VirtualServer {
     pub id: VirtualServerId,
     pub at: Span,
