@@ -1,4 +1,6 @@
-//! keepalived.conf: bytes to tokens, tree, expansion, model, checks. Parsing never fails: it returns all problems.
+//! keepalived.conf: bytes to expanded text, tree, model, checks. Reading never fails: it returns all problems.
 
 pub mod model;
+pub mod problem;
 pub mod source;
+pub mod tree;
