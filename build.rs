@@ -1,1 +1,48 @@
-fn main() {}
+//! Compiles `bpf/` to one object in `OUT_DIR` where the feature `ebpf` is on; nothing otherwise.
+#![expect(clippy::disallowed_methods, reason = "a build script runs clang")]
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+const NEEDS: &str = "the feature `ebpf` needs clang 14 or newer and the BPF headers: apt-get install clang libbpf-dev \
+                     linux-libc-dev (or build with --no-default-features); the environment variable CLANG names another clang";
+
+fn main() -> ExitCode {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=bpf");
+    println!("cargo::rerun-if-env-changed=CLANG");
+    if env::var_os("CARGO_FEATURE_EBPF").is_none() {
+        return ExitCode::SUCCESS;
+    }
+    match compile() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            for line in problem.lines() {
+                println!("cargo::error={line}");
+            }
+            println!("cargo::error={NEEDS}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn compile() -> Result<(), String> {
+    let out = env::var_os("OUT_DIR").map(PathBuf::from).ok_or("cargo gave no OUT_DIR")?.join("vipd.bpf.o");
+    let arch = env::var("CARGO_CFG_TARGET_ARCH").map_err(|error| format!("CARGO_CFG_TARGET_ARCH: {error}"))?;
+    let clang = env::var_os("CLANG").unwrap_or_else(|| "clang".into());
+    let mut command = Command::new(&clang);
+    command.args(["-g", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-target", "bpfel", "-mcpu=v3"]);
+    // Debian keeps asm/types.h in a directory per architecture.
+    let headers = format!("/usr/include/{arch}-linux-gnu");
+    if Path::new(&headers).is_dir() {
+        command.args(["-I", &headers]);
+    }
+    command.args([&format!("-D__{arch}__"), "-c", "bpf/vipd.bpf.c", "-o"]).arg(&out);
+    let run = command.output().map_err(|error| format!("{}: {error}", clang.display()))?;
+    if run.status.success() {
+        Ok(())
+    } else {
+        Err(format!("{} ended with {}\n{}", clang.display(), run.status, String::from_utf8_lossy(&run.stderr)))
+    }
+}

@@ -1,1 +1,6 @@
-//! Placeholder.
+//! keepalived.conf: bytes to expanded text, tree, model, checks. Reading never fails: it returns all problems.
+
+pub mod model;
+pub mod problem;
+pub mod source;
+pub mod tree;

@@ -1,1 +1,4 @@
-//! Placeholder.
+//! What the CLI and the daemon say to each other, over HTTP on a Unix socket below the run directory.
+
+pub mod api;
+pub mod io;

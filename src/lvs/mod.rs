@@ -2,6 +2,11 @@
 //!
 //! Cores here know no kernel: `io/` has the planes.
 
+pub mod capability;
 pub mod datapath;
+pub mod director;
 pub mod io;
+pub mod plan;
+pub mod pool;
 pub mod table;
+pub mod view;

@@ -1,1 +1,24 @@
-//! Placeholder.
+//! Election: virtual routers, their packets, their groups, and the addresses they hold.
+//!
+//! Cores here know no socket and no clock: `io/` has the system calls, `daemon/heartbeat.rs` is the thread.
+
+pub mod announce;
+pub mod fleet;
+pub mod happened;
+mod instance;
+pub mod lease;
+pub mod links;
+pub mod packet;
+pub mod reason;
+pub mod receive;
+pub mod restore;
+pub mod router;
+pub mod settings;
+pub mod track;
+pub mod view;
+
+pub use happened::{ConflictPhase, Failure, Happened, Warning};
+pub use reason::{Fault, Reason, Standing};
+pub use receive::Discard;
+pub use settings::{Garp, Key, Password, Settings, SyncGroup, Track, Tracked, Transport, Version, VirtualAddress};
+pub use view::{Counters, InstanceView, PeerView};

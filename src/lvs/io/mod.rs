@@ -1,1 +1,7 @@
 //! The planes.
+
+#[cfg(feature = "ebpf")]
+pub mod ebpf;
+pub mod ipvs;
+pub mod memory;
+pub mod plane;

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
+/* The one definition of what the maps hold; src/lvs/io/ebpf/abi.rs mirrors it, a test compares both
+ * through the object's BTF. A change of any size, offset or meaning raises VIPD_ABI_VERSION: a daemon
+ * that finds maps of another version rebuilds them.
+ *
+ * Addresses and ports are in network byte order, all other numbers in the host's. An IPv4 address is
+ * written as IPv4-mapped IPv6 (RFC 4291 section 2.5.5.2). Reserved bytes are zero.
+ */
+#pragma once
+
+#include <linux/types.h>
+
+#define VIPD_ABI_VERSION 1
+
+struct vipd_address {
+	__be32 word[4];
+};
+
+/* What names a service: an address, or a firewall mark with a family (then the address is zero). */
+struct vipd_service_key {
+	struct vipd_address address;
+	__be16 port;
+	__u8 protocol; /* IPPROTO_* */
+	__u8 family;   /* 4 or 6 */
+	__u32 fwmark;
+};
+
+/* What the service key leads to. One word, so that no packet reads half of it. */
+struct vipd_service_slot {
+	__u32 slot;
+	__u32 reserved;
+};
+
+enum vipd_scheduler {
+	VIPD_SCHEDULER_RR = 1,
+	VIPD_SCHEDULER_WRR = 2,
+	VIPD_SCHEDULER_SH = 3,
+	VIPD_SCHEDULER_MH = 4,
+};
+
+/* The first three are ipvsadm's `-b` flags in their order. */
+enum vipd_service_flag {
+	VIPD_SERVICE_ONE = 1,
+	VIPD_SERVICE_TWO = 2,
+	VIPD_SERVICE_THREE = 4,
+};
+
+/* `table` is the generation of the schedule (low half) and its length (high half): one store flips a
+ * service from one complete schedule to the next. */
+struct vipd_service {
+	__u64 table;
+	struct vipd_service_key key; /* a program that raced with the reuse of a slot sees it here */
+	__u8 scheduler;              /* enum vipd_scheduler; 0: the slot is free */
+	__u8 flags;                  /* enum vipd_service_flag */
+	__u8 reserved[6];
+};
+
+/* A page of a schedule: slots of destinations. */
+#define VIPD_SCHEDULE_PAGE 256
+
+struct vipd_schedule_key {
+	__u32 generation;
+	__u32 page;
+};
+
+struct vipd_schedule_page {
+	__u32 destination[VIPD_SCHEDULE_PAGE];
+};
+
+enum vipd_forwarding {
+	VIPD_FORWARDING_MASQ = 1,
+	VIPD_FORWARDING_ROUTE = 2,
+};
+
+/* Generation 0: the slot is free. A connection remembers slot and generation, so the connections of a
+ * removed destination do not reach the next one in its slot. */
+struct vipd_destination {
+	struct vipd_address address;
+	__be16 port;
+	__u8 forwarding; /* enum vipd_forwarding */
+	__u8 reserved;
+	__u32 generation;
+	__u32 service; /* its slot */
+	__u32 weight;
+	__u32 upper_threshold;
+	__u32 lower_threshold;
+};
+
+/* Who answers from this address and port: finds the service of a reply that has no connection entry. */
+struct vipd_real_key {
+	struct vipd_address address;
+	__be16 port;
+	__u8 protocol;
+	__u8 reserved;
+};
+
+struct vipd_real {
+	__u32 destination; /* slot */
+	__u32 generation;
+	__u32 holders; /* destinations with this address and port; only a single one can be told */
+	__u32 reserved;
+};
+
+struct vipd_flow {
+	struct vipd_address source;
+	struct vipd_address target;
+	__be16 source_port;
+	__be16 target_port;
+	__u8 protocol;
+	__u8 reserved[3];
+};
+
+/* The order is that of vipd_settings.timeout_ms. */
+enum vipd_state {
+	VIPD_STATE_SYN_RECV = 0,
+	VIPD_STATE_ESTABLISHED = 1,
+	VIPD_STATE_FIN_WAIT = 2,
+	VIPD_STATE_TIME_WAIT = 3,
+	VIPD_STATE_CLOSE = 4,
+	VIPD_STATE_UDP = 5,
+	VIPD_STATES = 6,
+};
+
+enum vipd_connection_flag {
+	VIPD_CONNECTION_REPLY = 1,  /* keyed by the real server's packets; state is in the other entry */
+	VIPD_CONNECTION_BYPASS = 2, /* a client's own connection to the real server: leave it alone */
+	VIPD_CONNECTION_CLIENT_FIN = 4,
+	VIPD_CONNECTION_SERVER_FIN = 8,
+};
+
+struct vipd_connection {
+	__u64 seen_ns;      /* CLOCK_MONOTONIC, some milliseconds coarse */
+	__u32 destination;  /* slot */
+	__u32 generation;
+	struct vipd_address virtual_address;
+	__be16 virtual_port;
+	__u8 state; /* enum vipd_state */
+	__u8 flags; /* enum vipd_connection_flag */
+	__u32 reserved;
+};
+
+/* The ports of a datagram in fragments, known from its first one. */
+struct vipd_fragment_key {
+	struct vipd_address source;
+	struct vipd_address target;
+	__u32 identification;
+	__u8 protocol;
+	__u8 reserved[3];
+};
+
+struct vipd_fragment {
+	__be16 source_port;
+	__be16 target_port;
+};
+
+struct vipd_counters {
+	__u64 connections;
+	__u64 packets_in;
+	__u64 packets_out;
+	__u64 bytes_in; /* from the IP header on, as IPVS counts */
+	__u64 bytes_out;
+};
+
+/* Connections of a destination, as the census counted them. */
+struct vipd_census {
+	__u32 active;   /* established TCP */
+	__u32 inactive; /* all others, UDP too */
+};
+
+struct vipd_settings {
+	__u32 abi_version; /* written last: 0 while the maps are being made */
+	__u32 generation;  /* the last one given away, so that a restart of the daemon gives none twice */
+	__u32 changing;    /* user space is at work: a daemon that finds it set writes all schedules again */
+	__u32 reserved;
+	__u32 timeout_ms[VIPD_STATES]; /* a connection not seen for so long is none */
+};
+
+/* Why a packet was not forwarded, or not as its service wished. */
+enum vipd_reason {
+	VIPD_REASON_NO_DESTINATION = 0,     /* passed up: the service has no destination with a weight */
+	VIPD_REASON_NO_CONNECTION = 1,      /* passed up: TCP, no SYN, and the scheduler keeps its choice in the entry */
+	VIPD_REASON_NO_ROUTE = 2,           /* dropped: no route to the next hop */
+	VIPD_REASON_FORWARDING_OFF = 3,     /* dropped: net.ipv4.ip_forward is off */
+	VIPD_REASON_TOO_BIG = 4,            /* not forwarded: larger than the MTU of the way out */
+	VIPD_REASON_TTL = 5,                /* dropped: the hop limit is used up */
+	VIPD_REASON_FRAGMENT = 6,           /* passed up: a fragment whose first one was not seen */
+	VIPD_REASON_CONNECTIONS_FULL = 7,   /* forwarded without an entry */
+	VIPD_REASON_CHANGING = 8,           /* dropped: its service changed under it */
+	VIPD_REASON_MALFORMED = 9,          /* passed up: shorter than its own headers */
+	VIPD_REASON_REWRITE = 10,           /* dropped: the kernel refused to rewrite it */
+	VIPD_REASON_ADOPTED = 11,           /* forwarded: the flow began at another director */
+	VIPD_REASONS = 12,
+};

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
+/* The connection table: which flow goes to which destination, and for how long.
+ *
+ * Masq keeps two entries for a connection: the client's, which holds the state, and the real server's,
+ * marked REPLY, which holds the way back. Route keeps the client's alone.
+ */
+#pragma once
+
+#include "lookup.h"
+
+/* An entry is refreshed at most so often: a stream does not write to its cache line with every packet. */
+#define REFRESH_NS 250000000ULL
+
+static __always_inline int connection_is_stale(const struct vipd_connection *connection, __u64 now_ns)
+{
+	__u32 zero = 0, state = connection->state;
+	struct vipd_settings *conf = bpf_map_lookup_elem(&settings, &zero);
+
+	if (!conf || state >= VIPD_STATES)
+		return 1;
+	return now_ns > connection->seen_ns && now_ns - connection->seen_ns > conf->timeout_ms[state] * 1000000ULL;
+}
+
+static __always_inline void connection_touch(struct vipd_connection *connection, __u64 now_ns)
+{
+	if (now_ns > connection->seen_ns + REFRESH_NS)
+		connection->seen_ns = now_ns;
+}
+
+static __always_inline __u8 state_at_start(const struct packet *packet)
+{
+	if (packet->flow.protocol != IPPROTO_TCP)
+		return VIPD_STATE_UDP;
+	return packet->tcp_flags & TCP_SYN ? VIPD_STATE_SYN_RECV : VIPD_STATE_ESTABLISHED;
+}
+
+/* A SYN on a connection that has ended is the client reusing its port (RFC 9293 section 3.6.1). */
+static __always_inline int begins_anew(const struct vipd_connection *connection, const struct packet *packet)
+{
+	return (packet->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN && connection->state >= VIPD_STATE_FIN_WAIT;
+}
+
+/* A reset ends it, the first FIN half-closes it, the second one closes it. */
+static __always_inline void connection_advance(struct vipd_connection *connection, const struct packet *packet,
+					       enum direction direction)
+{
+	const __u8 both = VIPD_CONNECTION_CLIENT_FIN | VIPD_CONNECTION_SERVER_FIN;
+	__u8 fin = direction == FROM_CLIENT ? VIPD_CONNECTION_CLIENT_FIN : VIPD_CONNECTION_SERVER_FIN;
+	__u8 before = connection->state, after = before;
+
+	if (packet->tcp_flags & TCP_RST) {
+		after = VIPD_STATE_CLOSE;
+	} else if (packet->tcp_flags & TCP_FIN) {
+		connection->flags |= fin;
+		after = (connection->flags & both) == both ? VIPD_STATE_TIME_WAIT : VIPD_STATE_FIN_WAIT;
+	} else if (before == VIPD_STATE_SYN_RECV && direction == FROM_CLIENT &&
+		   (packet->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_ACK) {
+		after = VIPD_STATE_ESTABLISHED;
+	}
+	if (after != before) {
+		connection->state = after;
+		connection->seen_ns = packet->now_ns;
+		return;
+	}
+	connection_touch(connection, packet->now_ns);
+}
+
+/* The key of the real server's packets in a connection of this client. */
+static __always_inline void reply_flow(const struct packet *packet, const struct vipd_destination *destination,
+				       struct vipd_flow *flow)
+{
+	__builtin_memset(flow, 0, sizeof(*flow));
+	flow->source = destination->address;
+	flow->target = packet->flow.source;
+	flow->source_port = destination->port;
+	flow->target_port = packet->flow.source_port;
+	flow->protocol = packet->flow.protocol;
+}
+
+/* The key of the client's packets, from one of the real server's. */
+static __always_inline void client_flow(const struct packet *packet, const struct vipd_connection *reply,
+					struct vipd_flow *flow)
+{
+	__builtin_memset(flow, 0, sizeof(*flow));
+	flow->source = packet->flow.target;
+	flow->target = reply->virtual_address;
+	flow->source_port = packet->flow.target_port;
+	flow->target_port = reply->virtual_port;
+	flow->protocol = packet->flow.protocol;
+}
+
+static __always_inline void connection_put(const struct vipd_flow *flow, const struct vipd_connection *connection)
+{
+	if (bpf_map_update_elem(&connections, flow, connection, BPF_ANY) < 0)
+		count(VIPD_REASON_CONNECTIONS_FULL);
+}
+
+/* Open a connection of the client's packet with a destination. */
+static __always_inline void connection_open(const struct packet *packet, __u32 slot,
+					    const struct vipd_destination *destination)
+{
+	struct vipd_connection connection = {
+		.seen_ns = packet->now_ns,
+		.destination = slot,
+		.generation = destination->generation,
+		.virtual_address = packet->flow.target,
+		.virtual_port = packet->flow.target_port,
+		.state = state_at_start(packet),
+	};
+	struct vipd_flow flow;
+
+	connection_put(&packet->flow, &connection);
+	if (destination->forwarding != VIPD_FORWARDING_MASQ)
+		return;
+	reply_flow(packet, destination, &flow);
+	connection.flags = VIPD_CONNECTION_REPLY;
+	connection_put(&flow, &connection);
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
+/* Flow to service, slot to destination. */
+#pragma once
+
+#include "parse.h"
+
+/* Packets read a service while user space may reuse its slot: one that holds another key is none. */
+static __always_inline struct vipd_service *service_at(__u32 slot, const struct vipd_service_key *key)
+{
+	struct vipd_service *service = bpf_map_lookup_elem(&services, &slot);
+
+	if (!service || !service->scheduler)
+		return 0;
+	if (service->key.address.word[3] != key->address.word[3] || service->key.address.word[0] != key->address.word[0] ||
+	    service->key.port != key->port || service->key.protocol != key->protocol)
+		return 0;
+	return service;
+}
+
+static __always_inline struct vipd_service *service_of(const struct packet *packet, __u32 *slot)
+{
+	struct vipd_service_key key = {
+		.address = packet->flow.target,
+		.port = packet->flow.target_port,
+		.protocol = packet->flow.protocol,
+		.family = 4,
+	};
+	struct vipd_service_slot *found = bpf_map_lookup_elem(&service_keys, &key);
+
+	if (!found)
+		return 0;
+	*slot = found->slot;
+	return service_at(*slot, &key);
+}
+
+/* The destination in a slot, unless the slot has gone to another one since. */
+static __always_inline struct vipd_destination *destination_at(__u32 slot, __u32 generation)
+{
+	struct vipd_destination *destination = bpf_map_lookup_elem(&destinations, &slot);
+
+	if (!destination || !generation || destination->generation != generation)
+		return 0;
+	return destination;
+}

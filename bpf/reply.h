@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
+/* What real servers answer (Masq), with a connection entry and without. */
+#pragma once
+
+#include "forward.h"
+
+/* The client's entry has the state; it is looked at when the state may change, and from time to time so
+ * that a stream in one direction keeps it alive. It is made again where the table has lost it. */
+static __always_inline void reply_advance(const struct packet *packet, struct vipd_connection *reply)
+{
+	struct vipd_connection *connection;
+	struct vipd_flow flow;
+
+	if (!(packet->tcp_flags & (TCP_FIN | TCP_RST)) && packet->now_ns < reply->seen_ns + REFRESH_NS)
+		return;
+	reply->seen_ns = packet->now_ns;
+	client_flow(packet, reply, &flow);
+	connection = bpf_map_lookup_elem(&connections, &flow);
+	if (connection && connection->generation == reply->generation &&
+	    connection->destination == reply->destination) {
+		connection_advance(connection, packet, FROM_SERVER);
+		return;
+	}
+	if (!connection && destination_at(reply->destination, reply->generation)) {
+		struct vipd_connection again = *reply;
+
+		again.flags = 0;
+		connection_put(&flow, &again);
+	}
+}
+
+static __always_inline int reply(struct __sk_buff *skb, const struct packet *packet, struct vipd_connection *entry)
+{
+	struct way way = {};
+
+	if (entry->flags & VIPD_CONNECTION_BYPASS) {
+		connection_touch(entry, packet->now_ns);
+		return PASS;
+	}
+	if (packet->ttl <= 1) {
+		count(VIPD_REASON_TTL);
+		return DROP;
+	}
+	switch (find_way(skb, packet, entry->virtual_address.word[3], packet->flow.target.word[3], &way)) {
+	case FOUND:
+		break;
+	case FOUND_LOCAL:
+		return PASS;
+	case FOUND_SMALLER:
+		/* The stack tells the real server, in the real server's own terms (RFC 1191 section 4). */
+		return packet->dont_fragment ? PASS : DROP;
+	case FOUND_NONE:
+		return DROP;
+	}
+	reply_advance(packet, entry);
+	return forward_reply(skb, packet, &way, entry);
+}
+
+/* The real server answers a client that has a connection of its own, without the service: later packets
+ * of it must not be taken for a flow of another director. */
+static __always_inline void bypass(const struct packet *packet)
+{
+	struct vipd_connection connection = {
+		.seen_ns = packet->now_ns,
+		.state = VIPD_STATE_ESTABLISHED,
+		.flags = VIPD_CONNECTION_REPLY | VIPD_CONNECTION_BYPASS,
+	};
+
+	connection_put(&packet->flow, &connection);
+}
+
+/* A real server's packet whose entry is missing: the table lost it, or another director opened the
+ * connection and the scheduler would have chosen this very destination. */
+static __always_inline int reply_without_entry(struct __sk_buff *skb, const struct packet *packet)
+{
+	struct vipd_real_key key = {
+		.address = packet->flow.source,
+		.port = packet->flow.source_port,
+		.protocol = packet->flow.protocol,
+	};
+	struct vipd_real *real = bpf_map_lookup_elem(&reals, &key);
+	struct vipd_connection entry = { .seen_ns = packet->now_ns, .flags = VIPD_CONNECTION_REPLY };
+	struct vipd_connection *connection;
+	struct vipd_destination *destination;
+	struct vipd_service *service;
+	struct vipd_flow flow;
+	struct way way = {};
+
+	if (!real || real->holders != 1)
+		return PASS;
+	destination = destination_at(real->destination, real->generation);
+	if (!destination || destination->forwarding != VIPD_FORWARDING_MASQ)
+		return PASS;
+	service = bpf_map_lookup_elem(&services, &destination->service);
+	if (!service || !service->scheduler || packet->ttl <= 1)
+		return PASS;
+	entry.destination = real->destination;
+	entry.generation = real->generation;
+	entry.virtual_address = service->key.address;
+	entry.virtual_port = service->key.port;
+	client_flow(packet, &entry, &flow);
+	connection = bpf_map_lookup_elem(&connections, &flow);
+	if (connection) {
+		if (connection->destination != real->destination || connection->generation != real->generation ||
+		    connection_is_stale(connection, packet->now_ns))
+			return PASS;
+		entry.state = connection->state;
+	} else {
+		__u32 chosen = 0;
+
+		/* A datagram may be the server's own question, and a SYN opens something new. */
+		if (packet->flow.protocol != IPPROTO_TCP || !is_stateless(service) || packet->tcp_flags & TCP_RST)
+			return PASS;
+		if (packet->tcp_flags & TCP_SYN) {
+			bypass(packet);
+			return PASS;
+		}
+		if (!has_destinations(service) ||
+		    !schedule(service, destination->service, &packet->flow.target, packet->flow.target_port, &chosen))
+			return PASS;
+		if (chosen != real->destination)
+			return PASS;
+		entry.state = VIPD_STATE_ESTABLISHED;
+	}
+	switch (find_way(skb, packet, entry.virtual_address.word[3], packet->flow.target.word[3], &way)) {
+	case FOUND:
+		break;
+	case FOUND_LOCAL: /* a health check of our own */
+	case FOUND_SMALLER:
+	case FOUND_NONE:
+		return PASS;
+	}
+	connection_put(&packet->flow, &entry);
+	if (!connection) {
+		struct vipd_connection opened = entry;
+
+		count(VIPD_REASON_ADOPTED);
+		opened.flags = 0;
+		connection_put(&flow, &opened);
+		account_connection(destination->service, real->destination);
+	}
+	return forward_reply(skb, packet, &way, &entry);
+}

@@ -1,0 +1,45 @@
+//! Writing to the terminal. A reader that went away (`vipd status | head`) is not an error.
+
+use std::io::{self, Write as _};
+
+/// Print to stdout what people or programs asked for.
+pub fn out(text: &str) {
+    if let Err(error) = io::stdout().lock().write_all(text.as_bytes()).and_then(|()| io::stdout().flush())
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        err(&format!("vipd: writing to stdout: {error}\n"));
+    }
+}
+
+/// Print to stderr what went wrong. Where stderr is gone too, nobody is left to tell.
+pub fn err(text: &str) {
+    drop(io::stderr().lock().write_all(text.as_bytes()));
+}
+
+/// A table with columns as wide as their widest cell; the last one ends where it ends.
+pub fn table(rows: &[Vec<String>], indent: usize) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = " ".repeat(indent);
+        for (cell, width) in row.iter().zip(&widths) {
+            let missing = width.saturating_sub(cell.chars().count());
+            line.push_str(cell);
+            line.push_str(&" ".repeat(missing + 2));
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn columns_stand_below_one_another() {
+        let rows = [vec!["NAME".into(), "STATE".into()], vec!["VI_1".into(), "MASTER".into()], vec!["A".into()]];
+        assert_eq!(super::table(&rows, 2), "  NAME  STATE\n  VI_1  MASTER\n  A\n");
+    }
+}

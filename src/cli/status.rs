@@ -1,0 +1,185 @@
+//! `vipd status`: the daemon's answer as a table, or as the JSON it is.
+
+use std::process::ExitCode;
+
+use super::print::{err, out, table};
+use crate::control::api::{InstanceStatus, RealServerStatus, Status, VirtualServerStatus};
+use crate::control::io::client;
+use crate::daemon::rundir::control_socket;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    at: super::RunDirArg,
+    /// The same as JSON.
+    #[arg(long)]
+    json: bool,
+    /// How many of the last events to show.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    events: usize,
+}
+
+pub fn run(args: &Args) -> ExitCode {
+    match ask(args) {
+        Ok(text) => {
+            out(&text);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            err(&format!("vipd: {error}\n"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum StatusError {
+    #[error("starting the runtime: {0}")]
+    Runtime(std::io::Error),
+    #[error(transparent)]
+    Call(#[from] client::CallError),
+    #[error("the daemon's answer is not a status ({0}); is it of another version?")]
+    Answer(serde_json::Error),
+}
+
+fn ask(args: &Args) -> Result<String, StatusError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StatusError::Runtime)?;
+    let socket = control_socket(&args.at.run_dir);
+    let text = runtime.block_on(client::call(&socket, "GET", "/status", vec![]))?;
+    if args.json {
+        return Ok(text + "\n");
+    }
+    let status: Status = serde_json::from_str(&text).map_err(StatusError::Answer)?;
+    Ok(render(&status, args.events))
+}
+
+/// The whole status as text.
+fn render(status: &Status, events: usize) -> String {
+    let mut text = format!(
+        "vipd {} pid {} {}, up {}, configuration {} loaded {} ago\n",
+        status.version,
+        status.pid,
+        status.state.to_lowercase(),
+        span(status.uptime_s),
+        status.config.file,
+        span(status.config.loaded_s_ago),
+    );
+    if let Some(failure) = &status.config.last_failure {
+        text.push_str(&format!("LAST RELOAD FAILED, the one before goes on: {failure}\n"));
+    }
+    if !status.instances.is_empty() {
+        text.push_str("\nVirtual routers\n");
+        text.push_str(&table(&instances(&status.instances), 2));
+    }
+    for server in &status.virtual_servers {
+        text.push('\n');
+        text.push_str(&virtual_server(server));
+    }
+    let skipped = status.events.len().saturating_sub(events);
+    if events > 0 && !status.events.is_empty() {
+        text.push_str("\nLast events\n");
+        let rows: Vec<Vec<String>> = status
+            .events
+            .iter()
+            .skip(skipped)
+            .map(|event| vec![format!("{:.1} s ago", event.s_ago), event.name.clone(), event.text.clone()])
+            .collect();
+        text.push_str(&table(&rows, 2));
+    }
+    let lost = status.counters;
+    if lost.events_lost + lost.log_lines_lost + lost.plane_failures > 0 {
+        text.push_str(&format!(
+            "\nLost: {} events, {} log lines; {} changes of a forwarding plane failed\n",
+            lost.events_lost, lost.log_lines_lost, lost.plane_failures
+        ));
+    }
+    text
+}
+
+fn instances(all: &[InstanceStatus]) -> Vec<Vec<String>> {
+    let head = ["NAME", "STATE", "SINCE", "PRIO", "IF/VRID", "PEER", "ADVERTS TX/RX", "ADDRESSES", "BECAUSE"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    for one in all {
+        let priority = if one.priority == one.effective_priority {
+            one.priority.to_string()
+        } else {
+            format!("{} ({})", one.effective_priority, one.priority)
+        };
+        let peer = one.peer.as_ref().map_or_else(
+            || "-".to_owned(),
+            |peer| format!("{} prio {} {:.1} s ago", peer.address, peer.priority, peer.heard_s_ago),
+        );
+        rows.push(vec![
+            one.name.clone(),
+            one.state.clone(),
+            format!("{:.1} s", one.since_s),
+            priority,
+            format!("{}/{}", one.interface, one.vrid),
+            peer,
+            format!("{}/{}", one.adverts_sent, one.adverts_received),
+            one.addresses.join(" "),
+            one.because.clone(),
+        ]);
+    }
+    rows
+}
+
+fn virtual_server(server: &VirtualServerStatus) -> String {
+    let mut text = format!(
+        "{}  {} {} on {}, {}: live weight {} of quorum {}, {} connections, {}/{} packets in/out\n",
+        server.service,
+        server.scheduler,
+        server.forwarding,
+        server.plane,
+        server.state,
+        server.live_weight,
+        server.quorum,
+        server.connections,
+        server.packets_in,
+        server.packets_out,
+    );
+    let head = ["REAL SERVER", "STATE", "WEIGHT", "ACTIVE", "INACTIVE", "CONNS", "LAST CHECK"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    rows.extend(server.real_servers.iter().map(real_server));
+    text.push_str(&table(&rows, 2));
+    text
+}
+
+fn real_server(server: &RealServerStatus) -> Vec<String> {
+    let weight = if server.weight == server.configured_weight {
+        server.weight.to_string()
+    } else {
+        format!("{} ({})", server.weight, server.configured_weight)
+    };
+    let checks: Vec<String> = server
+        .checks
+        .iter()
+        .map(|check| {
+            let age = check.age_s.map_or_else(String::new, |age| format!(", {age:.1} s ago"));
+            format!("{}: {}{age}", check.kind, check.last.as_deref().unwrap_or("not checked yet"))
+        })
+        .collect();
+    vec![
+        server.address.clone(),
+        server.state.clone(),
+        weight,
+        server.active.to_string(),
+        server.inactive.to_string(),
+        server.connections.to_string(),
+        if checks.is_empty() { "no checker".to_owned() } else { checks.join("; ") },
+    ]
+}
+
+/// Seconds as `3d 4h`, `2h 5m`, `4m 1s`, `7s`.
+fn span(seconds: u64) -> String {
+    let (days, hours, minutes, rest) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{rest}s"),
+        (0, 0, 1..) => format!("{minutes}m {rest}s"),
+        (0, 1.., _) => format!("{hours}h {minutes}m"),
+        (1.., _, _) => format!("{days}d {hours}h"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

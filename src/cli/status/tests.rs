@@ -1,0 +1,90 @@
+//! What people read is a snapshot.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::control::api::{CheckStatus, ConfigStatus, DaemonCounters, EventStatus, PeerStatus};
+
+fn example() -> Status {
+    Status {
+        version: "0.1.0".into(),
+        pid: 4711,
+        state: "RUNNING".into(),
+        uptime_s: 93_784,
+        config: ConfigStatus {
+            file: "/etc/keepalived/keepalived.conf".into(),
+            loaded_s_ago: 61,
+            reloads: 1,
+            failed_reloads: 0,
+            last_failure: None,
+        },
+        instances: vec![InstanceStatus {
+            name: "VI_1".into(),
+            state: "BACKUP".into(),
+            interface: "eth0".into(),
+            vrid: 51,
+            family: "IPv4".into(),
+            version: 3,
+            priority: 100,
+            effective_priority: 90,
+            since_s: 12.34,
+            because: "192.0.2.2 advertises 150".into(),
+            addresses: vec!["192.0.2.100/24".into()],
+            peer: Some(PeerStatus { address: "192.0.2.2".into(), priority: 150, heard_s_ago: 0.04 }),
+            active_down_ms: 361.0,
+            adverts_sent: 0,
+            adverts_received: 123,
+            transitions: 1,
+            discards: BTreeMap::new(),
+        }],
+        virtual_servers: vec![VirtualServerStatus {
+            service: "TCP 192.0.2.100:80".into(),
+            plane: "ebpf".into(),
+            scheduler: "mh".into(),
+            forwarding: "Route".into(),
+            state: "up".into(),
+            quorum: 1,
+            live_weight: 1,
+            connections: 10,
+            packets_in: 100,
+            bytes_in: 1000,
+            packets_out: 0,
+            bytes_out: 0,
+            real_servers: vec![RealServerStatus {
+                address: "192.0.2.11:80".into(),
+                state: "down".into(),
+                weight: 0,
+                configured_weight: 1,
+                active: 0,
+                inactive: 2,
+                connections: 10,
+                checks: vec![CheckStatus {
+                    kind: "TCP_CHECK".into(),
+                    state: "down".into(),
+                    last: Some("connection refused".into()),
+                    latency_ms: Some(0.2),
+                    age_s: Some(0.7),
+                }],
+            }],
+        }],
+        events: vec![EventStatus {
+            s_ago: 12.3,
+            kind: "instance".into(),
+            name: "VI_1".into(),
+            text: "MASTER -> BACKUP: 192.0.2.2 advertises 150".into(),
+        }],
+        counters: DaemonCounters::default(),
+    }
+}
+
+#[test]
+fn a_status_reads_as_a_table() {
+    insta::assert_snapshot!(render(&example(), 10));
+}
+
+#[test]
+fn spans_are_short() {
+    for (seconds, text) in [(7, "7s"), (241, "4m 1s"), (7_500, "2h 5m"), (273_600, "3d 4h")] {
+        assert_eq!(span(seconds), text);
+    }
+}

@@ -1,0 +1,380 @@
+//! What a configuration says, typed and with every default of its own block filled in; what a block inherits is
+//! `None` until somebody asks the block above. It knows neither text nor system.
+
+use std::net::IpAddr;
+use std::num::{NonZeroU8, NonZeroU32};
+use std::time::Duration;
+
+use super::source::Span;
+use crate::base::{AdvertInterval, Cidr, Family, IfName, Priority, Vrid, Weight};
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    pub global: Global,
+    pub scripts: Vec<VrrpScript>,
+    pub sync_groups: Vec<SyncGroup>,
+    pub instances: Vec<VrrpInstance>,
+    pub virtual_server_groups: Vec<VirtualServerGroup>,
+    pub virtual_servers: Vec<VirtualServer>,
+}
+
+/// `global_defs`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a keyword of the file, free of the others")]
+pub struct Global {
+    pub router_id: Option<String>,
+    pub script_user: Option<ScriptUser>,
+    pub script_security: bool,
+    /// `vrrp_version`: what an IPv4 instance uses that names none.
+    pub vrrp_version: Option<VrrpVersion>,
+    pub mcast_group4: Option<std::net::Ipv4Addr>,
+    pub mcast_group6: Option<std::net::Ipv6Addr>,
+    pub garp: Garp,
+    /// `vrrp_skip_check_adv_addr`.
+    pub skip_check_adv_addr: bool,
+    /// `vrrp_check_unicast_src`.
+    pub check_unicast_src: bool,
+    pub lower_prio_no_advert: bool,
+    pub down_timer_adverts: Option<u8>,
+    /// `vrrp_rt_priority`, 1..=99.
+    pub rt_priority: Option<NonZeroU8>,
+    pub plane: Plane,
+    /// `lvs_flush`.
+    pub lvs_flush: bool,
+}
+
+/// `lvs_datapath`: a keyword of ours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Plane {
+    #[default]
+    Ebpf,
+    Ipvs,
+}
+
+/// `script_user USER [GROUP]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScriptUser {
+    pub user: String,
+    pub group: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VrrpVersion {
+    V2,
+    V3,
+}
+
+/// `garp_*` and `vrrp_garp_*`; `None`: the level above, at last keepalived's default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Garp {
+    pub master_delay: Option<Duration>,
+    pub master_repeat: Option<u32>,
+    pub master_refresh: Option<Duration>,
+    pub master_refresh_repeat: Option<u32>,
+    pub lower_prio_delay: Option<Duration>,
+    pub lower_prio_repeat: Option<u32>,
+    /// `vrrp_garp_interval`, `garp_interval`.
+    pub interval: Option<Duration>,
+}
+
+/// A command that is split already: no shell is involved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command {
+    /// Program and arguments; never empty.
+    pub argv: Vec<String>,
+    pub user: Option<ScriptUser>,
+    pub at: Span,
+}
+
+/// `vrrp_script NAME`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VrrpScript {
+    pub name: String,
+    pub at: Span,
+    pub command: Command,
+    pub interval: Duration,
+    /// The interval where none is given.
+    pub timeout: Duration,
+    /// Successes in a row, 1 by default.
+    pub rise: u32,
+    /// Failures in a row, 1 by default.
+    pub fall: u32,
+    /// -253..=253; 0: a failure is a fault.
+    pub weight: i16,
+    pub reverse: bool,
+    pub init_fail: bool,
+}
+
+/// `notify_*` of an instance or a sync group.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Notify {
+    pub master: Option<Command>,
+    pub backup: Option<Command>,
+    pub fault: Option<Command>,
+    pub stop: Option<Command>,
+    /// `notify`: gets type, name, state and priority as arguments.
+    pub any: Option<Command>,
+}
+
+/// `vrrp_sync_group NAME`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyncGroup {
+    pub name: String,
+    pub at: Span,
+    pub members: Vec<String>,
+    pub tracking_weight: bool,
+    pub notify: Notify,
+}
+
+/// `state`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InitialState {
+    Master,
+    Backup,
+}
+
+/// `track_interface` and `track_script` entries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrackInterface {
+    pub interface: IfName,
+    /// `None` or 0: a failure is a fault.
+    pub weight: Option<i16>,
+    pub reverse: bool,
+    pub at: Span,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrackScript {
+    pub script: String,
+    /// `None`: the script's own weight.
+    pub weight: Option<i16>,
+    pub reverse: bool,
+    pub at: Span,
+}
+
+/// One line of `virtual_ipaddress`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualAddress {
+    pub cidr: Cidr,
+    pub dev: Option<IfName>,
+    pub label: Option<String>,
+    pub broadcast: Option<Broadcast>,
+    /// `RT_SCOPE_*`; 0 is global.
+    pub scope: u8,
+    pub at: Span,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broadcast {
+    /// `+`: the highest address of the prefix.
+    Ones,
+    /// `-`: the lowest.
+    Zeros,
+    Address(std::net::Ipv4Addr),
+}
+
+/// `vrrp_instance NAME`. Only instances that could run are in the model: interface, VRID and an address are there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a keyword of the file, free of the others")]
+pub struct VrrpInstance {
+    pub name: String,
+    pub at: Span,
+    pub state: InitialState,
+    pub interface: IfName,
+    pub vrid: Vrid,
+    pub priority: Priority,
+    pub interval: AdvertInterval,
+    /// Decided: the instance's, the global one, 2 for IPv4 and 3 for IPv6.
+    pub version: VrrpVersion,
+    /// The family of the first virtual address, or of the unicast addresses.
+    pub family: Family,
+    pub preempt: bool,
+    pub preempt_delay: Duration,
+    /// `auth_type PASS`; at most 8 bytes.
+    pub auth_pass: Option<String>,
+    /// `unicast_src_ip` or `mcast_src_ip`.
+    pub source: Option<IpAddr>,
+    /// Not empty: unicast.
+    pub unicast_peers: Vec<IpAddr>,
+    pub check_unicast_src: bool,
+    pub skip_check_adv_addr: bool,
+    pub lower_prio_no_advert: bool,
+    pub down_timer_adverts: u8,
+    pub garp: Garp,
+    pub dont_track_primary: bool,
+    pub track_interfaces: Vec<TrackInterface>,
+    pub track_scripts: Vec<TrackScript>,
+    pub addresses: Vec<VirtualAddress>,
+    pub excluded_addresses: Vec<VirtualAddress>,
+    pub notify: Notify,
+}
+
+/// `virtual_server_group NAME`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualServerGroup {
+    pub name: String,
+    pub at: Span,
+    pub members: Vec<GroupMember>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GroupMember {
+    /// `ADDR[-LAST|/MASK] PORT`, expanded.
+    Addresses {
+        addresses: Vec<IpAddr>,
+        port: u16,
+    },
+    Fwmark(NonZeroU32),
+}
+
+/// What `virtual_server` names.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum VirtualServerId {
+    Address { addr: IpAddr, port: u16 },
+    Fwmark { mark: NonZeroU32 },
+    Group { name: String },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    Tcp,
+    Udp,
+    Sctp,
+}
+
+/// `lb_kind` / `lvs_method`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LbKind {
+    Nat,
+    Dr,
+    Tun,
+    FullNat,
+}
+
+/// `persistence_timeout` and `persistence_granularity`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Persistence {
+    /// Seconds, 1..=2678400.
+    pub timeout_s: u32,
+    /// Length of the client prefix; `None`: the whole address.
+    pub prefix_len: Option<u8>,
+}
+
+/// `virtual_server`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a keyword of the file, free of the others")]
+pub struct VirtualServer {
+    pub id: VirtualServerId,
+    pub at: Span,
+    /// Of the address, the group, or the real servers (fwmark).
+    pub family: Family,
+    /// ipvsadm's name of the scheduler: one of rr wrr lc wlc lblc lblcr dh sh sed nq fo ovf mh.
+    pub lb_algo: &'static str,
+    /// `flag-1` (sh-fallback, mh-fallback), `flag-2` (sh-port, mh-port), `flag-3`.
+    pub sched_flags: [bool; 3],
+    pub lb_kind: LbKind,
+    pub protocol: Protocol,
+    pub ops: bool,
+    pub persistence: Option<Persistence>,
+    pub quorum: u32,
+    pub hysteresis: u32,
+    pub quorum_up: Option<Command>,
+    pub quorum_down: Option<Command>,
+    pub alpha: bool,
+    pub omega: bool,
+    pub sorry_server: Option<SorryServer>,
+    /// `sorry_server_inhibit`.
+    pub sorry_inhibit: bool,
+    pub inhibit_on_failure: bool,
+    /// What checkers inherit.
+    pub check: CheckDefaults,
+    pub virtualhost: Option<String>,
+    pub real_servers: Vec<RealServer>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SorryServer {
+    pub addr: IpAddr,
+    pub port: u16,
+    /// `None`: the service's.
+    pub lb_kind: Option<LbKind>,
+}
+
+/// Values that a checker takes from the blocks above it; `None`: the next block, at last the checker's built-in one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CheckDefaults {
+    pub delay_loop: Option<Duration>,
+    pub connect_timeout: Option<Duration>,
+    pub retry: Option<u32>,
+    pub delay_before_retry: Option<Duration>,
+    pub warmup: Option<Duration>,
+}
+
+/// `real_server ADDR PORT`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RealServer {
+    pub addr: IpAddr,
+    pub port: u16,
+    pub at: Span,
+    pub weight: Weight,
+    /// `None`: the service's.
+    pub lb_kind: Option<LbKind>,
+    pub inhibit_on_failure: bool,
+    pub upper_threshold: u32,
+    pub lower_threshold: u32,
+    pub alpha: bool,
+    pub notify_up: Option<Command>,
+    pub notify_down: Option<Command>,
+    pub check: CheckDefaults,
+    pub virtualhost: Option<String>,
+    pub checkers: Vec<Checker>,
+}
+
+/// One check block of a real server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checker {
+    pub at: Span,
+    pub kind: CheckerKind,
+    pub check: CheckDefaults,
+    /// `connect_ip`, `connect_port`: instead of the real server's own.
+    pub connect_ip: Option<IpAddr>,
+    pub connect_port: Option<u16>,
+    pub bind_ip: Option<IpAddr>,
+    pub bind_port: Option<u16>,
+    pub bind_if: Option<IfName>,
+    pub fwmark: Option<NonZeroU32>,
+    pub alpha: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CheckerKind {
+    Tcp,
+    Http(HttpCheck),
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HttpVersion {
+    #[default]
+    V1_0,
+    V1_0WithHost,
+    V1_1,
+}
+
+/// `HTTP_GET`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HttpCheck {
+    pub version: HttpVersion,
+    pub virtualhost: Option<String>,
+    pub urls: Vec<Url>,
+    pub fast_recovery: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Url {
+    pub path: String,
+    /// MD5 of the body, 32 hexadecimal digits.
+    pub digest: Option<[u8; 16]>,
+    /// Ranges of status codes that are a success; empty: 200-299.
+    pub status: Vec<(u16, u16)>,
+    pub virtualhost: Option<String>,
+}

@@ -1,0 +1,132 @@
+//! The daemon's answers, as JSON has them. Words are keepalived's and ipvsadm's; `daemon/` fills them in.
+
+use serde::{Deserialize, Serialize};
+
+/// `GET /status`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    pub version: String,
+    pub pid: u32,
+    /// `RUNNING`, or `STOPPING` while it hands over.
+    pub state: String,
+    pub uptime_s: u64,
+    pub config: ConfigStatus,
+    pub instances: Vec<InstanceStatus>,
+    pub virtual_servers: Vec<VirtualServerStatus>,
+    /// The last moves and changes, oldest first; at most [`EVENTS_MAX`].
+    pub events: Vec<EventStatus>,
+    pub counters: DaemonCounters,
+}
+
+/// How many events the daemon keeps for `status`.
+pub const EVENTS_MAX: usize = 256;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConfigStatus {
+    pub file: String,
+    /// Seconds since it was loaded.
+    pub loaded_s_ago: u64,
+    pub reloads: u64,
+    pub failed_reloads: u64,
+    /// What the last reload that failed said.
+    pub last_failure: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InstanceStatus {
+    pub name: String,
+    /// MASTER, BACKUP, FAULT, INIT or STOP.
+    pub state: String,
+    pub interface: String,
+    pub vrid: u8,
+    pub family: String,
+    pub version: u8,
+    pub priority: u8,
+    pub effective_priority: u8,
+    /// Seconds since the last move.
+    pub since_s: f64,
+    /// Why it is in this state, as one phrase.
+    pub because: String,
+    pub addresses: Vec<String>,
+    /// Whoever advertises for this virtual router, as last heard.
+    pub peer: Option<PeerStatus>,
+    pub active_down_ms: f64,
+    pub adverts_sent: u64,
+    pub adverts_received: u64,
+    pub transitions: u64,
+    /// Packets dropped, by reason; reasons never met are left out.
+    pub discards: std::collections::BTreeMap<String, u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PeerStatus {
+    pub address: String,
+    pub priority: u8,
+    pub heard_s_ago: f64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VirtualServerStatus {
+    /// As ipvsadm writes it: `TCP 192.0.2.1:80`, `FWM 7`.
+    pub service: String,
+    pub plane: String,
+    pub scheduler: String,
+    pub forwarding: String,
+    /// `up` with quorum, `down` without, `sorry` on the sorry server.
+    pub state: String,
+    pub quorum: u32,
+    pub live_weight: u64,
+    pub connections: u64,
+    pub packets_in: u64,
+    pub bytes_in: u64,
+    pub packets_out: u64,
+    pub bytes_out: u64,
+    pub real_servers: Vec<RealServerStatus>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RealServerStatus {
+    pub address: String,
+    /// `up`, `down`, or `sorry` where it is the sorry server.
+    pub state: String,
+    pub weight: u32,
+    pub configured_weight: u32,
+    pub active: u32,
+    pub inactive: u32,
+    pub connections: u64,
+    pub checks: Vec<CheckStatus>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CheckStatus {
+    pub kind: String,
+    pub state: String,
+    /// The last result as one phrase.
+    pub last: Option<String>,
+    pub latency_ms: Option<f64>,
+    pub age_s: Option<f64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EventStatus {
+    /// Seconds before this answer.
+    pub s_ago: f64,
+    /// `instance`, `real_server`, `virtual_server`, `script`, `config`, `plane`.
+    pub kind: String,
+    pub name: String,
+    pub text: String,
+}
+
+/// What the daemon lost, since it started. All zero is healthy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DaemonCounters {
+    pub events_lost: u64,
+    pub log_lines_lost: u64,
+    pub plane_failures: u64,
+}
+
+/// What `POST /reload` and others answer when they refuse.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    pub error: String,
+}

@@ -1,0 +1,368 @@
+//! The task that owns a forwarding plane: it takes health and configuration in, and keeps the plane in step.
+//!
+//! What the plane should hold is decided by [`Director`]; here are the waiting, the retries and the telling.
+//! One plane, one task.
+
+#![expect(clippy::disallowed_methods, reason = "a task may wait")]
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until};
+
+use crate::lvs::datapath::{ApplyError, Counters, Datapath, DatapathError};
+use crate::lvs::director::{Director, PoolsError, Told};
+use crate::lvs::plan::{Scope, outcome, plan};
+use crate::lvs::pool::{Event, PoolEvent, PoolId, PoolSettings, PoolView};
+use crate::lvs::table::{ServiceKey, Step, Table};
+
+/// First pause after the plane refused a change, doubled each time up to [`RETRY_MAX`].
+const RETRY_MIN: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(30);
+/// Commands taken in before the plane is touched: news that comes in a burst costs one plan.
+const BURST_MAX: usize = 4096;
+
+/// What the task starts with.
+#[derive(Clone, Debug)]
+pub struct LvsSettings {
+    /// Services that an earlier run of ours left in the plane.
+    pub owned: BTreeSet<ServiceKey>,
+    /// `lvs_flush`: with the first configuration, delete every service that it does not name.
+    pub flush_at_start: bool,
+    /// How often the plane is read back, to repair what somebody else changed.
+    pub resync: Duration,
+}
+
+/// What the task is asked.
+#[derive(Debug)]
+pub enum LvsCommand {
+    /// Take up these virtual servers instead of those before. Answered when the plane holds them, or refused them.
+    Reconfigure { pools: Vec<PoolSettings>, reply: oneshot::Sender<Result<(), ReconfigureError>> },
+    /// News of a real server.
+    Health { pool: PoolId, event: Event },
+    /// What the plane holds now, for `status`; services of others too.
+    Snapshot { reply: oneshot::Sender<Result<(Table, Counters), DatapathError>> },
+    /// End: with `flush` our services are deleted, without it they stay as they are.
+    Shutdown { flush: bool, reply: oneshot::Sender<Result<(), ConvergeError>> },
+}
+
+/// Why a configuration is not in force.
+#[derive(Debug, thiserror::Error)]
+pub enum ReconfigureError {
+    #[error(transparent)]
+    Pools(#[from] PoolsError),
+    /// Nothing was changed.
+    #[error("the plane cannot do {} things of this configuration; the first: {}", .0.len(), .0.first().map_or_else(String::new, ToString::to_string))]
+    Unsupported(Vec<DatapathError>),
+    /// The configuration is taken up, and the plane is tried again and again.
+    #[error("the configuration is taken up, but the plane does not follow yet: {0}")]
+    Pending(#[source] ConvergeError),
+}
+
+/// Why the plane does not hold what it should.
+#[derive(Debug, thiserror::Error)]
+pub enum ConvergeError {
+    #[error(transparent)]
+    Read(#[from] DatapathError),
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+}
+
+/// What the task tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LvsEvent {
+    Pool {
+        pool: PoolId,
+        event: PoolEvent,
+    },
+    /// Somebody else changed our services; these steps repair it.
+    ForeignChange {
+        repair: Vec<Step>,
+    },
+    /// The plane refused a change; tried again after the pause.
+    Refused {
+        error: String,
+        retry_in: Duration,
+    },
+    /// The plane follows again.
+    Recovered,
+}
+
+/// What readers see.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LvsView {
+    /// `memory`, `ipvs` or `ebpf`.
+    pub plane: String,
+    pub pools: Vec<PoolView>,
+    /// Why the plane does not hold what it should; `None` while it does.
+    pub refused: Option<String>,
+    /// Events lost because nobody took them in time.
+    pub events_lost: u64,
+}
+
+/// Own the plane until told to stop, or until nobody can tell any more; then the plane stays as it is.
+pub async fn run<D: Datapath>(
+    plane: D,
+    settings: LvsSettings,
+    mut commands: mpsc::Receiver<LvsCommand>,
+    views: watch::Sender<LvsView>,
+    events: mpsc::Sender<LvsEvent>,
+) {
+    let mut task = Task::new(plane, settings, views, events);
+    task.publish();
+    loop {
+        let wake_at = task.retry_at.unwrap_or(task.resync_at).min(task.resync_at);
+        tokio::select! {
+            command = commands.recv() => {
+                let Some(first) = command else { return };
+                let mut burst = vec![first];
+                while burst.len() < BURST_MAX && let Ok(next) = commands.try_recv() {
+                    burst.push(next);
+                }
+                let mut waiting = vec![];
+                for command in burst {
+                    match task.take_in(command).await {
+                        Taken::On(reply) => waiting.extend(reply),
+                        Taken::End => return,
+                    }
+                }
+                task.settle(waiting).await;
+            }
+            () = sleep_until(wake_at) => task.wake().await,
+        }
+    }
+}
+
+/// Who waits for a configuration to be in force.
+type Waiting = oneshot::Sender<Result<(), ReconfigureError>>;
+
+enum Taken {
+    On(Option<Waiting>),
+    End,
+}
+
+struct Task<D> {
+    plane: D,
+    settings: LvsSettings,
+    director: Director,
+    /// What the plane holds as far as we know; `None`: to be read.
+    known: Option<Table>,
+    /// Health or configuration changed since the plane was last in step.
+    changed: bool,
+    configured: bool,
+    refused: Option<String>,
+    retry_at: Option<Instant>,
+    pause: Duration,
+    resync_at: Instant,
+    views: watch::Sender<LvsView>,
+    events: mpsc::Sender<LvsEvent>,
+    events_lost: u64,
+}
+
+impl<D: Datapath> Task<D> {
+    fn new(plane: D, settings: LvsSettings, views: watch::Sender<LvsView>, events: mpsc::Sender<LvsEvent>) -> Self {
+        Self {
+            plane,
+            director: Director::new(settings.owned.clone()),
+            known: None,
+            changed: false,
+            configured: false,
+            refused: None,
+            retry_at: None,
+            pause: RETRY_MIN,
+            resync_at: Instant::now() + settings.resync,
+            settings,
+            views,
+            events,
+            events_lost: 0,
+        }
+    }
+
+    async fn take_in(&mut self, command: LvsCommand) -> Taken {
+        match command {
+            LvsCommand::Reconfigure { pools, reply } => match self.reconfigure(pools) {
+                Ok(()) => return Taken::On(Some(reply)),
+                Err(error) => answer(reply, Err(error)),
+            },
+            LvsCommand::Health { pool, event } => match self.director.handle(&pool, event) {
+                Ok(told) => {
+                    self.changed = true;
+                    self.tell_pools(told);
+                }
+                // A result that was under way while a reload removed its real server.
+                Err(error) => tracing::debug!(%error, "health of something that is gone"),
+            },
+            LvsCommand::Snapshot { reply } => answer(reply, self.read().await),
+            LvsCommand::Shutdown { flush, reply } => {
+                let told = self.director.stop();
+                self.tell_pools(told);
+                let done = if flush { self.delete_ours().await } else { Ok(()) };
+                answer(reply, done);
+                return Taken::End;
+            }
+        }
+        Taken::On(None)
+    }
+
+    fn reconfigure(&mut self, pools: Vec<PoolSettings>) -> Result<(), ReconfigureError> {
+        let preview = self.director.preview(pools.clone())?;
+        let unmet = self.plane.capabilities().check_table(&preview);
+        if !unmet.is_empty() {
+            return Err(ReconfigureError::Unsupported(unmet));
+        }
+        let told = self.director.reconfigure(pools)?;
+        self.changed = true;
+        self.configured = true;
+        self.tell_pools(told);
+        Ok(())
+    }
+
+    async fn read(&mut self) -> Result<(Table, Counters), DatapathError> {
+        Ok((self.plane.snapshot().await?, self.plane.counters().await?))
+    }
+
+    async fn delete_ours(&mut self) -> Result<(), ConvergeError> {
+        let held = self.plane.snapshot().await?;
+        let steps = plan(&held, &Table::default(), &self.director.scope());
+        Ok(self.plane.apply(&steps).await?)
+    }
+
+    /// Bring the plane in step where something changed, and tell those who wait for it.
+    async fn settle(&mut self, waiting: Vec<Waiting>) {
+        // While the plane refuses, health alone waits for the retry: a broken plane is not hammered.
+        let due = self.changed && (self.retry_at.is_none() || !waiting.is_empty());
+        let mut result = if due { self.converge().await } else { Ok(()) };
+        self.publish();
+        for reply in waiting {
+            let told = match std::mem::replace(&mut result, Ok(())) {
+                Ok(()) if self.refused.is_some() => Err(ReconfigureError::Pending(self.still_refused())),
+                Ok(()) => Ok(()),
+                Err(error) => Err(ReconfigureError::Pending(error)),
+            };
+            answer(reply, told);
+        }
+    }
+
+    /// For the second and later ones who wait for the same refusal.
+    fn still_refused(&self) -> ConvergeError {
+        let plane = self.plane.capabilities().plane;
+        let what = self.refused.clone().unwrap_or_default();
+        ConvergeError::Read(DatapathError::Answer { action: format!("changing the {plane} plane"), detail: what })
+    }
+
+    /// A retry or a resync is due.
+    async fn wake(&mut self) {
+        let now = Instant::now();
+        if self.retry_at.is_some_and(|at| at <= now) {
+            // The error is told and kept by `converge`.
+            let _ = self.converge().await;
+        } else if self.resync_at <= now {
+            self.resync().await;
+        }
+        self.publish();
+    }
+
+    /// Read the plane back; repair and tell what somebody else changed of ours.
+    async fn resync(&mut self) {
+        self.resync_at = Instant::now() + self.settings.resync;
+        if !self.configured || self.retry_at.is_some() {
+            return;
+        }
+        match self.plane.snapshot().await {
+            Ok(held) => {
+                let repair = plan(&held, &self.director.desired(), &self.director.scope());
+                self.known = Some(held);
+                if !repair.is_empty() {
+                    tracing::warn!(steps = repair.len(), "somebody else changed our services, repairing");
+                    self.tell(LvsEvent::ForeignChange { repair });
+                    // The error is told and kept by `converge`.
+                    let _ = self.converge().await;
+                }
+            }
+            Err(error) => self.refuse(&ConvergeError::Read(error)),
+        }
+    }
+
+    /// Read, plan, do.
+    async fn converge(&mut self) -> Result<(), ConvergeError> {
+        let result = self.try_converge().await;
+        match &result {
+            Ok(()) => {
+                self.changed = false;
+                self.retry_at = None;
+                self.pause = RETRY_MIN;
+                if self.refused.take().is_some() {
+                    tracing::info!("the plane follows again");
+                    self.tell(LvsEvent::Recovered);
+                }
+            }
+            Err(error) => self.refuse(error),
+        }
+        result
+    }
+
+    async fn try_converge(&mut self) -> Result<(), ConvergeError> {
+        // Until all steps are done, nothing is known: a failure leaves `None`, and the next try reads.
+        let held = match self.known.take() {
+            Some(known) => known,
+            None => self.plane.snapshot().await?,
+        };
+        let desired = self.director.desired();
+        let scope = if self.settings.flush_at_start { Scope::everything(&held) } else { self.director.scope() };
+        let steps = plan(&held, &desired, &scope);
+        if !steps.is_empty() {
+            self.plane.apply(&steps).await?;
+            tracing::debug!(steps = steps.len(), "plane brought in step");
+        }
+        self.known = Some(outcome(&held, &desired, &scope));
+        self.settings.flush_at_start = false;
+        self.director.settled();
+        Ok(())
+    }
+
+    fn refuse(&mut self, error: &ConvergeError) {
+        let retry_in = self.pause;
+        self.known = None;
+        self.retry_at = Some(Instant::now() + retry_in);
+        self.pause = (retry_in * 2).min(RETRY_MAX);
+        tracing::warn!(%error, retry_in_ms = retry_in.as_millis(), "plane refused a change");
+        self.refused = Some(error.to_string());
+        self.tell(LvsEvent::Refused { error: error.to_string(), retry_in });
+    }
+
+    fn tell_pools(&mut self, told: Vec<Told>) {
+        for (pool, event) in told {
+            tracing::info!(%pool, ?event, "virtual server changed");
+            self.tell(LvsEvent::Pool { pool, event });
+        }
+    }
+
+    /// Forwarding does not wait for those who listen: an event that finds the queue full is lost and counted.
+    fn tell(&mut self, event: LvsEvent) {
+        match self.events.try_send(event) {
+            // Nobody listens: a caller's choice.
+            Ok(()) | Err(TrySendError::Closed(_)) => {}
+            Err(TrySendError::Full(_)) => self.events_lost = self.events_lost.saturating_add(1),
+        }
+    }
+
+    fn publish(&self) {
+        self.views.send_replace(LvsView {
+            plane: self.plane.capabilities().plane.to_owned(),
+            pools: self.director.views(),
+            refused: self.refused.clone(),
+            events_lost: self.events_lost,
+        });
+    }
+}
+
+/// Who asked may have gone; then nobody needs the answer.
+fn answer<T>(reply: oneshot::Sender<T>, told: T) {
+    let _ = reply.send(told);
+}
+
+#[cfg(test)]
+mod tests;

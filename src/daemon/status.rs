@@ -1,0 +1,170 @@
+//! From the rooms' snapshots to the words of `control::api`. Pure: it asks nobody and changes nothing.
+
+use std::collections::BTreeMap;
+
+use crate::base::{Family, MonoTime};
+use crate::control::api::{CheckStatus, InstanceStatus, PeerStatus, RealServerStatus, VirtualServerStatus};
+use crate::daemon::telling::keepalived_word;
+use crate::lvs::datapath::{Counters, DestinationStats, ServiceStats};
+use crate::lvs::pool::{Health, PoolId, PoolView, RealServerView, SorryServerView, table_key};
+use crate::lvs::table::{DestinationKey, Forwarding, ServiceKey};
+use crate::vrrp::{InstanceView, PeerView};
+
+/// One virtual router as `status` shows it.
+pub fn instance(now: MonoTime, view: InstanceView) -> InstanceStatus {
+    let InstanceView {
+        name,
+        vrid,
+        interface,
+        family,
+        version,
+        state,
+        priority,
+        effective_priority,
+        interval: _,
+        preempt: _,
+        sync_group: _,
+        addresses,
+        since,
+        reason,
+        faults,
+        skew: _,
+        active_down,
+        learnt_interval: _,
+        last_heard,
+        peer,
+        counters,
+        discards,
+    } = view;
+    let because = match (reason, faults.as_slice()) {
+        (_, [fault, ..]) => fault.to_string(),
+        (Some(reason), []) => reason.to_string(),
+        (None, []) => "not started yet".to_owned(),
+    };
+    InstanceStatus {
+        name,
+        state: keepalived_word(state).to_owned(),
+        interface: interface.to_string(),
+        vrid: vrid.get(),
+        family: match family {
+            Family::V4 => "IPv4".to_owned(),
+            Family::V6 => "IPv6".to_owned(),
+        },
+        version: version.number(),
+        priority: priority.get(),
+        effective_priority: effective_priority.get(),
+        since_s: now.since(since).as_secs_f64(),
+        because,
+        addresses: addresses.iter().map(ToString::to_string).collect(),
+        peer: peer.zip(last_heard).map(|(PeerView { addr, priority }, heard)| PeerStatus {
+            address: addr.to_string(),
+            priority,
+            heard_s_ago: now.since(heard).as_secs_f64(),
+        }),
+        active_down_ms: active_down.as_secs_f64() * 1e3,
+        adverts_sent: counters.adverts_sent,
+        adverts_received: counters.adverts_received,
+        transitions: counters.transitions,
+        discards: discards.into_iter().map(|(reason, count)| (reason.to_string(), count)).collect(),
+    }
+}
+
+/// The check results of a real server, by pool and address as configured.
+pub type Checks = BTreeMap<(PoolId, DestinationKey), Vec<CheckStatus>>;
+
+/// One virtual server: a row per service, so that the services of a group have their own counters.
+pub fn virtual_servers(plane: &str, view: &PoolView, counters: &Counters, checks: &Checks) -> Vec<VirtualServerStatus> {
+    let nothing = ServiceStats::default();
+    view.services
+        .iter()
+        .map(|service| {
+            let stats = counters.services.get(service).unwrap_or(&nothing);
+            let sorry = view.sorry_server.as_ref();
+            let mut real_servers: Vec<RealServerStatus> =
+                view.real_servers.iter().map(|server| real_server(view, *service, server, stats, checks)).collect();
+            real_servers.extend(sorry.map(|sorry| sorry_server(*service, sorry, stats)));
+            VirtualServerStatus {
+                service: service.to_string(),
+                plane: plane.to_owned(),
+                scheduler: view.service.scheduler.to_string(),
+                forwarding: forwarding_of(view).to_owned(),
+                state: match (view.quorum_up, sorry) {
+                    (true, _) => "up".to_owned(),
+                    (false, Some(_)) => "sorry".to_owned(),
+                    (false, None) => "down".to_owned(),
+                },
+                quorum: view.quorum,
+                live_weight: view.live_weight,
+                connections: stats.stats.connections,
+                packets_in: stats.stats.packets_in,
+                bytes_in: stats.stats.bytes_in,
+                packets_out: stats.stats.packets_out,
+                bytes_out: stats.stats.bytes_out,
+                real_servers,
+            }
+        })
+        .collect()
+}
+
+/// ipvsadm's word, where all real servers agree.
+fn forwarding_of(view: &PoolView) -> &'static str {
+    let mut words = view.real_servers.iter().map(|server| forwarding_word(server.forwarding));
+    match words.next() {
+        None => "-",
+        Some(first) if words.all(|word| word == first) => first,
+        Some(_) => "mixed",
+    }
+}
+
+const fn forwarding_word(forwarding: Forwarding) -> &'static str {
+    match forwarding {
+        Forwarding::Masq => "Masq",
+        Forwarding::Route => "Route",
+        Forwarding::Tunnel(_) => "Tunnel",
+        Forwarding::FullNat => "FullNat",
+    }
+}
+
+fn counted(stats: &ServiceStats, service: ServiceKey, at: DestinationKey, forwarding: Forwarding) -> DestinationStats {
+    stats.destinations.get(&table_key(service, at, forwarding)).copied().unwrap_or_default()
+}
+
+fn real_server(
+    view: &PoolView,
+    service: ServiceKey,
+    server: &RealServerView,
+    stats: &ServiceStats,
+    checks: &Checks,
+) -> RealServerStatus {
+    let counted = counted(stats, service, server.address, server.forwarding);
+    RealServerStatus {
+        address: server.address.to_string(),
+        state: match (server.health, server.draining) {
+            (Health::Up, true) => "draining",
+            (Health::Up, false) => "up",
+            (Health::Down, _) => "down",
+            (Health::Untried, _) => "untried",
+        }
+        .to_owned(),
+        weight: server.weight_now.map_or(0, crate::base::Weight::get),
+        configured_weight: server.weight_configured.get(),
+        active: counted.active,
+        inactive: counted.inactive,
+        connections: counted.stats.connections,
+        checks: checks.get(&(view.id.clone(), server.address)).cloned().unwrap_or_default(),
+    }
+}
+
+fn sorry_server(service: ServiceKey, sorry: &SorryServerView, stats: &ServiceStats) -> RealServerStatus {
+    let counted = counted(stats, service, sorry.address, sorry.forwarding);
+    RealServerStatus {
+        address: sorry.address.to_string(),
+        state: "sorry".to_owned(),
+        weight: u32::from(sorry.active),
+        configured_weight: 1,
+        active: counted.active,
+        inactive: counted.inactive,
+        connections: counted.stats.connections,
+        checks: vec![],
+    }
+}

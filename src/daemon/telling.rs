@@ -1,0 +1,138 @@
+//! What happened, told: one log event each, with fields, and a line for the recorder. The only place that says so.
+//!
+//! Messages begin as keepalived's do, since people grep for them; fields carry what programs need.
+
+use crate::daemon::recorder::Kind;
+use crate::vrrp::{ConflictPhase, Failure, Happened, Standing, Warning};
+
+/// The word keepalived's users know.
+pub const fn keepalived_word(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Initialize => "INIT",
+        Standing::Backup => "BACKUP",
+        Standing::Active | Standing::HandingOver => "MASTER",
+        Standing::Fault => "FAULT",
+        Standing::Stopped => "STOP",
+    }
+}
+
+/// A line for the recorder: of which kind, of whom, what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    pub kind: Kind,
+    pub name: String,
+    pub text: String,
+}
+
+/// Log it; what an operator asks about afterwards comes back as a line to keep.
+pub fn tell(happened: &Happened) -> Option<Line> {
+    match happened {
+        Happened::Moved { at: _, instance, from, to, reason, priority, late } => {
+            moved(instance, *from, *to, reason, priority.get(), late.as_micros())
+        }
+        Happened::Conflict { at: _, instance, phase, rival, theirs } => {
+            conflict(instance, *phase, &rival.to_string(), theirs.get())
+        }
+        Happened::PriorityChanged { at: _, instance, from, to } => {
+            tracing::info!(%instance, from = from.get(), to = to.get(), "({instance}) Changing effective priority from {from} to {to}");
+            line(instance, format!("effective priority {from} -> {to}"))
+        }
+        Happened::Discarded { at: _, instance, interface, from, reason, count } => {
+            let instance = instance.as_deref().unwrap_or("-");
+            tracing::warn!(instance, %interface, %from, ?reason, count, "advert discarded");
+            None
+        }
+        Happened::Warned { at: _, instance, from, warning } => {
+            warned(instance, &from.to_string(), warning);
+            None
+        }
+        Happened::AddressLost { at: _, instance, address } => {
+            tracing::warn!(%instance, %address, "({instance}) somebody removed {address}; it is put back");
+            line(instance, format!("somebody removed {address}; put back"))
+        }
+        Happened::Failed { at: _, instance, failure } => failed(instance, failure),
+        Happened::Stalled { at: _, late } => {
+            tracing::warn!(late_us = late.as_micros(), "the heartbeat was not run for {:.3} s", late.as_secs_f64());
+            line("heartbeat", format!("was not run for {:.3} s", late.as_secs_f64()))
+        }
+        Happened::Resynced { at: _, count } => {
+            tracing::warn!(count, "netlink lost messages; everything was read again");
+            None
+        }
+    }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "every arm of `tell` gives what there is to keep")]
+fn line(name: &str, text: String) -> Option<Line> {
+    Some(Line { kind: Kind::Instance, name: name.to_owned(), text })
+}
+
+fn moved(
+    instance: &str,
+    from: Standing,
+    to: Standing,
+    reason: &crate::vrrp::Reason,
+    priority: u8,
+    late_us: u128,
+) -> Option<Line> {
+    let (was, is) = (keepalived_word(from), keepalived_word(to));
+    let cause = reason.word();
+    if to == Standing::HandingOver {
+        tracing::info!(instance, %from, %to, cause, priority, "({instance}) resigned, serving until the new master is heard");
+        return line(instance, format!("resigned, serving on: {reason}"));
+    }
+    tracing::info!(instance, %from, %to, cause, priority, late_us, "({instance}) Entering {is} STATE: {reason}");
+    line(instance, format!("{was} -> {is}: {reason}"))
+}
+
+fn conflict(instance: &str, phase: ConflictPhase, rival: &str, theirs: u8) -> Option<Line> {
+    let text = match phase {
+        ConflictPhase::Began => format!("Received advert from {rival} with lower priority {theirs}; both are MASTER"),
+        ConflictPhase::Won => format!("{rival} with priority {theirs} fell silent; announced again"),
+        ConflictPhase::Lost => format!("Master received advert from {rival} with higher priority {theirs}"),
+    };
+    let phase = match phase {
+        ConflictPhase::Began => "conflict_began",
+        ConflictPhase::Won => "conflict_won",
+        ConflictPhase::Lost => "conflict_lost",
+    };
+    tracing::warn!(instance, phase, rival, theirs, "({instance}) {text}");
+    line(instance, text)
+}
+
+fn warned(instance: &str, from: &str, warning: &Warning) {
+    match warning {
+        Warning::AddressList { theirs, ours } => {
+            tracing::warn!(
+                instance,
+                from,
+                theirs,
+                ours,
+                "({instance}) {from} advertises another list of addresses than ours"
+            );
+        }
+        Warning::Interval { theirs_centis, ours_centis } => {
+            tracing::warn!(
+                instance,
+                from,
+                theirs_centis,
+                ours_centis,
+                "({instance}) {from} advertises at another interval than ours"
+            );
+        }
+        Warning::ChecksumForm { pseudo_header } => {
+            tracing::info!(instance, from, pseudo_header, "({instance}) {from} computes the checksum in the other way");
+        }
+    }
+}
+
+fn failed(instance: &str, failure: &Failure) -> Option<Line> {
+    let text = match failure {
+        Failure::Advert { error } => format!("an advert could not be sent: {error}"),
+        Failure::Announce { address, error } => format!("{address} could not be announced: {error}"),
+        Failure::AddressAdd { address, error } => format!("{address} could not be added: {error}"),
+        Failure::AddressRemove { address, error } => format!("{address} could not be removed: {error}"),
+    };
+    tracing::error!(instance, "({instance}) {text}");
+    line(instance, text)
+}

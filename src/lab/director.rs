@@ -1,0 +1,168 @@
+//! A director: a host that runs a VRRP daemon, ours or keepalived.
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::error::LabError;
+use super::host::Host;
+use super::wait::until;
+
+/// What a director runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Daemon {
+    Vipd {
+        binary: PathBuf,
+    },
+    /// Debian's keepalived, its VRRP part only.
+    Keepalived,
+}
+
+/// Lines of the daemon's log that an error shows.
+const LOG_TAIL: usize = 12;
+
+#[derive(Debug)]
+pub struct Director {
+    host: Host,
+    daemon: Daemon,
+    directory: PathBuf,
+    child: Option<Child>,
+}
+
+impl Director {
+    /// Put the configuration into `directory` (made here) without starting the daemon.
+    pub fn new(host: Host, daemon: Daemon, config: &str, directory: PathBuf) -> Result<Self, LabError> {
+        fs::create_dir_all(directory.join("run")).map_err(|source| LabError::File {
+            action: "make",
+            path: directory.join("run"),
+            source,
+        })?;
+        let director = Self { host, daemon, directory, child: None };
+        director.configure(config)?;
+        Ok(director)
+    }
+
+    /// Replace the configuration file; the daemon is not told.
+    #[expect(clippy::disallowed_methods, reason = "the lab writes the configuration of its directors")]
+    pub fn configure(&self, config: &str) -> Result<(), LabError> {
+        let text = match &self.daemon {
+            Daemon::Vipd { .. } => config.to_owned(),
+            Daemon::Keepalived => without_our_keywords(config),
+        };
+        let path = self.config_path();
+        fs::write(&path, text).map_err(|source| LabError::File { action: "write", path, source })
+    }
+
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    pub fn name(&self) -> &str {
+        self.host.role()
+    }
+
+    pub fn config_path(&self) -> PathBuf {
+        self.directory.join("keepalived.conf")
+    }
+
+    /// The daemon's `--run-dir`: its socket and its pins.
+    pub fn run_dir(&self) -> PathBuf {
+        self.directory.join("run")
+    }
+
+    pub fn log_path(&self) -> PathBuf {
+        self.directory.join("log")
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
+    /// Start the daemon, in a process group of its own, its words going to [`Director::log_path`].
+    pub fn start(&mut self) -> Result<(), LabError> {
+        let path = self.log_path();
+        let log = OpenOptions::new().create(true).append(true).open(&path);
+        let log = log.map_err(|source| LabError::File { action: "open", path: path.clone(), source })?;
+        let errors = log.try_clone().map_err(|source| LabError::File { action: "open", path, source })?;
+        let mut command = self.command();
+        command.stdin(Stdio::null()).stdout(log).stderr(errors).process_group(0);
+        self.child = Some(self.host.spawn(command)?);
+        Ok(())
+    }
+
+    /// SIGTERM: the orderly stop. Returns at once; see [`Director::wait_for_end`].
+    pub fn terminate(&self) -> Result<(), LabError> {
+        let pid = self.pid()?;
+        kill(pid, Signal::SIGTERM).map_err(|source| LabError::Signal { signal: "SIGTERM", pid: pid.as_raw(), source })
+    }
+
+    /// Wait until the daemon ended by itself.
+    pub fn wait_for_end(&mut self, deadline: Duration) -> Result<(), LabError> {
+        let what = format!("{} ends", self.name());
+        until(&what, deadline, || !self.is_running())?;
+        self.child = None;
+        Ok(())
+    }
+
+    /// Kill -9 of the daemon and of every process that it started; gives how many there were.
+    pub fn kill(&mut self) -> Result<usize, LabError> {
+        self.pid()?;
+        let killed = self.host.kill_all();
+        self.wait_for_end(Duration::from_secs(5))?;
+        Ok(killed)
+    }
+
+    /// The last lines that the daemon wrote.
+    #[expect(clippy::disallowed_methods, reason = "the lab shows the log of its directors")]
+    pub fn log_tail(&self) -> Vec<String> {
+        let text = fs::read(self.log_path()).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.lines().collect();
+        lines.iter().skip(lines.len().saturating_sub(LOG_TAIL)).map(|&line| line.to_owned()).collect()
+    }
+
+    fn pid(&self) -> Result<Pid, LabError> {
+        let pid = self.child.as_ref().and_then(|child| i32::try_from(child.id()).ok());
+        pid.map(Pid::from_raw).ok_or_else(|| LabError::NotRunning { name: self.name().to_owned() })
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the lab starts the daemons of its directors")]
+    fn command(&self) -> Command {
+        let below = |name: &str| -> PathBuf { Path::new(&self.directory).join("run").join(name) };
+        match &self.daemon {
+            Daemon::Vipd { binary } => {
+                let mut command = Command::new(binary);
+                command.arg("run").arg("-f").arg(self.config_path()).arg("--run-dir").arg(self.run_dir());
+                command
+            }
+            Daemon::Keepalived => {
+                let mut command = Command::new("keepalived");
+                command.args(["--dont-fork", "--log-console", "--vrrp"]);
+                command.arg("--use-file").arg(self.config_path());
+                command.arg("--pid").arg(below("keepalived.pid")).arg("--vrrp_pid").arg(below("vrrp.pid"));
+                command
+            }
+        }
+    }
+}
+
+impl Drop for Director {
+    fn drop(&mut self) {
+        self.host.kill_all();
+        if let Some(child) = &mut self.child {
+            // Killed a line above; this makes sure of it, and takes it off the process table.
+            child.kill().and_then(|()| child.wait()).ok();
+        }
+    }
+}
+
+/// The text without the lines that keepalived does not know.
+fn without_our_keywords(config: &str) -> String {
+    let ours = |line: &&str| !line.trim_start().starts_with("lvs_datapath");
+    config.lines().filter(ours).fold(String::new(), |text, line| text + line + "\n")
+}

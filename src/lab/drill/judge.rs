@@ -1,0 +1,197 @@
+//! What a drill promises for a fault, and whether the records kept it. Pure: no clock, no socket.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::base::MonoTime;
+use crate::lab::pair::Seat;
+use crate::lab::records::{Flow, Probe, Window};
+
+/// The VIP is looked for each few milliseconds, on two hosts: two sightings closer than this are simultaneous.
+const SIGHT: Duration = Duration::from_millis(20);
+
+/// A bound that theory gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Promise {
+    /// All clients together are without an answer for at most `limit`.
+    Outage { limit: Duration, formula: String },
+    /// No probe is lost and no connection fails.
+    NothingLost,
+    /// Clients of the dead `server` are without an answer for at most `limit`.
+    ServerOut { server: String, limit: Duration, formula: String },
+    /// No client that had other servers than `server` loses a probe or a connection.
+    OthersUnharmed { server: String },
+    /// `server` answers somebody again within `limit`.
+    ServerBack { server: String, limit: Duration, formula: String },
+    /// The VIP is gone from the killed host `seat` within `limit`.
+    VipGone { seat: Seat, limit: Duration, formula: String },
+    /// The VIP is not gone from `seat` before the other director has it.
+    VipKept { seat: Seat },
+}
+
+/// A promise, held against the records.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Verdict {
+    pub promise: String,
+    /// How the limit comes about; empty where it is zero by itself.
+    pub formula: String,
+    pub limit: Amount,
+    /// None: it did not come to an end while the drill looked.
+    pub measured: Option<Amount>,
+    pub kept: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Amount {
+    Microseconds(u64),
+    Count(usize),
+}
+
+impl From<Duration> for Amount {
+    fn from(span: Duration) -> Self {
+        Self::Microseconds(u64::try_from(span.as_micros()).unwrap_or(u64::MAX))
+    }
+}
+
+impl Promise {
+    /// `interval` is the time between two probes, `flows` how many flows share them.
+    pub fn judge(&self, window: &Window, interval: Duration, flows: u32) -> Verdict {
+        let nothing = Amount::Count(0);
+        match self {
+            Self::Outage { limit, formula } => {
+                let measured = outage(window.from, window.probes_after(), interval);
+                within("clients without an answer".to_owned(), formula, *limit, measured)
+            }
+            Self::NothingLost => {
+                let lost = lost(window, |_| true) + failed(window, |_| true);
+                exactly("no probe lost, no connection failed".to_owned(), nothing, lost)
+            }
+            Self::ServerOut { server, limit, formula } => {
+                let measured = server_outage(window, server, interval * flows);
+                within(format!("clients of {server} without an answer"), formula, *limit, measured)
+            }
+            Self::OthersUnharmed { server } => {
+                let (of_probes, of_requests) = (probe_flows(window, server), request_flows(window, server));
+                let harmed = lost(window, |flow| !of_probes.contains(&flow))
+                    + failed(window, |flow| !of_requests.contains(&flow));
+                exactly(format!("no failure for clients of other servers than {server}"), nothing, harmed)
+            }
+            Self::ServerBack { server, limit, formula } => {
+                within(format!("{server} answers again"), formula, *limit, first_answer(window, server))
+            }
+            Self::VipGone { seat, limit, formula } => {
+                let gone = moved(window, *seat, false).map(|at| at.since(window.from));
+                within(format!("VIP gone from the killed {seat} (lease)"), formula, *limit, gone)
+            }
+            Self::VipKept { seat } => {
+                let peer = moved(window, seat.other(), true);
+                let early = match (moved(window, *seat, false), peer) {
+                    (Some(gone), Some(there)) => Some(there.since(gone)),
+                    (None, Some(_)) => Some(Duration::ZERO),
+                    (Some(_) | None, None) => None,
+                };
+                let what = format!("VIP on nobody between {seat} and {}", seat.other());
+                within(what, "how often the drill looks", SIGHT, early)
+            }
+        }
+    }
+}
+
+fn within(promise: String, formula: &str, limit: Duration, measured: Option<Duration>) -> Verdict {
+    Verdict {
+        promise,
+        formula: formula.to_owned(),
+        limit: limit.into(),
+        measured: measured.map(Amount::from),
+        kept: measured.is_some_and(|measured| measured <= limit),
+    }
+}
+
+fn exactly(promise: String, limit: Amount, count: usize) -> Verdict {
+    let measured = Amount::Count(count);
+    Verdict { promise, formula: String::new(), limit, measured: Some(measured), kept: measured == limit }
+}
+
+/// The longest time without an answer, as a client sees it: between the sending of two probes that were answered
+/// with at least one lost in between, less the interval. Zero where none is lost; none where it did not end.
+///
+/// A pause of the client itself, with nothing lost, is no outage.
+pub fn outage<'a>(from: MonoTime, probes: impl Iterator<Item = &'a Probe>, interval: Duration) -> Option<Duration> {
+    let (mut last, mut silent, mut longest) = (from, false, Duration::ZERO);
+    for probe in probes {
+        if probe.answer.is_none() {
+            silent = true;
+            continue;
+        }
+        if silent {
+            longest = longest.max(probe.sent.since(last).saturating_sub(interval));
+        }
+        (last, silent) = (probe.sent, false);
+    }
+    (!silent).then_some(longest)
+}
+
+/// Probes since the fault without an answer, of the flows that `counts`.
+pub fn lost(window: &Window, counts: impl Fn(Flow) -> bool) -> usize {
+    window.probes_after().filter(|probe| probe.answer.is_none() && counts(probe.flow)).count()
+}
+
+/// The longest that a probe since the fault waited for its answer.
+pub fn slowest(window: &Window) -> Duration {
+    let waits = window.probes_after().filter_map(|probe| Some(probe.answer.as_ref()?.at.since(probe.sent)));
+    waits.max().unwrap_or_default()
+}
+
+/// Connections since the fault that failed, of the flows that `counts`.
+pub fn failed(window: &Window, counts: impl Fn(Flow) -> bool) -> usize {
+    window.requests_after().filter(|request| request.result.is_err() && counts(request.flow)).count()
+}
+
+/// Flows of which a probe was answered by `server` before the fault.
+fn probe_flows(window: &Window, server: &str) -> BTreeSet<Flow> {
+    let before = window.probes.iter().filter(|probe| probe.sent < window.from);
+    let theirs = before.filter(|probe| probe.answer.as_ref().is_some_and(|answer| *answer.from == *server));
+    theirs.map(|probe| probe.flow).collect()
+}
+
+/// Flows of which a connection was answered by `server` before the fault.
+fn request_flows(window: &Window, server: &str) -> BTreeSet<Flow> {
+    let before = window.requests.iter().filter(|request| request.started < window.from);
+    let theirs = before.filter(|request| request.result.as_ref().is_ok_and(|name| **name == *server));
+    theirs.map(|request| request.flow).collect()
+}
+
+/// The longest outage of a single flow of `server`: of its probes, and until its last failed connection.
+fn server_outage(window: &Window, server: &str, interval: Duration) -> Option<Duration> {
+    let mut longest = Duration::ZERO;
+    for flow in probe_flows(window, server) {
+        let of_flow = window.probes_after().filter(|probe| probe.flow == flow);
+        longest = longest.max(outage(window.from, of_flow, interval)?);
+    }
+    let flows = request_flows(window, server);
+    let of_server = window.requests_after().filter(|request| flows.contains(&request.flow));
+    let failures = of_server.filter(|request| request.result.is_err());
+    let last = failures.map(|request| request.started.since(window.from)).max();
+    Some(longest.max(last.unwrap_or_default()))
+}
+
+fn first_answer(window: &Window, server: &str) -> Option<Duration> {
+    let answers = window.probes_after().filter_map(|probe| probe.answer.as_ref());
+    let probes = answers.filter(|answer| *answer.from == *server).map(|answer| answer.at);
+    let requests =
+        window.requests_after().filter(|request| request.result.as_ref().is_ok_and(|name| **name == *server));
+    let first = probes.chain(requests.map(|request| request.ended)).min();
+    first.map(|at| at.since(window.from))
+}
+
+/// When `seat` first got the VIP, or lost it, since the fault.
+fn moved(window: &Window, seat: Seat, holds: bool) -> Option<MonoTime> {
+    let mut moves = window.moves.iter().filter(|moved| moved.at >= window.from);
+    moves.find(|moved| moved.seat == seat && moved.holds == holds).map(|moved| moved.at)
+}
+
+#[cfg(test)]
+mod tests;

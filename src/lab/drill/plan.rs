@@ -1,0 +1,129 @@
+//! What a drill is to do: which configurations, which faults. Pure.
+
+use clap::ValueEnum;
+
+use crate::base::Priority;
+use crate::lab::director::Daemon;
+use crate::lab::facts::{Facts, FactsError};
+use crate::lab::pair::{Services, Setup};
+
+/// The pair that `vipd drill` runs by default.
+const MASTER: &str = include_str!("../../../conf/pair-master.conf");
+const BACKUP: &str = include_str!("../../../conf/pair-backup.conf");
+
+/// How much lower the backup's priority is where one configuration is given for both.
+const PRIORITY_STEP: u8 = 50;
+
+/// Two faults: something breaks, and it returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Scenario {
+    /// A real server dies and returns.
+    Server,
+    /// The master is stopped in order and returns.
+    Stop,
+    /// Every process of the master is killed, and it returns.
+    Kill,
+    /// The master's link goes down and up.
+    Link,
+}
+
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub setup: Setup,
+    pub backup_priority: Priority,
+    pub scenarios: Vec<Scenario>,
+    /// Leave the lab standing after the last fault until interrupted.
+    pub keep: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    #[error("configuration of the master: {0}")]
+    Master(#[source] FactsError),
+    #[error("configuration of the backup: {0}")]
+    Backup(#[source] FactsError),
+    #[error("the master's priority is {master}, the backup's {backup}: the first has to be the higher one")]
+    Priorities { master: Priority, backup: Priority },
+    #[error("{got} configurations: give one for both directors, or that of the master and that of the backup")]
+    Configs { got: usize },
+}
+
+impl Plan {
+    /// Plan with `configs`: none (the example), one for both, or the master's and the backup's.
+    /// One for both is given to the backup with each priority lowered by 50. No `scenarios` means all.
+    pub fn new(
+        configs: &[String],
+        daemon: &Daemon,
+        services: Services,
+        scenarios: &[Scenario],
+        keep: bool,
+    ) -> Result<Self, PlanError> {
+        let (config_a, config_b) = match configs {
+            [] => (MASTER.to_owned(), BACKUP.to_owned()),
+            [both] => (both.clone(), with_lower_priority(both)),
+            [master, backup] => (master.clone(), backup.clone()),
+            [_, _, ..] => return Err(PlanError::Configs { got: configs.len() }),
+        };
+        let facts = Facts::scan(&config_a).map_err(PlanError::Master)?;
+        let backup = Facts::scan(&config_b).map_err(PlanError::Backup)?;
+        if facts.priority <= backup.priority {
+            return Err(PlanError::Priorities { master: facts.priority, backup: backup.priority });
+        }
+        let scenarios = if scenarios.is_empty() { Scenario::value_variants() } else { scenarios };
+        let (daemon_a, daemon_b) = (daemon.clone(), daemon.clone());
+        let setup = Setup { facts, config_a, config_b, daemon_a, daemon_b, services };
+        Ok(Self { setup, backup_priority: backup.priority, scenarios: scenarios.to_vec(), keep })
+    }
+}
+
+fn with_lower_priority(config: &str) -> String {
+    let lower = |line: &str| {
+        let mut words = line.split_whitespace();
+        match (words.next(), words.next().and_then(|word| word.parse::<u8>().ok())) {
+            (Some("priority"), Some(priority)) => format!("priority {}", priority.saturating_sub(PRIORITY_STEP).max(1)),
+            (Some(_) | None, _) => line.to_owned(),
+        }
+    };
+    config.lines().map(lower).fold(String::new(), |text, line| text + &line + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(configs: &[String]) -> Result<Plan, PlanError> {
+        Plan::new(configs, &Daemon::Keepalived, Services::OnDirectors, &[], false)
+    }
+
+    #[test]
+    fn the_example_is_the_default_and_all_scenarios_are() {
+        let plan = plan(&[]).unwrap();
+        assert_eq!((plan.setup.facts.priority.get(), plan.backup_priority.get()), (150, 100));
+        assert_eq!(plan.scenarios, [Scenario::Server, Scenario::Stop, Scenario::Kill, Scenario::Link]);
+    }
+
+    #[test]
+    fn one_configuration_serves_both() {
+        let plan = plan(&[MASTER.to_owned()]).unwrap();
+        assert_eq!((plan.setup.facts.priority.get(), plan.backup_priority.get()), (150, 100));
+        assert!(plan.setup.config_b.contains("virtual_server"));
+    }
+
+    #[test]
+    fn plans_without_a_preferred_master_are_refused() {
+        let (master, backup) = (MASTER.to_owned(), BACKUP.to_owned());
+        let low = MASTER.replace("priority 150", "priority 1");
+        let priorities = |master: u8, backup: u8| PlanError::Priorities {
+            master: Priority::new(master).unwrap(),
+            backup: Priority::new(backup).unwrap(),
+        };
+        let rows = [
+            ("swapped", vec![backup.clone(), master.clone()], priorities(100, 150)),
+            ("nothing is lower than 1", vec![low], priorities(1, 1)),
+            ("three", vec![master.clone(), backup.clone(), backup], PlanError::Configs { got: 3 }),
+        ];
+        for (name, configs, error) in rows {
+            assert_eq!(plan(&configs).map(drop), Err(error), "{name}");
+        }
+    }
+}

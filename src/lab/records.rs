@@ -1,0 +1,85 @@
+//! What a drill writes down: every probe, every connection, every move of the VIP. Data only.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::pair::Seat;
+use crate::base::MonoTime;
+
+/// Index of the source address that a probe or a connection came from.
+pub type Flow = u8;
+
+/// One UDP probe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    pub flow: Flow,
+    pub sent: MonoTime,
+    pub answer: Option<Answer>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub at: MonoTime,
+    /// The name of the server that answered.
+    pub from: Arc<str>,
+}
+
+/// One new TCP connection with one GET on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    pub flow: Flow,
+    pub started: MonoTime,
+    pub ended: MonoTime,
+    /// The name of the server that answered, or what went wrong.
+    pub result: Result<Arc<str>, String>,
+}
+
+/// A long-lived connection came to an end that nobody asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    pub at: MonoTime,
+    pub error: String,
+}
+
+/// A director got the VIP on its interface, or lost it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Move {
+    pub at: MonoTime,
+    pub seat: Seat,
+    pub holds: bool,
+}
+
+/// The client's neighbour entry for the VIP changed: where its packets go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    pub at: MonoTime,
+    /// None: no entry, or an address of neither director.
+    pub towards: Option<Seat>,
+}
+
+/// What was written down around a fault: from a while before it until all was settled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// The moment of the fault.
+    pub from: MonoTime,
+    pub to: MonoTime,
+    pub probes: Vec<Probe>,
+    pub requests: Vec<Request>,
+    pub broken: Vec<Broken>,
+    pub moves: Vec<Move>,
+}
+
+/// What was sent so shortly before a fault may still be under way, and counts as after it.
+const UNDER_WAY: Duration = Duration::from_millis(20);
+
+impl Window {
+    /// Probes that the fault could hit, in the order of sending.
+    pub fn probes_after(&self) -> impl Iterator<Item = &Probe> {
+        self.probes.iter().filter(|probe| probe.sent + UNDER_WAY >= self.from)
+    }
+
+    /// Connections that the fault could hit.
+    pub fn requests_after(&self) -> impl Iterator<Item = &Request> {
+        self.requests.iter().filter(|request| request.ended >= self.from)
+    }
+}

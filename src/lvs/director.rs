@@ -1,0 +1,216 @@
+//! All pools of one plane: what the plane should hold, and which of its services are ours.
+//!
+//! It knows no plane and no time; `daemon/lvs.rs` carries its table to the plane.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::plan::Scope;
+use super::pool::{Event, Pool, PoolEvent, PoolId, PoolSettings, PoolView, UnknownRealServer};
+use super::table::{ServiceKey, Table};
+
+/// An event and the pool it happened in.
+pub type Told = (PoolId, PoolEvent);
+
+/// Why a set of pools cannot stand together; nothing is changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PoolsError {
+    #[error("two virtual servers are named {pool}")]
+    Twice { pool: PoolId },
+    #[error("{service} belongs to two virtual servers: {first} and {second}")]
+    Shared { service: ServiceKey, first: PoolId, second: PoolId },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HealthError {
+    #[error("there is no virtual server {pool}")]
+    UnknownPool { pool: PoolId },
+    #[error(transparent)]
+    UnknownRealServer(#[from] UnknownRealServer),
+}
+
+/// The pools of one plane.
+#[derive(Clone, Debug, Default)]
+pub struct Director {
+    pools: BTreeMap<PoolId, Pool>,
+    owned: BTreeSet<ServiceKey>,
+}
+
+impl Director {
+    /// Start with no pool; `owned` are services that an earlier run of ours left in the plane.
+    pub fn new(owned: BTreeSet<ServiceKey>) -> Self {
+        Self { pools: BTreeMap::new(), owned }
+    }
+
+    /// Take up another set of pools: those that stay keep their health.
+    ///
+    /// # Errors
+    /// [`PoolsError`]; the pools are then as they were.
+    pub fn reconfigure(&mut self, settings: Vec<PoolSettings>) -> Result<Vec<Told>, PoolsError> {
+        check(&settings)?;
+        let mut told = vec![];
+        let mut pools = BTreeMap::new();
+        for settings in settings {
+            let id = settings.id.clone();
+            let (pool, events) = match self.pools.remove(&id) {
+                Some(mut kept) => {
+                    let events = kept.reconfigure(settings);
+                    (kept, events)
+                }
+                None => Pool::new(settings),
+            };
+            told.extend(events.into_iter().map(|event| (id.clone(), event)));
+            pools.insert(id, pool);
+        }
+        for (id, gone) in std::mem::replace(&mut self.pools, pools) {
+            told.extend(gone.stop().into_iter().map(|event| (id.clone(), event)));
+        }
+        self.owned.extend(self.pools.values().flat_map(|pool| pool.settings().services.iter().copied()));
+        Ok(told)
+    }
+
+    /// What the plane would hold with these pools, so that it can be refused before anything changes.
+    ///
+    /// # Errors
+    /// [`PoolsError`].
+    pub fn preview(&self, settings: Vec<PoolSettings>) -> Result<Table, PoolsError> {
+        let mut next = self.clone();
+        next.reconfigure(settings)?;
+        Ok(next.desired())
+    }
+
+    /// # Errors
+    /// [`HealthError`]: the news is about something that a reload removed.
+    pub fn handle(&mut self, pool: &PoolId, event: Event) -> Result<Vec<Told>, HealthError> {
+        let known = self.pools.get_mut(pool).ok_or_else(|| HealthError::UnknownPool { pool: pool.clone() })?;
+        let told = known.handle(event)?;
+        Ok(told.into_iter().map(|event| (pool.clone(), event)).collect())
+    }
+
+    /// What stopping tells (`omega`).
+    pub fn stop(&self) -> Vec<Told> {
+        let told = self.pools.iter().flat_map(|(id, pool)| pool.stop().into_iter().map(|event| (id.clone(), event)));
+        told.collect()
+    }
+
+    /// What the plane should hold.
+    pub fn desired(&self) -> Table {
+        Table { services: self.pools.values().flat_map(Pool::desired).collect() }
+    }
+
+    /// Services that the plane may hold because of us.
+    pub fn scope(&self) -> Scope {
+        Scope { owned: self.owned.clone() }
+    }
+
+    /// The plane holds what is desired: what was removed is not ours any more.
+    pub fn settled(&mut self) {
+        self.owned = self.pools.values().flat_map(|pool| pool.settings().services.iter().copied()).collect();
+    }
+
+    pub fn views(&self) -> Vec<PoolView> {
+        self.pools.values().map(Pool::view).collect()
+    }
+}
+
+fn check(settings: &[PoolSettings]) -> Result<(), PoolsError> {
+    let mut names = BTreeSet::new();
+    let mut services: BTreeMap<ServiceKey, &PoolId> = BTreeMap::new();
+    for pool in settings {
+        if !names.insert(&pool.id) {
+            return Err(PoolsError::Twice { pool: pool.id.clone() });
+        }
+        for service in &pool.services {
+            if let Some(first) = services.insert(*service, &pool.id) {
+                let (first, second) = (first.clone(), pool.id.clone());
+                return Err(PoolsError::Shared { service: *service, first, second });
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::base::Weight;
+    use crate::lvs::pool::{RealServer, Start};
+    use crate::lvs::table::{DestinationKey, Forwarding, Protocol, Scheduler, SchedulerFlags, Service};
+
+    fn service(n: u8) -> ServiceKey {
+        ServiceKey::Address { protocol: Protocol::Tcp, addr: Ipv4Addr::new(192, 0, 2, n).into(), port: 80 }
+    }
+
+    fn at(n: u8) -> DestinationKey {
+        DestinationKey { addr: Ipv4Addr::new(10, 0, 0, n).into(), port: 80 }
+    }
+
+    fn pool(n: u8) -> PoolSettings {
+        let real = RealServer {
+            forwarding: Forwarding::Masq,
+            weight: Weight::ONE,
+            inhibit_on_failure: false,
+            upper_threshold: 0,
+            lower_threshold: 0,
+            start: Start::Up,
+        };
+        PoolSettings {
+            id: PoolId::Service(service(n)),
+            services: vec![service(n)],
+            service: Service {
+                scheduler: Scheduler::Rr,
+                flags: SchedulerFlags::default(),
+                persistence: None,
+                one_packet: false,
+            },
+            quorum: 1,
+            hysteresis: 0,
+            omega: true,
+            sorry_server: None,
+            real_servers: [(at(1), real), (at(2), real)].into(),
+        }
+    }
+
+    #[test]
+    fn a_reload_keeps_health_and_owns_what_it_leaves_until_it_is_gone() {
+        let mut director = Director::default();
+        director.reconfigure(vec![pool(1), pool(2)]).unwrap();
+        let id = PoolId::Service(service(1));
+        director.handle(&id, Event::Down { real_server: at(1) }).unwrap();
+        director.reconfigure(vec![pool(1), pool(3)]).unwrap();
+        let table = director.desired();
+        assert_eq!(table.services.keys().copied().collect::<Vec<_>>(), [service(1), service(3)]);
+        assert_eq!(table.services[&service(1)].destinations.keys().copied().collect::<Vec<_>>(), [at(2)]);
+        assert!(director.scope().owned.contains(&service(2)), "to be deleted");
+        director.settled();
+        assert!(!director.scope().owned.contains(&service(2)), "somebody may add it by ipvsadm now");
+    }
+
+    #[test]
+    fn a_pool_that_goes_says_so_where_omega_asks_for_it() {
+        let mut director = Director::default();
+        director.reconfigure(vec![pool(1)]).unwrap();
+        let told = director.reconfigure(vec![]).unwrap();
+        assert_eq!(told.len(), 3, "two real servers and the quorum: {told:?}");
+    }
+
+    #[test]
+    fn pools_that_share_a_service_are_refused_and_nothing_changes() {
+        let mut director = Director::default();
+        director.reconfigure(vec![pool(1)]).unwrap();
+        let before = director.desired();
+        let other = PoolSettings { id: PoolId::Group { name: "g".into(), protocol: Protocol::Tcp }, ..pool(2) };
+        let refused = director.reconfigure(vec![pool(2), other]).unwrap_err();
+        assert!(matches!(refused, PoolsError::Shared { .. }), "{refused}");
+        assert_eq!(director.reconfigure(vec![pool(2), pool(2)]), Err(PoolsError::Twice { pool: pool(2).id }));
+        assert_eq!(director.desired(), before);
+    }
+
+    #[test]
+    fn news_of_an_unknown_pool_is_an_error() {
+        let id = PoolId::Service(service(9));
+        let refused = Director::default().handle(&id, Event::Up { real_server: at(1) });
+        assert_eq!(refused, Err(HealthError::UnknownPool { pool: id }));
+    }
+}

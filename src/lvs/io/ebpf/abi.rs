@@ -1,0 +1,214 @@
+//! What the maps hold, as `bpf/abi.h` defines it: integers only, no meaning (that is `words.rs`).
+//!
+//! Addresses and ports are in network byte order. A test compares sizes and offsets with the object's BTF.
+#![expect(unsafe_code, reason = "aya reads and writes map values as bytes, and asks for a promise that they are plain")]
+
+use aya::Pod;
+
+pub const ABI_VERSION: u32 = 1;
+
+/// The compiled program.
+pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vipd.bpf.o"));
+
+pub const SCHEDULER_RR: u8 = 1;
+pub const SCHEDULER_WRR: u8 = 2;
+pub const SCHEDULER_SH: u8 = 3;
+pub const SCHEDULER_MH: u8 = 4;
+
+pub const SERVICE_ONE: u8 = 1;
+pub const SERVICE_TWO: u8 = 2;
+pub const SERVICE_THREE: u8 = 4;
+
+pub const FORWARDING_MASQ: u8 = 1;
+pub const FORWARDING_ROUTE: u8 = 2;
+
+/// Entries of a page of a schedule.
+pub const SCHEDULE_PAGE: usize = 256;
+/// States of a connection, the length of [`Settings::timeout_ms`].
+pub const STATES: usize = 6;
+/// Reasons that are counted.
+pub const REASONS: u32 = 12;
+
+/// An address as 16 bytes; IPv4 is mapped (RFC 4291 section 2.5.5.2).
+pub type Address = [u8; 16];
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ServiceKey {
+    pub address: Address,
+    pub port: u16,
+    pub protocol: u8,
+    pub family: u8,
+    pub fwmark: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServiceSlot {
+    pub slot: u32,
+    pub reserved: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Service {
+    pub table: u64,
+    pub key: ServiceKey,
+    pub scheduler: u8,
+    pub flags: u8,
+    pub reserved: [u8; 6],
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScheduleKey {
+    pub generation: u32,
+    pub page: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SchedulePage {
+    pub destination: [u32; SCHEDULE_PAGE],
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Destination {
+    pub address: Address,
+    pub port: u16,
+    pub forwarding: u8,
+    pub reserved: u8,
+    pub generation: u32,
+    pub service: u32,
+    pub weight: u32,
+    pub upper_threshold: u32,
+    pub lower_threshold: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RealKey {
+    pub address: Address,
+    pub port: u16,
+    pub protocol: u8,
+    pub reserved: u8,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Real {
+    pub destination: u32,
+    pub generation: u32,
+    pub holders: u32,
+    pub reserved: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flow {
+    pub source: Address,
+    pub target: Address,
+    pub source_port: u16,
+    pub target_port: u16,
+    pub protocol: u8,
+    pub reserved: [u8; 3],
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connection {
+    pub seen_ns: u64,
+    pub destination: u32,
+    pub generation: u32,
+    pub virtual_address: Address,
+    pub virtual_port: u16,
+    pub state: u8,
+    pub flags: u8,
+    pub reserved: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FragmentKey {
+    pub source: Address,
+    pub target: Address,
+    pub identification: u32,
+    pub protocol: u8,
+    pub reserved: [u8; 3],
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fragment {
+    pub source_port: u16,
+    pub target_port: u16,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    pub connections: u64,
+    pub packets_in: u64,
+    pub packets_out: u64,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    pub active: u32,
+    pub inactive: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    pub abi_version: u32,
+    /// The last generation that was given away, so that a restart gives none twice.
+    pub generation: u32,
+    /// 1 while schedules are being written: whoever finds it set after a crash writes them all again.
+    pub changing: u32,
+    pub reserved: u32,
+    pub timeout_ms: [u32; STATES],
+}
+
+macro_rules! plain {
+    ($($value:ident)*) => { $(
+        // SAFETY: `repr(C)` integers without padding (the BTF test compares every size), so any bytes are a value.
+        unsafe impl Pod for $value {}
+    )* };
+}
+
+plain! { ServiceKey ServiceSlot Service ScheduleKey SchedulePage Destination RealKey Real Flow Connection FragmentKey
+Fragment Counters Census Settings }
+
+impl Service {
+    /// A slot that no service has.
+    pub const FREE: Self = Self {
+        table: 0,
+        key: ServiceKey { address: [0; 16], port: 0, protocol: 0, family: 0, fwmark: 0 },
+        scheduler: 0,
+        flags: 0,
+        reserved: [0; 6],
+    };
+}
+
+impl Destination {
+    /// A slot that no destination has.
+    pub const FREE: Self = Self {
+        address: [0; 16],
+        port: 0,
+        forwarding: 0,
+        reserved: 0,
+        generation: 0,
+        service: 0,
+        weight: 0,
+        upper_threshold: 0,
+        lower_threshold: 0,
+    };
+}
+
+#[cfg(test)]
+mod tests;

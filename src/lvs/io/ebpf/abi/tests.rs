@@ -1,0 +1,143 @@
+//! The mirror is true: sizes and offsets against the object's BTF, numbers against the header's text.
+
+use std::collections::BTreeMap;
+use std::mem::{offset_of, size_of};
+
+use super::*;
+use crate::lvs::io::ebpf::stats::Reason;
+
+/// Name and offset in bytes of each field, in order.
+type Fields = Vec<(String, usize)>;
+
+fn u16_at(bytes: &[u8], at: usize) -> usize {
+    u16::from_le_bytes(bytes[at..at + 2].try_into().unwrap()).into()
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> usize {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> usize {
+    usize::try_from(u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())).unwrap()
+}
+
+fn text_at(bytes: &[u8], at: usize) -> String {
+    let end = bytes[at..].iter().position(|byte| *byte == 0).unwrap();
+    String::from_utf8(bytes[at..at + end].to_vec()).unwrap()
+}
+
+/// A section of an ELF64 file (`elf.h`).
+fn section<'a>(elf: &'a [u8], wanted: &str) -> &'a [u8] {
+    let (table, size, count, names) = (u64_at(elf, 0x28), u16_at(elf, 0x3a), u16_at(elf, 0x3c), u16_at(elf, 0x3e));
+    let header = |index: usize| &elf[table + index * size..][..size];
+    let body = |index: usize| &elf[u64_at(header(index), 0x18)..][..u64_at(header(index), 0x20)];
+    let found = (0..count).find(|index| text_at(body(names), u32_at(header(*index), 0)) == wanted);
+    body(found.unwrap_or_else(|| panic!("no section {wanted}")))
+}
+
+/// The structs of the object: size and fields (`Documentation/bpf/btf.rst`).
+fn structs() -> BTreeMap<String, (usize, Fields)> {
+    const STRUCT: usize = 4;
+    let btf = section(OBJECT, ".BTF");
+    let header = u32_at(btf, 4);
+    let types = &btf[header + u32_at(btf, 8)..][..u32_at(btf, 12)];
+    let strings = &btf[header + u32_at(btf, 16)..][..u32_at(btf, 20)];
+    let (mut at, mut found) = (0, BTreeMap::new());
+    while at < types.len() {
+        let (name, info, size) = (u32_at(types, at), u32_at(types, at + 4), u32_at(types, at + 8));
+        let (kind, count) = (info >> 24 & 0x1f, info & 0xffff);
+        at += 12;
+        if kind == STRUCT {
+            let member = |number: usize| {
+                let at = at + number * 12;
+                (text_at(strings, u32_at(types, at)), u32_at(types, at + 8) / 8)
+            };
+            found.insert(text_at(strings, name), (size, (0..count).map(member).collect()));
+        }
+        at += match kind {
+            1 | 14 | 17 => 4,                   // int, var, decl_tag
+            3 => 12,                            // array
+            STRUCT | 5 | 15 | 19 => count * 12, // struct, union, datasec, enum64
+            6 | 13 => count * 8,                // enum, func_proto
+            _ => 0,
+        };
+    }
+    found
+}
+
+macro_rules! mirror {
+    ($($name:literal = $type:ident { $($field:ident)* })*) => {
+        vec![$(($name, size_of::<$type>(), vec![$((stringify!($field).to_owned(), offset_of!($type, $field))),*])),*]
+    };
+}
+
+#[test]
+fn every_struct_is_mirrored_to_the_byte() {
+    let ours: Vec<(&str, usize, Fields)> = mirror! {
+        "vipd_service_key" = ServiceKey { address port protocol family fwmark }
+        "vipd_service_slot" = ServiceSlot { slot reserved }
+        "vipd_service" = Service { table key scheduler flags reserved }
+        "vipd_schedule_key" = ScheduleKey { generation page }
+        "vipd_schedule_page" = SchedulePage { destination }
+        "vipd_destination" = Destination {
+            address port forwarding reserved generation service weight upper_threshold lower_threshold
+        }
+        "vipd_real_key" = RealKey { address port protocol reserved }
+        "vipd_real" = Real { destination generation holders reserved }
+        "vipd_flow" = Flow { source target source_port target_port protocol reserved }
+        "vipd_connection" = Connection {
+            seen_ns destination generation virtual_address virtual_port state flags reserved
+        }
+        "vipd_fragment_key" = FragmentKey { source target identification protocol reserved }
+        "vipd_fragment" = Fragment { source_port target_port }
+        "vipd_counters" = Counters { connections packets_in packets_out bytes_in bytes_out }
+        "vipd_census" = Census { active inactive }
+        "vipd_settings" = Settings { abi_version generation changing reserved timeout_ms }
+    };
+    let mut theirs = structs();
+    assert_eq!(theirs.remove("vipd_address"), Some((size_of::<Address>(), vec![("word".to_owned(), 0)])));
+    for (name, size, fields) in ours {
+        assert_eq!(theirs.remove(name), Some((size, fields)), "{name}");
+    }
+    let left: Vec<_> = theirs.into_keys().filter(|name| name.starts_with("vipd_")).collect();
+    assert!(left.is_empty(), "structs without a mirror: {left:?}");
+}
+
+#[test]
+fn every_number_of_the_header_is_ours() {
+    let header = include_str!("../../../../../bpf/abi.h");
+    let numbers: BTreeMap<&str, u32> = header
+        .lines()
+        .filter_map(|line| {
+            let line = line.trim().strip_prefix("#define ").unwrap_or(line.trim());
+            let (name, value) = line.split_once(" = ").or_else(|| line.split_once(' '))?;
+            let value = value.split([',', ' ']).next()?.parse().ok()?;
+            name.starts_with("VIPD_").then_some((name, value))
+        })
+        .collect();
+    let rows = [
+        ("VIPD_ABI_VERSION", ABI_VERSION),
+        ("VIPD_SCHEDULER_RR", SCHEDULER_RR.into()),
+        ("VIPD_SCHEDULER_WRR", SCHEDULER_WRR.into()),
+        ("VIPD_SCHEDULER_SH", SCHEDULER_SH.into()),
+        ("VIPD_SCHEDULER_MH", SCHEDULER_MH.into()),
+        ("VIPD_SERVICE_ONE", SERVICE_ONE.into()),
+        ("VIPD_SERVICE_TWO", SERVICE_TWO.into()),
+        ("VIPD_SERVICE_THREE", SERVICE_THREE.into()),
+        ("VIPD_FORWARDING_MASQ", FORWARDING_MASQ.into()),
+        ("VIPD_FORWARDING_ROUTE", FORWARDING_ROUTE.into()),
+        ("VIPD_SCHEDULE_PAGE", SCHEDULE_PAGE.try_into().unwrap()),
+        ("VIPD_STATES", STATES.try_into().unwrap()),
+        ("VIPD_REASONS", REASONS),
+    ];
+    for (name, ours) in rows {
+        assert_eq!(numbers.get(name), Some(&ours), "{name}");
+    }
+    let mut reasons: Vec<(u32, String)> = numbers
+        .iter()
+        .filter_map(|(name, value)| Some((*value, name.strip_prefix("VIPD_REASON_")?.to_lowercase())))
+        .collect();
+    reasons.sort_unstable();
+    let ours: Vec<(u32, String)> = (0..).zip(Reason::ALL.map(|reason| reason.name().to_owned())).collect();
+    assert_eq!(reasons, ours);
+}

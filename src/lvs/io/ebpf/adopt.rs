@@ -1,0 +1,151 @@
+//! Reads the maps: for the table that `snapshot` shows, and for the model after a restart.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::abi;
+use super::commit::Kernel;
+use super::fault::Fault;
+use super::maps::{Limits, Maps};
+use super::model::{Held, HeldDestination, Model};
+use super::slots::Slots;
+use super::stats;
+use super::words;
+use crate::lvs::datapath::DatapathError;
+use crate::lvs::table::{Entry, ServiceKey, Table};
+
+/// Milliseconds after which a connection not seen is none, by state as in `enum vipd_state`: IPVS's defaults
+/// (`tcp_timeouts`, `ip_vs_proto_tcp.c`; `udp_timeouts`, `ip_vs_proto_udp.c`).
+const TIMEOUT_MS: [u32; abi::STATES] = [60_000, 900_000, 120_000, 120_000, 10_000, 300_000];
+
+/// Services of the maps; of the destinations the slots `0..end` are looked at.
+fn services(maps: &Maps, end: u32) -> Result<BTreeMap<ServiceKey, Held>, DatapathError> {
+    let mut services = BTreeMap::new();
+    let mut by_slot = BTreeMap::new();
+    for pair in &maps.service_keys {
+        let (wire, at) = pair.map_err(Fault::map("listing the services"))?;
+        let value = maps.services.get(&at.slot, 0).map_err(Fault::map("reading a service"))?;
+        let key = words::service_key_back(&wire)?;
+        let service = words::service_back(&value)?;
+        let table = words::table_back(value.table);
+        by_slot.insert(at.slot, key);
+        services.insert(key, Held { slot: at.slot, service, table, destinations: BTreeMap::new() });
+    }
+    for slot in 0..end {
+        let value = maps.destinations.get(&slot, 0).map_err(Fault::map("reading a destination"))?;
+        if value.generation == 0 {
+            continue;
+        }
+        let Some(held) = by_slot.get(&value.service).and_then(|key| services.get_mut(key)) else { continue };
+        let (at, destination) = words::destination_back(&value)?;
+        held.destinations.insert(at, HeldDestination { slot, generation: value.generation, destination });
+    }
+    Ok(services)
+}
+
+/// What the maps hold now.
+pub(super) fn table(maps: &Maps, end: u32) -> Result<Table, DatapathError> {
+    let entry = |held: Held| Entry {
+        service: held.service,
+        destinations: held.destinations.into_iter().map(|(at, held)| (at, held.destination)).collect(),
+    };
+    Ok(Table { services: services(maps, end)?.into_iter().map(|(key, held)| (key, entry(held))).collect() })
+}
+
+/// Begin with empty maps.
+pub(super) fn begin(maps: &mut Maps, limits: Limits) -> Result<Model, DatapathError> {
+    let settings = abi::Settings {
+        abi_version: abi::ABI_VERSION,
+        generation: 0,
+        changing: 0,
+        reserved: 0,
+        timeout_ms: TIMEOUT_MS,
+    };
+    maps.settings.set(0, settings, 0).map_err(Fault::map("writing the settings"))?;
+    Ok(Model::new(limits.services, limits.destinations))
+}
+
+/// Go on with the maps of a daemon that has ended, however it ended: what it left half done is finished.
+pub(super) fn adopt(kernel: &mut Kernel, limits: Limits) -> Result<Model, DatapathError> {
+    let settings = kernel.maps.settings.get(&0, 0).map_err(Fault::map("reading the settings"))?;
+    let services = services(&kernel.maps, limits.destinations)?;
+    let destinations = || services.values().flat_map(|held| held.destinations.values());
+    let used_services: BTreeSet<u32> = services.values().map(|held| held.slot).collect();
+    let used_destinations: BTreeSet<u32> = destinations().map(|held| held.slot).collect();
+    free_orphans(kernel, limits, &used_services, &used_destinations)?;
+    sweep_schedules(kernel, &services)?;
+    rebuild_reals(kernel, &services)?;
+    let mut model = Model {
+        services,
+        service_slots: Slots::from_used(limits.services, &used_services),
+        destination_slots: Slots::from_used(limits.destinations, &used_destinations),
+        generation: settings.generation,
+    };
+    if settings.changing != 0 {
+        finish(kernel, &mut model)?;
+    }
+    Ok(model)
+}
+
+/// Slots that no service leads to: a removal that was cut short.
+fn free_orphans(
+    kernel: &mut Kernel,
+    limits: Limits,
+    services: &BTreeSet<u32>,
+    destinations: &BTreeSet<u32>,
+) -> Result<(), DatapathError> {
+    let maps = &mut kernel.maps;
+    for slot in (0..limits.services).filter(|slot| !services.contains(slot)) {
+        if maps.services.get(&slot, 0).map_err(Fault::map("reading a service"))? != abi::Service::FREE {
+            maps.services.set(slot, abi::Service::FREE, 0).map_err(Fault::map("freeing a slot"))?;
+            stats::zero(&mut maps.service_stats, slot)?;
+        }
+    }
+    for slot in (0..limits.destinations).filter(|slot| !destinations.contains(slot)) {
+        if maps.destinations.get(&slot, 0).map_err(Fault::map("reading a destination"))? != abi::Destination::FREE {
+            maps.destinations.set(slot, abi::Destination::FREE, 0).map_err(Fault::map("freeing a slot"))?;
+            stats::zero(&mut maps.destination_stats, slot)?;
+        }
+    }
+    Ok(())
+}
+
+fn sweep_schedules(kernel: &mut Kernel, services: &BTreeMap<ServiceKey, Held>) -> Result<(), DatapathError> {
+    let live: BTreeSet<u32> = services.values().map(|held| held.table.0).collect();
+    let keys: Result<Vec<abi::ScheduleKey>, _> = kernel.maps.schedules.keys().collect();
+    for key in keys.map_err(Fault::map("listing the schedules"))? {
+        if !live.contains(&key.generation) {
+            kernel.maps.schedules.remove(&key).map_err(Fault::map("deleting an old schedule"))?;
+        }
+    }
+    Ok(())
+}
+
+fn rebuild_reals(kernel: &mut Kernel, services: &BTreeMap<ServiceKey, Held>) -> Result<(), DatapathError> {
+    let keys: Result<Vec<abi::RealKey>, _> = kernel.maps.reals.keys().collect();
+    for key in keys.map_err(Fault::map("listing the real servers"))? {
+        kernel.maps.reals.remove(&key).map_err(Fault::map("forgetting a real server"))?;
+    }
+    for (key, held) in services {
+        let wire = words::service_key(key)?;
+        for (at, one) in &held.destinations {
+            if let Some(value) = words::destination(at, &one.destination, held.slot, one.generation) {
+                kernel.set_real(&wire, &value, one.slot, true)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The daemon died while it wrote: destinations may be there that no schedule knows.
+fn finish(kernel: &mut Kernel, model: &mut Model) -> Result<(), DatapathError> {
+    let count = u32::try_from(model.services.len()).unwrap_or(u32::MAX);
+    kernel.mark(model.generation.wrapping_add(count), true)?;
+    let keys: Vec<ServiceKey> = model.services.keys().copied().collect();
+    for key in keys {
+        let generation = model.next_generation();
+        let before = model.services.get(&key).cloned();
+        kernel.commit(&key, before.as_ref(), model.services.get_mut(&key), generation)?;
+    }
+    kernel.mark(model.generation, false)?;
+    Ok(())
+}

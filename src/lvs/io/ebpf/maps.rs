@@ -1,0 +1,104 @@
+//! The maps with their types, and the sizes they have.
+
+use std::error::Error;
+
+use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray};
+
+use super::abi;
+use super::fault;
+use crate::lvs::datapath::DatapathError;
+
+/// How much the maps hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Limits {
+    pub(super) connections: u32,
+    pub(super) services: u32,
+    pub(super) destinations: u32,
+}
+
+/// What a map must look like to be adopted.
+pub(super) struct Shape {
+    pub(super) name: &'static str,
+    pub(super) key: usize,
+    pub(super) value: usize,
+    pub(super) entries: u32,
+}
+
+/// Pages that one service may need at once: an old and a new mh schedule.
+const PAGES_PER_SERVICE: u32 = 34;
+/// Pages of long wrr and sh schedules, which grow with their destinations.
+const PAGES_SPARE: u32 = 4096;
+/// An LRU map of the kernel evicts early when it is smaller than its per-CPU free lists (`bpf_lru_list.c`).
+const CONNECTIONS_MIN: u32 = 8192;
+
+/// Name, sizes and number of entries of every map.
+pub(super) fn shapes(limits: Limits) -> Vec<Shape> {
+    let Limits { connections, services, destinations } = limits;
+    let shape = |name, key, value, entries: u32| Shape { name, key, value, entries: entries.max(1) };
+    // Masq needs two entries for a connection.
+    let connections = connections.saturating_mul(2).max(CONNECTIONS_MIN);
+    let pages = services.saturating_mul(PAGES_PER_SERVICE).saturating_add(PAGES_SPARE);
+    let (index, word) = (size_of::<u32>(), size_of::<u64>());
+    vec![
+        shape("settings", index, size_of::<abi::Settings>(), 1),
+        shape("service_keys", size_of::<abi::ServiceKey>(), size_of::<abi::ServiceSlot>(), services),
+        shape("services", index, size_of::<abi::Service>(), services),
+        shape("cursors", index, word, services),
+        shape("schedules", size_of::<abi::ScheduleKey>(), size_of::<abi::SchedulePage>(), pages),
+        shape("destinations", index, size_of::<abi::Destination>(), destinations),
+        shape("reals", size_of::<abi::RealKey>(), size_of::<abi::Real>(), destinations),
+        shape("connections", size_of::<abi::Flow>(), size_of::<abi::Connection>(), connections),
+        shape("fragments", size_of::<abi::FragmentKey>(), size_of::<abi::Fragment>(), 8192),
+        shape("service_stats", index, size_of::<abi::Counters>(), services),
+        shape("destination_stats", index, size_of::<abi::Counters>(), destinations),
+        shape("census", index, size_of::<abi::Census>(), destinations),
+        shape("reasons", index, word, abi::REASONS),
+    ]
+}
+
+pub(super) struct Maps {
+    pub(super) settings: Array<MapData, abi::Settings>,
+    pub(super) service_keys: HashMap<MapData, abi::ServiceKey, abi::ServiceSlot>,
+    pub(super) services: Array<MapData, abi::Service>,
+    pub(super) cursors: Array<MapData, u64>,
+    pub(super) schedules: HashMap<MapData, abi::ScheduleKey, abi::SchedulePage>,
+    pub(super) destinations: Array<MapData, abi::Destination>,
+    pub(super) reals: HashMap<MapData, abi::RealKey, abi::Real>,
+    pub(super) service_stats: PerCpuArray<MapData, abi::Counters>,
+    pub(super) destination_stats: PerCpuArray<MapData, abi::Counters>,
+    pub(super) census: Array<MapData, abi::Census>,
+    pub(super) reasons: PerCpuArray<MapData, u64>,
+}
+
+impl Maps {
+    /// # Errors
+    /// [`DatapathError::Load`] where the object lacks a map or has it with other sizes.
+    pub(super) fn of(object: &mut aya::Ebpf) -> Result<Self, DatapathError> {
+        Ok(Self {
+            settings: take(object, "settings")?,
+            service_keys: take(object, "service_keys")?,
+            services: take(object, "services")?,
+            cursors: take(object, "cursors")?,
+            schedules: take(object, "schedules")?,
+            destinations: take(object, "destinations")?,
+            reals: take(object, "reals")?,
+            service_stats: take(object, "service_stats")?,
+            destination_stats: take(object, "destination_stats")?,
+            census: take(object, "census")?,
+            reasons: take(object, "reasons")?,
+        })
+    }
+}
+
+fn take<M>(object: &mut aya::Ebpf, name: &str) -> Result<M, DatapathError>
+where
+    M: TryFrom<Map, Error = MapError>,
+{
+    let map = object
+        .take_map(name)
+        .ok_or_else(|| DatapathError::Load { detail: format!("the object has no map `{name}`") })?;
+    M::try_from(map).map_err(|error| {
+        let error: &(dyn Error + 'static) = &error;
+        DatapathError::Load { detail: format!("map `{name}`: {}", fault::chain(error)) }
+    })
+}

@@ -1,0 +1,250 @@
+//! The door of the plane: open, attach, apply, read, close.
+#![expect(clippy::disallowed_methods, reason = "rates need the time between two readings")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use aya::EbpfLoader;
+use aya::programs::SchedClassifier;
+
+use super::abi;
+use super::adopt;
+use super::commit::Kernel;
+use super::fault::{self, Fault, PLANE};
+use super::links;
+use super::maps::{Limits, Maps};
+use super::model::{Held, Model, key_of};
+use super::pins;
+use super::stats::{self, Rates, Reason};
+use crate::base::MonoTime;
+use crate::lvs::datapath::{ApplyError, Capabilities, Counters, Datapath, DatapathError, Feature};
+use crate::lvs::table::{Scheduler, ServiceKey, Step, Table};
+
+/// The program on the interfaces, by its name in the object.
+pub(super) const PROGRAM: &str = "vipd_ingress";
+const CENSUS: &str = "vipd_census";
+/// Services that are written before other tasks get their turn.
+const SERVICES_PER_TURN: usize = 32;
+
+/// What an operator chooses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EbpfOptions {
+    /// A directory for the pins; becomes a bpffs of its own unless it is on one.
+    pub pin_dir: PathBuf,
+    /// Interfaces on which clients and (Masq) real servers arrive: Ethernet, or what looks like it.
+    pub interfaces: Vec<String>,
+    /// Connections at once; beyond them the least recently used one is forgotten.
+    pub connections_max: u32,
+    pub services_max: u32,
+    /// Over all services.
+    pub destinations_max: u32,
+}
+
+/// The eBPF plane. Dropping it leaves the kernel forwarding; [`Ebpf::close`] ends it.
+///
+/// It attaches in the network namespace of the calling thread.
+pub struct Ebpf {
+    pin_dir: PathBuf,
+    object: aya::Ebpf,
+    kernel: Kernel,
+    model: Model,
+    rates: Rates,
+    began: Instant,
+}
+
+impl fmt::Debug for Ebpf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ebpf").field("pin_dir", &self.pin_dir).field("model", &self.model).finish_non_exhaustive()
+    }
+}
+
+impl Ebpf {
+    /// Load the program, go on with the pinned maps of an earlier run where their layout fits, and attach.
+    ///
+    /// # Errors
+    /// [`DatapathError::Permission`], [`DatapathError::Load`] with the verifier's words, [`DatapathError::Kernel`].
+    #[expect(clippy::unused_async, reason = "the door of a plane is async; loading may be moved off the thread")]
+    pub async fn open(options: &EbpfOptions) -> Result<Self, DatapathError> {
+        let EbpfOptions { pin_dir, interfaces, connections_max, services_max, destinations_max } = options;
+        let limits = Limits { connections: *connections_max, services: *services_max, destinations: *destinations_max };
+        pins::ensure_bpffs(pin_dir)?;
+        let adopted = match pins::maps_fit(pin_dir, limits) {
+            Ok(fit) => fit,
+            Err(differs) => {
+                tracing::warn!(%differs, "the eBPF maps are rebuilt; connections begin anew");
+                false
+            }
+        };
+        if !adopted {
+            pins::remove_maps(pin_dir, limits)?;
+        }
+        let mut object = load(options, limits)?;
+        let mut kernel = Kernel::new(Maps::of(&mut object)?);
+        let model = if adopted { adopt::adopt(&mut kernel, limits)? } else { adopt::begin(&mut kernel.maps, limits)? };
+        tracing::info!(adopted, services = model.services.len(), "eBPF plane loaded");
+        let pin_dir = pin_dir.clone();
+        let mut plane = Self { pin_dir, object, kernel, model, rates: Rates::default(), began: Instant::now() };
+        plane.pin_program()?;
+        plane.attach(interfaces)?;
+        Ok(plane)
+    }
+
+    /// Run on exactly these interfaces: on new ones from now on, on those not named no more. Call it again when
+    /// interfaces come and go; the answer is those that exist.
+    ///
+    /// # Errors
+    /// [`DatapathError::Kernel`] naming the interface that refused.
+    pub fn attach(&mut self, interfaces: &[String]) -> Result<Vec<String>, DatapathError> {
+        let program = classifier(&mut self.object, PROGRAM)?;
+        links::attach(program, &self.pin_dir, interfaces)
+    }
+
+    /// Packets that were not forwarded as usual, by reason.
+    pub fn reasons(&self) -> Vec<(Reason, u64)> {
+        stats::reasons(&self.kernel.maps)
+    }
+
+    /// End. With `keep` the kernel goes on forwarding and the next [`Ebpf::open`] goes on from there; without it
+    /// programs, links, maps and our mount are removed.
+    ///
+    /// # Errors
+    /// [`DatapathError::Kernel`] for the first thing that could not be removed.
+    #[expect(clippy::unused_async, reason = "the door of a plane is async")]
+    pub async fn close(self, keep: bool) -> Result<(), DatapathError> {
+        if keep {
+            return Ok(());
+        }
+        let limits = Limits { connections: 0, services: 0, destinations: 0 }; // names matter, not sizes
+        links::detach_all(&self.pin_dir)?;
+        pins::remove(&pins::program(&self.pin_dir))?;
+        pins::remove_maps(&self.pin_dir, limits)?;
+        pins::unmount(&self.pin_dir)
+    }
+
+    fn pin_program(&mut self) -> Result<(), DatapathError> {
+        let pin = pins::program(&self.pin_dir);
+        pins::remove(&pin)?;
+        let program = classifier(&mut self.object, PROGRAM)?;
+        program.pin(&pin).map_err(|error| Fault::new("pinning the program", &error).into())
+    }
+
+    /// Write the touched services; on a refusal the model goes back to what the maps hold.
+    async fn commit(&mut self, touched: BTreeMap<ServiceKey, Touched>, failed: &mut Vec<(Step, DatapathError)>) {
+        let mut writable = self.begin_change(touched.len());
+        for (number, (key, Touched { before, steps })) in touched.into_iter().enumerate() {
+            if number % SERVICES_PER_TURN == SERVICES_PER_TURN - 1 {
+                tokio::task::yield_now().await;
+            }
+            let generation = self.model.next_generation();
+            let now = self.model.services.get_mut(&key);
+            let written = match &writable {
+                Ok(()) => self.kernel.commit(&key, before.as_ref(), now, generation),
+                Err(fault) => Err(fault.clone()),
+            };
+            match written {
+                Ok(()) => {
+                    let now = self.model.services.get(&key).cloned();
+                    self.model.settle(before.as_ref(), now.as_ref());
+                }
+                Err(fault) => {
+                    self.take_back(key, before);
+                    failed.extend(steps.into_iter().map(|step| (step, fault.clone().into())));
+                }
+            }
+        }
+        if writable.is_ok() {
+            writable = self.kernel.mark(self.model.generation, false);
+        }
+        if let Err(fault) = writable {
+            tracing::warn!(error = %DatapathError::from(fault), "the eBPF plane could not note its state");
+        }
+    }
+
+    /// What a crash from here on leaves is finished by the next start.
+    fn begin_change(&mut self, services: usize) -> Result<(), Fault> {
+        self.kernel.collect_garbage()?;
+        let services = u32::try_from(services).unwrap_or(u32::MAX);
+        self.kernel.mark(self.model.generation.wrapping_add(services), true)
+    }
+
+    fn take_back(&mut self, key: ServiceKey, before: Option<Held>) {
+        let now = self.model.services.remove(&key);
+        if let Some(before) = &before {
+            self.model.settle(now.as_ref(), Some(before));
+        } else {
+            self.model.settle(now.as_ref(), None);
+        }
+        if let Some(before) = before {
+            self.model.services.insert(key, before);
+        }
+    }
+}
+
+/// A service as it was before a batch, and the batch's steps for it.
+#[derive(Default)]
+struct Touched {
+    before: Option<Held>,
+    steps: Vec<Step>,
+}
+
+impl Datapath for Ebpf {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            plane: PLANE,
+            schedulers: BTreeSet::from([Scheduler::Rr, Scheduler::Wrr, Scheduler::Sh, Scheduler::Mh]),
+            features: BTreeSet::from([Feature::Masq, Feature::Route]),
+        }
+    }
+
+    async fn snapshot(&mut self) -> Result<Table, DatapathError> {
+        adopt::table(&self.kernel.maps, self.model.destination_slots.end())
+    }
+
+    async fn apply(&mut self, steps: &[Step]) -> Result<(), ApplyError> {
+        let mut failed = Vec::new();
+        let mut touched: BTreeMap<ServiceKey, Touched> = BTreeMap::new();
+        for step in steps {
+            let key = key_of(step);
+            let known = &self.model.services;
+            let entry =
+                touched.entry(key).or_insert_with(|| Touched { before: known.get(&key).cloned(), steps: Vec::new() });
+            match self.model.take(step) {
+                Ok(()) => entry.steps.push(*step),
+                Err(error) => failed.push((*step, error)),
+            }
+        }
+        touched.retain(|_, touched| !touched.steps.is_empty());
+        if !touched.is_empty() {
+            self.commit(touched, &mut failed).await;
+        }
+        if failed.is_empty() { Ok(()) } else { Err(ApplyError { tried: steps.len(), failed }) }
+    }
+
+    async fn counters(&mut self) -> Result<Counters, DatapathError> {
+        let now = MonoTime::from_start(self.began.elapsed());
+        let Self { object, kernel, model, rates, .. } = self;
+        let census = classifier(object, CENSUS)?;
+        stats::counters(&mut kernel.maps, census, model, rates, now)
+    }
+}
+
+fn load(options: &EbpfOptions, limits: Limits) -> Result<aya::Ebpf, DatapathError> {
+    let mut loader = EbpfLoader::new();
+    // The program reads no kernel structure, so it needs no relocation against the kernel's BTF.
+    loader.btf(None).default_map_pin_directory(&options.pin_dir);
+    for shape in super::maps::shapes(limits) {
+        loader.map_max_entries(shape.name, shape.entries);
+    }
+    let mut object = loader.load(abi::OBJECT).map_err(|error| fault::load(&error))?;
+    for name in [PROGRAM, CENSUS] {
+        classifier(&mut object, name)?.load().map_err(|error| fault::load(&error))?;
+    }
+    Ok(object)
+}
+
+fn classifier<'a>(object: &'a mut aya::Ebpf, name: &str) -> Result<&'a mut SchedClassifier, DatapathError> {
+    let missing = || DatapathError::Load { detail: format!("the object has no program `{name}`") };
+    object.program_mut(name).ok_or_else(missing)?.try_into().map_err(|error| fault::load(&error))
+}

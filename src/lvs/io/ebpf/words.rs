@@ -1,0 +1,204 @@
+//! Between the words of `ipvsadm` and the integers of the maps; and what this plane does not speak.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use super::abi;
+use super::fault::PLANE;
+use crate::base::Weight;
+use crate::lvs::datapath::DatapathError;
+use crate::lvs::table::{
+    Destination, DestinationKey, Forwarding, Protocol, Scheduler, SchedulerFlags, Service, ServiceKey,
+};
+
+const FAMILY_V4: u8 = 4;
+
+fn unsupported(what: impl Into<String>) -> DatapathError {
+    DatapathError::Unsupported { plane: PLANE, what: what.into() }
+}
+
+fn senseless(what: &str, detail: String) -> DatapathError {
+    DatapathError::Answer { action: format!("reading a {what} from the maps"), detail }
+}
+
+const fn address(addr: IpAddr) -> abi::Address {
+    match addr {
+        IpAddr::V4(addr) => addr.to_ipv6_mapped().octets(),
+        IpAddr::V6(addr) => addr.octets(),
+    }
+}
+
+const fn ip(address: abi::Address) -> IpAddr {
+    Ipv6Addr::from_octets(address).to_canonical()
+}
+
+const fn protocol_number(protocol: Protocol) -> u8 {
+    match protocol {
+        Protocol::Tcp => 6,
+        Protocol::Udp => 17,
+        Protocol::Sctp => 132,
+    }
+}
+
+/// # Errors
+/// [`DatapathError::Unsupported`] for SCTP, IPv6, port 0 and firewall marks.
+pub(super) fn service_key(key: &ServiceKey) -> Result<abi::ServiceKey, DatapathError> {
+    match *key {
+        ServiceKey::Address { protocol: Protocol::Sctp, .. } => Err(unsupported("balance SCTP")),
+        ServiceKey::Address { addr: IpAddr::V6(_), .. } => Err(unsupported("balance IPv6")),
+        ServiceKey::Address { port: 0, .. } => Err(unsupported("serve every port (port 0)")),
+        ServiceKey::Fwmark { .. } => Err(unsupported("serve firewall marks")),
+        ServiceKey::Address { protocol, addr, port } => Ok(abi::ServiceKey {
+            address: address(addr),
+            port: port.to_be(),
+            protocol: protocol_number(protocol),
+            family: FAMILY_V4,
+            fwmark: 0,
+        }),
+    }
+}
+
+/// # Errors
+/// [`DatapathError::Answer`] for a key that [`service_key`] does not make.
+pub(super) fn service_key_back(key: &abi::ServiceKey) -> Result<ServiceKey, DatapathError> {
+    let protocol = match key.protocol {
+        6 => Protocol::Tcp,
+        17 => Protocol::Udp,
+        other => return Err(senseless("service", format!("protocol {other}"))),
+    };
+    Ok(ServiceKey::Address { protocol, addr: ip(key.address), port: u16::from_be(key.port) })
+}
+
+/// # Errors
+/// [`DatapathError::Unsupported`] for the schedulers and options that the program lacks.
+pub(super) fn check_service(service: &Service) -> Result<(), DatapathError> {
+    let Service { scheduler, flags: _, persistence, one_packet } = *service;
+    if scheduler_number(scheduler).is_none() {
+        return Err(unsupported(format!("schedule by `{scheduler}`; it knows rr wrr sh mh")));
+    }
+    if persistence.is_some() {
+        return Err(unsupported("keep clients to a server (persistence)"));
+    }
+    if one_packet { Err(unsupported("schedule datagrams one by one (ops)")) } else { Ok(()) }
+}
+
+pub(super) const fn scheduler_number(scheduler: Scheduler) -> Option<u8> {
+    match scheduler {
+        Scheduler::Rr => Some(abi::SCHEDULER_RR),
+        Scheduler::Wrr => Some(abi::SCHEDULER_WRR),
+        Scheduler::Sh => Some(abi::SCHEDULER_SH),
+        Scheduler::Mh => Some(abi::SCHEDULER_MH),
+        Scheduler::Lc
+        | Scheduler::Wlc
+        | Scheduler::Lblc
+        | Scheduler::Lblcr
+        | Scheduler::Dh
+        | Scheduler::Sed
+        | Scheduler::Nq
+        | Scheduler::Fo
+        | Scheduler::Ovf => None,
+    }
+}
+
+pub(super) const fn flag_bits(flags: SchedulerFlags) -> u8 {
+    let SchedulerFlags { one, two, three } = flags;
+    let mut bits = 0;
+    if one {
+        bits |= abi::SERVICE_ONE;
+    }
+    if two {
+        bits |= abi::SERVICE_TWO;
+    }
+    if three {
+        bits |= abi::SERVICE_THREE;
+    }
+    bits
+}
+
+/// # Errors
+/// [`DatapathError::Answer`] for a scheduler that we never write.
+pub(super) fn service_back(service: &abi::Service) -> Result<Service, DatapathError> {
+    let known = Scheduler::ALL.into_iter().find(|known| scheduler_number(*known) == Some(service.scheduler));
+    let scheduler = known.ok_or_else(|| senseless("service", format!("scheduler {}", service.scheduler)))?;
+    let has = |bit| service.flags & bit != 0;
+    let flags =
+        SchedulerFlags { one: has(abi::SERVICE_ONE), two: has(abi::SERVICE_TWO), three: has(abi::SERVICE_THREE) };
+    Ok(Service { scheduler, flags, persistence: None, one_packet: false })
+}
+
+/// # Errors
+/// [`DatapathError::Unsupported`] for IPv6, thresholds, tunnels and `FullNat`, and for Masq without a port.
+pub(super) fn check_destination(key: &DestinationKey, destination: &Destination) -> Result<(), DatapathError> {
+    let Destination { forwarding, weight: _, upper_threshold, lower_threshold } = *destination;
+    if key.addr.is_ipv6() {
+        return Err(unsupported("forward to IPv6"));
+    }
+    if upper_threshold != 0 || lower_threshold != 0 {
+        return Err(unsupported("limit connections (thresholds)"));
+    }
+    match forwarding {
+        Forwarding::Route => Ok(()),
+        Forwarding::Masq if key.port != 0 => Ok(()),
+        Forwarding::Masq => Err(unsupported("keep the port (Masq to port 0)")),
+        Forwarding::Tunnel(_) => Err(unsupported("tunnel")),
+        Forwarding::FullNat => Err(unsupported("replace the client's address (FullNat)")),
+    }
+}
+
+/// The map's value; `None` for what [`check_destination`] refuses.
+pub(super) fn destination(
+    key: &DestinationKey,
+    destination: &Destination,
+    service_slot: u32,
+    generation: u32,
+) -> Option<abi::Destination> {
+    let forwarding = match destination.forwarding {
+        Forwarding::Masq => abi::FORWARDING_MASQ,
+        Forwarding::Route => abi::FORWARDING_ROUTE,
+        Forwarding::Tunnel(_) | Forwarding::FullNat => return None,
+    };
+    Some(abi::Destination {
+        address: address(key.addr),
+        port: key.port.to_be(),
+        forwarding,
+        reserved: 0,
+        generation,
+        service: service_slot,
+        weight: destination.weight.get(),
+        upper_threshold: destination.upper_threshold,
+        lower_threshold: destination.lower_threshold,
+    })
+}
+
+/// # Errors
+/// [`DatapathError::Answer`] for values that we never write.
+pub(super) fn destination_back(value: &abi::Destination) -> Result<(DestinationKey, Destination), DatapathError> {
+    let forwarding = match value.forwarding {
+        abi::FORWARDING_MASQ => Forwarding::Masq,
+        abi::FORWARDING_ROUTE => Forwarding::Route,
+        other => return Err(senseless("destination", format!("forwarding {other}"))),
+    };
+    let weight = Weight::new(value.weight).map_err(|error| senseless("destination", error.to_string()))?;
+    let key = DestinationKey { addr: ip(value.address), port: u16::from_be(value.port) };
+    let &abi::Destination { upper_threshold, lower_threshold, .. } = value;
+    Ok((key, Destination { forwarding, weight, upper_threshold, lower_threshold }))
+}
+
+/// Where a destination's answers come from; only Masq sees them.
+pub(super) const fn real_key(service: &abi::ServiceKey, destination: &abi::Destination) -> Option<abi::RealKey> {
+    if destination.forwarding != abi::FORWARDING_MASQ {
+        return None;
+    }
+    let &abi::Destination { address, port, .. } = destination;
+    Some(abi::RealKey { address, port, protocol: service.protocol, reserved: 0 })
+}
+
+/// Generation and length of a schedule in one word, as `abi.h` has it.
+pub(super) fn table_word(generation: u32, length: u32) -> u64 {
+    u64::from(length) << 32 | u64::from(generation)
+}
+
+/// The two halves of [`table_word`]: generation, length.
+pub(super) fn table_back(word: u64) -> (u32, u32) {
+    let half = |bits: u64| u32::try_from(bits & u64::from(u32::MAX)).unwrap_or(u32::MAX);
+    (half(word), half(word >> 32))
+}

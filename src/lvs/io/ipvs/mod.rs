@@ -1,0 +1,329 @@
+//! The kernel's IPVS, over generic netlink (family "IPVS", `linux/ip_vs.h`).
+//!
+//! Adding what exists edits it, editing what is missing adds it, deleting what is gone is done: see [`Step`].
+
+#![expect(clippy::disallowed_methods, reason = "this file may start modprobe")]
+
+mod attribute;
+mod codec;
+mod socket;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+pub use codec::{Info, Timeouts};
+
+use self::codec::{Command, HeldDestination, HeldService};
+use self::socket::{BATCH_MAX, Outcome, Packet, Socket};
+use crate::lvs::datapath::{
+    ApplyError, Capabilities, Counters, Datapath, DatapathError, DestinationStats, Feature, ServiceStats,
+};
+use crate::lvs::table::{DestinationKey, Entry, Scheduler, ServiceKey, Step, Table};
+
+const PLANE: &str = "ipvs";
+const MODPROBE: &str = "/sbin/modprobe";
+
+/// Why an answer of the kernel makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum AnswerError {
+    #[error("no {name}")]
+    Missing { name: &'static str },
+    #[error("{name} has a wrong length")]
+    Length { name: &'static str },
+    #[error("{name} is {got}")]
+    Value { name: &'static str, got: u64 },
+    #[error("{name} is not UTF-8")]
+    Text { name: &'static str },
+}
+
+/// A connection to the IPVS of one network namespace.
+#[derive(Debug)]
+pub struct Ipvs {
+    socket: Socket,
+}
+
+impl Ipvs {
+    /// Connect, in the network namespace of the calling thread; where the kernel has no IPVS, try its module once.
+    ///
+    /// # Errors
+    /// [`DatapathError::NoIpvs`] where the module is not there either.
+    pub async fn open() -> Result<Self, DatapathError> {
+        match Socket::open().await {
+            Ok(socket) => Ok(Self { socket }),
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
+                // Whatever it says: whether the family is there now is what counts.
+                let _ = tokio::process::Command::new(MODPROBE).args(["-q", "ip_vs"]).status().await;
+                let again = Socket::open().await.map_err(|error| match error.raw_os_error() {
+                    Some(libc::ENOENT) => DatapathError::NoIpvs,
+                    _ => kernel_error("opening generic netlink", error),
+                });
+                again.map(|socket| Self { socket })
+            }
+            Err(error) => Err(kernel_error("opening generic netlink", error)),
+        }
+    }
+
+    /// Delete every service, whoever made it: `ipvsadm -C`.
+    ///
+    /// # Errors
+    /// [`DatapathError::Permission`] without `CAP_NET_ADMIN`; [`DatapathError::Kernel`].
+    pub async fn flush(&mut self) -> Result<(), DatapathError> {
+        self.ask("flushing IPVS", Command::Flush, vec![]).await.map(|_| ())
+    }
+
+    /// `ipvsadm -l --timeout`.
+    ///
+    /// # Errors
+    /// As [`Ipvs::flush`], and [`DatapathError::Answer`].
+    pub async fn timeouts(&mut self) -> Result<Timeouts, DatapathError> {
+        let action = "reading the timeouts of IPVS";
+        let replies = self.ask(action, Command::GetConfig, vec![]).await?;
+        codec::read_timeouts(only(&replies)).map_err(|error| answer_error(action, &error))
+    }
+
+    /// `ipvsadm --set`; a timeout of 0 is left as it is.
+    ///
+    /// # Errors
+    /// As [`Ipvs::flush`].
+    pub async fn set_timeouts(&mut self, timeouts: Timeouts) -> Result<(), DatapathError> {
+        let body = codec::timeouts_request(timeouts);
+        self.ask("setting the timeouts of IPVS", Command::SetConfig, body).await.map(|_| ())
+    }
+
+    /// What the first line of `ipvsadm -Ln` says.
+    ///
+    /// # Errors
+    /// As [`Ipvs::timeouts`].
+    pub async fn info(&mut self) -> Result<Info, DatapathError> {
+        let action = "reading the version of IPVS";
+        let replies = self.ask(action, Command::GetInfo, vec![]).await?;
+        codec::read_info(only(&replies)).map_err(|error| answer_error(action, &error))
+    }
+
+    async fn ask(&mut self, action: &str, command: Command, body: Vec<u8>) -> Result<Vec<Packet>, DatapathError> {
+        let request = Packet { command: command.number(), body };
+        let outcomes = self.socket.execute(std::slice::from_ref(&request)).await;
+        let outcomes = outcomes.map_err(|error| kernel_error(action, error))?;
+        outcomes.into_iter().next().unwrap_or(Ok(vec![])).map_err(|error| kernel_error(action, error))
+    }
+
+    /// All services with their destinations.
+    async fn held(&mut self) -> Result<Vec<(HeldService, Vec<HeldDestination>)>, DatapathError> {
+        let action = "reading the services of IPVS";
+        let replies = self.dump(action, Command::GetService, vec![]).await?;
+        let mut held = Vec::with_capacity(replies.len());
+        for reply in replies {
+            let service = codec::read_service(&reply.body).map_err(|error| answer_error(action, &error))?;
+            let action = format!("reading the destinations of {}", service.key);
+            let body = codec::service_request(service.key, None);
+            let mut destinations = vec![];
+            for reply in self.dump(&action, Command::GetDest, body).await? {
+                let destination = codec::read_destination(service.key.family(), &reply.body);
+                destinations.push(destination.map_err(|error| answer_error(&action, &error))?);
+            }
+            held.push((service, destinations));
+        }
+        Ok(held)
+    }
+
+    async fn dump(&mut self, action: &str, command: Command, body: Vec<u8>) -> Result<Vec<Packet>, DatapathError> {
+        let request = Packet { command: command.number(), body };
+        self.socket.dump(request).await.map_err(|error| kernel_error(action, error))
+    }
+
+    /// Carry out a batch; `Err` where the socket failed, so that nothing is known of any.
+    async fn carry_out(&mut self, batch: &[&Step], failed: &mut Vec<(Step, DatapathError)>) -> io::Result<()> {
+        let mut sent: Vec<(Step, Packet)> = vec![];
+        for step in batch {
+            match request(step) {
+                Some(packet) => sent.push((**step, packet)),
+                None => failed.push((**step, full_nat(step))),
+            }
+        }
+        let packets: Vec<Packet> = sent.iter().map(|(_, packet)| packet.clone()).collect();
+        let outcomes = self.socket.execute(&packets).await?;
+        for ((step, _), outcome) in sent.into_iter().zip(outcomes) {
+            match next(&step, outcome) {
+                Next::Done => {}
+                Next::Failed(error) => failed.push((step, error)),
+                Next::Instead(other) => {
+                    let Some(packet) = request(&other) else { continue };
+                    let outcome = self.socket.execute(std::slice::from_ref(&packet)).await?.into_iter().next();
+                    if let Err(error) = outcome.unwrap_or(Ok(vec![])) {
+                        failed.push((step, kernel_error(&words(&step), error)));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Datapath for Ipvs {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            plane: PLANE,
+            schedulers: Scheduler::ALL.into(),
+            features: Feature::ALL.into_iter().filter(|feature| *feature != Feature::FullNat).collect(),
+        }
+    }
+
+    /// What the kernel holds, in our words; a service with a scheduler unknown to us is left out.
+    async fn snapshot(&mut self) -> Result<Table, DatapathError> {
+        let mut table = Table::default();
+        for (held, destinations) in self.held().await? {
+            let Some(service) = held.service else { continue };
+            let destinations = destinations.into_iter().map(|held| (held.key, held.destination)).collect();
+            table.services.insert(held.key, Entry { service, destinations });
+        }
+        Ok(table)
+    }
+
+    async fn apply(&mut self, steps: &[Step]) -> Result<(), ApplyError> {
+        let capabilities = self.capabilities();
+        let mut failed = vec![];
+        let mut able = vec![];
+        for step in steps {
+            match capabilities.check_step(step) {
+                Ok(()) => able.push(step),
+                Err(error) => failed.push((*step, error)),
+            }
+        }
+        for batch in batches(&able) {
+            if let Err(error) = self.carry_out(&batch, &mut failed).await {
+                failed.extend(batch.iter().map(|step| (**step, kernel_error(&words(step), copy_of(&error)))));
+            }
+        }
+        if failed.is_empty() { Ok(()) } else { Err(ApplyError { tried: steps.len(), failed }) }
+    }
+
+    async fn counters(&mut self) -> Result<Counters, DatapathError> {
+        let mut services = BTreeMap::new();
+        for (held, destinations) in self.held().await? {
+            let destinations: BTreeMap<DestinationKey, DestinationStats> =
+                destinations.into_iter().map(|held| (held.key, held.stats)).collect();
+            services.insert(held.key, ServiceStats { stats: held.stats, destinations });
+        }
+        Ok(Counters { services })
+    }
+}
+
+/// What a step is about: two steps about one thing are not put in one batch, since the second
+/// relies on what the first one came to.
+fn object(step: &Step) -> (ServiceKey, Option<DestinationKey>) {
+    match *step {
+        Step::AddService(key, _) | Step::EditService(key, _) | Step::DeleteService(key) => (key, None),
+        Step::AddDestination(key, at, _) | Step::EditDestination(key, at, _) | Step::DeleteDestination(key, at) => {
+            (key, Some(at))
+        }
+    }
+}
+
+/// Cut the steps into batches, in order.
+fn batches<'a>(steps: &[&'a Step]) -> Vec<Vec<&'a Step>> {
+    let mut batches = vec![];
+    let mut batch: Vec<&Step> = vec![];
+    let mut about = BTreeSet::new();
+    for step in steps {
+        if batch.len() == BATCH_MAX || about.contains(&object(step)) {
+            batches.push(std::mem::take(&mut batch));
+            about.clear();
+        }
+        about.insert(object(step));
+        batch.push(step);
+    }
+    if !batch.is_empty() {
+        batches.push(batch);
+    }
+    batches
+}
+
+/// `None`: `FullNat`.
+fn request(step: &Step) -> Option<Packet> {
+    let (command, body) = match *step {
+        Step::AddService(key, service) => (Command::NewService, codec::service_request(key, Some(service))),
+        Step::EditService(key, service) => (Command::SetService, codec::service_request(key, Some(service))),
+        Step::DeleteService(key) => (Command::DelService, codec::service_request(key, None)),
+        Step::AddDestination(key, at, to) => (Command::NewDest, codec::destination_request(key, at, Some(to))?),
+        Step::EditDestination(key, at, to) => (Command::SetDest, codec::destination_request(key, at, Some(to))?),
+        Step::DeleteDestination(key, at) => (Command::DelDest, codec::destination_request(key, at, None)?),
+    };
+    Some(Packet { command: command.number(), body })
+}
+
+/// What follows from the kernel's answer to a step.
+enum Next {
+    Done,
+    /// What is there differs from what the step assumed: this one leads to the same end.
+    Instead(Step),
+    Failed(DatapathError),
+}
+
+/// `ip_vs_ctl.c`: `ESRCH` means no such service, `ENOENT` no such destination, or no such scheduler or
+/// persistence engine where a service is meant, `EEXIST` what it says.
+fn next(step: &Step, outcome: Outcome) -> Next {
+    let Err(error) = outcome else { return Next::Done };
+    let code = error.raw_os_error();
+    match (*step, code) {
+        (Step::AddService(key, service), Some(libc::EEXIST)) => Next::Instead(Step::EditService(key, service)),
+        (Step::EditService(key, service), Some(libc::ESRCH)) => Next::Instead(Step::AddService(key, service)),
+        (Step::AddService(key, service) | Step::EditService(key, service), Some(libc::ENOENT)) => {
+            let what = format!("schedule {key} by `{}`: this kernel has no module for it", service.scheduler);
+            Next::Failed(DatapathError::Unsupported { plane: PLANE, what })
+        }
+        (Step::AddDestination(key, at, to), Some(libc::EEXIST)) => Next::Instead(Step::EditDestination(key, at, to)),
+        (Step::EditDestination(key, at, to), Some(libc::ENOENT)) => Next::Instead(Step::AddDestination(key, at, to)),
+        (Step::AddDestination(key, ..) | Step::EditDestination(key, ..), Some(libc::ESRCH)) => {
+            Next::Failed(DatapathError::NotFound { action: "adding a destination", object: key.to_string() })
+        }
+        (Step::DeleteDestination(..) | Step::DeleteService(_), Some(libc::ENOENT | libc::ESRCH)) => Next::Done,
+        (
+            Step::AddService(..)
+            | Step::EditService(..)
+            | Step::AddDestination(..)
+            | Step::EditDestination(..)
+            | Step::DeleteDestination(..)
+            | Step::DeleteService(_),
+            _,
+        ) => Next::Failed(kernel_error(&words(step), error)),
+    }
+}
+
+/// The step in words, for an error.
+fn words(step: &Step) -> String {
+    match step {
+        Step::AddService(key, _) => format!("adding {key}"),
+        Step::EditService(key, _) => format!("changing {key}"),
+        Step::AddDestination(key, at, _) => format!("adding {at} to {key}"),
+        Step::EditDestination(key, at, _) => format!("changing {at} of {key}"),
+        Step::DeleteDestination(key, at) => format!("deleting {at} from {key}"),
+        Step::DeleteService(key) => format!("deleting {key}"),
+    }
+}
+
+fn full_nat(step: &Step) -> DatapathError {
+    DatapathError::Unsupported { plane: PLANE, what: format!("forward by FullNat ({})", words(step)) }
+}
+
+fn kernel_error(action: &str, source: io::Error) -> DatapathError {
+    let action = action.to_owned();
+    if source.kind() == io::ErrorKind::PermissionDenied {
+        DatapathError::Permission { plane: PLANE, action, capability: "CAP_NET_ADMIN" }
+    } else {
+        DatapathError::Kernel { action, source }
+    }
+}
+
+fn answer_error(action: &str, error: &AnswerError) -> DatapathError {
+    DatapathError::Answer { action: action.to_owned(), detail: error.to_string() }
+}
+
+/// One failure of the socket is the failure of every step in the batch.
+fn copy_of(error: &io::Error) -> io::Error {
+    error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
+}
+
+/// The body of the first reply; nothing where there is none, and then the reader says what it misses.
+fn only(replies: &[Packet]) -> &[u8] {
+    replies.first().map_or(&[], |reply| &reply.body)
+}

@@ -1,0 +1,302 @@
+//! A virtual server's pool: settings and health in, table entries and events out.
+//!
+//! It says what the plane should hold and what users are told of; it knows no checker, no plane, no time.
+//! The rules are keepalived's (`ipwrapper.c`): quorum, hysteresis, sorry server, inhibition.
+
+mod settings;
+mod view;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::table::{Destination, DestinationKey, Entry, ServiceKey};
+use crate::base::Weight;
+pub use settings::{Adjustment, PoolId, PoolSettings, RealServer, SorryServer, Start, table_key};
+pub use view::{PoolView, RealServerView, SorryServerView};
+
+/// What is known of a real server's health.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Health {
+    /// `alpha`, and no result so far: counts as down.
+    Untried,
+    Up,
+    Down,
+}
+
+/// What a pool keeps of a real server from one reload to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Member {
+    health: Health,
+    /// The weight a checker asked for, in place of the configured one.
+    dynamic_weight: Option<Weight>,
+    /// An operator wants no new connections on it; its health goes on being counted.
+    draining: bool,
+}
+
+/// Something that happened to a real server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    Up {
+        real_server: DestinationKey,
+    },
+    Down {
+        real_server: DestinationKey,
+    },
+    /// A checker asks for this weight; `None` goes back to the configured one.
+    Weight {
+        real_server: DestinationKey,
+        weight: Option<Weight>,
+    },
+    /// An operator's wish: weight 0 while it lasts, and no part in the quorum.
+    Drain {
+        real_server: DestinationKey,
+        on: bool,
+    },
+}
+
+impl Event {
+    pub const fn real_server(&self) -> DestinationKey {
+        match *self {
+            Self::Up { real_server }
+            | Self::Down { real_server }
+            | Self::Weight { real_server, .. }
+            | Self::Drain { real_server, .. } => real_server,
+        }
+    }
+}
+
+/// What users are told: `notify_up`, `quorum_down`, mail, metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PoolEvent {
+    RealServerUp {
+        real_server: DestinationKey,
+    },
+    RealServerDown {
+        real_server: DestinationKey,
+    },
+    /// The sum of live weights reached `threshold`.
+    QuorumGained {
+        weight: u64,
+        threshold: u64,
+    },
+    /// The sum of live weights is below `threshold`.
+    QuorumLost {
+        weight: u64,
+        threshold: u64,
+    },
+    SorryServerIn {
+        sorry_server: DestinationKey,
+    },
+    SorryServerOut {
+        sorry_server: DestinationKey,
+    },
+}
+
+/// An event for a real server that the pool does not have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{pool} has no real server {real_server}")]
+pub struct UnknownRealServer {
+    pub pool: PoolId,
+    pub real_server: DestinationKey,
+}
+
+/// Settings and health of one virtual server. Real servers are named as the configuration names them.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    settings: PoolSettings,
+    members: BTreeMap<DestinationKey, Member>,
+    quorum_up: bool,
+}
+
+impl Pool {
+    /// Start with the health that each real server starts with; the first quorum verdict is an event.
+    pub fn new(settings: PoolSettings) -> (Self, Vec<PoolEvent>) {
+        let (settings, _) = settings.adjusted();
+        let members = settings.real_servers.iter().map(|(at, real)| (*at, Member::starting(real.start))).collect();
+        let mut pool = Self { settings, members, quorum_up: false };
+        let mut told = pool.judge();
+        if !pool.quorum_up {
+            // keepalived tells the verdict at start even where nothing changed.
+            told.push(PoolEvent::QuorumLost { weight: pool.live_weight(), threshold: pool.threshold() });
+            told.extend(pool.sorry_in());
+        }
+        (pool, told)
+    }
+
+    /// Take up other settings; the health of real servers that stay is kept.
+    ///
+    /// Real servers that go are gone without an event: nobody checks them any more.
+    pub fn reconfigure(&mut self, settings: PoolSettings) -> Vec<PoolEvent> {
+        let (settings, _) = settings.adjusted();
+        let old_sorry = self.sorry_address();
+        let mut members = BTreeMap::new();
+        for (at, real) in &settings.real_servers {
+            let kept = self.members.get(at).map_or_else(|| Member::starting(real.start), |m| m.carried(real.start));
+            members.insert(*at, kept);
+        }
+        self.members = members;
+        self.settings = settings;
+        let mut told = vec![];
+        if !self.quorum_up && self.sorry_address() != old_sorry {
+            told.extend(old_sorry.map(|sorry_server| PoolEvent::SorryServerOut { sorry_server }));
+            told.extend(self.sorry_in());
+        }
+        told.extend(self.judge());
+        told
+    }
+
+    /// Take in what happened, and say what users are to be told, in order.
+    ///
+    /// # Errors
+    /// [`UnknownRealServer`]: the checker belongs to a configuration that is gone.
+    pub fn handle(&mut self, event: Event) -> Result<Vec<PoolEvent>, UnknownRealServer> {
+        let at = event.real_server();
+        let unknown = || UnknownRealServer { pool: self.settings.id.clone(), real_server: at };
+        let start = self.settings.real_servers.get(&at).ok_or_else(unknown)?.start;
+        let member = self.members.get_mut(&at).ok_or_else(unknown)?;
+        let mut told = vec![];
+        match event {
+            Event::Up { real_server } => {
+                if member.health != Health::Up {
+                    told.push(PoolEvent::RealServerUp { real_server });
+                }
+                member.health = Health::Up;
+            }
+            Event::Down { real_server } => {
+                // A server without checkers is always up; of an alpha server the first result is told.
+                if start != Start::Unchecked {
+                    if member.health != Health::Down {
+                        told.push(PoolEvent::RealServerDown { real_server });
+                    }
+                    member.health = Health::Down;
+                }
+            }
+            Event::Weight { weight, .. } => member.dynamic_weight = weight,
+            Event::Drain { on, .. } => member.draining = on,
+        }
+        told.extend(self.judge());
+        Ok(told)
+    }
+
+    /// What stopping tells: with `omega` everything that is up goes down, else nothing.
+    pub fn stop(&self) -> Vec<PoolEvent> {
+        if !self.settings.omega {
+            return vec![];
+        }
+        let up = self.members.iter().filter(|(_, member)| member.health == Health::Up);
+        let mut told: Vec<_> = up.map(|(at, _)| PoolEvent::RealServerDown { real_server: *at }).collect();
+        if self.quorum_up {
+            told.push(PoolEvent::QuorumLost { weight: 0, threshold: self.threshold() });
+        }
+        told
+    }
+
+    pub const fn settings(&self) -> &PoolSettings {
+        &self.settings
+    }
+
+    pub const fn has_quorum(&self) -> bool {
+        self.quorum_up
+    }
+
+    /// What the plane should hold of this pool: an entry for each of its services.
+    pub fn desired(&self) -> Vec<(ServiceKey, Entry)> {
+        self.settings.services.iter().map(|key| (*key, self.entry(*key))).collect()
+    }
+
+    fn entry(&self, key: ServiceKey) -> Entry {
+        let mut destinations: BTreeMap<DestinationKey, Destination> = BTreeMap::new();
+        for (at, real) in &self.settings.real_servers {
+            let Some(weight) = self.weight_now(*at, real) else { continue };
+            // Two real servers can fold into one destination where the port is forced: the heavier one stands.
+            let to =
+                destinations.entry(table_key(key, *at, real.forwarding)).or_insert_with(|| real.destination(weight));
+            if weight > to.weight {
+                *to = real.destination(weight);
+            }
+        }
+        if let Some(sorry) = self.settings.sorry_server {
+            let at = table_key(key, sorry.address, sorry.forwarding);
+            if !self.quorum_up {
+                destinations.insert(at, sorry.destination(Weight::ONE));
+            } else if sorry.inhibit {
+                destinations.entry(at).or_insert_with(|| sorry.destination(Weight::ZERO));
+            }
+        }
+        Entry { service: self.settings.service, destinations }
+    }
+
+    /// The weight in the table; `None`: not in the table.
+    fn weight_now(&self, at: DestinationKey, real: &RealServer) -> Option<Weight> {
+        let member = self.members.get(&at)?;
+        let replaced = !self.quorum_up && self.settings.sorry_server.is_some();
+        if member.health == Health::Up && !replaced {
+            Some(if member.draining { Weight::ZERO } else { member.dynamic_weight.unwrap_or(real.weight) })
+        } else {
+            real.inhibit_on_failure.then_some(Weight::ZERO)
+        }
+    }
+
+    /// Sum of the weights of live real servers.
+    fn live_weight(&self) -> u64 {
+        let live = self.members.iter().filter(|(_, member)| member.health == Health::Up && !member.draining);
+        let weights = live.filter_map(|(at, member)| {
+            let configured = self.settings.real_servers.get(at)?.weight;
+            Some(u64::from(member.dynamic_weight.unwrap_or(configured).get()))
+        });
+        weights.sum()
+    }
+
+    /// The sum of weights at which the verdict turns.
+    fn threshold(&self) -> u64 {
+        let (quorum, hysteresis) = (u64::from(self.settings.quorum), u64::from(self.settings.hysteresis));
+        if self.quorum_up { quorum.saturating_sub(hysteresis) } else { quorum + hysteresis }
+    }
+
+    fn judge(&mut self) -> Vec<PoolEvent> {
+        let (weight, threshold) = (self.live_weight(), self.threshold());
+        match (self.quorum_up, weight >= threshold) {
+            (true, true) | (false, false) => vec![],
+            (false, true) => {
+                self.quorum_up = true;
+                let out = self.sorry_address().map(|sorry_server| PoolEvent::SorryServerOut { sorry_server });
+                std::iter::once(PoolEvent::QuorumGained { weight, threshold }).chain(out).collect()
+            }
+            (true, false) => {
+                self.quorum_up = false;
+                std::iter::once(PoolEvent::QuorumLost { weight, threshold }).chain(self.sorry_in()).collect()
+            }
+        }
+    }
+
+    fn sorry_in(&self) -> Option<PoolEvent> {
+        self.sorry_address().map(|sorry_server| PoolEvent::SorryServerIn { sorry_server })
+    }
+
+    fn sorry_address(&self) -> Option<DestinationKey> {
+        self.settings.sorry_server.map(|sorry| sorry.address)
+    }
+}
+
+impl Member {
+    const fn starting(start: Start) -> Self {
+        let health = match start {
+            Start::Unchecked | Start::Up => Health::Up,
+            Start::Down => Health::Untried,
+        };
+        Self { health, dynamic_weight: None, draining: false }
+    }
+
+    /// The same member under other settings: one without checkers is up.
+    const fn carried(self, start: Start) -> Self {
+        match start {
+            Start::Unchecked => Self { health: Health::Up, dynamic_weight: None, draining: self.draining },
+            Start::Up | Start::Down => self,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

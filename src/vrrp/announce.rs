@@ -1,0 +1,161 @@
+//! When to announce which address: gratuitous ARP and unsolicited Neighbour Advertisements.
+//!
+//! The first announcement of every address goes out before the second of any, in paced batches, so that many
+//! addresses neither delay an advert nor flood a switch. A new burst never starts a running round again: the
+//! last addresses get their turn however often a rival speaks.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use super::settings::Garp;
+use crate::base::MonoTime;
+
+/// Announcements at once where `garp_interval` is not set: with [`PACE`], 6400 a second.
+pub const BATCH: usize = 32;
+/// Between two batches.
+pub const PACE: Duration = Duration::from_millis(5);
+
+#[derive(Clone, Debug)]
+pub struct Announcer {
+    garp: Garp,
+    run: Option<Run>,
+    /// The second burst, and its rounds.
+    second: Option<(MonoTime, u8)>,
+    refresh_at: Option<MonoTime>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    next: usize,
+    rounds_left: u8,
+    at: MonoTime,
+}
+
+impl Announcer {
+    pub const fn new(garp: Garp) -> Self {
+        Self { garp, run: None, second: None, refresh_at: None }
+    }
+
+    pub const fn configure(&mut self, garp: Garp) {
+        self.garp = garp;
+    }
+
+    /// The addresses were taken.
+    pub fn taken(&mut self, now: MonoTime) {
+        self.burst(now, self.garp.repeat, self.garp.delay);
+        self.refresh_at = (!self.garp.refresh.is_zero()).then(|| now + self.garp.refresh);
+    }
+
+    /// A lesser router claims the addresses, or somebody removed one.
+    pub fn claimed(&mut self, now: MonoTime) {
+        self.burst(now, self.garp.lower_repeat, self.garp.lower_delay);
+    }
+
+    /// The addresses are not ours any more.
+    pub const fn stop(&mut self) {
+        self.run = None;
+        self.second = None;
+        self.refresh_at = None;
+    }
+
+    pub fn deadline(&self) -> Option<MonoTime> {
+        [self.run.map(|run| run.at), self.second.map(|(at, _)| at), self.refresh_at].into_iter().flatten().min()
+    }
+
+    /// Which of `count` addresses to announce now, by position.
+    pub fn due(&mut self, now: MonoTime, count: usize) -> Range<usize> {
+        if let Some((_, rounds)) = self.second.take_if(|(at, _)| *at <= now) {
+            self.start(now, rounds);
+        }
+        if self.refresh_at.is_some_and(|at| at <= now) {
+            self.refresh_at = (!self.garp.refresh.is_zero()).then(|| now + self.garp.refresh);
+            self.start(now, self.garp.refresh_repeat);
+        }
+        let Some(run) = self.run.as_mut().filter(|run| run.at <= now) else { return 0..0 };
+        let (batch, pause) = if self.garp.interval.is_zero() { (BATCH, PACE) } else { (1, self.garp.interval) };
+        let first = run.next.min(count);
+        let end = (first + batch).min(count);
+        run.at = now + pause;
+        run.next = end;
+        if end == count {
+            run.next = 0;
+            run.rounds_left = run.rounds_left.saturating_sub(1);
+            if run.rounds_left == 0 {
+                self.run = None;
+            }
+        }
+        first..end
+    }
+
+    fn burst(&mut self, now: MonoTime, rounds: u8, delay: Duration) {
+        self.start(now, rounds);
+        self.second = (rounds > 0 && !delay.is_zero()).then(|| (now + delay, rounds));
+    }
+
+    fn start(&mut self, now: MonoTime, rounds: u8) {
+        match &mut self.run {
+            _ if rounds == 0 => (),
+            None => self.run = Some(Run { next: 0, rounds_left: rounds, at: now }),
+            // The round that runs, then the new ones.
+            Some(run) => run.rounds_left = run.rounds_left.max(rounds.saturating_add(1)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> MonoTime {
+        MonoTime::from_start(Duration::from_millis(ms))
+    }
+
+    /// Runs it for a minute; the positions in order.
+    fn run(announcer: &mut Announcer, count: usize, until: MonoTime) -> Vec<usize> {
+        let mut seen = vec![];
+        while let Some(now) = announcer.deadline().filter(|at| *at <= until) {
+            seen.extend(announcer.due(now, count));
+        }
+        seen
+    }
+
+    #[test]
+    fn the_first_of_every_address_goes_before_the_second_of_any() {
+        let mut announcer = Announcer::new(Garp { repeat: 3, delay: Duration::ZERO, ..Garp::default() });
+        announcer.taken(at(0));
+        let expected: Vec<usize> = (0..3).flat_map(|_| 0..100).collect();
+        assert_eq!(run(&mut announcer, 100, at(60_000)), expected);
+    }
+
+    #[test]
+    fn two_thousand_addresses_are_announced_within_a_second() {
+        let mut announcer = Announcer::new(Garp::default());
+        announcer.taken(at(0));
+        let seen = run(&mut announcer, 2_000, at(1_000));
+        assert!(seen.len() >= 2_000, "{}", seen.len());
+    }
+
+    #[test]
+    fn a_rival_that_never_stops_does_not_keep_the_last_address_from_its_turn() {
+        let mut announcer = Announcer::new(Garp::default());
+        announcer.taken(at(0));
+        let mut seen = vec![];
+        for ms in 0..100 {
+            announcer.claimed(at(ms));
+            seen.extend(announcer.due(at(ms), 200));
+        }
+        assert!(seen.contains(&199));
+    }
+
+    #[test]
+    fn the_second_burst_comes_after_the_delay_and_the_refresh_goes_on() {
+        let garp = Garp { repeat: 1, refresh: Duration::from_secs(10), ..Garp::default() };
+        let mut announcer = Announcer::new(garp);
+        announcer.taken(at(0));
+        assert_eq!(run(&mut announcer, 1, at(4_999)).len(), 1);
+        assert_eq!(run(&mut announcer, 1, at(5_000)).len(), 1);
+        assert_eq!(run(&mut announcer, 1, at(30_000)).len(), 3);
+        announcer.stop();
+        assert_eq!(announcer.deadline(), None);
+    }
+}

@@ -1,0 +1,368 @@
+//! All virtual routers of one daemon: who gets which packet, deadline and result, and what comes of it.
+//!
+//! No socket, no clock, no task: every method takes the time and returns [`Output`]s, to be carried out in
+//! order. `daemon/heartbeat.rs` is the shell, `tests/simulation/` another one.
+
+mod group;
+mod reload;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::happened::{Failure, Happened, Warning};
+use super::instance::{Discards, Instance};
+use super::lease::Lease;
+use super::links::Links;
+use super::packet::{Advert, Body, Envelope};
+use super::reason::{Fault, Standing};
+use super::receive::{Discard, check};
+use super::router::{Action, Condition, Event};
+use super::settings::{Key, Transport, VirtualAddress};
+use super::track::{Scripts, judge};
+use super::view::InstanceView;
+use crate::base::{Family, IfName, MonoTime, Vrid};
+
+/// One thing to carry out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    Send {
+        key: Key,
+        source: IpAddr,
+        destination: IpAddr,
+        bytes: Vec<u8>,
+    },
+    /// The kernel should hold exactly these for this virtual router; then call [`Fleet::settled`].
+    Hold {
+        key: Key,
+        addresses: Vec<VirtualAddress>,
+        lease: Lease,
+    },
+    /// Gratuitous ARP or unsolicited Neighbour Advertisement.
+    Announce {
+        key: Key,
+        interface: IfName,
+        address: IpAddr,
+    },
+    Happened(Happened),
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Fleet {
+    /// In the order of the configuration; those that retire come last.
+    instances: Vec<Instance>,
+    links: Links,
+    scripts: Scripts,
+    /// Packets for nobody, per interface.
+    strangers: BTreeMap<IfName, Discards>,
+    stopping: bool,
+}
+
+impl Fleet {
+    pub fn deadline(&self, now: MonoTime) -> Option<MonoTime> {
+        self.instances.iter().filter_map(|instance| instance.deadline(now)).min()
+    }
+
+    pub fn views(&self) -> Vec<InstanceView> {
+        self.instances.iter().map(Instance::view).collect()
+    }
+
+    /// Told to stop, and nothing is held any more.
+    pub fn is_stopped(&self) -> bool {
+        self.stopping && self.instances.iter().all(|instance| instance.router.standing() == Standing::Stopped)
+    }
+
+    /// Where packets come from: the multicast groups per interface and family (none for unicast).
+    pub fn sockets(&self) -> BTreeMap<(IfName, Family), BTreeSet<IpAddr>> {
+        let mut needed: BTreeMap<_, BTreeSet<IpAddr>> = BTreeMap::new();
+        for Instance { settings, .. } in &self.instances {
+            let groups = needed.entry((settings.interface.clone(), settings.family)).or_default();
+            match &settings.transport {
+                Transport::Multicast { group, .. } => _ = groups.insert(*group),
+                Transport::Unicast { .. } => (),
+            }
+        }
+        needed
+    }
+
+    /// Serve every deadline that has passed: all adverts first, then announcements.
+    ///
+    /// Read all waiting packets before: a deadline that passed while we slept may be void.
+    pub fn tick(&mut self, now: MonoTime) -> Vec<Output> {
+        let mut out = vec![];
+        for at in 0..self.instances.len() {
+            self.event(now, at, Event::DeadlineReached, &mut out);
+        }
+        self.settle_groups(now, &mut out);
+        if self.instances.iter().any(|instance| instance.faults.iter().any(is_fight)) {
+            self.refresh(now, &mut out);
+        }
+        for instance in &mut self.instances {
+            let count = instance.settings.addresses.len();
+            for at in instance.announcer.due(now, count) {
+                let Some(address) = instance.settings.addresses.get(at) else { continue };
+                instance.counters.announcements_sent += 1;
+                out.push(Output::Announce {
+                    key: instance.settings.key(),
+                    interface: address.dev.as_ref().unwrap_or(&instance.settings.interface).clone(),
+                    address: address.cidr.addr(),
+                });
+            }
+        }
+        self.forget_retired();
+        out
+    }
+
+    /// A packet of protocol 112 came in on `interface`.
+    pub fn packet(&mut self, now: MonoTime, interface: &IfName, envelope: &Envelope, bytes: &[u8]) -> Vec<Output> {
+        let family = Family::of(envelope.source);
+        let addressed = bytes.get(1).and_then(|vrid| Vrid::new(*vrid).ok()).and_then(|vrid| {
+            self.instances.iter().position(|Instance { settings, .. }| {
+                settings.vrid == vrid && settings.family == family && settings.interface == *interface
+            })
+        });
+        let mut out = vec![];
+        match self.accept(now, addressed, envelope, bytes, &mut out) {
+            Ok(()) => (),
+            Err(reason) => {
+                let from = envelope.source;
+                let (instance, discards) = match addressed.and_then(|at| self.instances.get_mut(at)) {
+                    Some(instance) => (Some(instance.settings.name.clone()), &mut instance.discards),
+                    None => (None, self.strangers.entry(interface.clone()).or_default()),
+                };
+                if let Some(count) = discards.count(now, reason) {
+                    let interface = interface.clone();
+                    let dropped = Happened::Discarded { at: now, instance, interface, from, reason, count };
+                    out.push(Output::Happened(dropped));
+                }
+            }
+        }
+        self.settle_groups(now, &mut out);
+        self.forget_retired();
+        out
+    }
+
+    fn accept(
+        &mut self,
+        now: MonoTime,
+        addressed: Option<usize>,
+        envelope: &Envelope,
+        bytes: &[u8],
+        out: &mut Vec<Output>,
+    ) -> Result<(), Discard> {
+        if envelope.destination.is_multicast() && envelope.ttl != Some(u8::MAX) {
+            return Err(Discard::Ttl);
+        }
+        let advert = Advert::parse(bytes, envelope)?;
+        let at = addressed.ok_or(Discard::Vrid)?;
+        let instance = self.instances.get_mut(at).ok_or(Discard::Vrid)?;
+        let own = instance.source.unwrap_or(envelope.destination);
+        let (heard, mut warnings) = check(&advert, envelope, &instance.settings, own)?;
+        instance.note_heard(now, heard.from, heard.priority);
+        if matches!(advert.body, Body::V3 { pseudo_header: false }) {
+            instance.counters.checksums_without_pseudo_header += 1;
+        }
+        let active = instance.router.standing() == Standing::Active;
+        if active && heard.interval != instance.settings.interval {
+            let (theirs_centis, ours_centis) = (heard.interval.centis(), instance.settings.interval.centis());
+            warnings.push(Warning::Interval { theirs_centis, ours_centis });
+        }
+        for warning in warnings {
+            out.extend(instance.warn(now, heard.from, warning).map(Output::Happened));
+        }
+        self.event(now, at, Event::Heard(heard), out);
+        Ok(())
+    }
+
+    /// A full snapshot of the interfaces and addresses.
+    pub fn links(&mut self, now: MonoTime, links: Links) -> Vec<Output> {
+        let mut out = vec![];
+        let before = std::mem::replace(&mut self.links, links);
+        for instance in &mut self.instances {
+            if instance.router.standing() != Standing::Active {
+                continue;
+            }
+            let missing = |links: &Links, address: &VirtualAddress| {
+                let dev = address.dev.as_ref().unwrap_or(&instance.settings.interface);
+                links.get(dev).is_some_and(|link| link.running)
+                    && !links.get(dev).is_some_and(|link| link.addresses.iter().any(|held| held.cidr == address.cidr))
+            };
+            // Gone between two snapshots: not the ones that are still on their way into the kernel.
+            let lost = instance.settings.addresses.iter();
+            let lost: Vec<_> =
+                lost.filter(|address| missing(&self.links, address) && !missing(&before, address)).cloned().collect();
+            if lost.is_empty() {
+                continue;
+            }
+            let restored = u64::try_from(lost.len()).unwrap_or(u64::MAX);
+            instance.counters.addresses_restored = instance.counters.addresses_restored.saturating_add(restored);
+            instance.restorer.removed(now);
+            instance.announce_when_settled = true;
+            let name = &instance.settings.name;
+            out.extend(lost.into_iter().map(|address| {
+                Output::Happened(Happened::AddressLost { at: now, instance: name.clone(), address: address.cidr })
+            }));
+            out.push(hold_all(instance));
+        }
+        self.refresh(now, &mut out);
+        out
+    }
+
+    pub fn script(&mut self, now: MonoTime, tracker: String, good: bool) -> Vec<Output> {
+        let mut out = vec![];
+        self.scripts.insert(tracker, good);
+        self.refresh(now, &mut out);
+        out
+    }
+
+    /// The kernel holds what the last [`Output::Hold`] of this virtual router asked for.
+    pub fn settled(&mut self, now: MonoTime, key: &Key) {
+        let found = self.instances.iter_mut().find(|instance| instance.settings.key() == *key);
+        if let Some(instance) = found
+            && instance.announce_when_settled
+            && instance.router.standing() == Standing::Active
+        {
+            instance.announce_when_settled = false;
+            instance.announcer.taken(now);
+        }
+    }
+
+    /// Something that an [`Output`] asked for failed.
+    pub fn failed(&mut self, now: MonoTime, key: &Key, failure: Failure) -> Vec<Output> {
+        let found = self.instances.iter_mut().find(|instance| instance.settings.key() == *key);
+        let Some(instance) = found else { return vec![] };
+        instance.counters.send_failures += 1;
+        if !instance.may_tell_failure(now) {
+            return vec![];
+        }
+        let instance = instance.settings.name.clone();
+        vec![Output::Happened(Happened::Failed { at: now, instance, failure })]
+    }
+
+    /// Hand over everything.
+    pub fn shutdown(&mut self, now: MonoTime) -> Vec<Output> {
+        let mut out = vec![];
+        self.stopping = true;
+        for at in 0..self.instances.len() {
+            self.event(now, at, Event::Shutdown, &mut out);
+        }
+        self.forget_retired();
+        out
+    }
+
+    /// Judge all virtual routers again, after links, scripts or settings changed.
+    fn refresh(&mut self, now: MonoTime, out: &mut Vec<Output>) {
+        let verdicts: Vec<_> = self
+            .instances
+            .iter_mut()
+            .map(|instance| {
+                let fight = instance.restorer.fault(now);
+                let verdict = judge(&instance.settings, &self.links, &self.scripts, fight);
+                // Keep the last source: an interface that loses it still has to resign.
+                instance.source = self.links.source(&instance.settings).or(instance.source);
+                (verdict.faults, verdict.unknown, verdict.priority)
+            })
+            .collect();
+        let group_faults = self.group_faults(verdicts.iter().map(|(faults, _, _)| faults.as_slice()));
+        for (at, ((mut faults, unknown, priority), group_fault)) in verdicts.into_iter().zip(group_faults).enumerate() {
+            faults.extend(group_fault);
+            let condition = match faults.first() {
+                Some(fault) => Condition::Broken(fault.clone()),
+                None if unknown => Condition::Unknown,
+                None => Condition::Fit,
+            };
+            let Some(instance) = self.instances.get_mut(at) else { continue };
+            instance.faults = faults;
+            let from = instance.router.priority();
+            if from != priority {
+                let instance = instance.settings.name.clone();
+                out.push(Output::Happened(Happened::PriorityChanged { at: now, instance, from, to: priority }));
+                self.event(now, at, Event::Priority(priority), out);
+            }
+            self.event(now, at, Event::Condition(condition), out);
+        }
+        self.settle_groups(now, out);
+    }
+
+    /// Let one state machine move, and translate what it asks for.
+    fn event(&mut self, now: MonoTime, at: usize, event: Event, out: &mut Vec<Output>) {
+        let Some(instance) = self.instances.get_mut(at) else { return };
+        let actions = instance.router.handle(now, event);
+        let mut reannounce = None;
+        let mut left = None;
+        for action in actions {
+            match action {
+                Action::Advert { priority } => send(instance, priority, out),
+                Action::Take => {
+                    instance.announce_when_settled = true;
+                    out.push(hold_all(instance));
+                }
+                Action::Drop => {
+                    instance.announcer.stop();
+                    instance.announce_when_settled = false;
+                    out.push(Output::Hold { addresses: vec![], key: instance.settings.key(), lease: lease(instance) });
+                }
+                Action::Reannounce => reannounce = Some(instance.group().map(str::to_owned)),
+                Action::Moved { from, to, reason, late } => {
+                    note_move(instance, now, from, to);
+                    if to == Standing::HandingOver {
+                        instance.announcer.stop();
+                    }
+                    if from == Standing::Active && matches!(to, Standing::Backup | Standing::Fault) {
+                        left = instance.group().map(|group| (group.to_owned(), instance.settings.name.clone()));
+                    }
+                    instance.reason = Some(reason.clone());
+                    let (name, priority) = (instance.settings.name.clone(), instance.router.priority());
+                    let moved = Happened::Moved { at: now, instance: name, from, to, reason, priority, late };
+                    out.push(Output::Happened(moved));
+                }
+                Action::Conflict { phase, rival, theirs } => {
+                    instance.counters.conflicts += 1;
+                    let instance = instance.settings.name.clone();
+                    out.push(Output::Happened(Happened::Conflict { at: now, instance, phase, rival, theirs }));
+                }
+            }
+        }
+        if let Some(group) = reannounce {
+            self.reannounce(now, at, group.as_deref());
+        }
+        if let Some((group, member)) = left {
+            self.group_left(now, at, &group, &member, out);
+        }
+    }
+}
+
+fn is_fight(fault: &Fault) -> bool {
+    matches!(fault, Fault::AddressFight { .. })
+}
+
+fn lease(instance: &Instance) -> Lease {
+    Lease::outliving(instance.slowest_active_down())
+}
+
+fn hold_all(instance: &Instance) -> Output {
+    let addresses = instance.settings.addresses.clone();
+    Output::Hold { key: instance.settings.key(), addresses, lease: lease(instance) }
+}
+
+fn send(instance: &mut Instance, priority: u8, out: &mut Vec<Output>) {
+    instance.counters.adverts_sent += 1;
+    if priority == 0 {
+        instance.counters.priority_zero_sent += 1;
+    }
+    let key = instance.settings.key();
+    out.extend(instance.adverts(priority).into_iter().map(|(source, destination, bytes)| {
+        let key = key.clone();
+        Output::Send { key, source, destination, bytes }
+    }));
+}
+
+fn note_move(instance: &mut Instance, now: MonoTime, from: Standing, to: Standing) {
+    instance.since = now;
+    instance.counters.transitions += 1;
+    if to == Standing::Active {
+        instance.counters.became_active += 1;
+    }
+    if from == Standing::Active {
+        instance.counters.left_active += 1;
+    }
+}

@@ -1,0 +1,69 @@
+//! Taking new settings while all go on: matched by [`Key`], nothing else.
+
+use super::{Fleet, Instance, Output, hold_all};
+use crate::base::MonoTime;
+use crate::vrrp::reason::Standing;
+use crate::vrrp::router::{Event, Rules};
+use crate::vrrp::settings::{Key, Settings};
+
+impl Fleet {
+    /// Drive these from now on; also the first start. What is unchanged keeps state, timers and counters, and
+    /// what is gone hands over. Check them with [`Settings::check_all`] first.
+    pub fn reconfigure(&mut self, now: MonoTime, wanted: Vec<Settings>) -> Vec<Output> {
+        let mut out = vec![];
+        let mut old = std::mem::take(&mut self.instances);
+        for settings in wanted {
+            let key = settings.key();
+            let found = old.iter().position(|instance| instance.settings.key() == key);
+            let instance = match found.map(|at| old.remove(at)) {
+                Some(instance) if !instance.retiring => keep(now, instance, settings, &mut out),
+                Some(retiring) => {
+                    out.push(hold_nothing(&retiring, key));
+                    Instance::new(now, settings)
+                }
+                None => Instance::new(now, settings),
+            };
+            self.instances.push(instance);
+        }
+        let kept = self.instances.len();
+        self.instances.append(&mut old);
+        for at in kept..self.instances.len() {
+            let Some(instance) = self.instances.get_mut(at) else { continue };
+            let retiring = std::mem::replace(&mut instance.retiring, true);
+            if !retiring {
+                self.event(now, at, Event::Shutdown, &mut out);
+            }
+        }
+        let tracked = self.instances.iter().flat_map(|instance| &instance.settings.track).map(|track| &track.what);
+        let tracked: std::collections::BTreeSet<_> = tracked.map(ToString::to_string).collect();
+        self.scripts.retain(|name, _| tracked.contains(&format!("script {name}")));
+        self.refresh(now, &mut out);
+        self.forget_retired();
+        out
+    }
+
+    /// Those that left the configuration and hold nothing any more.
+    pub(super) fn forget_retired(&mut self) {
+        self.instances.retain(|instance| !instance.retiring || instance.router.standing() != Standing::Stopped);
+    }
+}
+
+fn keep(now: MonoTime, mut instance: Instance, settings: Settings, out: &mut Vec<Output>) -> Instance {
+    if instance.settings == settings {
+        return instance;
+    }
+    let more = settings.addresses.iter().any(|address| !instance.settings.addresses.contains(address));
+    instance.settings = settings;
+    instance.announcer.configure(instance.settings.garp);
+    let actions = instance.router.handle(now, Event::Configured(Rules::from(&instance.settings)));
+    debug_assert!(actions.is_empty(), "settings alone move nothing");
+    if instance.router.standing() == Standing::Active {
+        instance.announce_when_settled |= more;
+        out.push(hold_all(&instance));
+    }
+    instance
+}
+
+fn hold_nothing(instance: &Instance, key: Key) -> Output {
+    Output::Hold { key, addresses: vec![], lease: super::lease(instance) }
+}

@@ -1,0 +1,76 @@
+//! What the rest of the daemon is told about the virtual routers.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::reason::{Reason, Standing};
+use super::receive::Discard;
+use crate::base::{Cidr, IfName, MonoTime, Priority};
+
+/// One thing that an operator may ask about. `at` is the time of the heartbeat's clock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "event")]
+pub enum Happened {
+    /// Exactly one per change of state.
+    Moved {
+        at: MonoTime,
+        instance: String,
+        from: Standing,
+        to: Standing,
+        reason: Reason,
+        /// The effective priority.
+        priority: Priority,
+        /// How late the deadline that caused it was served.
+        late: Duration,
+    },
+    /// Two are Active at once; one event per phase, however many adverts were heard.
+    Conflict { at: MonoTime, instance: String, phase: ConflictPhase, rival: IpAddr, theirs: Priority },
+    /// Trackers with a weight moved the effective priority.
+    PriorityChanged { at: MonoTime, instance: String, from: Priority, to: Priority },
+    /// Packets dropped since the last such event of the same reason: at most one a second per instance and reason.
+    Discarded { at: MonoTime, instance: Option<String>, interface: IfName, from: IpAddr, reason: Discard, count: u64 },
+    /// A packet was taken that differs from what we send: at most one a minute per instance and kind.
+    Warned { at: MonoTime, instance: String, from: IpAddr, warning: Warning },
+    /// Somebody else removed an address that we hold; it is put back.
+    AddressLost { at: MonoTime, instance: String, address: Cidr },
+    /// The kernel refused an address, an advert could not be sent, and the like: at most one a second per instance.
+    Failed { at: MonoTime, instance: String, failure: Failure },
+    /// The thread was not run for `late` beyond its deadline (told above 100 ms).
+    Stalled { at: MonoTime, late: Duration },
+    /// Netlink lost messages; everything was read again.
+    Resynced { at: MonoTime, count: u64 },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConflictPhase {
+    /// A lesser Active was heard: we answer and announce again.
+    Began,
+    /// The lesser Active fell silent for `Active_Down`.
+    Won,
+    /// A better Active was heard while we were Active: we step down.
+    Lost,
+}
+
+/// Differences that do not cost the packet (users suffer more from two Actives than from a wrong list).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "warning")]
+pub enum Warning {
+    /// The advert lists other addresses than ours.
+    AddressList { theirs: usize, ours: usize },
+    /// Heard as Active: a VRRPv3 router with another interval.
+    Interval { theirs_centis: u16, ours_centis: u16 },
+    /// VRRPv3 over IPv4: the sender leaves the pseudo-header out of its checksum, or we do and it does not.
+    ChecksumForm { pseudo_header: bool },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "failure")]
+pub enum Failure {
+    Advert { error: String },
+    Announce { address: IpAddr, error: String },
+    AddressAdd { address: Cidr, error: String },
+    AddressRemove { address: Cidr, error: String },
+}

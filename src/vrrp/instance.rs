@@ -1,0 +1,192 @@
+//! One virtual router with everything that belongs to it: settings, state machine, announcements, counters.
+//!
+//! It says what its packets hold and what its status is; [`super::fleet`] moves it.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::announce::Announcer;
+use super::happened::{Happened, Warning};
+use super::packet::{Advert, Auth, Body};
+use super::reason::{Fault, Reason};
+use super::receive::Discard;
+use super::restore::Restorer;
+use super::router::{Router, Rules};
+use super::settings::{Settings, Transport, Version};
+use super::view::{Counters, InstanceView, PeerView};
+use crate::base::{MonoTime, Priority};
+
+/// Between two events of the same discard.
+const DISCARD_EVERY: Duration = Duration::from_secs(1);
+/// Between two events of the same kind of warning.
+const WARN_EVERY: Duration = Duration::from_mins(1);
+
+#[derive(Clone, Debug)]
+pub(super) struct Instance {
+    pub settings: Settings,
+    pub router: Router,
+    pub announcer: Announcer,
+    /// Announce as soon as the kernel holds the addresses.
+    pub announce_when_settled: bool,
+    pub restorer: Restorer,
+    pub source: Option<IpAddr>,
+    pub faults: Vec<Fault>,
+    pub since: MonoTime,
+    pub reason: Option<Reason>,
+    pub last_heard: Option<MonoTime>,
+    pub peer: Option<PeerView>,
+    pub counters: Counters,
+    pub discards: Discards,
+    warned: [Option<MonoTime>; 3],
+    failure_told: Option<MonoTime>,
+    /// It left the configuration, and goes when it is stopped.
+    pub retiring: bool,
+}
+
+impl Instance {
+    pub fn new(now: MonoTime, settings: Settings) -> Self {
+        Self {
+            router: Router::new(Rules::from(&settings), settings.priority),
+            announcer: Announcer::new(settings.garp),
+            announce_when_settled: false,
+            restorer: Restorer::default(),
+            source: None,
+            faults: vec![],
+            since: now,
+            reason: None,
+            last_heard: None,
+            peer: None,
+            counters: Counters::default(),
+            discards: Discards::default(),
+            warned: [None; 3],
+            failure_told: None,
+            retiring: false,
+            settings,
+        }
+    }
+
+    pub fn group(&self) -> Option<&str> {
+        self.settings.sync_group.as_ref().map(|group| group.name.as_str())
+    }
+
+    /// The longest that any peer waits for us.
+    pub fn slowest_active_down(&self) -> Duration {
+        self.router.rules().slowest_active_down()
+    }
+
+    pub fn deadline(&self, now: MonoTime) -> Option<MonoTime> {
+        [self.router.deadline(), self.announcer.deadline(), self.restorer.deadline(now)].into_iter().flatten().min()
+    }
+
+    /// The advert with this priority, once per destination.
+    pub fn adverts(&self, priority: u8) -> Vec<(IpAddr, IpAddr, Vec<u8>)> {
+        let Some(source) = self.source else { return vec![] };
+        let advert = Advert {
+            vrid: self.settings.vrid,
+            priority,
+            interval: self.settings.interval,
+            addresses: self.settings.advertised().collect(),
+            body: match self.settings.version {
+                Version::V2 => Body::V2(self.settings.auth.map_or(Auth::None, Auth::Password)),
+                Version::V3 => Body::V3 { pseudo_header: !self.settings.checksum_without_pseudo_header },
+            },
+        };
+        let to = |destination: IpAddr| (source, destination, advert.emit(source, destination));
+        match &self.settings.transport {
+            Transport::Multicast { group, .. } => vec![to(*group)],
+            Transport::Unicast { peers, .. } => peers.iter().map(|peer| to(*peer)).collect(),
+        }
+    }
+
+    /// The event of a warning, at most one per kind and minute.
+    pub fn warn(&mut self, at: MonoTime, from: IpAddr, warning: Warning) -> Option<Happened> {
+        let [list, interval, checksum] = &mut self.warned;
+        let told = match warning {
+            Warning::AddressList { .. } => list,
+            Warning::Interval { .. } => interval,
+            Warning::ChecksumForm { .. } => checksum,
+        };
+        if told.is_some_and(|told| at - told < WARN_EVERY) {
+            return None;
+        }
+        *told = Some(at);
+        Some(Happened::Warned { at, instance: self.settings.name.clone(), from, warning })
+    }
+
+    /// Whether a failure may be told: at most one a second.
+    pub fn may_tell_failure(&mut self, now: MonoTime) -> bool {
+        let may = self.failure_told.is_none_or(|told| now - told >= DISCARD_EVERY);
+        if may {
+            self.failure_told = Some(now);
+        }
+        may
+    }
+
+    pub fn view(&self) -> InstanceView {
+        let settings = &self.settings;
+        InstanceView {
+            name: settings.name.clone(),
+            vrid: settings.vrid,
+            interface: settings.interface.clone(),
+            family: settings.family,
+            version: settings.version,
+            state: self.router.standing(),
+            priority: settings.priority,
+            effective_priority: self.router.priority(),
+            interval: settings.interval,
+            preempt: settings.preempt,
+            sync_group: self.group().map(str::to_owned),
+            addresses: settings.addresses.iter().map(|address| address.cidr).collect(),
+            since: self.since,
+            reason: self.reason.clone(),
+            faults: self.faults.clone(),
+            skew: self.router.skew(),
+            active_down: self.router.active_down(),
+            learnt_interval: self.router.learnt_interval(),
+            last_heard: self.last_heard,
+            peer: self.peer,
+            counters: self.counters,
+            discards: self.discards.totals(),
+        }
+    }
+
+    /// What an accepted advert changes besides the state.
+    pub fn note_heard(&mut self, now: MonoTime, from: IpAddr, priority: Option<Priority>) {
+        self.counters.adverts_received += 1;
+        if priority.is_none() {
+            self.counters.priority_zero_received += 1;
+        }
+        self.last_heard = Some(now);
+        self.peer = Some(PeerView { addr: from, priority: priority.map_or(0, Priority::get) });
+    }
+}
+
+/// Counters of dropped packets, and when the last event of each was told.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Discards(BTreeMap<Discard, Counted>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Counted {
+    total: u64,
+    untold: u64,
+    told_at: Option<MonoTime>,
+}
+
+impl Discards {
+    /// Count one; `Some` with the number of those not told yet when it is time for an event.
+    pub fn count(&mut self, now: MonoTime, reason: Discard) -> Option<u64> {
+        let counted = self.0.entry(reason).or_default();
+        counted.total += 1;
+        counted.untold += 1;
+        if counted.told_at.is_some_and(|told| now - told < DISCARD_EVERY) {
+            return None;
+        }
+        counted.told_at = Some(now);
+        Some(std::mem::take(&mut counted.untold))
+    }
+
+    pub fn totals(&self) -> BTreeMap<Discard, u64> {
+        self.0.iter().map(|(reason, counted)| (*reason, counted.total)).collect()
+    }
+}

@@ -1,0 +1,99 @@
+//! The interfaces and their addresses, as one full snapshot of the kernel. Reading it is `io/link.rs`.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::settings::{Settings, Transport};
+use crate::base::{Cidr, Family, IfName};
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Links(pub BTreeMap<IfName, Link>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    pub index: u32,
+    /// Up, and with a carrier (`IFF_RUNNING`).
+    pub running: bool,
+    /// Ethernet address; `None` on links without one.
+    pub mac: Option<[u8; 6]>,
+    /// In the kernel's order: the primary addresses of a subnet come first.
+    pub addresses: Vec<Held>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    pub cidr: Cidr,
+    /// It carries our mark: this daemon, or one before it, put it there.
+    pub ours: bool,
+    /// Not tentative, not a failed duplicate.
+    pub usable: bool,
+}
+
+impl Links {
+    pub fn get(&self, name: &IfName) -> Option<&Link> {
+        self.0.get(name)
+    }
+
+    /// The address that adverts of this virtual router come from.
+    pub fn source(&self, settings: &Settings) -> Option<IpAddr> {
+        if let Some(source) = settings.transport.source() {
+            return Some(source);
+        }
+        let link = self.get(&settings.interface)?;
+        let is_virtual = |addr: IpAddr| settings.addresses.iter().any(|address| address.cidr.addr() == addr);
+        let mut candidates = link
+            .addresses
+            .iter()
+            .filter(|held| !held.ours && held.usable && held.cidr.family() == settings.family)
+            .map(|held| held.cidr.addr())
+            .filter(|addr| is_link_local(*addr) == wants_link_local(settings));
+        let first = candidates.next();
+        // The owner's address is virtual and real at once; anything else comes before it.
+        first.filter(|addr| !is_virtual(*addr)).or_else(|| candidates.find(|addr| !is_virtual(*addr))).or(first)
+    }
+}
+
+/// IPv6 adverts come from the link-local address (RFC 9568 section 5.1.2.1), except to unicast peers elsewhere.
+fn wants_link_local(settings: &Settings) -> bool {
+    match (&settings.transport, settings.family) {
+        (_, Family::V4) => false,
+        (Transport::Multicast { .. }, Family::V6) => true,
+        (Transport::Unicast { peers, .. }, Family::V6) => peers.iter().all(|peer| is_link_local(*peer)),
+    }
+}
+
+const fn is_link_local(addr: IpAddr) -> bool {
+    match addr {
+        IpAddr::V4(_) => false,
+        IpAddr::V6(addr) => addr.is_unicast_link_local(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Vrid;
+    use crate::vrrp::settings::VirtualAddress;
+
+    #[test]
+    fn the_source_is_no_virtual_address_unless_there_is_no_other() {
+        let held = |cidr: &str, ours| Held { cidr: cidr.parse().unwrap(), ours, usable: true };
+        let eth0: IfName = "eth0".parse().unwrap();
+        let links = |addresses| Links([(eth0.clone(), Link { index: 2, running: true, mac: None, addresses })].into());
+        let mut v4 = Settings::new("VI_1", eth0.clone(), Vrid::new(1).unwrap(), Family::V4);
+        v4.addresses = vec![VirtualAddress::new("10.0.0.9/24".parse().unwrap())];
+        let v6 = Settings::new("VI_2", eth0.clone(), Vrid::new(1).unwrap(), Family::V6);
+        let rows = [
+            ("none", &v4, vec![], None),
+            ("only ours", &v4, vec![held("10.0.0.9/24", true)], None),
+            ("owner", &v4, vec![held("10.0.0.9/24", false)], Some("10.0.0.9")),
+            ("owner with another", &v4, vec![held("10.0.0.9/24", false), held("10.0.0.2/24", false)], Some("10.0.0.2")),
+            ("the first", &v4, vec![held("10.0.0.3/24", false), held("10.0.0.2/24", false)], Some("10.0.0.3")),
+            ("link-local", &v6, vec![held("2001:db8::1/64", false), held("fe80::1/64", false)], Some("fe80::1")),
+        ];
+        for (name, settings, addresses, expected) in rows {
+            let expected = expected.map(|addr| addr.parse().unwrap());
+            assert_eq!(links(addresses).source(settings), expected, "{name}");
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Why a virtual router moved, as data: logs, status, `explain` and tests read this one enum.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::settings::Tracked;
+use crate::base::{IfName, Priority};
+
+/// Where a virtual router stands (RFC 9568 section 6.4), with what keepalived and we add.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// Not started, or held until the first result of a tracked script.
+    Initialize,
+    Backup,
+    Active,
+    /// keepalived's own: something that it needs is broken.
+    Fault,
+    /// Stopping: resigned, and still serving until somebody else is Active.
+    HandingOver,
+    Stopped,
+}
+
+impl Standing {
+    /// Whether the virtual addresses are held.
+    pub const fn serves(self) -> bool {
+        match self {
+            Self::Active | Self::HandingOver => true,
+            Self::Initialize | Self::Backup | Self::Fault | Self::Stopped => false,
+        }
+    }
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Initialize => "initialize",
+            Self::Backup => "backup",
+            Self::Active => "active",
+            Self::Fault => "fault",
+            Self::HandingOver => "handing_over",
+            Self::Stopped => "stopped",
+        })
+    }
+}
+
+/// The cause of one move.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "cause")]
+pub enum Reason {
+    /// Started, and waits for an Active's advert.
+    Started,
+    /// Started with priority 255.
+    StartedAsOwner,
+    /// `Active_Down` passed without an acceptable advert; `silent_for` is `None` where none was ever heard.
+    ActiveSilent { silent_for: Option<Duration> },
+    /// An Active of lesser priority is alive, and we preempt it.
+    Preempted { active: IpAddr, theirs: Priority },
+    /// The Active sent priority 0.
+    ActiveResigned { active: IpAddr },
+    /// Another Active has the higher priority, or the same and the greater address.
+    BetterAdvert { from: IpAddr, theirs: Priority },
+    /// We slept past our own `Active_Down` and listen before we speak again.
+    Overslept { late: Duration },
+    /// All members of the sync group want to be Active.
+    GroupReady { group: String },
+    /// Another member of the sync group left Active.
+    GroupLeft { group: String, member: String },
+    /// Something that it needs is broken.
+    Faulted { fault: Fault },
+    /// The last fault went away.
+    FaultCleared,
+    /// The operator, a reload or the system stops it.
+    Stopping,
+    /// Stopping: the new Active was heard.
+    HandedOver { to: IpAddr },
+    /// Stopping: nobody took over within the bound.
+    NobodyTookOver { waited: Duration },
+    /// Stopping: it held nothing.
+    NothingHeld,
+}
+
+/// What is broken.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "fault")]
+pub enum Fault {
+    /// The virtual router's own interface is down or has no carrier.
+    InterfaceDown {
+        interface: IfName,
+    },
+    InterfaceGone {
+        interface: IfName,
+    },
+    /// No address to send adverts from.
+    NoSource {
+        interface: IfName,
+    },
+    /// Something tracked without a weight failed.
+    TrackFailed {
+        tracked: Tracked,
+    },
+    /// Another member of the sync group has a fault.
+    GroupMember {
+        group: String,
+        member: String,
+    },
+    /// Somebody removed our addresses again and again (design: restore, then give up).
+    AddressFight {
+        removals: u32,
+    },
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InterfaceDown { interface } => write!(f, "interface {interface} is down"),
+            Self::InterfaceGone { interface } => write!(f, "interface {interface} is gone"),
+            Self::NoSource { interface } => write!(f, "no address on {interface} to send from"),
+            Self::TrackFailed { tracked } => write!(f, "{tracked} failed"),
+            Self::GroupMember { group, member } => write!(f, "{member} of sync group {group} has a fault"),
+            Self::AddressFight { removals } => write!(f, "its addresses were removed {removals} times by others"),
+        }
+    }
+}
+
+impl Reason {
+    /// The constant word of a log field and a metric label.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::StartedAsOwner => "started_as_owner",
+            Self::ActiveSilent { .. } => "active_silent",
+            Self::Preempted { .. } => "preempted",
+            Self::ActiveResigned { .. } => "active_resigned",
+            Self::BetterAdvert { .. } => "better_advert",
+            Self::Overslept { .. } => "overslept",
+            Self::GroupReady { .. } => "group_ready",
+            Self::GroupLeft { .. } => "group_left",
+            Self::Faulted { .. } => "faulted",
+            Self::FaultCleared => "fault_cleared",
+            Self::Stopping => "stopping",
+            Self::HandedOver { .. } => "handed_over",
+            Self::NobodyTookOver { .. } => "nobody_took_over",
+            Self::NothingHeld => "nothing_held",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Started => f.write_str("started"),
+            Self::StartedAsOwner => f.write_str("started with priority 255"),
+            Self::ActiveSilent { silent_for: Some(span) } => {
+                write!(f, "no acceptable advert for {:.3} s", span.as_secs_f64())
+            }
+            Self::ActiveSilent { silent_for: None } => f.write_str("no advert heard since the start"),
+            Self::Preempted { active, theirs } => write!(f, "{active} is Active with the lower priority {theirs}"),
+            Self::ActiveResigned { active } => write!(f, "{active} resigned"),
+            Self::BetterAdvert { from, theirs } => write!(f, "{from} is Active with priority {theirs}"),
+            Self::Overslept { late } => write!(f, "was not run for {:.3} s", late.as_secs_f64()),
+            Self::GroupReady { group } => write!(f, "all of sync group {group} can be Active"),
+            Self::GroupLeft { group, member } => write!(f, "{member} of sync group {group} left Active"),
+            Self::Faulted { fault } => fault.fmt(f),
+            Self::FaultCleared => f.write_str("the last fault went away"),
+            Self::Stopping => f.write_str("is told to stop"),
+            Self::HandedOver { to } => write!(f, "{to} took over"),
+            Self::NobodyTookOver { waited } => write!(f, "nobody took over within {:.3} s", waited.as_secs_f64()),
+            Self::NothingHeld => f.write_str("held no address"),
+        }
+    }
+}

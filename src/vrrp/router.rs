@@ -1,0 +1,274 @@
+//! One virtual router: the state machine of RFC 9568 section 6.4, with keepalived's additions.
+//!
+//! No socket, no clock, no task: feed it [`Event`]s with the time, carry out the [`Action`]s it returns, in
+//! order. It knows no address and no tracker; [`super::fleet`] owns one per virtual router.
+
+mod transition;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::happened::ConflictPhase;
+use super::reason::{Fault, Reason, Standing};
+use super::settings::{Settings, Version};
+use crate::base::{AdvertInterval, MonoTime, Priority};
+
+/// How long a stopping Active waits for its successor at most.
+pub const HAND_OVER_MAX: Duration = Duration::from_secs(4);
+
+/// What the state machine needs of the [`Settings`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    pub version: Version,
+    pub interval: AdvertInterval,
+    pub down_timer_adverts: u8,
+    pub preempt: bool,
+    pub preempt_delay: Duration,
+    pub start_as_active: bool,
+    pub silent_to_lower: bool,
+    /// In a sync group: it may be Active only when the group says so.
+    pub group: Option<String>,
+}
+
+impl From<&Settings> for Rules {
+    fn from(settings: &Settings) -> Self {
+        Self {
+            version: settings.version,
+            interval: settings.interval,
+            down_timer_adverts: settings.down_timer_adverts.clamp(1, 100),
+            preempt: settings.preempt,
+            preempt_delay: settings.preempt_delay,
+            start_as_active: settings.start_as_active,
+            silent_to_lower: settings.silent_to_lower,
+            group: settings.sync_group.as_ref().map(|group| group.name.clone()),
+        }
+    }
+}
+
+impl Rules {
+    /// `Skew_Time`: parts of a second in VRRPv2 (RFC 3768 section 6.1), of the interval in VRRPv3.
+    pub fn skew(&self, interval: AdvertInterval, priority: Priority) -> Duration {
+        match self.version {
+            Version::V2 => AdvertInterval::DEFAULT.skew(priority),
+            Version::V3 => interval.skew(priority),
+        }
+    }
+
+    /// `Active_Down_Interval`.
+    pub fn active_down(&self, interval: AdvertInterval, priority: Priority) -> Duration {
+        interval.duration() * u32::from(self.down_timer_adverts) + self.skew(interval, priority)
+    }
+
+    /// The longest that any Backup of this virtual router waits, rounded up to a skew of a whole interval.
+    pub fn slowest_active_down(&self) -> Duration {
+        let skew_most = match self.version {
+            Version::V2 => AdvertInterval::DEFAULT.duration(),
+            Version::V3 => self.interval.duration(),
+        };
+        self.interval.duration() * u32::from(self.down_timer_adverts) + skew_most
+    }
+}
+
+/// An advert that passed all checks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heard {
+    pub from: IpAddr,
+    /// `None`: priority 0, the Active resigns.
+    pub priority: Option<Priority>,
+    pub interval: AdvertInterval,
+    /// Its source address is greater than ours: it wins at equal priority (RFC 9568 section 6.4.3).
+    pub from_greater: bool,
+}
+
+/// Whether it may take part, from its trackers, its interface and its sync group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// A tracked script has no result yet.
+    Unknown,
+    Fit,
+    Broken(Fault),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Level-triggered: may be repeated.
+    Condition(Condition),
+    Heard(Heard),
+    /// Time has passed; means nothing before [`Router::deadline`].
+    DeadlineReached,
+    /// The effective priority.
+    Priority(Priority),
+    /// All members of the sync group want to be Active.
+    GroupReady,
+    /// Another member of the sync group left Active, or heard a better router.
+    GroupLeft {
+        member: String,
+    },
+    /// Hand over, then stop for good.
+    Shutdown,
+    /// New settings; the state stays.
+    Configured(Rules),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Send an advert now; 0 resigns.
+    Advert {
+        priority: u8,
+    },
+    /// Hold the addresses, then announce them.
+    Take,
+    /// Hold no address, announce none.
+    Drop,
+    /// Announce the addresses again.
+    Reannounce,
+    Moved {
+        from: Standing,
+        to: Standing,
+        reason: Reason,
+        late: Duration,
+    },
+    Conflict {
+        phase: ConflictPhase,
+        rival: IpAddr,
+        theirs: Priority,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub struct Router {
+    rules: Rules,
+    priority: Priority,
+    state: State,
+}
+
+/// What only one state knows lives in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Initialize,
+    Backup(Backup),
+    Active { advert_at: MonoTime, rival: Option<Rival> },
+    Fault,
+    HandingOver { since: MonoTime, until: MonoTime },
+    Stopped,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Backup {
+    active_down_at: MonoTime,
+    /// VRRPv3: the interval of the Active.
+    learnt: Option<AdvertInterval>,
+    /// The advert that explains the next expiry of the timer.
+    last: Last,
+    /// `preempt_delay` runs until then.
+    preempt_at: Option<MonoTime>,
+    /// The timer expired, and the sync group is not ready.
+    wants: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Last {
+    Nothing,
+    Accepted { at: MonoTime },
+    Resigned { by: IpAddr },
+    Lesser { by: IpAddr, theirs: Priority },
+}
+
+/// A lesser router that is Active too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Rival {
+    addr: IpAddr,
+    theirs: Priority,
+    last_heard: MonoTime,
+}
+
+type Move = (State, Vec<Action>);
+
+impl Router {
+    pub const fn new(rules: Rules, priority: Priority) -> Self {
+        Self { rules, priority, state: State::Initialize }
+    }
+
+    pub const fn standing(&self) -> Standing {
+        self.state.standing()
+    }
+
+    pub const fn priority(&self) -> Priority {
+        self.priority
+    }
+
+    pub const fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// When [`Event::DeadlineReached`] is due.
+    pub const fn deadline(&self) -> Option<MonoTime> {
+        match self.state {
+            State::Backup(Backup { active_down_at, .. }) => Some(active_down_at),
+            State::Active { advert_at, .. } => Some(advert_at),
+            State::HandingOver { until, .. } => Some(until),
+            State::Initialize | State::Fault | State::Stopped => None,
+        }
+    }
+
+    /// A Backup whose timer expired, and whose sync group is not ready.
+    pub const fn wants_active(&self) -> bool {
+        match self.state {
+            State::Backup(Backup { wants, .. }) => wants,
+            State::Initialize | State::Active { .. } | State::Fault | State::HandingOver { .. } | State::Stopped => {
+                false
+            }
+        }
+    }
+
+    pub const fn learnt_interval(&self) -> Option<AdvertInterval> {
+        match self.state {
+            State::Backup(Backup { learnt, .. }) => learnt,
+            State::Initialize | State::Active { .. } | State::Fault | State::HandingOver { .. } | State::Stopped => {
+                None
+            }
+        }
+    }
+
+    /// `Active_Down_Interval` as it is now: a Backup uses the Active's interval.
+    pub fn active_down(&self) -> Duration {
+        self.rules.active_down(self.learnt_interval().unwrap_or(self.rules.interval), self.priority)
+    }
+
+    pub fn skew(&self) -> Duration {
+        self.rules.skew(self.learnt_interval().unwrap_or(self.rules.interval), self.priority)
+    }
+
+    /// Move, and say what is to be done, in order.
+    pub fn handle(&mut self, now: MonoTime, event: Event) -> Vec<Action> {
+        match event {
+            Event::Priority(priority) => self.priority = priority,
+            Event::Configured(ref rules) => self.rules = rules.clone(),
+            Event::Condition(_)
+            | Event::Heard(_)
+            | Event::DeadlineReached
+            | Event::GroupReady
+            | Event::GroupLeft { .. }
+            | Event::Shutdown => (),
+        }
+        let (next, actions) = self.decide(now, event);
+        self.state = next;
+        actions
+    }
+}
+
+impl State {
+    const fn standing(&self) -> Standing {
+        match self {
+            Self::Initialize => Standing::Initialize,
+            Self::Backup(_) => Standing::Backup,
+            Self::Active { .. } => Standing::Active,
+            Self::Fault => Standing::Fault,
+            Self::HandingOver { .. } => Standing::HandingOver,
+            Self::Stopped => Standing::Stopped,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,251 @@
+//! What each state does with each event.
+
+use std::time::Duration;
+
+use super::{Action, Backup, Condition, Event, HAND_OVER_MAX, Heard, Last, Move, Rival, Router, State};
+use crate::base::{MonoTime, Priority};
+use crate::vrrp::happened::ConflictPhase;
+use crate::vrrp::reason::Reason;
+use crate::vrrp::settings::Version;
+
+impl Router {
+    pub(super) fn decide(&self, now: MonoTime, event: Event) -> Move {
+        match self.state {
+            State::Initialize | State::Fault => self.while_idle(now, event),
+            State::Backup(backup) => self.while_backup(now, backup, event),
+            State::Active { advert_at, rival } => self.while_active(now, advert_at, rival, event),
+            State::HandingOver { since, until } => self.while_handing_over(now, since, until, &event),
+            State::Stopped => (State::Stopped, vec![]),
+        }
+    }
+
+    /// Initialize and Fault: nothing is heard, nothing is sent.
+    fn while_idle(&self, now: MonoTime, event: Event) -> Move {
+        match (self.state, event) {
+            (State::Fault, Event::Condition(Condition::Fit)) => self.start(now, Reason::FaultCleared),
+            (_, Event::Condition(Condition::Fit)) => self.start(now, Reason::Started),
+            (State::Initialize, Event::Condition(Condition::Broken(fault))) => {
+                self.go(State::Fault, vec![], Reason::Faulted { fault }, Duration::ZERO)
+            }
+            (_, Event::Shutdown) => self.go(State::Stopped, vec![], Reason::NothingHeld, Duration::ZERO),
+            (
+                _,
+                Event::Condition(Condition::Unknown | Condition::Broken(_))
+                | Event::Heard(_)
+                | Event::DeadlineReached
+                | Event::Priority(_)
+                | Event::GroupReady
+                | Event::GroupLeft { .. }
+                | Event::Configured(_),
+            ) => (self.state, vec![]),
+        }
+    }
+
+    fn while_backup(&self, now: MonoTime, backup: Backup, event: Event) -> Move {
+        match event {
+            Event::Condition(Condition::Broken(fault)) => {
+                self.go(State::Fault, vec![], Reason::Faulted { fault }, Duration::ZERO)
+            }
+            Event::Heard(heard) => (self.heard_as_backup(now, backup, heard), vec![]),
+            Event::DeadlineReached if now >= backup.active_down_at => self.active_down_reached(now, backup),
+            Event::GroupReady if backup.wants => {
+                let group = self.rules.group.clone().unwrap_or_default();
+                self.become_active(now, Reason::GroupReady { group }, Duration::ZERO)
+            }
+            Event::GroupLeft { .. } => (self.restart(now, Backup { wants: false, ..backup }), vec![]),
+            Event::Shutdown => self.go(State::Stopped, vec![], Reason::NothingHeld, Duration::ZERO),
+            Event::Condition(Condition::Unknown | Condition::Fit)
+            | Event::DeadlineReached
+            | Event::GroupReady
+            | Event::Priority(_)
+            | Event::Configured(_) => (self.state, vec![]),
+        }
+    }
+
+    fn while_active(&self, now: MonoTime, advert_at: MonoTime, rival: Option<Rival>, event: Event) -> Move {
+        let resign = || vec![Action::Advert { priority: 0 }, Action::Drop];
+        match event {
+            Event::Condition(Condition::Broken(fault)) => {
+                self.go(State::Fault, resign(), Reason::Faulted { fault }, Duration::ZERO)
+            }
+            Event::Heard(heard) => self.heard_as_active(now, advert_at, rival, heard),
+            Event::DeadlineReached if now >= advert_at => self.advert_due(now, advert_at, rival),
+            Event::GroupLeft { member } => {
+                let group = self.rules.group.clone().unwrap_or_default();
+                let reason = Reason::GroupLeft { group, member };
+                self.go(fresh_backup(now, self.active_down()), resign(), reason, Duration::ZERO)
+            }
+            Event::Configured(_) => {
+                let advert_at = advert_at.min(now + self.rules.interval.duration());
+                (State::Active { advert_at, rival }, vec![])
+            }
+            Event::Shutdown => {
+                let until = now + self.rules.slowest_active_down().min(HAND_OVER_MAX);
+                let actions = vec![Action::Advert { priority: 0 }];
+                self.go(State::HandingOver { since: now, until }, actions, Reason::Stopping, Duration::ZERO)
+            }
+            Event::Condition(Condition::Unknown | Condition::Fit)
+            | Event::DeadlineReached
+            | Event::GroupReady
+            | Event::Priority(_) => (self.state, vec![]),
+        }
+    }
+
+    /// Resigned already: it serves on in silence until somebody with a priority is heard.
+    fn while_handing_over(&self, now: MonoTime, since: MonoTime, until: MonoTime, event: &Event) -> Move {
+        match event {
+            Event::Heard(Heard { from, priority: Some(_), .. }) => {
+                self.go(State::Stopped, vec![Action::Drop], Reason::HandedOver { to: *from }, Duration::ZERO)
+            }
+            Event::DeadlineReached if now >= until => {
+                let reason = Reason::NobodyTookOver { waited: now - since };
+                self.go(State::Stopped, vec![Action::Drop], reason, now - until)
+            }
+            Event::Heard(Heard { priority: None, .. })
+            | Event::DeadlineReached
+            | Event::Condition(_)
+            | Event::Priority(_)
+            | Event::GroupReady
+            | Event::GroupLeft { .. }
+            | Event::Shutdown
+            | Event::Configured(_) => (self.state, vec![]),
+        }
+    }
+
+    /// RFC 9568 section 6.4.1, and keepalived's start: `state MASTER` only shortens the first timer.
+    fn start(&self, now: MonoTime, reason: Reason) -> Move {
+        if self.priority.is_owner() && self.rules.group.is_none() {
+            return self.become_active(now, Reason::StartedAsOwner, Duration::ZERO);
+        }
+        let first = match self.state {
+            State::Initialize | State::Fault if self.priority.is_owner() => Duration::ZERO,
+            State::Initialize if self.rules.start_as_active => {
+                self.rules.interval.duration() + self.rules.skew(self.rules.interval, Priority::OWNER)
+            }
+            State::Initialize
+            | State::Fault
+            | State::Backup(_)
+            | State::Active { .. }
+            | State::HandingOver { .. }
+            | State::Stopped => self.rules.active_down(self.rules.interval, self.priority),
+        };
+        self.go(fresh_backup(now, first), vec![], reason, Duration::ZERO)
+    }
+
+    fn heard_as_backup(&self, now: MonoTime, backup: Backup, heard: Heard) -> State {
+        let Some(theirs) = heard.priority else {
+            let interval = backup.learnt.unwrap_or(self.rules.interval);
+            let active_down_at = now + self.rules.skew(interval, self.priority);
+            let last = Last::Resigned { by: heard.from };
+            return State::Backup(Backup { active_down_at, last, preempt_at: None, ..backup });
+        };
+        let lesser = theirs < self.priority;
+        let preempt_at = match (lesser, backup.preempt_at) {
+            (false, _) => None,
+            (true, Some(at)) => Some(at),
+            (true, None) => Some(now + self.rules.preempt_delay),
+        };
+        let holds_off = !self.rules.preempt || preempt_at.is_some_and(|at| now < at);
+        // An owner preempts whatever else is configured (RFC 9568 section 6.1, Preempt_Mode).
+        if lesser && (!holds_off || self.priority.is_owner()) {
+            return State::Backup(Backup { last: Last::Lesser { by: heard.from, theirs }, preempt_at, ..backup });
+        }
+        let learnt = match self.rules.version {
+            Version::V2 => None,
+            Version::V3 => Some(heard.interval),
+        };
+        self.restart(now, Backup { learnt, last: Last::Accepted { at: now }, preempt_at, wants: false, ..backup })
+    }
+
+    fn active_down_reached(&self, now: MonoTime, backup: Backup) -> Move {
+        let late = now - backup.active_down_at;
+        let interval = backup.learnt.unwrap_or(self.rules.interval);
+        if late > self.rules.active_down(interval, self.priority) {
+            // The whole machine slept: an Active that lives is heard within one interval.
+            let active_down_at = now + interval.duration() + self.rules.skew(interval, self.priority);
+            return (State::Backup(Backup { active_down_at, ..backup }), vec![]);
+        }
+        if self.rules.group.is_some() {
+            return (self.restart(now, Backup { wants: true, ..backup }), vec![]);
+        }
+        let reason = match backup.last {
+            Last::Nothing => Reason::ActiveSilent { silent_for: None },
+            Last::Accepted { at } => Reason::ActiveSilent { silent_for: Some(now - at) },
+            Last::Resigned { by } => Reason::ActiveResigned { active: by },
+            Last::Lesser { by, theirs } => Reason::Preempted { active: by, theirs },
+        };
+        self.become_active(now, reason, late)
+    }
+
+    fn heard_as_active(&self, now: MonoTime, advert_at: MonoTime, rival: Option<Rival>, heard: Heard) -> Move {
+        let answered_at = now + self.rules.interval.duration();
+        let own = Action::Advert { priority: self.priority.get() };
+        let Some(theirs) = heard.priority else {
+            return (State::Active { advert_at: answered_at, rival }, vec![own]);
+        };
+        if theirs > self.priority || (theirs == self.priority && heard.from_greater) {
+            // The last advert of our own makes the winner announce its addresses again: switches and hosts that
+            // followed us come back (keepalived has it as `higher_prio_send_advert`, off by default).
+            let stepped_down = Action::Conflict { phase: ConflictPhase::Lost, rival: heard.from, theirs };
+            let learnt = match self.rules.version {
+                Version::V2 => None,
+                Version::V3 => Some(heard.interval),
+            };
+            let active_down_at = now + self.rules.active_down(learnt.unwrap_or(self.rules.interval), self.priority);
+            let last = Last::Accepted { at: now };
+            let backup = Backup { active_down_at, learnt, last, preempt_at: None, wants: false };
+            let reason = Reason::BetterAdvert { from: heard.from, theirs };
+            return self.go(State::Backup(backup), vec![own, Action::Drop, stepped_down], reason, Duration::ZERO);
+        }
+        let began = rival.is_none_or(|rival| rival.addr != heard.from);
+        let rival = Some(Rival { addr: heard.from, theirs, last_heard: now });
+        let (advert_at, mut actions) =
+            if self.rules.silent_to_lower { (advert_at, vec![]) } else { (answered_at, vec![own]) };
+        actions.push(Action::Reannounce);
+        if began {
+            actions.push(Action::Conflict { phase: ConflictPhase::Began, rival: heard.from, theirs });
+        }
+        (State::Active { advert_at, rival }, actions)
+    }
+
+    fn advert_due(&self, now: MonoTime, advert_at: MonoTime, rival: Option<Rival>) -> Move {
+        let late = now - advert_at;
+        let own_active_down = self.rules.active_down(self.rules.interval, self.priority);
+        if late > own_active_down {
+            // A Backup has taken over by now; if it has not, nobody is heard within one interval and the skew.
+            let listen = self.rules.interval.duration() + self.rules.skew(self.rules.interval, self.priority);
+            return self.go(fresh_backup(now, listen), vec![Action::Drop], Reason::Overslept { late }, late);
+        }
+        let mut actions = vec![Action::Advert { priority: self.priority.get() }];
+        let won = rival.filter(|rival| now - rival.last_heard > own_active_down);
+        if let Some(Rival { addr, theirs, .. }) = won {
+            actions.push(Action::Conflict { phase: ConflictPhase::Won, rival: addr, theirs });
+        }
+        let rival = if won.is_some() { None } else { rival };
+        let interval = self.rules.interval.duration();
+        // On the beat while that is possible, so that lateness does not add up.
+        let next = if late < interval { advert_at + interval } else { now + interval };
+        (State::Active { advert_at: next, rival }, actions)
+    }
+
+    fn become_active(&self, now: MonoTime, reason: Reason, late: Duration) -> Move {
+        let active = State::Active { advert_at: now + self.rules.interval.duration(), rival: None };
+        let actions = vec![Action::Advert { priority: self.priority.get() }, Action::Take];
+        self.go(active, actions, reason, late)
+    }
+
+    fn restart(&self, now: MonoTime, backup: Backup) -> State {
+        let interval = backup.learnt.unwrap_or(self.rules.interval);
+        State::Backup(Backup { active_down_at: now + self.rules.active_down(interval, self.priority), ..backup })
+    }
+
+    fn go(&self, next: State, mut actions: Vec<Action>, reason: Reason, late: Duration) -> Move {
+        actions.push(Action::Moved { from: self.state.standing(), to: next.standing(), reason, late });
+        (next, actions)
+    }
+}
+
+fn fresh_backup(now: MonoTime, wait: Duration) -> State {
+    let active_down_at = now + wait;
+    State::Backup(Backup { active_down_at, learnt: None, last: Last::Nothing, preempt_at: None, wants: false })
+}

@@ -1,0 +1,349 @@
+//! What a virtual router is asked to do. The supervisor writes it from the configuration.
+//!
+//! Nothing here decides: [`super::router`], [`super::track`] and [`super::group`] do.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::{AdvertInterval, Cidr, Family, IfName, Priority, Vrid};
+
+/// Virtual routers that one heartbeat drives.
+pub const INSTANCES_MAX: usize = 4096;
+/// Addresses of one virtual router, those outside the packet included.
+pub const ADDRESSES_MAX: usize = 8192;
+/// Addresses that one advert carries: the count is one byte (RFC 9568 section 5.2.5).
+pub const ADVERTISED_MAX: usize = 255;
+/// Unicast peers of one virtual router.
+pub const PEERS_MAX: usize = 255;
+
+/// 224.0.0.18 (RFC 9568 section 5.1.1.2).
+pub const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
+/// `ff02::12` (RFC 9568 section 5.1.2.2).
+pub const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
+
+/// What names a virtual router across a reload: names do not matter, as in keepalived.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Key {
+    pub interface: IfName,
+    pub family: Family,
+    pub vrid: Vrid,
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let family = match self.family {
+            Family::V4 => "IPv4",
+            Family::V6 => "IPv6",
+        };
+        write!(f, "{family} virtual router {} on {}", self.vrid, self.interface)
+    }
+}
+
+/// Protocol version: 2 is RFC 3768 (IPv4 only), 3 is RFC 9568.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Version {
+    V2,
+    V3,
+}
+
+impl Version {
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::V2 => 2,
+            Self::V3 => 3,
+        }
+    }
+}
+
+/// One virtual router, as the configuration wants it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a keyword of the configuration, free of the others")]
+pub struct Settings {
+    pub name: String,
+    pub vrid: Vrid,
+    /// Family of the packets and of the addresses inside them.
+    pub family: Family,
+    pub interface: IfName,
+    pub version: Version,
+    /// Base priority; trackers with a weight move it.
+    pub priority: Priority,
+    /// `state MASTER`: only the first timer is short.
+    pub start_as_active: bool,
+    pub interval: AdvertInterval,
+    /// `down_timer_adverts`: intervals of silence until the Active counts as gone, 1..=100; 3 by RFC 9568.
+    pub down_timer_adverts: u8,
+    pub preempt: bool,
+    /// Counted from the first advert of a lesser Active; zero: none.
+    pub preempt_delay: Duration,
+    /// Authentication type 1 of VRRPv2 (RFC 2338 section 5.3.6); never sent in VRRPv3.
+    pub auth: Option<Password>,
+    pub transport: Transport,
+    /// Order counts: the advert lists them so.
+    pub addresses: Vec<VirtualAddress>,
+    /// `higher_prio_send_advert` is always on; this is `lower_prio_no_advert`.
+    pub silent_to_lower: bool,
+    /// An advert that lists other addresses than ours: `false` takes it and warns (a change that rolls over the
+    /// routers one by one is no failure), `true` drops it (keepalived's rule).
+    pub strict_address_list: bool,
+    /// `v3_checksum_as_v2`: send VRRPv3 over IPv4 without the pseudo-header in its checksum. Both forms are accepted.
+    pub checksum_without_pseudo_header: bool,
+    pub garp: Garp,
+    pub track: Vec<Track>,
+    /// The state of `interface` itself is no fault.
+    pub dont_track_primary: bool,
+    pub sync_group: Option<SyncGroup>,
+}
+
+impl Settings {
+    /// A virtual router with keepalived's defaults and no address: version 2 for IPv4, 3 for IPv6.
+    pub fn new(name: &str, interface: IfName, vrid: Vrid, family: Family) -> Self {
+        Self {
+            name: name.to_owned(),
+            vrid,
+            family,
+            interface,
+            version: match family {
+                Family::V4 => Version::V2,
+                Family::V6 => Version::V3,
+            },
+            priority: Priority::DEFAULT,
+            start_as_active: false,
+            interval: AdvertInterval::DEFAULT,
+            down_timer_adverts: 3,
+            preempt: true,
+            preempt_delay: Duration::ZERO,
+            auth: None,
+            transport: Transport::multicast(family),
+            addresses: vec![],
+            silent_to_lower: false,
+            strict_address_list: false,
+            checksum_without_pseudo_header: false,
+            garp: Garp::default(),
+            track: vec![],
+            dont_track_primary: false,
+            sync_group: None,
+        }
+    }
+
+    pub fn key(&self) -> Key {
+        Key { interface: self.interface.clone(), family: self.family, vrid: self.vrid }
+    }
+
+    /// Check what one virtual router and all together must hold.
+    ///
+    /// # Errors
+    /// The first [`SettingsError`].
+    pub fn check_all(all: &[Self]) -> Result<(), SettingsError> {
+        at_most("virtual routers", all.len(), INSTANCES_MAX)?;
+        let mut names: BTreeMap<Key, &str> = BTreeMap::new();
+        for settings in all {
+            at_most("addresses of a virtual router", settings.addresses.len(), ADDRESSES_MAX)?;
+            match &settings.transport {
+                Transport::Multicast { .. } => (),
+                Transport::Unicast { peers, .. } => at_most("unicast peers", peers.len(), PEERS_MAX)?,
+            }
+            if settings.version == Version::V2 && settings.family == Family::V6 {
+                return Err(SettingsError::Version2OverIpv6 { instance: settings.name.clone() });
+            }
+            let fits = match settings.version {
+                Version::V2 => settings.interval.fits_v2(),
+                Version::V3 => settings.interval.fits_v3(),
+            };
+            if !fits {
+                return Err(SettingsError::Interval {
+                    instance: settings.name.clone(),
+                    version: settings.version.number(),
+                });
+            }
+            if let Some(first) = names.insert(settings.key(), &settings.name) {
+                return Err(SettingsError::Duplicate { first: first.to_owned(), second: settings.name.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    /// The addresses that the advert lists: not the excluded ones, one family, at most [`ADVERTISED_MAX`].
+    pub fn advertised(&self) -> impl Iterator<Item = IpAddr> {
+        self.addresses
+            .iter()
+            .filter(|address| !address.excluded && address.cidr.family() == self.family)
+            .map(|address| address.cidr.addr())
+            .take(ADVERTISED_MAX)
+    }
+}
+
+fn at_most(what: &'static str, got: usize, most: usize) -> Result<(), SettingsError> {
+    if got > most { Err(SettingsError::TooMany { what, got, most }) } else { Ok(()) }
+}
+
+/// Settings that cannot be driven.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    #[error("`{first}` and `{second}` are the same virtual router: VRID, family and interface are equal")]
+    Duplicate { first: String, second: String },
+    #[error("{what}: {got} is more than {most}")]
+    TooMany { what: &'static str, got: usize, most: usize },
+    #[error("`{instance}`: VRRPv2 cannot carry IPv6")]
+    Version2OverIpv6 { instance: String },
+    #[error("`{instance}`: VRRPv{version} cannot carry this advert interval (v2: whole seconds, v3: up to 40.95 s)")]
+    Interval { instance: String, version: u8 },
+}
+
+/// Where adverts go and where they come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Transport {
+    Multicast {
+        group: IpAddr,
+        /// `mcast_src_ip`; `None`: the first address of the interface (IPv6: its link-local one).
+        source: Option<IpAddr>,
+    },
+    Unicast {
+        source: Option<IpAddr>,
+        peers: Vec<IpAddr>,
+        /// Least TTL or hop limit of a packet from a peer; 255 proves that it came over no router.
+        ttl_min: u8,
+        /// `check_unicast_src`: drop adverts of anybody who is not in `peers`.
+        only_peers: bool,
+    },
+}
+
+impl Transport {
+    pub const fn multicast(family: Family) -> Self {
+        let group = match family {
+            Family::V4 => IpAddr::V4(GROUP_V4),
+            Family::V6 => IpAddr::V6(GROUP_V6),
+        };
+        Self::Multicast { group, source: None }
+    }
+
+    pub const fn source(&self) -> Option<IpAddr> {
+        match self {
+            Self::Multicast { source, .. } | Self::Unicast { source, .. } => *source,
+        }
+    }
+}
+
+/// `auth_pass`: 8 bytes, padded with zeros. It is not shown by `Debug`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Password([u8; 8]);
+
+impl Password {
+    /// What is longer than 8 bytes is cut, as keepalived does.
+    pub fn new(text: &str) -> Self {
+        let mut bytes = [0; 8];
+        for (to, from) in bytes.iter_mut().zip(text.bytes()) {
+            *to = from;
+        }
+        Self(bytes)
+    }
+
+    pub const fn from_bytes(bytes: [u8; 8]) -> Self {
+        Self(bytes)
+    }
+
+    pub const fn bytes(self) -> [u8; 8] {
+        self.0
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(..)")
+    }
+}
+
+/// One virtual address as `virtual_ipaddress` writes it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VirtualAddress {
+    pub cidr: Cidr,
+    /// `None`: the interface of the virtual router.
+    pub dev: Option<IfName>,
+    /// IPv4 only; the kernel wants it to begin with the interface's name.
+    pub label: Option<String>,
+    /// IPv4 only.
+    pub broadcast: Option<Ipv4Addr>,
+    /// `RT_SCOPE_*` (`linux/rtnetlink.h`); 0 is global.
+    pub scope: u8,
+    /// `virtual_ipaddress_excluded`: held and announced, and not listed in the advert.
+    pub excluded: bool,
+}
+
+impl VirtualAddress {
+    pub const fn new(cidr: Cidr) -> Self {
+        Self { cidr, dev: None, label: None, broadcast: None, scope: 0, excluded: false }
+    }
+}
+
+/// Gratuitous ARP and unsolicited Neighbour Advertisements: how many, how far apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Garp {
+    /// `garp_master_repeat`: rounds at once.
+    pub repeat: u8,
+    /// `garp_master_delay`: until the same again; zero: no second burst.
+    pub delay: Duration,
+    /// `garp_master_refresh`; zero: none.
+    pub refresh: Duration,
+    /// `garp_master_refresh_repeat`.
+    pub refresh_repeat: u8,
+    /// `garp_lower_prio_repeat`: rounds after an advert of a lesser router; 0: none.
+    pub lower_repeat: u8,
+    /// `garp_lower_prio_delay`.
+    pub lower_delay: Duration,
+    /// `garp_interval` and `gna_interval`: between two packets; zero: our own pace (see [`super::announce`]).
+    pub interval: Duration,
+}
+
+impl Default for Garp {
+    /// keepalived's defaults.
+    fn default() -> Self {
+        let delay = Duration::from_secs(5);
+        Self {
+            repeat: 5,
+            delay,
+            refresh: Duration::ZERO,
+            refresh_repeat: 1,
+            lower_repeat: 5,
+            lower_delay: delay,
+            interval: Duration::ZERO,
+        }
+    }
+}
+
+/// Something whose failure is a fault, or moves the priority.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Track {
+    pub what: Tracked,
+    /// `None` (or 0): a failure is a fault. -253..=253: positive adds while good, negative subtracts while bad.
+    pub weight: Option<i16>,
+    /// Swaps good and bad of a weight.
+    pub reverse: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tracked {
+    Interface(IfName),
+    /// `track_script`, `track_file`, `track_process`: whatever reports by name with `Command::ScriptResult`.
+    Script(String),
+}
+
+impl fmt::Display for Tracked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Interface(name) => write!(f, "interface {name}"),
+            Self::Script(name) => write!(f, "script {name}"),
+        }
+    }
+}
+
+/// Membership in a `vrrp_sync_group`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyncGroup {
+    pub name: String,
+    /// `sync_group_tracking_weight`: weights of the members' trackers count; otherwise they are ignored.
+    pub tracking_weight: bool,
+}

@@ -1,0 +1,197 @@
+//! Namespaces for one test: a client, a director, real servers on a switch.
+//!
+//! ```text
+//! client 10.1.0.10 ---- 10.1.0.1 director 10.2.0.1 ---- switch ---- 10.2.0.11.. servers
+//!        10.2.0.10 ---------------------------------------|
+//! ```
+//! Masq uses the first way to the director; Route the second, where answers go past it. All offloads are on.
+
+use std::fs::File;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use nix::sched::{CloneFlags, setns};
+use tempfile::TempDir;
+use vipd::lvs::io::ebpf::{Ebpf, EbpfOptions, Reason};
+
+/// The virtual address on the client's side (Masq) and on the servers' (Route).
+pub const MASQ_VIP: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 50);
+pub const ROUTE_VIP: Ipv4Addr = Ipv4Addr::new(10, 2, 0, 50);
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+static NUMBER: AtomicU32 = AtomicU32::new(0);
+
+/// A network namespace; removed when dropped.
+#[derive(Debug)]
+pub struct Host {
+    pub name: String,
+}
+
+impl Host {
+    fn new(role: &str, number: u32) -> Self {
+        let name = format!("ebpf{}-{number}-{role}", std::process::id());
+        ip(&format!("netns add {name}"));
+        let host = Self { name };
+        host.ip("link set lo up");
+        host
+    }
+
+    /// `ip ARGS` in this namespace.
+    pub fn ip(&self, args: &str) {
+        ip(&format!("-n {} {args}", self.name));
+    }
+
+    /// What `ip ARGS` says in this namespace.
+    pub fn show(&self, args: &str) -> String {
+        ip(&format!("-n {} {args}", self.name))
+    }
+
+    pub fn sysctl(&self, key: &str, value: &str) {
+        let (path, value) = (format!("/proc/sys/{key}"), value.to_owned());
+        self.run(move || std::fs::write(&path, value).unwrap_or_else(|error| panic!("{path}: {error}")));
+    }
+
+    /// Run something on a thread that is in this namespace. Sockets made there stay in it.
+    pub fn run<T: Send>(&self, what: impl FnOnce() -> T + Send) -> T {
+        let path = format!("/run/netns/{}", self.name);
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(move || {
+                let namespace = File::open(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+                setns(namespace, CloneFlags::CLONE_NEWNET).expect("entering a namespace needs root");
+                what()
+            });
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = Command::new("ip").args(["netns", "del", &self.name]).status();
+    }
+}
+
+fn ip(args: &str) -> String {
+    let output = Command::new("ip").args(args.split_whitespace()).output().expect("iproute2 is installed");
+    assert!(output.status.success(), "ip {args}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Everything a test needs. The order of the fields is the order of their end.
+#[derive(Debug)]
+pub struct Lab {
+    pins: Pins,
+    pub client: Host,
+    pub director: Host,
+    pub servers: Vec<Host>,
+    number: u32,
+    _switch: Host,
+}
+
+#[derive(Debug)]
+struct Pins {
+    dir: TempDir,
+}
+
+impl Drop for Pins {
+    fn drop(&mut self) {
+        // A test that failed leaves its mounts.
+        for place in ["bpf", "other"] {
+            let _ = Command::new("umount").arg("-lq").arg(self.dir.path().join(place)).output();
+        }
+    }
+}
+
+impl Lab {
+    pub fn new(servers: u8) -> Self {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let switch = Host::new("sw", number);
+        switch.ip("link add br0 type bridge");
+        switch.ip("link set br0 up");
+        let client = Host::new("c", number);
+        let director = Host::new("d", number);
+        ip(&format!("link add wan netns {} type veth peer name wan netns {}", client.name, director.name));
+        for (host, addr) in [(&client, "10.1.0.10/24"), (&director, "10.1.0.1/24")] {
+            host.ip(&format!("address add {addr} dev wan"));
+            host.ip("link set wan up");
+        }
+        plug(&switch, &client, "p-client", "10.2.0.10/24");
+        plug(&switch, &director, "p-director", "10.2.0.1/24");
+        director.sysctl("net/ipv4/ip_forward", "1");
+        director.ip(&format!("address add {MASQ_VIP}/32 dev wan"));
+        director.ip(&format!("address add {ROUTE_VIP}/32 dev lan"));
+        let servers = (1..=servers)
+            .map(|number_here| {
+                let server = Host::new(&format!("r{number_here}"), number);
+                plug(&switch, &server, &format!("p-r{number_here}"), &format!("{}/24", address(number_here)));
+                server.ip("route add default via 10.2.0.1");
+                server.sysctl("net/ipv4/conf/all/arp_ignore", "1");
+                server.sysctl("net/ipv4/conf/all/arp_announce", "2");
+                server.ip(&format!("address add {ROUTE_VIP}/32 dev lo"));
+                server
+            })
+            .collect();
+        let pins = Pins { dir: tempfile::tempdir().expect("a directory in /tmp") };
+        Self { pins, client, director, servers, number, _switch: switch }
+    }
+
+    /// One more host, without a link.
+    pub fn host(&self, role: &str) -> Host {
+        Host::new(role, self.number)
+    }
+
+    pub fn options(&self) -> EbpfOptions {
+        EbpfOptions {
+            pin_dir: self.pin_dir(),
+            interfaces: vec!["wan".to_owned(), "lan".to_owned()],
+            connections_max: 16_384,
+            services_max: 64,
+            destinations_max: 256,
+        }
+    }
+
+    pub fn pin_dir(&self) -> PathBuf {
+        self.pins.dir.path().join("bpf")
+    }
+
+    /// A daemon starts on the director.
+    pub fn open(&self) -> Ebpf {
+        self.director.run(|| wait(Ebpf::open(&self.options())).unwrap_or_else(|error| panic!("{error}")))
+    }
+
+    pub fn close(&self, plane: Ebpf) {
+        self.director.run(|| wait(plane.close(false)).unwrap_or_else(|error| panic!("{error}")));
+    }
+}
+
+fn plug(switch: &Host, host: &Host, port: &str, addr: &str) {
+    ip(&format!("link add {port} netns {} type veth peer name lan netns {}", switch.name, host.name));
+    switch.ip(&format!("link set {port} master br0 up"));
+    host.ip(&format!("address add {addr} dev lan"));
+    host.ip("link set lan up");
+}
+
+/// Address of the real server with this number, from 1.
+pub fn address(number: u8) -> IpAddr {
+    Ipv4Addr::new(10, 2, 0, 10 + number).into()
+}
+
+pub fn wait<T>(what: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(what)
+}
+
+/// Ask until the answer is yes, or fail with `what`.
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + DEADLINE;
+    while !holds() {
+        assert!(Instant::now() < end, "{what}: not within {DEADLINE:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+pub fn reason(plane: &Ebpf, wanted: Reason) -> u64 {
+    plane.reasons().into_iter().find(|(reason, _)| *reason == wanted).map_or(0, |(_, count)| count)
+}

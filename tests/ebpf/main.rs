@@ -1,0 +1,19 @@
+//! The eBPF plane with real traffic through network namespaces. Needs root.
+#![cfg(feature = "ebpf")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests build hosts, wait for them, count freely and fail loudly"
+)]
+
+mod changes;
+mod errors;
+mod forwarding;
+mod lab;
+mod steps;
+mod traffic;

@@ -1,0 +1,17 @@
+//! The promises of `tests/contract/`, asked of a kernel that has IPVS: in a VM, since the kernel below a
+//! container often has none. Needs root and qemu; `scripts/vm` installs what is missing.
+
+#![expect(clippy::disallowed_methods, reason = "a test may start a VM")]
+
+use std::path::Path;
+use std::process::Command;
+
+#[test]
+fn the_kernels_ipvs_keeps_every_promise() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/contract-vm");
+    let output = Command::new(script).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{:?}\n{said}\n{errors}", output.status);
+    assert!(said.contains("held to the promises: ipvs"), "the suite was run on another plane:\n{said}");
+}
