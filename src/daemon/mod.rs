@@ -12,3 +12,4 @@ pub mod status;
 pub mod systemd;
 pub mod telling;
 pub mod trackers;
+pub mod translate;

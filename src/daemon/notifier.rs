@@ -92,7 +92,7 @@ impl Task {
             self.start_jobs();
             if self.queue.is_idle() {
                 // Nobody waits where the asker gave up.
-                self.idle.drain(..).for_each(|answer| drop(answer.send(())));
+                self.idle.drain(..).for_each(|answer| _ = answer.send(()));
             }
         }
     }
