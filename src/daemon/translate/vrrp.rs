@@ -193,7 +193,7 @@ mod tests {
         let own = model::Garp { master_repeat: Some(1), ..model::Garp::default() };
         let global = model::Garp {
             master_repeat: Some(7),
-            master_refresh: Some(Duration::from_secs(60)),
+            master_refresh: Some(Duration::from_mins(1)),
             ..model::Garp::default()
         };
         let got = garp(&own, &global);
