@@ -91,8 +91,9 @@ impl Task {
             }
             self.start_jobs();
             if self.queue.is_idle() {
-                // Nobody waits where the asker gave up.
-                self.idle.drain(..).for_each(|answer| drop(answer.send(())));
+                for answer in self.idle.drain(..) {
+                    answer.send(()).ok(); // the asker may have given up
+                }
             }
         }
     }
