@@ -8,6 +8,7 @@ pub mod lvs;
 pub mod notices;
 pub mod notifier;
 pub mod outbox;
+pub mod owned;
 pub mod recorder;
 pub mod rundir;
 pub mod status;
