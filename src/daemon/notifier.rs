@@ -91,14 +91,9 @@ impl Task {
             }
             self.start_jobs();
             if self.queue.is_idle() {
-<<<<<<< HEAD
-                // Nobody waits where the asker gave up.
-                self.idle.drain(..).for_each(|answer| _ = answer.send(()));
-=======
                 for answer in self.idle.drain(..) {
                     answer.send(()).ok(); // the asker may have given up
                 }
->>>>>>> main
             }
         }
     }

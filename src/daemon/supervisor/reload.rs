@@ -7,11 +7,10 @@ use crate::daemon::lvs::{LvsCommand, ReconfigureError};
 use crate::daemon::recorder::Kind;
 use crate::daemon::supervisor::running::Daemon;
 use crate::daemon::supervisor::start::{forward, load, services};
-use crate::daemon::supervisor::{RunError, plane};
+use crate::daemon::supervisor::RunError;
 use crate::daemon::systemd::{Told, tell};
 use crate::daemon::translate::Wanted;
 use crate::daemon::{clock, owned};
-use crate::vrrp::Happened;
 
 /// Why a reload did not take place; what ran before runs on.
 #[derive(Debug, thiserror::Error)]
@@ -137,21 +136,6 @@ impl Daemon {
         if !(checkers && trackers) {
             // The loop learns which one it was, and stops.
             tracing::error!("a task has ended");
-        }
-        match plane::interfaces() {
-            Ok(names) => tracing::debug!(interfaces = names.join(" "), "configured"),
-            Err(error) => tracing::warn!(%error, "the interfaces cannot be listed"),
-        }
-    }
-
-    /// Events that came while a reload waited.
-    pub async fn drain_heartbeat(&mut self) {
-        let mut waiting: Vec<Happened> = vec![];
-        while let Ok(happened) = self.heartbeat.events.try_recv() {
-            waiting.push(happened);
-        }
-        for happened in waiting {
-            self.happened(&happened).await;
         }
     }
 }

@@ -157,11 +157,14 @@ impl Daemon {
         let (reply, mut done) = oneshot::channel();
         let told = self.heartbeat.commands.send(Command::Shutdown { reply }).await.is_ok();
         let hand_over = async {
-            while told {
+            if !told {
+                return;
+            }
+            loop {
                 tokio::select! {
-                    _ = &mut done => break,
-                    // The heartbeat's end is what is waited for; other ends cannot make a stop any stoppier.
-                    task = self.next() => if task == Some("heartbeat") { break },
+                    _ = &mut done => return,
+                    // Other tasks' ends change nothing any more.
+                    task = self.next() => if task == Some("heartbeat") { return },
                 }
             }
         };

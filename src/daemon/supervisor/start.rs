@@ -1,4 +1,5 @@
 //! Starting: read, translate, listen, open the plane, check, and last of all elect. What fails leaves nothing.
+#![expect(clippy::disallowed_methods, reason = "the supervisor starts tasks")]
 
 use std::collections::BTreeSet;
 
@@ -78,10 +79,11 @@ fn log(problem: &Problem, sources: &Sources) {
 pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log) -> Result<Daemon, RunError> {
     let listener = Listener::bind(&control_socket(run_dir.path()))?;
     let (lvs_told, lvs_events) = mpsc::channel(LVS_EVENTS_MAX);
-    let forwarding = match wanted.pools.is_empty() {
-        true => None,
-        false => Some(forward(&wanted, run_dir.path(), lvs_told.clone()).await?),
-    };
+    let links = watching::watch().map_err(|error| RunError::System { action: "watching the links", error })?;
+    let mut forwarding = None;
+    if !wanted.pools.is_empty() {
+        forwarding = Some(forward(&wanted, run_dir.path(), lvs_told.clone()).await?);
+    }
     let heartbeat = Heartbeat::start(wanted.instances.clone(), HeartbeatOptions { rt_priority: wanted.rt_priority });
     let heartbeat = match heartbeat {
         Ok(heartbeat) => heartbeat,
@@ -92,7 +94,6 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
             return Err(error.into());
         }
     };
-    let links = watching::watch().map_err(|error| RunError::System { action: "watching the links", error })?;
     let mut tasks = JoinSet::new();
     let (checkers, check_events, running) = Checkers::start();
     spawn(&mut tasks, "checkers", running);
