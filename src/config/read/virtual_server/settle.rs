@@ -134,7 +134,13 @@ fn protocol(draft: &Draft, told: &mut Told<'_>) -> Protocol {
     let protocol = draft.protocol.map_or(Protocol::Udp, |(protocol, _)| protocol);
     match draft.protocol {
         Some((_, at)) if marked => {
-            told.error("protocol-with-fwmark", at, "a firewall mark has no protocol", "not looked at", "remove the line");
+            told.error(
+                "protocol-with-fwmark",
+                at,
+                "a firewall mark has no protocol",
+                "not looked at",
+                "remove the line",
+            );
         }
         None if !marked => {
             told.error("protocol-missing", told.at, "there is no `protocol`", "UDP is used", "add: protocol TCP");
