@@ -4,5 +4,6 @@ pub mod command;
 pub mod model;
 pub mod near;
 pub mod problem;
+pub mod read;
 pub mod source;
 pub mod tree;
