@@ -1,10 +1,14 @@
 //! Every task, and what they say to one another. The only place that knows all rooms.
 
+pub mod checkers;
 pub mod heartbeat;
 pub mod log;
 pub mod lvs;
+pub mod notifier;
+pub mod outbox;
 pub mod recorder;
 pub mod rundir;
 pub mod status;
 pub mod systemd;
 pub mod telling;
+pub mod trackers;

@@ -32,7 +32,12 @@ impl Schedule {
     /// `jitter` is the part of `warmup` to wait, in units of 1 / 2^32.
     pub fn new(now: MonoTime, period: Duration, warmup: Duration, jitter: u32) -> Self {
         let wait = Duration::from_nanos_u128((warmup.as_nanos() * u128::from(jitter)) >> 32);
-        Self { first: now + FIRST_CHECK_AFTER + wait, period: period.max(DELAY_LOOP_MIN) }
+        Self::starting(now + FIRST_CHECK_AFTER + wait, period)
+    }
+
+    /// A grid that begins at `first`.
+    pub fn starting(first: MonoTime, period: Duration) -> Self {
+        Self { first, period: period.max(DELAY_LOOP_MIN) }
     }
 
     /// The first run.

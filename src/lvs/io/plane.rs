@@ -1,5 +1,7 @@
 //! The plane that a configuration chose: one enum, so that nobody needs `dyn`.
 
+#[cfg(feature = "ebpf")]
+use super::ebpf::Ebpf;
 use super::ipvs::Ipvs;
 use super::memory::Memory;
 use crate::lvs::datapath::{ApplyError, Capabilities, Counters, Datapath, DatapathError};
@@ -10,6 +12,56 @@ use crate::lvs::table::{Step, Table};
 pub enum Plane {
     Memory(Memory),
     Ipvs(Ipvs),
+    #[cfg(feature = "ebpf")]
+    Ebpf(Box<Ebpf>),
+}
+
+impl Plane {
+    /// Run on exactly these interfaces; call it again when links come and go. The answer is those that exist.
+    /// Memory and IPVS see the packets of every interface without being told, and answer none.
+    ///
+    /// # Errors
+    /// [`DatapathError::Kernel`] naming the interface that refused.
+    pub fn attach(&mut self, interfaces: &[String]) -> Result<Vec<String>, DatapathError> {
+        match self {
+            Self::Memory(_) | Self::Ipvs(_) => {
+                let _ = interfaces;
+                Ok(vec![])
+            }
+            #[cfg(feature = "ebpf")]
+            Self::Ebpf(plane) => plane.attach(interfaces),
+        }
+    }
+
+    /// Packets that were not forwarded as usual since the plane was made, by the word of the reason. Only the
+    /// eBPF plane counts them.
+    pub fn reasons(&self) -> Vec<(&'static str, u64)> {
+        match self {
+            Self::Memory(_) | Self::Ipvs(_) => vec![],
+            #[cfg(feature = "ebpf")]
+            Self::Ebpf(plane) => plane.reasons().into_iter().map(|(reason, count)| (reason.name(), count)).collect(),
+        }
+    }
+
+    /// The daemon ends. With `keep` the kernel goes on forwarding. Without it the eBPF plane removes all of its own;
+    /// what IPVS holds is the table's business: plan towards an empty one before.
+    ///
+    /// # Errors
+    /// [`DatapathError::Kernel`] for the first thing that could not be removed.
+    #[cfg_attr(
+        not(feature = "ebpf"),
+        expect(clippy::unused_async, reason = "only the eBPF plane has something to close")
+    )]
+    pub async fn close(self, keep: bool) -> Result<(), DatapathError> {
+        match self {
+            Self::Memory(_) | Self::Ipvs(_) => {
+                let _ = keep;
+                Ok(())
+            }
+            #[cfg(feature = "ebpf")]
+            Self::Ebpf(plane) => plane.close(keep).await,
+        }
+    }
 }
 
 impl Datapath for Plane {
@@ -17,6 +69,8 @@ impl Datapath for Plane {
         match self {
             Self::Memory(plane) => plane.capabilities(),
             Self::Ipvs(plane) => plane.capabilities(),
+            #[cfg(feature = "ebpf")]
+            Self::Ebpf(plane) => plane.capabilities(),
         }
     }
 
@@ -24,6 +78,8 @@ impl Datapath for Plane {
         match self {
             Self::Memory(plane) => plane.snapshot().await,
             Self::Ipvs(plane) => plane.snapshot().await,
+            #[cfg(feature = "ebpf")]
+            Self::Ebpf(plane) => plane.snapshot().await,
         }
     }
 
@@ -31,6 +87,8 @@ impl Datapath for Plane {
         match self {
             Self::Memory(plane) => plane.apply(steps).await,
             Self::Ipvs(plane) => plane.apply(steps).await,
+            #[cfg(feature = "ebpf")]
+            Self::Ebpf(plane) => plane.apply(steps).await,
         }
     }
 
@@ -38,6 +96,8 @@ impl Datapath for Plane {
         match self {
             Self::Memory(plane) => plane.counters().await,
             Self::Ipvs(plane) => plane.counters().await,
+            #[cfg(feature = "ebpf")]
+            Self::Ebpf(plane) => plane.counters().await,
         }
     }
 }

@@ -1,0 +1,269 @@
+//! The checkers' task: it runs what [`Board`] says is due, each run in a task of its own, and hands events on.
+//!
+//! What a result means is decided in `healthcheck/`. A run that panics, hangs or spins delays no other one;
+//! it ends as a fault of our own and the check goes on at its next time.
+#![expect(clippy::disallowed_methods, reason = "a task of the daemon waits")]
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{AbortHandle, Id, JoinError, JoinHandle, JoinSet};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::base::MonoTime;
+use crate::healthcheck::board::{Action, Board, RunId};
+use crate::healthcheck::io::{http, tcp};
+use crate::healthcheck::outcome::{LocalFault, Outcome, Stage};
+use crate::healthcheck::probe::{Probe, ScriptProbe};
+use crate::healthcheck::settings::{CheckEvent, CheckSettings, CheckView, Standing, TargetId};
+use crate::notify::command::{Account, ScriptCommand, ScriptEnd};
+use crate::notify::io::script::{self, Output};
+
+use super::outbox::Outbox;
+
+/// Events that wait for the reader in order; more are folded into the newest of each real server.
+const EVENTS_MAX: usize = 1024;
+/// Questions that wait for the task.
+const MESSAGES_MAX: usize = 16;
+/// A run is cut off this long after its own deadline.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// The checkers' task does not run any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the checkers' task has ended")]
+pub struct CheckersGone;
+
+/// A handle on the checkers' task, which ends when the last handle is dropped.
+#[derive(Clone, Debug)]
+pub struct Checkers(mpsc::Sender<Message>);
+
+#[derive(Debug)]
+enum Message {
+    Configure(Vec<CheckSettings>, oneshot::Sender<()>),
+    Standings(oneshot::Sender<BTreeMap<TargetId, Standing>>),
+    Views(oneshot::Sender<Vec<CheckView>>),
+}
+
+impl Checkers {
+    /// Start the task, on the present runtime, without a checker. Its events must be read until it ends.
+    pub fn start() -> (Self, mpsc::Receiver<CheckEvent>, JoinHandle<()>) {
+        Self::start_with(probe)
+    }
+
+    /// The same with another way to carry out a run: the checker and, for `HTTP_GET`, the url counted from 0.
+    pub fn start_with<P, F>(probe: P) -> (Self, mpsc::Receiver<CheckEvent>, JoinHandle<()>)
+    where
+        P: Fn(Arc<CheckSettings>, usize) -> F + Send + 'static,
+        F: Future<Output = Outcome> + Send + 'static,
+    {
+        let (outbox, events) = Outbox::new(EVENTS_MAX);
+        let (handle, messages) = mpsc::channel(MESSAGES_MAX);
+        let task = Task {
+            board: Board::default(),
+            started: Instant::now(),
+            probe,
+            runs: JoinSet::new(),
+            running: HashMap::new(),
+            aborts: HashMap::new(),
+            outbox,
+        };
+        (Self(handle), events, tokio::spawn(task.serve(messages)))
+    }
+
+    /// Check these in place of the present ones, and return when that is in force. A checker whose probe is the
+    /// same keeps its state.
+    ///
+    /// # Errors
+    /// [`CheckersGone`] where the task has ended.
+    pub async fn configure(&self, checks: Vec<CheckSettings>) -> Result<(), CheckersGone> {
+        self.ask(|answer| Message::Configure(checks, answer)).await
+    }
+
+    /// The standing of each real server that has a checker; one without is up.
+    ///
+    /// # Errors
+    /// [`CheckersGone`] where the task has ended.
+    pub async fn standings(&self) -> Result<BTreeMap<TargetId, Standing>, CheckersGone> {
+        self.ask(Message::Standings).await
+    }
+
+    /// Every checker, for `status`.
+    ///
+    /// # Errors
+    /// [`CheckersGone`] where the task has ended.
+    pub async fn views(&self) -> Result<Vec<CheckView>, CheckersGone> {
+        self.ask(Message::Views).await
+    }
+
+    async fn ask<A>(&self, message: impl FnOnce(oneshot::Sender<A>) -> Message) -> Result<A, CheckersGone> {
+        let (answer, answered) = oneshot::channel();
+        self.0.send(message(answer)).await.map_err(|_| CheckersGone)?;
+        answered.await.map_err(|_| CheckersGone)
+    }
+}
+
+/// Of one real server, the standing and the weight are told apart.
+type EventKey = (TargetId, bool);
+
+struct Task<P> {
+    board: Board,
+    started: Instant,
+    probe: P,
+    runs: JoinSet<(Outcome, Duration)>,
+    running: HashMap<Id, RunId>,
+    aborts: HashMap<RunId, AbortHandle>,
+    outbox: Outbox<EventKey, CheckEvent>,
+}
+
+impl<P, F> Task<P>
+where
+    P: Fn(Arc<CheckSettings>, usize) -> F,
+    F: Future<Output = Outcome> + Send + 'static,
+{
+    async fn serve(mut self, mut messages: mpsc::Receiver<Message>) {
+        loop {
+            let deadline = self.board.deadline();
+            let wake = self.started + deadline.unwrap_or_default().since_start();
+            tokio::select! {
+                message = messages.recv() => match message {
+                    Some(message) => self.answer(message),
+                    None => return,
+                },
+                () = sleep_until(wake), if deadline.is_some() => {
+                    let actions = self.board.poll(self.now());
+                    self.carry_out(actions);
+                }
+                Some(ended) = self.runs.join_next_with_id() => self.run_ended(ended),
+                () = self.outbox.deliver() => {}
+            }
+        }
+    }
+
+    fn now(&self) -> MonoTime {
+        MonoTime::from_start(self.started.elapsed())
+    }
+
+    /// Nobody waits for an answer whose asker is gone.
+    fn answer(&mut self, message: Message) {
+        let now = self.now();
+        match message {
+            Message::Configure(checks, answer) => {
+                let actions = self.board.configure(now, checks, random);
+                self.carry_out(actions);
+                answer.send(()).ok();
+            }
+            Message::Standings(answer) => {
+                answer.send(self.board.standings()).ok();
+            }
+            Message::Views(answer) => {
+                answer.send(self.board.views(now)).ok();
+            }
+        }
+    }
+
+    fn carry_out(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Start { run, check, url } => {
+                    let deadline = check.probe.deadline().saturating_add(GRACE);
+                    let probing = (self.probe)(check, url);
+                    let task = self.runs.spawn(timed(probing, deadline));
+                    self.running.insert(task.id(), run);
+                    self.aborts.insert(run, task);
+                }
+                Action::Abort(run) => {
+                    if let Some(task) = self.aborts.get(&run) {
+                        task.abort();
+                    }
+                }
+                Action::Tell(event) => {
+                    log(&event);
+                    let is_weight = matches!(event, CheckEvent::Weight { .. });
+                    self.outbox.put((event.target().clone(), is_weight), event);
+                }
+            }
+        }
+    }
+
+    fn run_ended(&mut self, ended: Result<(Id, (Outcome, Duration)), JoinError>) {
+        let (task, outcome, latency) = match ended {
+            Ok((task, (outcome, latency))) => (task, outcome, latency),
+            Err(error) => {
+                if error.is_panic() {
+                    tracing::error!(%error, "a check's task panicked");
+                }
+                (error.id(), Outcome::Local(LocalFault::TaskEnded), Duration::ZERO)
+            }
+        };
+        let Some(run) = self.running.remove(&task) else { return };
+        self.aborts.remove(&run);
+        tracing::debug!(%outcome, latency_us = latency.as_micros(), "check ended");
+        let actions = self.board.finish(self.now(), run, outcome, latency);
+        self.carry_out(actions);
+    }
+}
+
+async fn timed(probing: impl Future<Output = Outcome>, deadline: Duration) -> (Outcome, Duration) {
+    let started = Instant::now();
+    let outcome = timeout(deadline, probing).await;
+    let outcome = outcome.unwrap_or(Outcome::Timeout { waiting_for: Stage::Run, after: deadline });
+    (outcome, started.elapsed())
+}
+
+fn log(event: &CheckEvent) {
+    match event {
+        CheckEvent::Up { target, reason } => {
+            tracing::info!(service = target.service, destination = target.destination, %reason, "real server is up");
+        }
+        CheckEvent::Down { target, reason } => {
+            tracing::info!(service = target.service, destination = target.destination, %reason, "real server is down");
+        }
+        CheckEvent::Weight { target, weight } => {
+            tracing::info!(
+                service = target.service,
+                destination = target.destination,
+                weight,
+                "real server asks for a weight"
+            );
+        }
+    }
+}
+
+/// A fresh random number: the keys of each `RandomState` differ, and that is all the jitter needs.
+fn random() -> u32 {
+    let [high, .., a, b, c] = RandomState::new().hash_one(0_u8).to_be_bytes();
+    u32::from_be_bytes([high, a, b, c])
+}
+
+/// Carry out one run for real.
+pub async fn probe(check: Arc<CheckSettings>, url: usize) -> Outcome {
+    match &check.probe {
+        Probe::Tcp(endpoint) => tcp::check(endpoint).await,
+        Probe::Http(probe) => http::check(probe, url).await,
+        Probe::Script(probe) => run_script(probe).await,
+    }
+}
+
+async fn run_script(probe: &ScriptProbe) -> Outcome {
+    let account = probe.user.clone().map(|user| Account { user, group: probe.group.clone() });
+    let Ok(command) = ScriptCommand::new(probe.argv.iter().cloned(), account) else {
+        return Outcome::Local(LocalFault::Script { errno: libc::EINVAL });
+    };
+    match script::run(&command, &[], probe.timeout, Output::Discard).await.end {
+        ScriptEnd::Exited { code: 0 } => Outcome::ScriptPassed { weight: None },
+        ScriptEnd::Exited { code } => {
+            let weight = u8::try_from(code).ok().and_then(|code| code.checked_sub(2));
+            match weight.filter(|_| probe.dynamic) {
+                Some(weight) => Outcome::ScriptPassed { weight: Some(weight) },
+                None => Outcome::ScriptFailed { code },
+            }
+        }
+        ScriptEnd::Signalled { signal } => Outcome::ScriptKilled { signal },
+        ScriptEnd::TimedOut { after, .. } => Outcome::Timeout { waiting_for: Stage::Run, after },
+        ScriptEnd::NotStarted { errno } | ScriptEnd::Lost { errno } => Outcome::Local(LocalFault::Script { errno }),
+        ScriptEnd::UnknownAccount { .. } => Outcome::Local(LocalFault::Account),
+    }
+}

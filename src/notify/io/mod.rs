@@ -1,0 +1,3 @@
+//! Running scripts.
+
+pub mod script;
