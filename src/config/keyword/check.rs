@@ -44,7 +44,7 @@ pub(super) const ROWS: &[Keyword] = &[
     row(CHECKS, "delay_loop", Seconds("0.000001", "4294"), B, "service", "period", Served),
     row(CHECKS, "alpha", Bool, C, "service", "start down", Served),
     row(CHECKS, "log_all_failures", Bool, C, "false", "log each failed try", NotYet),
-    row(HTTP, "nb_get_retry", Int(0, MAX, ""), A, "1", "retries before failing", Served).standing(Deprecated("retry")),
+    row(HTTP, "nb_get_retry", Int(0, MAX, ""), A, "1", "retries before failing", Served).standing(Deprecated("write `retry`")),
     row(HTTP, "virtualhost", Word("STRING"), B, "real server, service, address", "Host header", Served).complains(),
     row(HTTP, "http_protocol", OneOf(&["1.0", "1.1", "1.0C"]), C, "1.0", "version sent; C adds Connection: close", Served).complains(),
     row(HTTP, "enable_sni", Bool, B, "false", "send SNI", NotYet),
@@ -79,5 +79,5 @@ pub(super) const ROWS: &[Keyword] = &[
     row(FILE_CHECK, "weight", Words("INT [reverse|noreverse]", 1, 2), C, "weight of the file", "factor", NotYet).complains(),
     row(BFD_CHECK, "name", Word("NAME"), C, "required", "a bfd_instance", NotYet).complains().strict(),
     row(BFD_CHECK, "alpha", Bool, C, "service", "start down", NotYet),
-    row(NOT_HTTP, "nb_get_retry", Int(0, MAX, ""), C, "-", "a keyword of HTTP_GET and SSL_GET alone", NotYet).standing(Removed("`retry`")),
+    row(NOT_HTTP, "nb_get_retry", Int(0, MAX, ""), C, "-", "a keyword of HTTP_GET and SSL_GET alone", NotYet).standing(Removed("write `retry`")),
 ];

@@ -102,7 +102,7 @@ pub(super) const ROWS: &[Keyword] = &[
     row(GLOBAL, "vrrp_gna_interval", Seconds("0.000001", "4294"), A, "0", "gap between unsolicited NAs on one interface; written 0 is an error", NotYet),
     row(GLOBAL, "vrrp_min_garp", Bool, C, "false", "one GARP only, unless other values were set before", NotYet),
     row(GLOBAL, "vrrp_garp_extra_if", Words("[all] INT s 1..86400", 1, 2), C, "0", "periodic GARP on VIP interfaces that are not the instance's", NotYet).complains(),
-    row(GLOBAL, "vrrp_vmac_garp_intvl", Words("[all] INT s", 1, 2), C, "0", "old name of vrrp_garp_extra_if", NotYet).complains().standing(Deprecated("vrrp_garp_extra_if")),
+    row(GLOBAL, "vrrp_vmac_garp_intvl", Words("[all] INT s", 1, 2), C, "0", "old name of vrrp_garp_extra_if", NotYet).complains().standing(Deprecated("write `vrrp_garp_extra_if`")),
     row(GLOBAL, "vrrp_lower_prio_no_advert", Bool, C, "false", "do not answer a lower priority advert", Served),
     row(GLOBAL, "vrrp_higher_prio_send_advert", Bool, C, "false", "send one advert before yielding to higher priority", NotYet),
     row(GLOBAL, "vrrp_version", Int(2, 3, ""), B, "2", "default VRRP version; IPv6 instances use 3", Served),
@@ -196,5 +196,5 @@ pub(super) const ROWS: &[Keyword] = &[
     row(GLOBAL, "stats_dump_file", Word("PATH"), C, "TMPDIR/keepalived.stats", "dump on SIGUSR2", NotYet).complains().standing(New),
     row(GLOBAL, "json_dump_file", Word("PATH"), C, "TMPDIR/keepalived.json", "JSON dump", NotYet).complains().standing(New),
     row(GLOBAL, "lvs_datapath", OneOf(&["ebpf", "ipvs"]), C, "ebpf", "what forwards: the eBPF program or the kernel's IPVS", Served).standing(Ours),
-    row(GLOBAL, "lvs_id", Word("STRING"), C, "-", "the name of router_id before 1.1", NotYet).standing(Removed("`router_id`")),
+    row(GLOBAL, "lvs_id", Word("STRING"), C, "-", "the name of router_id before 1.1", NotYet).standing(Removed("write `router_id`")),
 ];

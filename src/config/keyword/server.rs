@@ -87,5 +87,5 @@ pub(super) const ROWS: &[Keyword] = &[
     row(VS, "laddr_group_name", Word("NAME"), C, "-", "the local_address_group that FullNat takes its source addresses from", NotYet).standing(Dpvs),
     row(VS, "nat_mask", Word("NETMASK"), C, "-", "netmask of NAT on Linux 2.2; gone since keepalived 1.2.20", NotYet).standing(Removed("delete the line: nothing needs it")),
     row(VS, "net_mask", Word("NETMASK"), C, "-", "meant as nat_mask, which is gone too", NotYet).standing(Removed("delete the line: nothing needs it")),
-    row(RS, "lb_kind", Word("WORD"), C, "-", "the forwarding of one real server goes by another name", NotYet).standing(Removed("`lvs_method`")),
+    row(RS, "lb_kind", Word("WORD"), C, "-", "the forwarding of one real server goes by another name", NotYet).standing(Removed("write `lvs_method`")),
 ];
