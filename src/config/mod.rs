@@ -1,6 +1,9 @@
 //! keepalived.conf: bytes to expanded text, tree, model, checks. Reading never fails: it returns all problems.
 
+pub mod command;
 pub mod model;
+pub mod near;
 pub mod problem;
+pub mod read;
 pub mod source;
 pub mod tree;

@@ -1,6 +1,6 @@
 //! What every forwarding plane promises, asked of each of them.
 //!
-//! `memory` is asked by `cargo test`. The kernel's IPVS needs a kernel that has it: `scripts/contract-vm`
+//! `memory` and `ebpf` are asked by `cargo test`, the latter in a network namespace of its own, which needs root. The kernel's IPVS needs a kernel that has it: `scripts/contract-vm`
 //! runs this same program in a throw-away VM with `VIPD_PLANE=ipvs`, and `tests/lvs_vm.rs` runs that.
 
 #![expect(
@@ -12,6 +12,8 @@
     reason = "a test may fail, and may start ipvsadm"
 )]
 
+#[cfg(feature = "ebpf")]
+mod ebpf;
 mod ipvs;
 mod promises;
 mod tables;

@@ -13,6 +13,7 @@
 
 mod changes;
 mod errors;
+mod failover;
 mod forwarding;
 mod lab;
 mod steps;

@@ -75,6 +75,7 @@ pub(super) fn adopt(kernel: &mut Kernel, limits: Limits) -> Result<Model, Datapa
     sweep_schedules(kernel, &services)?;
     rebuild_reals(kernel, &services)?;
     let mut model = Model {
+        capabilities: words::capabilities(),
         services,
         service_slots: Slots::from_used(limits.services, &used_services),
         destination_slots: Slots::from_used(limits.destinations, &used_destinations),

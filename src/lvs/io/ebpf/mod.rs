@@ -2,6 +2,15 @@
 //!
 //! `plane` is the door; `abi` and `maps` are the kernel's side, `words` translates, `model` and `schedule` decide,
 //! `commit` and `adopt` write and read the maps, `pins` and `links` keep it alive without us, `stats` counts.
+//!
+//! What becomes of flows in flight:
+//! - A destination of weight 0 keeps its flows, whoever set it (drain, `inhibit_on_failure`), as in IPVS.
+//! - A destination that is removed loses its flows with the next packet. A datagram is scheduled anew; a TCP client is
+//!   reset by the stack that owns the address, or by the next server where the scheduler is a hash. IPVS would drop
+//!   its packets in silence until the entry expires (`expire_nodest_conn` 0): the client would wait for nothing.
+//!   Removed and added again in one batch counts as removed: a caller can cut the flows of a dead server of weight 0.
+//! - Without an entry (another director opened the flow, or the table lost it) `mh`, `sh` and `dh` schedule a TCP packet
+//!   that is no SYN by its hash, so the flow goes on; other schedulers leave it to the stack, which resets it.
 
 pub mod abi;
 mod adopt;

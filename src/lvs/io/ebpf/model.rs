@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::fault::PLANE;
 use super::slots::Slots;
 use super::words;
-use crate::lvs::datapath::DatapathError;
+use crate::lvs::datapath::{Capabilities, DatapathError};
 use crate::lvs::table::{Destination, DestinationKey, Service, ServiceKey, Step};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,7 @@ pub(super) struct Held {
 
 #[derive(Debug)]
 pub(super) struct Model {
+    pub(super) capabilities: Capabilities,
     pub(super) services: BTreeMap<ServiceKey, Held>,
     pub(super) service_slots: Slots,
     pub(super) destination_slots: Slots,
@@ -48,8 +49,9 @@ pub(super) const fn key_of(step: &Step) -> ServiceKey {
 }
 
 impl Model {
-    pub(super) const fn new(services_max: u32, destinations_max: u32) -> Self {
+    pub(super) fn new(services_max: u32, destinations_max: u32) -> Self {
         Self {
+            capabilities: words::capabilities(),
             services: BTreeMap::new(),
             service_slots: Slots::new(services_max),
             destination_slots: Slots::new(destinations_max),
@@ -70,21 +72,11 @@ impl Model {
     /// # Errors
     /// [`DatapathError::Unsupported`], [`DatapathError::NotFound`] and [`DatapathError::Full`]; the model is unchanged.
     pub(super) fn take(&mut self, step: &Step) -> Result<(), DatapathError> {
+        self.capabilities.check_step(step)?;
         match *step {
-            Step::AddService(key, service) => self.put_service(key, service),
-            Step::EditService(key, service) => {
-                words::check_service(&service)?;
-                let held = self.services.get_mut(&key).ok_or_else(|| missing("editing a service", key.to_string()))?;
-                held.service = service;
-                Ok(())
-            }
-            Step::AddDestination(key, at, destination) => self.put_destination(key, at, destination),
-            Step::EditDestination(key, at, destination) => {
-                words::check_destination(&at, &destination)?;
-                let held = self.services.get_mut(&key).and_then(|held| held.destinations.get_mut(&at));
-                let absent = || missing("editing a destination", format!("{at} of {key}"));
-                held.ok_or_else(absent)?.destination = destination;
-                Ok(())
+            Step::AddService(key, service) | Step::EditService(key, service) => self.put_service(key, service),
+            Step::AddDestination(key, at, destination) | Step::EditDestination(key, at, destination) => {
+                self.put_destination(key, at, destination)
             }
             Step::DeleteDestination(key, at) => {
                 if let Some(held) = self.services.get_mut(&key) {
@@ -101,7 +93,6 @@ impl Model {
 
     fn put_service(&mut self, key: ServiceKey, service: Service) -> Result<(), DatapathError> {
         words::service_key(&key)?;
-        words::check_service(&service)?;
         if let Some(held) = self.services.get_mut(&key) {
             held.service = service;
             return Ok(());

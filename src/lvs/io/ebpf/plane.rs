@@ -1,7 +1,7 @@
 //! The door of the plane: open, attach, apply, read, close.
 #![expect(clippy::disallowed_methods, reason = "rates need the time between two readings")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -12,15 +12,15 @@ use aya::programs::SchedClassifier;
 use super::abi;
 use super::adopt;
 use super::commit::Kernel;
-use super::fault::{self, Fault, PLANE};
+use super::fault::{self, Fault};
 use super::links;
 use super::maps::{Limits, Maps};
 use super::model::{Held, Model, key_of};
 use super::pins;
 use super::stats::{self, Rates, Reason};
 use crate::base::MonoTime;
-use crate::lvs::datapath::{ApplyError, Capabilities, Counters, Datapath, DatapathError, Feature};
-use crate::lvs::table::{Scheduler, ServiceKey, Step, Table};
+use crate::lvs::datapath::{ApplyError, Capabilities, Counters, Datapath, DatapathError};
+use crate::lvs::table::{ServiceKey, Step, Table};
 
 /// The program on the interfaces, by its name in the object.
 pub(super) const PROGRAM: &str = "vipd_ingress";
@@ -191,11 +191,7 @@ struct Touched {
 
 impl Datapath for Ebpf {
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            plane: PLANE,
-            schedulers: BTreeSet::from([Scheduler::Rr, Scheduler::Wrr, Scheduler::Sh, Scheduler::Mh]),
-            features: BTreeSet::from([Feature::Masq, Feature::Route]),
-        }
+        self.model.capabilities.clone()
     }
 
     async fn snapshot(&mut self) -> Result<Table, DatapathError> {

@@ -1,11 +1,12 @@
 //! Between the words of `ipvsadm` and the integers of the maps; and what this plane does not speak.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::abi;
 use super::fault::PLANE;
 use crate::base::Weight;
-use crate::lvs::datapath::DatapathError;
+use crate::lvs::datapath::{Capabilities, DatapathError, Feature};
 use crate::lvs::table::{
     Destination, DestinationKey, Forwarding, Protocol, Scheduler, SchedulerFlags, Service, ServiceKey,
 };
@@ -68,17 +69,14 @@ pub(super) fn service_key_back(key: &abi::ServiceKey) -> Result<ServiceKey, Data
     Ok(ServiceKey::Address { protocol, addr: ip(key.address), port: u16::from_be(key.port) })
 }
 
-/// # Errors
-/// [`DatapathError::Unsupported`] for the schedulers and options that the program lacks.
-pub(super) fn check_service(service: &Service) -> Result<(), DatapathError> {
-    let Service { scheduler, flags: _, persistence, one_packet } = *service;
-    if scheduler_number(scheduler).is_none() {
-        return Err(unsupported(format!("schedule by `{scheduler}`; it knows rr wrr sh mh")));
+/// What the program can do.
+pub(super) fn capabilities() -> Capabilities {
+    let schedulers = Scheduler::ALL.into_iter().filter(|scheduler| scheduler_number(*scheduler).is_some());
+    Capabilities {
+        plane: PLANE,
+        schedulers: schedulers.collect(),
+        features: BTreeSet::from([Feature::Masq, Feature::Route]),
     }
-    if persistence.is_some() {
-        return Err(unsupported("keep clients to a server (persistence)"));
-    }
-    if one_packet { Err(unsupported("schedule datagrams one by one (ops)")) } else { Ok(()) }
 }
 
 pub(super) const fn scheduler_number(scheduler: Scheduler) -> Option<u8> {
@@ -125,26 +123,18 @@ pub(super) fn service_back(service: &abi::Service) -> Result<Service, DatapathEr
     Ok(Service { scheduler, flags, persistence: None, one_packet: false })
 }
 
+/// What [`Capabilities::check_step`] cannot know.
+///
 /// # Errors
-/// [`DatapathError::Unsupported`] for IPv6, thresholds, tunnels and `FullNat`, and for Masq without a port.
+/// [`DatapathError::Unsupported`] for Masq without a port.
 pub(super) fn check_destination(key: &DestinationKey, destination: &Destination) -> Result<(), DatapathError> {
-    let Destination { forwarding, weight: _, upper_threshold, lower_threshold } = *destination;
-    if key.addr.is_ipv6() {
-        return Err(unsupported("forward to IPv6"));
-    }
-    if upper_threshold != 0 || lower_threshold != 0 {
-        return Err(unsupported("limit connections (thresholds)"));
-    }
-    match forwarding {
-        Forwarding::Route => Ok(()),
-        Forwarding::Masq if key.port != 0 => Ok(()),
-        Forwarding::Masq => Err(unsupported("keep the port (Masq to port 0)")),
-        Forwarding::Tunnel(_) => Err(unsupported("tunnel")),
-        Forwarding::FullNat => Err(unsupported("replace the client's address (FullNat)")),
+    match destination.forwarding {
+        Forwarding::Masq if key.port == 0 => Err(unsupported("keep the port (Masq to port 0)")),
+        Forwarding::Masq | Forwarding::Route | Forwarding::Tunnel(_) | Forwarding::FullNat => Ok(()),
     }
 }
 
-/// The map's value; `None` for what [`check_destination`] refuses.
+/// The map's value; `None` for a way that the plane lacks.
 pub(super) fn destination(
     key: &DestinationKey,
     destination: &Destination,

@@ -1,0 +1,63 @@
+//! From the tree to the model: one file per block. It reports values that are bad and blocks that are incomplete;
+//! unknown keywords, surplus words and missing arguments are the schema's, and are passed over here.
+
+mod checker;
+mod command;
+mod global;
+mod instance;
+mod notify;
+mod real_server;
+mod sync_group;
+#[cfg(test)]
+mod tests;
+mod track;
+mod value;
+mod virtual_address;
+mod virtual_server;
+mod virtual_server_group;
+mod vrrp_script;
+
+use std::collections::HashMap;
+
+use super::model::{Config, GroupMember, VirtualServerGroup};
+use super::problem::Problem;
+use super::tree::Block;
+use crate::base::Family;
+
+/// Read the whole configuration. What could not run is left out of the model, with a problem.
+pub fn read(root: &Block<'_>, problems: &mut Vec<Problem>) -> Config {
+    let mut config = Config::default();
+    // Both may follow what depends on them.
+    for statement in &root.statements {
+        match statement.keyword.text {
+            "global_defs" => global::read(statement, &mut config.global, problems),
+            "virtual_server_group" => {
+                config.virtual_server_groups.extend(virtual_server_group::read(statement, problems));
+            }
+            _ => {}
+        }
+    }
+    let groups = families(&config.virtual_server_groups);
+    let mut virtual_servers = Vec::with_capacity(root.statements.len());
+    for statement in &root.statements {
+        match statement.keyword.text {
+            "vrrp_script" => config.scripts.extend(vrrp_script::read(statement, problems)),
+            "vrrp_sync_group" => config.sync_groups.extend(sync_group::read(statement, problems)),
+            "vrrp_instance" => config.instances.extend(instance::read(statement, &config.global, problems)),
+            "virtual_server" => virtual_servers.extend(virtual_server::read(statement, &groups, problems)),
+            _ => {}
+        }
+    }
+    config.virtual_servers = virtual_servers;
+    config
+}
+
+/// The family of each group: that of its first address, IPv4 where it has marks only.
+fn families(groups: &[VirtualServerGroup]) -> HashMap<&str, Family> {
+    let family = |member: &GroupMember| match member {
+        GroupMember::Addresses { addresses, .. } => addresses.first().map(|addr| Family::of(*addr)),
+        GroupMember::Fwmark(_) => None,
+    };
+    let filled = groups.iter().filter(|group| !group.members.is_empty());
+    filled.map(|group| (group.name.as_str(), group.members.iter().find_map(family).unwrap_or(Family::V4))).collect()
+}

@@ -1,0 +1,44 @@
+//! The eBPF plane, opened in a network namespace and a bpffs of its own. Needs root.
+
+use nix::sched::{CloneFlags, unshare};
+use vipd::lvs::datapath::Datapath;
+use vipd::lvs::io::ebpf::{Ebpf, EbpfOptions};
+use vipd::lvs::io::plane::Plane;
+use vipd::lvs::plan::{Scope, plan};
+use vipd::lvs::table::Table;
+
+use crate::promises;
+
+/// The namespace is the thread's: it goes with the test.
+#[tokio::test]
+async fn the_ebpf_plane_keeps_every_promise() {
+    unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace of its own needs root");
+    let run_dir = tempfile::tempdir().expect("a directory");
+    let options = EbpfOptions {
+        pin_dir: run_dir.path().join("bpf"),
+        interfaces: vec!["lo".to_owned()],
+        connections_max: 1024,
+        services_max: 512,
+        destinations_max: 4096,
+    };
+    let mut plane = Plane::Ebpf(Box::new(Ebpf::open(&options).await.expect("the eBPF plane")));
+    promises::run(&mut plane).await;
+
+    // What a daemon that was killed leaves is what the next one finds.
+    let tables = crate::tables::every_feature();
+    let able = plane.capabilities();
+    let steps: Vec<_> = tables
+        .iter()
+        .filter(|(_, table)| able.check_table(table).is_empty())
+        .flat_map(|(_, table)| plan(&Table::default(), table, &Scope::default()))
+        .collect();
+    plane.apply(&steps).await.expect("everything at once");
+    let before = plane.snapshot().await.expect("snapshot");
+    plane.close(true).await.expect("closing");
+    let mut plane = Plane::Ebpf(Box::new(Ebpf::open(&options).await.expect("the eBPF plane again")));
+    assert_eq!(plane.snapshot().await.expect("snapshot"), before);
+    promises::run(&mut plane).await;
+    plane.close(false).await.expect("closing");
+    let left = std::fs::read_dir(&options.pin_dir).expect("the directory").count();
+    assert_eq!(left, 0, "pins are left");
+}
