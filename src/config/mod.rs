@@ -1,6 +1,8 @@
 //! keepalived.conf: bytes to expanded text, tree, model, checks. Reading never fails: it returns all problems.
 
+pub mod check;
 pub mod command;
+pub mod io;
 pub mod keyword;
 pub mod model;
 pub mod near;

@@ -9,8 +9,9 @@ mod notify;
 mod real_server;
 mod sync_group;
 #[cfg(test)]
-mod tests;
+pub(in crate::config) mod tests;
 mod track;
+mod unique;
 mod value;
 mod virtual_address;
 mod virtual_server;
@@ -49,6 +50,7 @@ pub fn read(root: &Block<'_>, problems: &mut Vec<Problem>) -> Config {
         }
     }
     config.virtual_servers = virtual_servers;
+    unique::keep_first(&mut config, problems);
     config
 }
 
