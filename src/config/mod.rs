@@ -3,9 +3,11 @@
 pub mod check;
 pub mod command;
 pub mod io;
+pub mod keyword;
 pub mod model;
 pub mod near;
 pub mod problem;
 pub mod read;
+pub mod schema;
 pub mod source;
 pub mod tree;
