@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::config::model::{self, CheckDefaults};
 use crate::healthcheck::expect::{Digest, Expect, StatusRange, StatusRanges};
 use crate::healthcheck::judge::OnLocalError;
-use crate::healthcheck::probe::{Endpoint, HttpProbe, HttpVersion, Probe, Url};
+use crate::healthcheck::probe::{Endpoint, HttpProbe, HttpVersion, Probe, ScriptProbe, Url};
 use crate::healthcheck::settings::{CheckId, CheckSettings, TargetId};
 use crate::lvs::pool::PoolId;
 use crate::lvs::table::DestinationKey;
@@ -65,11 +65,12 @@ fn check(
         bind_interface: bind_if.clone(),
         mark: fwmark.map(NonZeroU32::get),
     };
+    let delay_loop = given.or(|check| check.delay_loop, DELAY_LOOP);
     let (retry, pause, probe) = match kind {
         model::CheckerKind::Tcp => (1, Duration::from_secs(1), Probe::Tcp(endpoint)),
         model::CheckerKind::Http(check) => (1, Duration::from_secs(3), http(&id, check, server, real, endpoint)?),
+        model::CheckerKind::Misc(check) => (0, Duration::from_secs(1), misc(check, delay_loop)),
     };
-    let delay_loop = given.or(|check| check.delay_loop, DELAY_LOOP);
     Ok(CheckSettings {
         id,
         probe,
@@ -123,6 +124,17 @@ fn http(
         more: all.collect(),
         fast_recovery: *fast_recovery,
     }))
+}
+
+fn misc(check: &model::MiscCheck, delay_loop: Duration) -> Probe {
+    let model::MiscCheck { command: model::Command { argv, user, at: _ }, timeout, dynamic } = check;
+    Probe::Script(ScriptProbe {
+        argv: argv.clone(),
+        user: user.as_ref().map(|account| account.user.clone()),
+        group: user.as_ref().and_then(|account| account.group.clone()),
+        timeout: timeout.unwrap_or(delay_loop),
+        dynamic: *dynamic,
+    })
 }
 
 /// No range: 200-299.

@@ -56,6 +56,7 @@ pub fn translate(config: &Config) -> Result<Wanted, TranslateError> {
         router_id: _,
         script_user: _,
         script_security: _,
+        strict,
         vrrp_version: _,
         mcast_group4,
         mcast_group6,
@@ -68,17 +69,14 @@ pub fn translate(config: &Config) -> Result<Wanted, TranslateError> {
         plane,
         lvs_flush,
     } = global;
-    let groups = vrrp::Groups { v4: *mcast_group4, v6: *mcast_group6 };
+    let above = vrrp::Above { group4: *mcast_group4, group6: *mcast_group6, strict: *strict, garp, scripts, sync_groups };
     let pools = lvs::pools(virtual_servers, virtual_server_groups)?;
     let adjusted = pools.iter().map(|(_, pool)| pool.clone().adjusted());
     let (settings, adjustments): (Vec<_>, Vec<_>) = adjusted.unzip();
     let (checks, targets) = checks::checks(&pools)?;
     Ok(Wanted {
-        instances: instances
-            .iter()
-            .map(|instance| vrrp::instance(instance, garp, groups, scripts, sync_groups))
-            .collect(),
-        trackers: scripts::trackers(scripts)?,
+        instances: instances.iter().map(|instance| vrrp::instance(instance, &above)).collect(),
+        trackers: scripts::trackers(scripts, instances, sync_groups)?,
         scripts: scripts::scripts(instances, sync_groups, &pools)?,
         pools: settings,
         adjustments: adjustments.into_iter().flatten().collect(),

@@ -1,6 +1,6 @@
 //! Scripts of the configuration: what tracks, and who is told of what.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
 use crate::config::model;
@@ -43,7 +43,15 @@ pub struct PoolScripts {
     pub quorum_down: Option<ScriptCommand>,
 }
 
-pub fn trackers(scripts: &[model::VrrpScript]) -> Result<Vec<TrackSettings>, TranslateError> {
+/// The scripts that somebody tracks; the others are not run, as with keepalived.
+pub fn trackers(
+    scripts: &[model::VrrpScript],
+    instances: &[model::VrrpInstance],
+    groups: &[model::SyncGroup],
+) -> Result<Vec<TrackSettings>, TranslateError> {
+    let by_instances = instances.iter().flat_map(|instance| &instance.track_scripts);
+    let by_groups = groups.iter().flat_map(|group| &group.track_scripts);
+    let used: BTreeSet<&str> = by_instances.chain(by_groups).map(|entry| entry.script.as_str()).collect();
     let tracker = |script: &model::VrrpScript| {
         // `init_fail` has no effect in keepalived either: the first result decides.
         let model::VrrpScript {
@@ -68,7 +76,7 @@ pub fn trackers(scripts: &[model::VrrpScript]) -> Result<Vec<TrackSettings>, Tra
             fall: times(*fall),
         })
     };
-    scripts.iter().map(tracker).collect()
+    scripts.iter().filter(|script| used.contains(script.name.as_str())).map(tracker).collect()
 }
 
 pub fn scripts(
@@ -80,7 +88,7 @@ pub fn scripts(
     for instance in instances {
         all.instances.insert(instance.name.clone(), states(&instance.name, &instance.notify)?);
     }
-    for model::SyncGroup { name, at: _, members, tracking_weight: _, notify } in groups {
+    for model::SyncGroup { name, at: _, members, tracking_weight: _, notify, track_interfaces: _, track_scripts: _ } in groups {
         let scripts = states(name, notify)?;
         all.groups.push(Group { name: name.clone(), members: members.clone(), scripts });
     }

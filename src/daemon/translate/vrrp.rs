@@ -8,29 +8,29 @@ use crate::config::model;
 use crate::vrrp;
 use crate::vrrp::settings::{GROUP_V4, GROUP_V6};
 
-/// `vrrp_mcast_group4` and `vrrp_mcast_group6`.
+/// What an instance takes from outside of its block.
 #[derive(Clone, Copy, Debug)]
-pub struct Groups {
-    pub v4: Option<Ipv4Addr>,
-    pub v6: Option<Ipv6Addr>,
+pub struct Above<'a> {
+    /// `vrrp_mcast_group4` and `vrrp_mcast_group6`.
+    pub group4: Option<Ipv4Addr>,
+    pub group6: Option<Ipv6Addr>,
+    /// `vrrp_strict`.
+    pub strict: bool,
+    pub garp: &'a model::Garp,
+    pub scripts: &'a [model::VrrpScript],
+    pub sync_groups: &'a [model::SyncGroup],
 }
 
-impl Groups {
-    fn of(self, family: Family) -> IpAddr {
+impl Above<'_> {
+    fn group(&self, family: Family) -> IpAddr {
         match family {
-            Family::V4 => self.v4.unwrap_or(GROUP_V4).into(),
-            Family::V6 => self.v6.unwrap_or(GROUP_V6).into(),
+            Family::V4 => self.group4.unwrap_or(GROUP_V4).into(),
+            Family::V6 => self.group6.unwrap_or(GROUP_V6).into(),
         }
     }
 }
 
-pub fn instance(
-    instance: &model::VrrpInstance,
-    global_garp: &model::Garp,
-    groups: Groups,
-    scripts: &[model::VrrpScript],
-    sync_groups: &[model::SyncGroup],
-) -> vrrp::Settings {
+pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Settings {
     let model::VrrpInstance {
         name,
         at: _,
@@ -59,7 +59,7 @@ pub fn instance(
         notify: _,
     } = instance;
     let transport = if unicast_peers.is_empty() {
-        vrrp::Transport::Multicast { group: groups.of(*family), source: *source }
+        vrrp::Transport::Multicast { group: above.group(*family), source: *source }
     } else {
         // keepalived takes any TTL from a unicast peer.
         let (peers, only_peers) = (unicast_peers.clone(), *check_unicast_src);
@@ -67,7 +67,7 @@ pub fn instance(
     };
     let held = addresses.iter().map(|address| virtual_address(address, false));
     let excluded = excluded_addresses.iter().map(|address| virtual_address(address, true));
-    let interfaces = track_interfaces.iter().map(track_interface);
+    let group = above.sync_groups.iter().find(|group| group.members.contains(name));
     vrrp::Settings {
         name: name.clone(),
         vrid: *vrid,
@@ -87,16 +87,27 @@ pub fn instance(
         transport,
         addresses: held.chain(excluded).collect(),
         silent_to_lower: *lower_prio_no_advert,
-        strict_address_list: false,
+        strict_address_list: above.strict,
         checksum_without_pseudo_header: false,
-        garp: garp(own_garp, global_garp),
-        track: interfaces.chain(track_scripts.iter().map(|entry| track_script(entry, scripts))).collect(),
+        garp: garp(own_garp, above.garp),
+        track: tracks(track_interfaces, track_scripts, group, above.scripts),
         dont_track_primary: *dont_track_primary,
-        sync_group: sync_groups
-            .iter()
-            .find(|group| group.members.contains(name))
-            .map(|group| vrrp::SyncGroup { name: group.name.clone(), tracking_weight: group.tracking_weight }),
+        sync_group: group.map(|group| vrrp::SyncGroup { name: group.name.clone(), tracking_weight: group.tracking_weight }),
     }
+}
+
+/// What the instance tracks, and what its group tracks for all members.
+fn tracks(
+    interfaces: &[model::TrackInterface],
+    scripts: &[model::TrackScript],
+    group: Option<&model::SyncGroup>,
+    known: &[model::VrrpScript],
+) -> Vec<vrrp::Track> {
+    let of_group = |group: &model::SyncGroup| (group.track_interfaces.clone(), group.track_scripts.clone());
+    let (more_interfaces, more_scripts) = group.map(of_group).unwrap_or_default();
+    let interfaces = interfaces.iter().chain(&more_interfaces).map(track_interface);
+    let scripts = scripts.iter().chain(&more_scripts).map(|entry| track_script(entry, known));
+    interfaces.chain(scripts).collect()
 }
 
 fn track_interface(entry: &model::TrackInterface) -> vrrp::Track {
