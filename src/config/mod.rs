@@ -1,9 +1,13 @@
 //! keepalived.conf: bytes to expanded text, tree, model, checks. Reading never fails: it returns all problems.
 
+pub mod check;
 pub mod command;
+pub mod io;
+pub mod keyword;
 pub mod model;
 pub mod near;
 pub mod problem;
 pub mod read;
+pub mod schema;
 pub mod source;
 pub mod tree;
