@@ -12,16 +12,17 @@ mod sync_group;
 pub(in crate::config) mod tests;
 mod track;
 mod unique;
+mod unserved;
 mod value;
 mod virtual_address;
 mod virtual_server;
 mod virtual_server_group;
 mod vrrp_script;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use super::model::{Config, GroupMember, VirtualServerGroup};
-use super::problem::Problem;
+use super::model::{Config, GroupMember, TrackScript, VirtualServerGroup};
+use super::problem::{Problem, Severity};
 use super::tree::Block;
 use crate::base::Family;
 
@@ -39,19 +40,44 @@ pub fn read(root: &Block<'_>, problems: &mut Vec<Problem>) -> Config {
         }
     }
     let groups = families(&config.virtual_server_groups);
+    let mut defined = HashSet::new();
+    let mut early: Vec<TrackScript> = vec![];
     let mut virtual_servers = Vec::with_capacity(root.statements.len());
     for statement in &root.statements {
         match statement.keyword.text {
-            "vrrp_script" => config.scripts.extend(vrrp_script::read(statement, problems)),
+            "vrrp_script" => {
+                defined.extend(statement.arg(0).map(|name| name.text));
+                config.scripts.extend(vrrp_script::read(statement, problems));
+            }
             "vrrp_sync_group" => config.sync_groups.extend(sync_group::read(statement, problems)),
-            "vrrp_instance" => config.instances.extend(instance::read(statement, &config.global, problems)),
+            "vrrp_instance" => {
+                if let Some(instance) = instance::read(statement, &config.global, problems) {
+                    early.extend(
+                        instance.track_scripts.iter().filter(|entry| !defined.contains(entry.script.as_str())).cloned(),
+                    );
+                    config.instances.push(instance);
+                }
+            }
             "virtual_server" => virtual_servers.extend(virtual_server::read(statement, &groups, problems)),
-            _ => {}
+            _ => {
+                unserved::read(statement, problems);
+            }
         }
+    }
+    for entry in early.iter().filter(|entry| defined.contains(entry.script.as_str())) {
+        problems.push(defined_later(entry));
     }
     config.virtual_servers = virtual_servers;
     unique::keep_first(&mut config, problems);
     config
+}
+
+/// keepalived looks for a script when it reads the instance, and leaves the line out where it comes later.
+fn defined_later(entry: &TrackScript) -> Problem {
+    let message = format!("the vrrp_script `{}` is defined after the instance that tracks it", entry.script);
+    Problem::new("script-defined-later", Severity::Error, entry.at, message)
+        .label("tracked here, and left out by keepalived")
+        .help("move the script above the instance")
 }
 
 /// The family of each group: that of its first address, IPv4 where it has marks only.

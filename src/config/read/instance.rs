@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::global::{VERSIONS, read_garp};
-use super::value::{SECOND, address, address_word, choice, error, flag, interface, number, seconds, set};
-use super::{notify, track, virtual_address};
+use super::value::{SECOND, choice, error, flag, host_word, interface, number, seconds, set};
+use super::{notify, track, unserved, virtual_address};
 use crate::base::{IfName, Vrid};
 use crate::config::model::{
     Garp, Global, InitialState, Notify, TrackInterface, TrackScript, VirtualAddress, VrrpInstance, VrrpVersion,
@@ -116,9 +116,9 @@ fn lists(inner: &Statement<'_>, draft: &mut Draft, problems: &mut Vec<Problem>) 
         }
         "unicast_src_ip" => {
             draft.unicast = Some(draft.unicast.unwrap_or(inner.keyword.at));
-            draft.unicast_source = address(problems, inner, 0);
+            draft.unicast_source = inner.arg(0).and_then(|word| host_word(problems, "unicast_src_ip", word));
         }
-        "mcast_src_ip" => draft.mcast_source = address(problems, inner, 0),
+        "mcast_src_ip" => draft.mcast_source = inner.arg(0).and_then(|word| host_word(problems, "mcast_src_ip", word)),
         "track_interface" => track::interfaces(inner, &mut draft.track_interfaces, problems),
         "track_script" => track::scripts(inner, &mut draft.track_scripts, problems),
         _ => return notify::read(inner, &mut draft.notify, problems),
@@ -152,6 +152,9 @@ fn options(inner: &Statement<'_>, draft: &mut Draft, problems: &mut Vec<Problem>
         "debug" => {
             number::<u8>(problems, inner, 0, 0..=4, "");
         }
+        "virtual_routes" | "virtual_rules" => {
+            unserved::read(inner, problems);
+        }
         "lvs_sync_daemon_interface" => draft.sync_daemon = Some(inner.at()),
         keyword => {
             read_garp(keyword, inner, &mut draft.garp, problems);
@@ -161,7 +164,7 @@ fn options(inner: &Statement<'_>, draft: &mut Draft, problems: &mut Vec<Problem>
 
 /// `ADDR [min_ttl N] [max_ttl N]`.
 fn peer(line: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<(IpAddr, Span)> {
-    let addr = address_word(problems, "unicast_peer", line.keyword)?;
+    let addr = host_word(problems, "unicast_peer", line.keyword)?;
     for pair in line.args.windows(2) {
         if let [name @ Word { text: "min_ttl" | "max_ttl", .. }, ttl] = pair {
             super::value::number_word::<u8>(problems, name.text, *ttl, 0..=255, "");

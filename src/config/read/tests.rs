@@ -1,6 +1,7 @@
 //! What the readers make of blocks, by rows: the statements, and the codes of the problems or a value.
 
 mod services;
+mod unserved;
 
 use std::time::Duration;
 

@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::base::IfName;
+use crate::base::{Cidr, IfName};
 use crate::config::near::nearest;
 use crate::config::problem::{Problem, Severity};
 use crate::config::tree::{Statement, Word};
@@ -169,6 +169,14 @@ pub fn address_word(problems: &mut Vec<Problem>, what: &str, word: Word<'_>) -> 
         );
     }
     parsed
+}
+
+/// An address after which a prefix may stand, which is not looked at.
+pub fn host_word(problems: &mut Vec<Problem>, what: &str, word: Word<'_>) -> Option<IpAddr> {
+    match word.text.parse::<Cidr>() {
+        Ok(cidr) => Some(cidr.addr()),
+        Err(_) => address_word(problems, what, word),
+    }
 }
 
 pub fn interface(problems: &mut Vec<Problem>, statement: &Statement<'_>, at: usize) -> Option<IfName> {

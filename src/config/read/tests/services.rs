@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{codes, read_text};
-use crate::base::Family;
+use crate::base::{Family, IfName};
 use crate::config::model::{CheckerKind, HttpVersion, LbKind, Persistence, Protocol, VirtualServer, VirtualServerId};
 use crate::config::problem::{Severity, exit_code};
 
@@ -114,7 +114,7 @@ fn checks_are_read_with_what_is_their_own() {
     assert_eq!((read.check.delay_loop, read.check.retry), (Some(Duration::from_millis(2500)), Some(4)));
     let [http, misc, tcp] = read.real_servers[0].checkers.as_slice() else { panic!("three checks") };
     assert_eq!(
-        (http.check.retry, http.connect_port, http.bind_if.as_ref().map(crate::base::IfName::as_str)),
+        (http.check.retry, http.connect_port, http.bind_if.as_ref().map(IfName::as_str)),
         (Some(0), Some(8080), Some("eth1"))
     );
     let CheckerKind::Http(check) = &http.kind else { panic!("HTTP_GET comes first") };
