@@ -1,5 +1,5 @@
-//! Blocks that keepalived carries out and nobody here does yet: their values are checked all the same, and a note says
-//! that they have no effect.
+//! Blocks that keepalived carries out and nobody here does yet: their values are checked all the same. That
+//! they have no effect is told by `schema.rs`.
 
 use super::value::error;
 use super::virtual_address;
