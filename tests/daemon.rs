@@ -3,6 +3,7 @@
 //! Needs root: every test has a network namespace of its own.
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
     clippy::expect_used,
@@ -139,7 +140,10 @@ impl Host {
         assert!(!stderr.contains("panicked"), "{name}: {stderr}");
         assert!(!self.holds("192.0.2.100"), "{name}: the address stays");
         let left: Vec<_> = fs::read_dir(self.run_dir()).into_iter().flatten().map(|e| e.unwrap().file_name()).collect();
-        assert!(left.iter().all(|file| file == "lock" || file == "control.sock" && name == "socket"), "{name}: {left:?}");
+        assert!(
+            left.iter().all(|file| file == "lock" || file == "control.sock" && name == "socket"),
+            "{name}: {left:?}"
+        );
     }
 }
 

@@ -4,9 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::print::{colour, out};
-use crate::config::io::loader::load;
+use crate::config::io::loader::{LoadOptions, Loaded, load};
 use crate::config::problem::Severity;
-use crate::config::{LoadOptions, Loaded};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {

@@ -22,12 +22,8 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> ExitCode {
-    let options = supervisor::Options {
-        file: args.file,
-        run_dir: args.at.run_dir,
-        config_id: args.config_id,
-        log: args.log,
-    };
+    let options =
+        supervisor::Options { file: args.file, run_dir: args.at.run_dir, config_id: args.config_id, log: args.log };
     match supervisor::run(options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -5,9 +5,9 @@ use tokio::sync::oneshot;
 use crate::daemon::heartbeat::Command;
 use crate::daemon::lvs::{LvsCommand, ReconfigureError};
 use crate::daemon::recorder::Kind;
+use crate::daemon::supervisor::RunError;
 use crate::daemon::supervisor::running::Daemon;
 use crate::daemon::supervisor::start::{forward, load, services};
-use crate::daemon::supervisor::RunError;
 use crate::daemon::systemd::{Told, tell};
 use crate::daemon::translate::Wanted;
 use crate::daemon::{clock, owned};
@@ -124,7 +124,9 @@ impl Daemon {
         match forwarding.ask(|reply| LvsCommand::Reconfigure { pools, reply }).await {
             Some(Ok(())) => owned::write(&self.run_dir, &new),
             Some(Err(ReconfigureError::Pending(_))) | None => {}
-            Some(Err(error)) => tracing::error!(%error, "the plane took the configuration when asked, and refuses it now"),
+            Some(Err(error)) => {
+                tracing::error!(%error, "the plane took the configuration when asked, and refuses it now");
+            }
         }
     }
 

@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use crate::config::io::loader::load as load_file;
+use crate::config::io::loader::{LoadOptions, load as load_file};
+use crate::config::model;
 use crate::config::problem::{Problem, Severity};
 use crate::config::source::Sources;
-use crate::config::{LoadOptions, model};
 use crate::control::io::server::Listener;
 use crate::daemon::checkers::Checkers;
 use crate::daemon::heartbeat::{Heartbeat, HeartbeatOptions};

@@ -69,7 +69,8 @@ pub fn translate(config: &Config) -> Result<Wanted, TranslateError> {
         plane,
         lvs_flush,
     } = global;
-    let above = vrrp::Above { group4: *mcast_group4, group6: *mcast_group6, strict: *strict, garp, scripts, sync_groups };
+    let above =
+        vrrp::Above { group4: *mcast_group4, group6: *mcast_group6, strict: *strict, garp, scripts, sync_groups };
     let pools = lvs::pools(virtual_servers, virtual_server_groups)?;
     let adjusted = pools.iter().map(|(_, pool)| pool.clone().adjusted());
     let (settings, adjustments): (Vec<_>, Vec<_>) = adjusted.unzip();

@@ -88,7 +88,9 @@ pub fn scripts(
     for instance in instances {
         all.instances.insert(instance.name.clone(), states(&instance.name, &instance.notify)?);
     }
-    for model::SyncGroup { name, at: _, members, tracking_weight: _, notify, track_interfaces: _, track_scripts: _ } in groups {
+    for model::SyncGroup { name, at: _, members, tracking_weight: _, notify, track_interfaces: _, track_scripts: _ } in
+        groups
+    {
         let scripts = states(name, notify)?;
         all.groups.push(Group { name: name.clone(), members: members.clone(), scripts });
     }

@@ -92,7 +92,8 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
         garp: garp(own_garp, above.garp),
         track: tracks(track_interfaces, track_scripts, group, above.scripts),
         dont_track_primary: *dont_track_primary,
-        sync_group: group.map(|group| vrrp::SyncGroup { name: group.name.clone(), tracking_weight: group.tracking_weight }),
+        sync_group: group
+            .map(|group| vrrp::SyncGroup { name: group.name.clone(), tracking_weight: group.tracking_weight }),
     }
 }
 
