@@ -10,7 +10,7 @@
 
 #include <linux/types.h>
 
-#define VIPD_ABI_VERSION 1
+#define VIPD_ABI_VERSION 2
 
 struct vipd_address {
 	__be32 word[4];
@@ -36,6 +36,15 @@ enum vipd_scheduler {
 	VIPD_SCHEDULER_WRR = 2,
 	VIPD_SCHEDULER_SH = 3,
 	VIPD_SCHEDULER_MH = 4,
+	VIPD_SCHEDULER_LC = 5,
+	VIPD_SCHEDULER_WLC = 6,
+	VIPD_SCHEDULER_SED = 7,
+	VIPD_SCHEDULER_NQ = 8,
+	VIPD_SCHEDULER_FO = 9,
+	VIPD_SCHEDULER_OVF = 10,
+	VIPD_SCHEDULER_DH = 11,
+	VIPD_SCHEDULER_LBLC = 12,
+	VIPD_SCHEDULER_LBLCR = 13,
 };
 
 /* The first three are ipvsadm's `-b` flags in their order. */
@@ -43,6 +52,8 @@ enum vipd_service_flag {
 	VIPD_SERVICE_ONE = 1,
 	VIPD_SERVICE_TWO = 2,
 	VIPD_SERVICE_THREE = 4,
+	VIPD_SERVICE_ONE_PACKET = 8, /* every datagram is scheduled on its own */
+	VIPD_SERVICE_LIMITED = 16,   /* one of its destinations has thresholds */
 };
 
 /* `table` is the generation of the schedule (low half) and its length (high half): one store flips a
@@ -163,8 +174,35 @@ struct vipd_counters {
 
 /* Connections of a destination, as the census counted them. */
 struct vipd_census {
-	__u32 active;   /* established TCP */
+	__u32 active;   /* TCP that begins or is established, as IPVS counts (tcp_state_active_table) */
 	__u32 inactive; /* all others, UDP too */
+};
+
+/* The same as packets count it, for the schedulers that look at it: it misses the connections that end in
+ * silence, until user space writes the census over it. Below zero for moments: a sign bit is zero. */
+struct vipd_load {
+	__u32 active;
+	__u32 inactive;
+	__u32 overloaded; /* above the upper threshold, and not below the lower one since */
+	__u32 reserved;
+};
+
+/* Destinations that serve a virtual address for lblc (one) and lblcr (some). */
+#define VIPD_LOCALITY_MEMBERS 8
+
+struct vipd_locality_key {
+	struct vipd_address target;
+	__u32 service; /* its slot */
+};
+
+struct vipd_member {
+	__u32 destination; /* slot */
+	__u32 generation;  /* 0: nobody */
+};
+
+struct vipd_locality {
+	__u64 changed_ns;
+	struct vipd_member member[VIPD_LOCALITY_MEMBERS];
 };
 
 struct vipd_settings {

@@ -24,7 +24,7 @@ static long census_one(struct bpf_map *map, const struct vipd_flow *flow, struct
 	counted = bpf_map_lookup_elem(&census, &slot);
 	if (!counted)
 		return 0;
-	if (connection->state == VIPD_STATE_ESTABLISHED)
+	if (is_active(connection->state))
 		counted->active++;
 	else
 		counted->inactive++;

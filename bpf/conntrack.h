@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "lookup.h"
+#include "load.h"
 
 /* An entry is refreshed at most so often: a stream does not write to its cache line with every packet. */
 #define REFRESH_NS 250000000ULL
@@ -58,6 +58,10 @@ static __always_inline void connection_advance(struct vipd_connection *connectio
 		after = VIPD_STATE_ESTABLISHED;
 	}
 	if (after != before) {
+		if (is_active(after) != is_active(before)) {
+			load_change(connection, before, -1);
+			load_change(connection, after, 1);
+		}
 		connection->state = after;
 		connection->seen_ns = packet->now_ns;
 		return;
@@ -95,9 +99,9 @@ static __always_inline void connection_put(const struct vipd_flow *flow, const s
 		count(VIPD_REASON_CONNECTIONS_FULL);
 }
 
-/* Open a connection of the client's packet with a destination. */
-static __always_inline void connection_open(const struct packet *packet, __u32 slot,
-					    const struct vipd_destination *destination)
+/* Open a connection of the client's packet with a destination, in the place of `old` if there is one. */
+static __always_inline void connection_open(const struct packet *packet, const struct vipd_connection *old,
+					    __u32 slot, const struct vipd_destination *destination)
 {
 	struct vipd_connection connection = {
 		.seen_ns = packet->now_ns,
@@ -109,6 +113,9 @@ static __always_inline void connection_open(const struct packet *packet, __u32 s
 	};
 	struct vipd_flow flow;
 
+	if (old)
+		load_change(old, old->state, -1);
+	load_change(&connection, connection.state, 1);
 	connection_put(&packet->flow, &connection);
 	if (destination->forwarding != VIPD_FORWARDING_MASQ)
 		return;

@@ -108,6 +108,22 @@ struct {
 } census SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1); /* set by the loader */
+	__type(key, __u32);
+	__type(value, struct vipd_load);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} loads SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct vipd_locality_key);
+	__type(value, struct vipd_locality);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} localities SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, VIPD_REASONS);
 	__type(key, __u32);

@@ -25,6 +25,7 @@ static __always_inline void reply_advance(const struct packet *packet, struct vi
 		struct vipd_connection again = *reply;
 
 		again.flags = 0;
+		load_change(&again, again.state, 1);
 		connection_put(&flow, &again);
 	}
 }
@@ -108,6 +109,8 @@ static __always_inline int reply_without_entry(struct __sk_buff *skb, const stru
 	} else {
 		__u32 chosen = 0;
 
+		if (service->flags & VIPD_SERVICE_ONE_PACKET && packet->flow.protocol == IPPROTO_UDP)
+			goto send;
 		/* A datagram may be the server's own question, and a SYN opens something new. */
 		if (packet->flow.protocol != IPPROTO_TCP || !is_stateless(service) || packet->tcp_flags & TCP_RST)
 			return PASS;
@@ -116,12 +119,13 @@ static __always_inline int reply_without_entry(struct __sk_buff *skb, const stru
 			return PASS;
 		}
 		if (!has_destinations(service) ||
-		    !schedule(service, destination->service, &packet->flow.target, packet->flow.target_port, &chosen))
+		    schedule(service, destination->service, &flow, packet->now_ns, &chosen) != SCHEDULED)
 			return PASS;
 		if (chosen != real->destination)
 			return PASS;
 		entry.state = VIPD_STATE_ESTABLISHED;
 	}
+send:
 	switch (find_way(skb, packet, entry.virtual_address.word[3], packet->flow.target.word[3], &way)) {
 	case FOUND:
 		break;
@@ -130,12 +134,15 @@ static __always_inline int reply_without_entry(struct __sk_buff *skb, const stru
 	case FOUND_NONE:
 		return PASS;
 	}
+	if (service->flags & VIPD_SERVICE_ONE_PACKET)
+		return forward_reply(skb, packet, &way, &entry);
 	connection_put(&packet->flow, &entry);
 	if (!connection) {
 		struct vipd_connection opened = entry;
 
 		count(VIPD_REASON_ADOPTED);
 		opened.flags = 0;
+		load_change(&opened, opened.state, 1);
 		connection_put(&flow, &opened);
 		account_connection(destination->service, real->destination);
 	}

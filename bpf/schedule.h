@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
-/* Which destination a new connection gets. User space has written the order into the schedule; what is
- * left here is a counter or a hash, and one look. */
+/* Which destination a new connection gets. User space has written the order into the schedule; for rr, wrr
+ * and the hashes what is left here is a counter or a hash, and one look. */
 #pragma once
 
 #include "conntrack.h"
+#include "locality.h"
 
 /* Two directors with one table must agree, so the key is a constant (the fraction of pi). */
 #define HASH_KEY 0x243f6a8885a308d3ULL
+
+enum scheduled {
+	SCHEDULED,
+	SCHEDULED_NOBODY,   /* all are full; counted */
+	SCHEDULED_CHANGING, /* the service is changing under the packet; counted */
+};
 
 static __always_inline __u64 mix(__u64 hash, __u64 word)
 {
@@ -14,7 +21,7 @@ static __always_inline __u64 mix(__u64 hash, __u64 word)
 	return hash ^ (hash >> 32);
 }
 
-static __always_inline __u32 client_hash(const struct vipd_address *address, __be16 port)
+static __always_inline __u32 address_hash(const struct vipd_address *address, __be16 port)
 {
 	__u64 hash = HASH_KEY;
 
@@ -24,20 +31,28 @@ static __always_inline __u32 client_hash(const struct vipd_address *address, __b
 	return hash >> 16;
 }
 
-/* The same client gets the same destination without an entry. */
+/* The same flow gets the same destination without an entry. */
 static __always_inline int is_stateless(const struct vipd_service *service)
 {
-	return service->scheduler == VIPD_SCHEDULER_MH || service->scheduler == VIPD_SCHEDULER_SH;
+	return service->scheduler == VIPD_SCHEDULER_MH || service->scheduler == VIPD_SCHEDULER_SH ||
+	       service->scheduler == VIPD_SCHEDULER_DH;
+}
+
+/* The schedule is a list to be searched, not an order to be followed. */
+static __always_inline int looks_at_all(const struct vipd_service *service)
+{
+	return service->scheduler >= VIPD_SCHEDULER_LC && service->scheduler != VIPD_SCHEDULER_DH;
 }
 
 /* Flag TWO is sh-port and mh-port: the port decides too. */
-static __always_inline __u64 position(const struct vipd_service *service, __u32 slot,
-				      const struct vipd_address *client, __be16 port)
+static __always_inline __u64 position(const struct vipd_service *service, __u32 slot, const struct vipd_flow *flow)
 {
 	__u64 *cursor;
 
+	if (service->scheduler == VIPD_SCHEDULER_DH)
+		return address_hash(&flow->target, 0);
 	if (is_stateless(service))
-		return client_hash(client, service->flags & VIPD_SERVICE_TWO ? port : 0);
+		return address_hash(&flow->source, service->flags & VIPD_SERVICE_TWO ? flow->source_port : 0);
 	cursor = bpf_map_lookup_elem(&cursors, &slot);
 	return cursor ? __sync_fetch_and_add(cursor, 1) : 0;
 }
@@ -48,31 +63,63 @@ static __always_inline int has_destinations(const struct vipd_service *service)
 	return service->table >> 32 != 0;
 }
 
-/* A destination of the service in `slot` for this client; `chosen` is its slot. None: the service is
- * changing under the packet. */
-static __always_inline struct vipd_destination *schedule(const struct vipd_service *service, __u32 slot,
-							 const struct vipd_address *client, __be16 port,
-							 __u32 *chosen)
+/* The search of a service with thresholds or with a scheduler that compares: the destination's slot, or one
+ * of the negative numbers below. A function that the verifier looks at once. */
+#define SEARCH_NOBODY (-1)
+#define SEARCH_CHANGING (-2)
+
+__noinline long search_destination(__u32 slot, const struct vipd_flow *flow, __u64 now_ns)
+{
+	struct vipd_service *service = bpf_map_lookup_elem(&services, &slot);
+	struct search *search = search_begin();
+	struct pick *pick;
+	__u64 table;
+
+	if (!search || !service || !flow)
+		return SEARCH_CHANGING;
+	table = *(volatile __u64 *)&service->table;
+	__builtin_memset(search, 0, sizeof(*search));
+	search->best.most_weight = 1;
+	pick = &search->pick;
+	pick->service = slot;
+	pick->generation = (__u32)table;
+	pick->length = table >> 32;
+	pick->scheduler = service->scheduler;
+	if (!pick->length)
+		return SEARCH_CHANGING;
+	if (service->scheduler == VIPD_SCHEDULER_LBLC || service->scheduler == VIPD_SCHEDULER_LBLCR) {
+		locality_choose(search, &flow->target, now_ns);
+	} else {
+		if (!looks_at_all(service))
+			pick->start = position(service, slot, flow) % pick->length;
+		/* Without mh-fallback and sh-fallback it is the one of the hash, or nobody. */
+		pick_run(is_stateless(service) && !(service->flags & VIPD_SERVICE_ONE) ? 1 : pick->length);
+	}
+	if (pick->changing)
+		return SEARCH_CHANGING;
+	return pick->found ? (long)pick->chosen : SEARCH_NOBODY;
+}
+
+/* A destination of the service in `slot` for this client's flow; `chosen` is its slot. */
+static __always_inline enum scheduled schedule(const struct vipd_service *service, __u32 slot,
+					       const struct vipd_flow *flow, __u64 now_ns, __u32 *chosen)
 {
 	__u64 table = *(volatile const __u64 *)&service->table;
-	struct vipd_schedule_key key = { .generation = (__u32)table };
-	__u32 length = table >> 32, at;
-	struct vipd_schedule_page *page;
-	struct vipd_destination *destination;
+	__u32 length = table >> 32;
+	long found;
 
-	if (!length)
-		goto changing;
-	at = position(service, slot, client, port) % length;
-	key.page = at / VIPD_SCHEDULE_PAGE;
-	page = bpf_map_lookup_elem(&schedules, &key);
-	if (!page)
-		goto changing;
-	*chosen = page->destination[at % VIPD_SCHEDULE_PAGE];
-	destination = bpf_map_lookup_elem(&destinations, chosen);
-	if (!destination || !destination->generation || destination->service != slot)
-		goto changing;
-	return destination;
-changing:
+	if (looks_at_all(service) || service->flags & VIPD_SERVICE_LIMITED) {
+		found = search_destination(slot, flow, now_ns);
+		if (found == SEARCH_NOBODY) {
+			count(VIPD_REASON_NO_DESTINATION);
+			return SCHEDULED_NOBODY;
+		}
+		*chosen = found;
+		if (found >= 0)
+			return SCHEDULED;
+	} else if (length && scheduled_at(slot, (__u32)table, position(service, slot, flow) % length, chosen)) {
+		return SCHEDULED;
+	}
 	count(VIPD_REASON_CHANGING);
-	return 0;
+	return SCHEDULED_CHANGING;
 }

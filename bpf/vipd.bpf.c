@@ -9,6 +9,9 @@
 #include "parse.h"
 #include "lookup.h"
 #include "conntrack.h"
+#include "load.h"
+#include "pick.h"
+#include "locality.h"
 #include "schedule.h"
 #include "forward.h"
 #include "reply.h"
@@ -17,8 +20,9 @@
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
-/* A client's packet without a connection. */
-static __always_inline int open_and_forward(struct __sk_buff *skb, struct packet *packet, __u32 service_slot,
+/* A client's packet without a connection that is good: `old` has ended, or its destination has gone. */
+static __always_inline int open_and_forward(struct __sk_buff *skb, struct packet *packet,
+					    const struct vipd_connection *old, __u32 service_slot,
 					    struct vipd_service *service)
 {
 	struct vipd_destination *destination;
@@ -40,12 +44,21 @@ static __always_inline int open_and_forward(struct __sk_buff *skb, struct packet
 		count(VIPD_REASON_NO_DESTINATION);
 		return PASS;
 	}
-	destination = schedule(service, service_slot, &packet->flow.source, packet->flow.source_port, &chosen);
+	switch (schedule(service, service_slot, &packet->flow, packet->now_ns, &chosen)) {
+	case SCHEDULED:
+		break;
+	case SCHEDULED_NOBODY:
+		return PASS;
+	case SCHEDULED_CHANGING:
+		return DROP;
+	}
+	destination = bpf_map_lookup_elem(&destinations, &chosen);
 	if (!destination)
 		return DROP;
 	if (adopted)
 		count(VIPD_REASON_ADOPTED);
-	connection_open(packet, chosen, destination);
+	if (!(service->flags & VIPD_SERVICE_ONE_PACKET) || packet->flow.protocol != IPPROTO_UDP)
+		connection_open(packet, old, chosen, destination);
 	account_connection(service_slot, chosen);
 	return forward(skb, packet, chosen, destination);
 }
@@ -81,6 +94,6 @@ int vipd_ingress(struct __sk_buff *skb)
 	}
 	service = service_of(&packet, &service_slot);
 	if (service)
-		return open_and_forward(skb, &packet, service_slot, service);
+		return open_and_forward(skb, &packet, connection, service_slot, service);
 	return reply_without_entry(skb, &packet);
 }

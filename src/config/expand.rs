@@ -266,10 +266,11 @@ impl Expander<'_> {
                     }
                     return Some(line);
                 }
-                Frame::Rest(_) => match self.frames.pop() {
-                    Some(Frame::Rest(line)) => return Some(line),
-                    Some(_) | None => {}
-                },
+                Frame::Rest(_) => {
+                    if let Some(Frame::Rest(line)) = self.frames.pop() {
+                        return Some(line);
+                    }
+                }
             }
         }
     }

@@ -25,18 +25,15 @@ pub enum Token<'a> {
 /// What ends a word: blanks, `"`, braces and the line's end.
 const ENDS: [bool; 256] = {
     let mut ends = [false; 256];
-    #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler: an index out of range does not compile")]
-    {
-        ends[0x09] = true;
-        ends[0x0a] = true;
-        ends[0x0b] = true;
-        ends[0x0c] = true;
-        ends[0x0d] = true;
-        ends[0x20] = true;
-        ends[0x22] = true;
-        ends[0x7b] = true;
-        ends[0x7d] = true;
-    }
+    ends[0x09] = true;
+    ends[0x0a] = true;
+    ends[0x0b] = true;
+    ends[0x0c] = true;
+    ends[0x0d] = true;
+    ends[0x20] = true;
+    ends[0x22] = true;
+    ends[0x7b] = true;
+    ends[0x7d] = true;
     ends
 };
 

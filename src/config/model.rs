@@ -35,6 +35,8 @@ pub struct Global {
     /// `vrrp_check_unicast_src`.
     pub check_unicast_src: bool,
     pub lower_prio_no_advert: bool,
+    /// `vrrp_strict`: what is not in the RFC is refused.
+    pub strict: bool,
     pub down_timer_adverts: Option<u8>,
     /// `vrrp_rt_priority`, 1..=99.
     pub rt_priority: Option<NonZeroU8>,
@@ -123,6 +125,10 @@ pub struct SyncGroup {
     pub at: Span,
     pub members: Vec<String>,
     pub tracking_weight: bool,
+    /// For all members.
+    pub track_interfaces: Vec<TrackInterface>,
+    /// For all members.
+    pub track_scripts: Vec<TrackScript>,
     pub notify: Notify,
 }
 
@@ -173,7 +179,8 @@ pub enum Broadcast {
     Address(std::net::Ipv4Addr),
 }
 
-/// `vrrp_instance NAME`. Only instances that could run are in the model: interface, VRID and an address are there.
+/// `vrrp_instance NAME`. Only instances that could run are in the model: interface and VRID are there, in version 3 an
+/// address too. A version 2 instance without addresses elects, and its scripts do the rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a keyword of the file, free of the others")]
 pub struct VrrpInstance {
@@ -350,6 +357,17 @@ pub struct Checker {
 pub enum CheckerKind {
     Tcp,
     Http(HttpCheck),
+    Misc(MiscCheck),
+}
+
+/// `MISC_CHECK`: exit status 0 is up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MiscCheck {
+    pub command: Command,
+    /// `misc_timeout`; `None`: the period of the check.
+    pub timeout: Option<Duration>,
+    /// `misc_dynamic`: exit status 2 to 255 sets the weight to it less 2.
+    pub dynamic: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

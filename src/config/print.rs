@@ -97,11 +97,17 @@ impl Diagnostic for Shown<'_> {
             format!("{}:{}:{}: {words}", self.sources.name(at.source), place.line, place.column)
         });
         let lines: Vec<String> = self.problem.help.iter().cloned().chain(others).collect();
-        (!lines.is_empty()).then(|| Box::new(lines.join("\n")) as Box<dyn fmt::Display>)
+        if lines.is_empty() {
+            return None;
+        }
+        Some(Box::new(lines.join("\n")))
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        self.source.as_ref().map(|source| source as &dyn SourceCode)
+        match &self.source {
+            Some(source) => Some(source),
+            None => None,
+        }
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
@@ -134,6 +140,21 @@ impl SourceCode for Excerpt<'_> {
             return Err(MietteError::OutOfBounds);
         }
         let line = |offset: usize| self.sources.place(self.id, u32::try_from(offset).unwrap_or(u32::MAX)).line;
+        // With no lines around it miette wants to know where the span itself begins.
+        if before == 0 {
+            let at = self.sources.place(self.id, u32::try_from(span.offset()).unwrap_or(u32::MAX));
+            let data = text.get(span.offset()..end).unwrap_or("");
+            let name = self.sources.name(self.id).to_owned();
+            let lines = line(end) - at.line + 1;
+            return Ok(Box::new(MietteSpanContents::new_named(
+                name,
+                data.as_bytes(),
+                *span,
+                at.line - 1,
+                at.column - 1,
+                lines,
+            )));
+        }
         let first = line(span.offset()).saturating_sub(before).max(1);
         let last = line(end) + after;
         let range = self.sources.lines(self.id, first, last);

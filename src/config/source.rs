@@ -24,11 +24,11 @@ impl PartialEq for Span {
 /// The text of every file that was read, by [`SourceId`].
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
-    texts: Vec<Text>,
+    texts: Vec<Source>,
 }
 
 #[derive(Clone, Debug)]
-struct Text {
+struct Source {
     name: String,
     text: String,
     /// Where each line begins: found when it is first asked for, since most texts have no problems.
@@ -46,7 +46,7 @@ impl Sources {
     /// Keep a text; files beyond 2^32 - 1 bytes are refused by the loader before they come here.
     pub fn add(&mut self, name: String, text: String) -> SourceId {
         let id = SourceId(u32::try_from(self.texts.len()).unwrap_or(u32::MAX));
-        self.texts.push(Text { name, text, line_starts: OnceLock::new() });
+        self.texts.push(Source { name, text, line_starts: OnceLock::new() });
         id
     }
 
@@ -92,7 +92,7 @@ impl Sources {
         at(span.start)..at(span.end)
     }
 
-    fn get(&self, id: SourceId) -> Option<&Text> {
+    fn get(&self, id: SourceId) -> Option<&Source> {
         self.texts.get(usize::try_from(id.0).ok()?)
     }
 }

@@ -12,7 +12,7 @@ use super::judge::{Change, Judge};
 use super::outcome::{LocalFault, Outcome, Verdict};
 use super::probe::Probe;
 use super::schedule::{Next, Schedule};
-use super::settings::{CheckEvent, CheckId, CheckSettings, CheckView, Kept, Reason, Standing, TargetId};
+use super::settings::{CheckEvent, CheckId, CheckSettings, CheckState, CheckView, Kept, Reason, Standing, TargetId};
 
 /// Runs at one time. Further ones that are due wait for a free place, oldest first.
 pub const RUNS_MAX: usize = 4096;
@@ -308,13 +308,12 @@ impl Check {
 
     fn take_result(&mut self, now: MonoTime, outcome: Outcome, latency: Duration) -> (Outcome, Change, Next) {
         let outcome = self.place(outcome);
-        let verdict = outcome.verdict();
+        let verdict = self.judge.weigh(outcome.verdict());
         let change = self.judge.observe(verdict);
         self.last = Some(Kept { outcome: outcome.clone(), latency, at: now });
         self.results = self.results.saturating_add(1);
         let hurry = matches!(&self.settings.probe, Probe::Http(http) if http.fast_recovery)
-            && verdict == Verdict::Partial
-            && self.judge.standing() == Standing::Down;
+            && self.judge.state() != CheckState::Tried { standing: Standing::Up };
         let next = match verdict {
             Verdict::Fail if self.judge.is_retrying() => Next::Retry(self.settings.delay_before_retry),
             Verdict::Partial if hurry => Next::AtOnce,

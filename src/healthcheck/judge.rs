@@ -80,13 +80,17 @@ impl Judge {
         matches!(self.state, State::Up { failures: 1.. })
     }
 
-    /// Take a result into account.
-    pub fn observe(&mut self, verdict: Verdict) -> Change {
-        let verdict = match (verdict, self.on_local_error) {
+    /// What a result counts as under this checker's rules.
+    pub const fn weigh(&self, verdict: Verdict) -> Verdict {
+        match (verdict, self.on_local_error) {
             (Verdict::Local, OnLocalError::Fail) => Verdict::Fail,
             (other, OnLocalError::Fail | OnLocalError::Keep) => other,
-        };
-        let (next, change) = self.decide(verdict);
+        }
+    }
+
+    /// Take a result into account.
+    pub fn observe(&mut self, verdict: Verdict) -> Change {
+        let (next, change) = self.decide(self.weigh(verdict));
         self.state = next;
         change
     }

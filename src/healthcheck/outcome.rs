@@ -108,6 +108,7 @@ pub enum Outcome {
     NotHttp,
     HeaderTooLarge {
         limit_bytes: usize,
+        limit_fields: usize,
     },
     BodyTooLarge {
         limit_bytes: usize,
@@ -181,7 +182,9 @@ impl fmt::Display for Outcome {
             Self::Reset => f.write_str("connection reset by the server"),
             Self::ClosedEarly => f.write_str("the server closed before its answer was complete"),
             Self::NotHttp => f.write_str("the answer is not HTTP"),
-            Self::HeaderTooLarge { limit_bytes } => write!(f, "the answer's header exceeds {limit_bytes} bytes"),
+            Self::HeaderTooLarge { limit_bytes, limit_fields } => {
+                write!(f, "the answer's header exceeds {limit_bytes} bytes or {limit_fields} fields")
+            }
             Self::BodyTooLarge { limit_bytes } => write!(f, "the answer's body exceeds {limit_bytes} bytes"),
             Self::Status { got, wanted } => write!(f, "status {got}, wanted {wanted}"),
             Self::Digest { got, wanted } => write!(f, "digest {got}, wanted {wanted}"),

@@ -13,6 +13,8 @@ use super::expect::Expect;
 pub const BODY_MAX_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes of status line and header fields that an HTTP check reads.
 pub const HEADER_MAX_BYTES: usize = 64 * 1024;
+/// Header fields that an HTTP check reads.
+pub const HEADER_MAX_FIELDS: usize = 256;
 
 /// Where a connection goes, and from where.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -64,7 +66,7 @@ pub struct HttpProbe {
     /// The first url, and those after it in the order of the file.
     pub first: Url,
     pub more: Vec<Url>,
-    /// While down, a passed url is followed by the next at once instead of after `delay_loop`.
+    /// Until it is up, a passed url is followed by the next at once instead of after `delay_loop`.
     pub fast_recovery: bool,
     /// Time for one url, from the first packet to the last byte.
     pub deadline: Duration,

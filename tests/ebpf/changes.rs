@@ -225,7 +225,7 @@ fn what_the_plane_cannot_do_is_refused_and_the_rest_is_done() {
     let refused = wait(plane.apply(&[
         Step::AddService(sctp, service(Scheduler::Rr)),
         Step::AddService(good, service(Scheduler::Rr)),
-        Step::EditService(good, service(Scheduler::Wlc)),
+        Step::AddService(key(Protocol::Tcp, MASQ_VIP, 0), service(Scheduler::Wlc)),
         Step::AddDestination(good, at(address(1), 80), destination(Forwarding::FullNat, 1)),
         Step::AddDestination(key(Protocol::Tcp, MASQ_VIP, 81), at(address(1), 80), destination(Forwarding::Masq, 1)),
         Step::DeleteDestination(good, at(address(1), 80)),

@@ -16,5 +16,6 @@ mod errors;
 mod failover;
 mod forwarding;
 mod lab;
+mod schedulers;
 mod steps;
 mod traffic;

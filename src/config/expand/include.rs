@@ -144,10 +144,12 @@ pub(super) fn has_wildcard(name: &str) -> bool {
 mod tests {
     use super::*;
 
+    type Found<'a> = Option<([bool; 4], &'a str)>;
+
     #[test]
     fn each_keyword_has_its_strictness() {
         let all = [Strictness::READ, Strictness::MATCH, Strictness::WILDCARD, Strictness::BRACE];
-        let rows: [(&str, Option<([bool; 4], &str)>); 11] = [
+        let rows: [(&str, Found); 11] = [
             ("include a b", Some(([false; 4], "a b"))),
             ("includer a", Some(([true, false, false, false], "a"))),
             ("includem\ta", Some(([true, true, false, false], "a"))),

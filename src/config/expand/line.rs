@@ -216,6 +216,6 @@ mod tests {
     fn an_escaped_comment_sign_is_the_sign() {
         let mut line = Line::verbatim(SourceId(0), 0, r#"ES\#C \! "\#" \\#"#);
         assert_eq!(line.unescape().len(), 2);
-        assert_eq!(line.text(), r##"ES#C ! "\#" \\#"##);
+        assert_eq!(line.text(), r#"ES#C ! "\#" \\#"#);
     }
 }

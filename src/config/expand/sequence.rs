@@ -165,7 +165,8 @@ mod tests {
 
     #[test]
     fn numbers_count_as_they_are_told() {
-        let rows: [(&str, bool, Result<&[&str], SequenceError>); 18] = [
+        type Values<'a> = Result<&'a [&'a str], SequenceError>;
+        let rows: [(&str, bool, Values); 18] = [
             ("3", false, Ok(&["1", "2", "3"])),
             ("-2", false, Ok(&["-1", "-2"])),
             ("0", false, Ok(&["1", "0"])),
@@ -215,7 +216,7 @@ mod tests {
         let line = "~SEQx (N, 2)  ip ${N}";
         let (kind, parts) = recognise(line).unwrap();
         let (inner, at) = parts.unwrap();
-        assert_eq!((kind, inner, &line[at..]), (SequenceKind::Hex, "N, 2", "ip ${N}"));
+        assert_eq!((kind, inner, line.get(at..)), (SequenceKind::Hex, "N, 2", Some("ip ${N}")));
         assert_eq!(recognise("~LST(N, 2"), Some((SequenceKind::List, None)));
         assert_eq!(recognise("~FOO(N, 2)"), None);
         assert_eq!(seq_parts(" N , 1, 2"), Ok(("N", " 1, 2")));

@@ -82,7 +82,7 @@ fn lines_are_expanded() {
         ("x ${_PWD} ${_INSTANCE}", &["x /etc/k lb1"], &[]),
         ("x ${_ENV HOME} a${_ENV NOPE}b", &["x /root ab"], &["unset-variable"]),
         ("x ${_RANDOM 5 5} ${_RANDOM 7 7}", &["x 5 7"], &[]),
-        ("x ${_RANDOM a}", &["x ${_RANDOM a}"], &[]),
+        ("x ${_RANDOM a}", &["x ${_RANDOM a}"], &["undefined-name"]),
         ("x ${_HASH 1}", &["x ${_HASH 1}"], &["undefined-name"]),
         ("$_HASH=5\nx ${_HASH}", &["x 5"], &["reserved-name"]),
         ("$C= \\\n  a 1 \\\n  # no\n  b 2\nx {\n$C\n}", &["x {", "a 1", "b 2", "}"], &[]),

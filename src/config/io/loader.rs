@@ -1,12 +1,14 @@
 //! The door of the room: a path goes in, a model and all problems come out.
 #![expect(clippy::disallowed_methods, reason = "this is the part of the room that opens files")]
 
+use crate::config::check::{self, system, system::Facts};
 use crate::config::collect::Problems;
 use crate::config::expand::{self, FileFault, FileText, Globbed, Outside, SOURCE_BYTES_MAX, Settings, Strictness};
 use crate::config::model::Config;
 use crate::config::parse::parse;
 use crate::config::problem::{Problem, Severity, exit_code};
 use crate::config::source::Sources;
+use crate::config::{read, schema};
 use std::fs::File;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::Read;
@@ -71,9 +73,15 @@ fn load_from(path: &Path, options: &LoadOptions, disk: &mut Disk) -> Loaded {
     let mut sources = Sources::default();
     let mut found = Problems::default();
     let expanded = expand::expand(path, &settings, disk, &mut sources, &mut found);
-    parse(&expanded, &mut found);
+    let tree = parse(&expanded, &mut found);
     let mut problems = found.finish();
-    let config = Config::default();
+    schema::check(&tree, &mut problems);
+    let config = read::read(&tree, &mut problems);
+    check::check(&config, &mut problems);
+    if options.system {
+        let facts = Facts::scan(&system::wanted(&config));
+        system::check(&config, &facts, &mut problems);
+    }
     problems.sort_by_key(|problem| problem.at.map(|at| (at.source, at.start)));
     Loaded { config, problems, sources }
 }
@@ -92,9 +100,10 @@ struct Disk {
 }
 
 fn fault(error: &std::io::Error) -> FileFault {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => FileFault::Missing,
-        _ => FileFault::Unreadable(error.to_string()),
+    if error.kind() == std::io::ErrorKind::NotFound {
+        FileFault::Missing
+    } else {
+        FileFault::Unreadable(error.to_string())
     }
 }
 

@@ -1,3 +1,4 @@
-//! Where configurations come from. The only part of the room that touches the world.
+//! What of the configuration touches the world: files that are read, facts of the system.
 
+pub mod facts;
 pub mod loader;

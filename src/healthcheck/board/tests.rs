@@ -77,7 +77,7 @@ type Steps<'a> = &'a [(Outcome, usize, &'static str, u64)];
 #[test]
 fn results_lead_to_events_urls_and_times() {
     let refused = || Outcome::Refused;
-    let rows: [(&str, Probe, bool, Steps); 7] = [
+    let rows: [(&str, Probe, bool, Steps); 8] = [
         (
             "up, two failures, down, up",
             tcp(80),
@@ -136,6 +136,12 @@ fn results_lead_to_events_urls_and_times() {
             http(3, true),
             true,
             &[(OK, 0, "", 0), (OK, 1, "", 0), (OK, 2, "up", 10), (OK, 0, "", 10)],
+        ),
+        (
+            "fast_recovery hurries through the first pass too",
+            http(2, true),
+            false,
+            &[(OK, 0, "", 0), (OK, 1, "", 10), (OK, 0, "", 10), (refused(), 1, "", 1)],
         ),
     ];
     for (name, probe, alpha, steps) in rows {

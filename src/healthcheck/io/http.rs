@@ -20,7 +20,7 @@ use tokio::time::timeout;
 
 use crate::healthcheck::expect::RunningDigest;
 use crate::healthcheck::outcome::{LocalFault, Outcome, Stage};
-use crate::healthcheck::probe::{BODY_MAX_BYTES, HEADER_MAX_BYTES, HttpProbe, HttpVersion, Url};
+use crate::healthcheck::probe::{BODY_MAX_BYTES, HEADER_MAX_BYTES, HEADER_MAX_FIELDS, HttpProbe, HttpVersion, Url};
 
 use super::tcp;
 
@@ -41,6 +41,13 @@ async fn ask(probe: &HttpProbe, url: &Url) -> Result<u16, Outcome> {
     let stream = tcp::connect(&probe.endpoint).await?;
     let (sender, connection) = Builder::new()
         .max_buf_size(HEADER_MAX_BYTES)
+        .max_headers(HEADER_MAX_FIELDS)
+        // As old servers and the logs of keepalived's users know them.
+        .title_case_headers(true)
+        // keepalived reads no field but Content-Length: a sloppy one makes no server unhealthy.
+        .allow_spaces_after_header_name_in_responses(true)
+        .allow_obsolete_multiline_headers_in_responses(true)
+        .ignore_invalid_headers_in_responses(true)
         .handshake::<_, Empty<Bytes>>(TokioIo::new(stream))
         .await
         .map_err(|error| failure(&error))?;
@@ -98,13 +105,14 @@ async fn read_body(probe: &HttpProbe, mut answer: Response<Incoming>) -> Result<
 
 fn request(probe: &HttpProbe, url: &Url) -> Result<Request<Empty<Bytes>>, Outcome> {
     let host = url.host.clone().unwrap_or_else(|| authority(probe.endpoint.addr));
-    let mut request = Request::get(url.path.as_str()).header(USER_AGENT, AGENT).header(HOST, host);
-    request = match probe.version {
+    let request = Request::get(url.path.as_str()).header(USER_AGENT, AGENT);
+    // 1.1 closes too: each run has a connection of its own.
+    let request = match probe.version {
         HttpVersion::Http10 => request.version(Version::HTTP_10),
         HttpVersion::Http10Close => request.version(Version::HTTP_10).header(CONNECTION, "close"),
         HttpVersion::Http11 => request.version(Version::HTTP_11).header(CONNECTION, "close"),
     };
-    request.body(Empty::new()).map_err(|_| Outcome::Local(LocalFault::Request))
+    request.header(HOST, host).body(Empty::new()).map_err(|_| Outcome::Local(LocalFault::Request))
 }
 
 /// `ADDR:PORT`, without the scope of a link-local address: it means nothing to the server.
@@ -115,7 +123,7 @@ fn authority(addr: SocketAddr) -> String {
 /// What an error of hyper says about the server.
 fn failure(error: &hyper::Error) -> Outcome {
     if error.is_parse_too_large() {
-        return Outcome::HeaderTooLarge { limit_bytes: HEADER_MAX_BYTES };
+        return Outcome::HeaderTooLarge { limit_bytes: HEADER_MAX_BYTES, limit_fields: HEADER_MAX_FIELDS };
     }
     if error.is_parse() {
         return Outcome::NotHttp;

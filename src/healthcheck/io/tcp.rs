@@ -4,7 +4,9 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
+use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
@@ -51,13 +53,22 @@ fn socket(endpoint: &Endpoint) -> Result<TcpSocket, LocalFault> {
             SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         };
         let from = SocketAddr::new(endpoint.bind_addr.unwrap_or(any), endpoint.bind_port.unwrap_or(0));
-        // The port of the run before may still be in TIME_WAIT.
-        socket
-            .set_reuse_address(endpoint.bind_port.is_some())
+        choose_port(&socket, endpoint.bind_port)
             .and_then(|()| socket.bind(&from.into()))
             .map_err(|error| LocalFault::Bind { errno: errno(&error) })?;
     }
     Ok(TcpSocket::from_std_stream(socket.into()))
+}
+
+/// A fixed port must be free for the next run: it ends by a reset, since `TIME_WAIT` would hold it for a minute.
+/// Without one the kernel picks it at `connect(2)`, when it knows the server, so that ports last for many servers.
+fn choose_port(socket: &Socket, bind_port: Option<u16>) -> io::Result<()> {
+    if bind_port.is_some() {
+        socket.set_reuse_address(true)?;
+        socket.set_linger(Some(Duration::ZERO))
+    } else {
+        setsockopt(socket, sockopt::IpBindAddressNoPort, &true).map_err(io::Error::from)
+    }
 }
 
 /// What an error of `connect(2)` says: ours, the network's, or the server's doing.

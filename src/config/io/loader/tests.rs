@@ -74,3 +74,17 @@ fn a_text_is_loaded_like_a_file() {
     assert_eq!(loaded.sources.name(loaded.problems[0].at.unwrap().source), "typed.conf");
     assert!(load_text("typed.conf", "# nothing\n", &LoadOptions::default()).problems.is_empty());
 }
+
+#[test]
+fn examples_load_without_an_error() {
+    let conf = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf");
+    let files = fs::read_dir(conf).unwrap().map(|entry| entry.unwrap().path());
+    let mut count = 0;
+    for path in files.filter(|path| path.extension().is_some_and(|extension| extension == "conf")) {
+        let loaded = load(&path, &options());
+        assert_eq!(loaded.exit_code(), 0, "{}: {:?}", path.display(), loaded.problems);
+        assert!(loaded.config != Config::default(), "{}", path.display());
+        count += 1;
+    }
+    assert!(count >= 3, "{count} examples");
+}

@@ -5,7 +5,7 @@
 
 use aya::Pod;
 
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// The compiled program.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vipd.bpf.o"));
@@ -14,10 +14,21 @@ pub const SCHEDULER_RR: u8 = 1;
 pub const SCHEDULER_WRR: u8 = 2;
 pub const SCHEDULER_SH: u8 = 3;
 pub const SCHEDULER_MH: u8 = 4;
+pub const SCHEDULER_LC: u8 = 5;
+pub const SCHEDULER_WLC: u8 = 6;
+pub const SCHEDULER_SED: u8 = 7;
+pub const SCHEDULER_NQ: u8 = 8;
+pub const SCHEDULER_FO: u8 = 9;
+pub const SCHEDULER_OVF: u8 = 10;
+pub const SCHEDULER_DH: u8 = 11;
+pub const SCHEDULER_LBLC: u8 = 12;
+pub const SCHEDULER_LBLCR: u8 = 13;
 
 pub const SERVICE_ONE: u8 = 1;
 pub const SERVICE_TWO: u8 = 2;
 pub const SERVICE_THREE: u8 = 4;
+pub const SERVICE_ONE_PACKET: u8 = 8;
+pub const SERVICE_LIMITED: u8 = 16;
 
 pub const FORWARDING_MASQ: u8 = 1;
 pub const FORWARDING_ROUTE: u8 = 2;
@@ -163,6 +174,39 @@ pub struct Census {
 }
 
 #[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    pub active: u32,
+    pub inactive: u32,
+    pub overloaded: u32,
+    pub reserved: u32,
+}
+
+/// Destinations that lblcr keeps for a virtual address.
+pub const LOCALITY_MEMBERS: usize = 8;
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalityKey {
+    pub target: Address,
+    pub service: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    pub destination: u32,
+    pub generation: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Locality {
+    pub changed_ns: u64,
+    pub member: [Member; LOCALITY_MEMBERS],
+}
+
+#[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub abi_version: u32,
@@ -182,7 +226,7 @@ macro_rules! plain {
 }
 
 plain! { ServiceKey ServiceSlot Service ScheduleKey SchedulePage Destination RealKey Real Flow Connection FragmentKey
-Fragment Counters Census Settings }
+Fragment Counters Census Load LocalityKey Member Locality Settings }
 
 impl Service {
     /// A slot that no service has.

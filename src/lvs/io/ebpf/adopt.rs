@@ -105,6 +105,7 @@ fn free_orphans(
         if maps.destinations.get(&slot, 0).map_err(Fault::map("reading a destination"))? != abi::Destination::FREE {
             maps.destinations.set(slot, abi::Destination::FREE, 0).map_err(Fault::map("freeing a slot"))?;
             stats::zero(&mut maps.destination_stats, slot)?;
+            maps.loads.set(slot, abi::Load::default(), 0).map_err(Fault::map("freeing a slot"))?;
         }
     }
     Ok(())

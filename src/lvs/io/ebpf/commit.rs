@@ -89,8 +89,11 @@ impl Kernel {
         let value = abi::Service {
             table: words::table_word(generation, length),
             key: *wire,
-            scheduler: words::scheduler_number(now.service.scheduler).unwrap_or(0),
-            flags: words::flag_bits(now.service.flags),
+            scheduler: words::scheduler_number(now.service.scheduler),
+            flags: words::flag_bits(
+                &now.service,
+                now.destinations.values().any(|held| held.destination.upper_threshold > 0),
+            ),
             reserved: [0; 6],
         };
         self.maps.services.set(now.slot, value, 0).map_err(Fault::map("writing a service"))?;
@@ -122,6 +125,8 @@ impl Kernel {
         for (at, held) in gone(before, now) {
             self.maps.destinations.set(held.slot, abi::Destination::FREE, 0).map_err(Fault::map("freeing a slot"))?;
             stats::zero(&mut self.maps.destination_stats, held.slot)?;
+            let idle = abi::Load::default();
+            self.maps.loads.set(held.slot, idle, 0).map_err(Fault::map("freeing a slot"))?;
             if let Some(value) = words::destination(at, &held.destination, before.slot, held.generation) {
                 self.set_real(wire, &value, held.slot, false)?;
             }
@@ -191,6 +196,5 @@ fn order(held: &Held) -> Vec<u32> {
     let candidates: Vec<Candidate> = taking
         .map(|(key, held)| Candidate { key: *key, weight: held.destination.weight.get(), slot: held.slot })
         .collect();
-    // A scheduler that the plane lacks was refused before: nobody gets connections then.
-    schedule::order(held.service.scheduler, &candidates).unwrap_or_default()
+    schedule::order(held.service.scheduler, &candidates)
 }

@@ -52,6 +52,8 @@ pub(super) fn shapes(limits: Limits) -> Vec<Shape> {
         shape("service_stats", index, size_of::<abi::Counters>(), services),
         shape("destination_stats", index, size_of::<abi::Counters>(), destinations),
         shape("census", index, size_of::<abi::Census>(), destinations),
+        shape("loads", index, size_of::<abi::Load>(), destinations),
+        shape("localities", size_of::<abi::LocalityKey>(), size_of::<abi::Locality>(), 8192),
         shape("reasons", index, word, abi::REASONS),
     ]
 }
@@ -67,6 +69,7 @@ pub(super) struct Maps {
     pub(super) service_stats: PerCpuArray<MapData, abi::Counters>,
     pub(super) destination_stats: PerCpuArray<MapData, abi::Counters>,
     pub(super) census: Array<MapData, abi::Census>,
+    pub(super) loads: Array<MapData, abi::Load>,
     pub(super) reasons: PerCpuArray<MapData, u64>,
 }
 
@@ -85,6 +88,7 @@ impl Maps {
             service_stats: take(object, "service_stats")?,
             destination_stats: take(object, "destination_stats")?,
             census: take(object, "census")?,
+            loads: take(object, "loads")?,
             reasons: take(object, "reasons")?,
         })
     }

@@ -3,6 +3,10 @@
 //! `plane` is the door; `abi` and `maps` are the kernel's side, `words` translates, `model` and `schedule` decide,
 //! `commit` and `adopt` write and read the maps, `pins` and `links` keep it alive without us, `stats` counts.
 //!
+//! Packets count the connections of each destination as they begin and end; those that end in silence are found by the
+//! census that every `counters()` takes. Whoever uses lc, wlc, sed, nq, ovf, lblc, lblcr or thresholds should therefore
+//! ask for counters every few seconds.
+//!
 //! What becomes of flows in flight:
 //! - A destination of weight 0 keeps its flows, whoever set it (drain, `inhibit_on_failure`), as in IPVS.
 //! - A destination that is removed loses its flows with the next packet. A datagram is scheduled anew; a TCP client is

@@ -1,7 +1,7 @@
 //! The order in which a service gives its connections away, worked out ahead for the kernel.
 //!
 //! Pure: the same destinations give the same order on every director. The kernel adds a counter (rr, wrr) or a hash
-//! of the client (sh, mh), modulo the length.
+//! of the client (sh, mh) or of the virtual address (dh), modulo the length; the others look at every destination.
 
 use crate::lvs::table::{DestinationKey, Scheduler};
 use std::net::IpAddr;
@@ -10,6 +10,8 @@ use std::net::IpAddr;
 pub const MH_LENGTH: u32 = 4093;
 /// Buckets of sh (`IP_VS_SH_TAB_SIZE`, `ip_vs_sh.c`).
 pub const SH_LENGTH: usize = 256;
+/// Buckets of dh (`IP_VS_DH_TAB_SIZE`, `ip_vs_dh.c`).
+pub const DH_LENGTH: usize = 256;
 /// Longest wrr order; weights whose sum is higher are scaled down to it, to one at least.
 pub const WRR_LENGTH_MAX: u64 = 4096;
 
@@ -21,23 +23,40 @@ pub struct Candidate {
     pub slot: u32,
 }
 
-/// Slots in the order of the schedule; `None` where the plane has no such scheduler. Candidates are sorted by key.
-pub fn order(scheduler: Scheduler, candidates: &[Candidate]) -> Option<Vec<u32>> {
+/// Slots in the order of the schedule. Candidates are sorted by key.
+pub fn order(scheduler: Scheduler, candidates: &[Candidate]) -> Vec<u32> {
     match scheduler {
-        Scheduler::Rr => Some(candidates.iter().map(|candidate| candidate.slot).collect()),
-        Scheduler::Wrr => Some(weighted(candidates)),
-        Scheduler::Sh => Some(source_hash(candidates)),
-        Scheduler::Mh => Some(maglev(candidates)),
-        Scheduler::Lc
+        Scheduler::Wrr => weighted(candidates),
+        Scheduler::Sh => source_hash(candidates),
+        Scheduler::Mh => maglev(candidates),
+        Scheduler::Dh => destination_hash(candidates),
+        Scheduler::Fo | Scheduler::Ovf => heaviest_first(candidates),
+        // The kernel takes turns, or compares all.
+        Scheduler::Rr
+        | Scheduler::Lc
         | Scheduler::Wlc
-        | Scheduler::Lblc
-        | Scheduler::Lblcr
-        | Scheduler::Dh
         | Scheduler::Sed
         | Scheduler::Nq
-        | Scheduler::Fo
-        | Scheduler::Ovf => None,
+        | Scheduler::Lblc
+        | Scheduler::Lblcr => slots(candidates),
     }
+}
+
+fn slots(candidates: &[Candidate]) -> Vec<u32> {
+    candidates.iter().map(|candidate| candidate.slot).collect()
+}
+
+/// Of those with one weight the first by key is the first (`ip_vs_fo.c`, `ip_vs_ovf.c`).
+fn heaviest_first(candidates: &[Candidate]) -> Vec<u32> {
+    let mut sorted = candidates.to_vec();
+    sorted.sort_by_key(|candidate| std::cmp::Reverse(candidate.weight));
+    slots(&sorted)
+}
+
+/// Buckets in turn, whatever the weights (`ip_vs_dh.c`).
+fn destination_hash(candidates: &[Candidate]) -> Vec<u32> {
+    let length = DH_LENGTH.max(candidates.len());
+    slots(candidates).into_iter().cycle().take(length).collect()
 }
 
 const fn gcd(a: u32, b: u32) -> u32 {

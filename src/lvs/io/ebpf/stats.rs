@@ -117,7 +117,21 @@ fn take_census(maps: &mut Maps, program: &SchedClassifier, model: &Model) -> Res
     let packet = [0; 64];
     let options = aya::TestRunOptions { data_in: Some(&packet), ..aya::TestRunOptions::new() };
     program.test_run(options).map_err(|error| Fault::new("running the census", &error))?;
+    for held in model.services.values().flat_map(|held| held.destinations.values()) {
+        settle_load(maps, held.slot)?;
+    }
     Ok(())
+}
+
+/// What the packets have counted forgets the connections that ended in silence; the census is right.
+fn settle_load(maps: &mut Maps, slot: u32) -> Result<(), Fault> {
+    let doing = "settling the load of a destination";
+    let abi::Census { active, inactive } = maps.census.get(&slot, 0).map_err(Fault::map(doing))?;
+    let load = maps.loads.get(&slot, 0).map_err(Fault::map(doing))?;
+    if (load.active, load.inactive) == (active, inactive) {
+        return Ok(());
+    }
+    maps.loads.set(slot, abi::Load { active, inactive, ..load }, 0).map_err(Fault::map(doing))
 }
 
 /// Counters of all that the model holds.

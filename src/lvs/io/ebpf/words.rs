@@ -1,6 +1,7 @@
 //! Between the words of `ipvsadm` and the integers of the maps; and what this plane does not speak.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::abi;
@@ -71,63 +72,65 @@ pub(super) fn service_key_back(key: &abi::ServiceKey) -> Result<ServiceKey, Data
 
 /// What the program can do.
 pub(super) fn capabilities() -> Capabilities {
-    let schedulers = Scheduler::ALL.into_iter().filter(|scheduler| scheduler_number(*scheduler).is_some());
     Capabilities {
         plane: PLANE,
-        schedulers: schedulers.collect(),
-        features: BTreeSet::from([Feature::Masq, Feature::Route]),
+        schedulers: Scheduler::ALL.into(),
+        features: BTreeSet::from([Feature::Masq, Feature::Route, Feature::OnePacket, Feature::Thresholds]),
     }
 }
 
-pub(super) const fn scheduler_number(scheduler: Scheduler) -> Option<u8> {
+pub(super) const fn scheduler_number(scheduler: Scheduler) -> u8 {
     match scheduler {
-        Scheduler::Rr => Some(abi::SCHEDULER_RR),
-        Scheduler::Wrr => Some(abi::SCHEDULER_WRR),
-        Scheduler::Sh => Some(abi::SCHEDULER_SH),
-        Scheduler::Mh => Some(abi::SCHEDULER_MH),
-        Scheduler::Lc
-        | Scheduler::Wlc
-        | Scheduler::Lblc
-        | Scheduler::Lblcr
-        | Scheduler::Dh
-        | Scheduler::Sed
-        | Scheduler::Nq
-        | Scheduler::Fo
-        | Scheduler::Ovf => None,
+        Scheduler::Rr => abi::SCHEDULER_RR,
+        Scheduler::Wrr => abi::SCHEDULER_WRR,
+        Scheduler::Sh => abi::SCHEDULER_SH,
+        Scheduler::Mh => abi::SCHEDULER_MH,
+        Scheduler::Lc => abi::SCHEDULER_LC,
+        Scheduler::Wlc => abi::SCHEDULER_WLC,
+        Scheduler::Sed => abi::SCHEDULER_SED,
+        Scheduler::Nq => abi::SCHEDULER_NQ,
+        Scheduler::Fo => abi::SCHEDULER_FO,
+        Scheduler::Ovf => abi::SCHEDULER_OVF,
+        Scheduler::Dh => abi::SCHEDULER_DH,
+        Scheduler::Lblc => abi::SCHEDULER_LBLC,
+        Scheduler::Lblcr => abi::SCHEDULER_LBLCR,
     }
 }
 
-pub(super) const fn flag_bits(flags: SchedulerFlags) -> u8 {
-    let SchedulerFlags { one, two, three } = flags;
-    let mut bits = 0;
-    if one {
-        bits |= abi::SERVICE_ONE;
-    }
-    if two {
-        bits |= abi::SERVICE_TWO;
-    }
-    if three {
-        bits |= abi::SERVICE_THREE;
-    }
-    bits
+/// The service's flags; `limited`: one of its destinations has thresholds.
+pub(super) fn flag_bits(service: &Service, limited: bool) -> u8 {
+    let SchedulerFlags { one, two, three } = service.flags;
+    let bits = [
+        (one, abi::SERVICE_ONE),
+        (two, abi::SERVICE_TWO),
+        (three, abi::SERVICE_THREE),
+        (service.one_packet, abi::SERVICE_ONE_PACKET),
+        (limited, abi::SERVICE_LIMITED),
+    ];
+    bits.into_iter().filter(|(set, _)| *set).fold(0, |bits, (_, bit)| bits | bit)
 }
 
 /// # Errors
 /// [`DatapathError::Answer`] for a scheduler that we never write.
 pub(super) fn service_back(service: &abi::Service) -> Result<Service, DatapathError> {
-    let known = Scheduler::ALL.into_iter().find(|known| scheduler_number(*known) == Some(service.scheduler));
+    let known = Scheduler::ALL.into_iter().find(|known| scheduler_number(*known) == service.scheduler);
     let scheduler = known.ok_or_else(|| senseless("service", format!("scheduler {}", service.scheduler)))?;
     let has = |bit| service.flags & bit != 0;
     let flags =
         SchedulerFlags { one: has(abi::SERVICE_ONE), two: has(abi::SERVICE_TWO), three: has(abi::SERVICE_THREE) };
-    Ok(Service { scheduler, flags, persistence: None, one_packet: false })
+    Ok(Service { scheduler, flags, persistence: None, one_packet: has(abi::SERVICE_ONE_PACKET) })
 }
 
 /// What [`Capabilities::check_step`] cannot know.
 ///
 /// # Errors
-/// [`DatapathError::Unsupported`] for Masq without a port.
+/// [`DatapathError::Unsupported`] for Masq without a port; `ERANGE` for a lower threshold above the upper one, as IPVS
+/// answers (`ip_vs_ctl.c`).
 pub(super) fn check_destination(key: &DestinationKey, destination: &Destination) -> Result<(), DatapathError> {
+    if destination.lower_threshold > destination.upper_threshold {
+        let source = io::Error::from_raw_os_error(libc::ERANGE);
+        return Err(DatapathError::Kernel { action: format!("thresholds of {key}"), source });
+    }
     match destination.forwarding {
         Forwarding::Masq if key.port == 0 => Err(unsupported("keep the port (Masq to port 0)")),
         Forwarding::Masq | Forwarding::Route | Forwarding::Tunnel(_) | Forwarding::FullNat => Ok(()),

@@ -92,6 +92,10 @@ fn every_struct_is_mirrored_to_the_byte() {
         "vipd_fragment" = Fragment { source_port target_port }
         "vipd_counters" = Counters { connections packets_in packets_out bytes_in bytes_out }
         "vipd_census" = Census { active inactive }
+        "vipd_load" = Load { active inactive overloaded reserved }
+        "vipd_locality_key" = LocalityKey { target service }
+        "vipd_member" = Member { destination generation }
+        "vipd_locality" = Locality { changed_ns member }
         "vipd_settings" = Settings { abi_version generation changing reserved timeout_ms }
     };
     let mut theirs = structs();
@@ -121,6 +125,18 @@ fn every_number_of_the_header_is_ours() {
         ("VIPD_SCHEDULER_WRR", SCHEDULER_WRR.into()),
         ("VIPD_SCHEDULER_SH", SCHEDULER_SH.into()),
         ("VIPD_SCHEDULER_MH", SCHEDULER_MH.into()),
+        ("VIPD_SCHEDULER_LC", SCHEDULER_LC.into()),
+        ("VIPD_SCHEDULER_WLC", SCHEDULER_WLC.into()),
+        ("VIPD_SCHEDULER_SED", SCHEDULER_SED.into()),
+        ("VIPD_SCHEDULER_NQ", SCHEDULER_NQ.into()),
+        ("VIPD_SCHEDULER_FO", SCHEDULER_FO.into()),
+        ("VIPD_SCHEDULER_OVF", SCHEDULER_OVF.into()),
+        ("VIPD_SCHEDULER_DH", SCHEDULER_DH.into()),
+        ("VIPD_SCHEDULER_LBLC", SCHEDULER_LBLC.into()),
+        ("VIPD_SCHEDULER_LBLCR", SCHEDULER_LBLCR.into()),
+        ("VIPD_LOCALITY_MEMBERS", LOCALITY_MEMBERS.try_into().unwrap()),
+        ("VIPD_SERVICE_ONE_PACKET", SERVICE_ONE_PACKET.into()),
+        ("VIPD_SERVICE_LIMITED", SERVICE_LIMITED.into()),
         ("VIPD_SERVICE_ONE", SERVICE_ONE.into()),
         ("VIPD_SERVICE_TWO", SERVICE_TWO.into()),
         ("VIPD_SERVICE_THREE", SERVICE_THREE.into()),

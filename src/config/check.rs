@@ -1,0 +1,19 @@
+//! What is wrong between the parts of a configuration: names that lead nowhere, routers that collide, weights without
+//! effect, scripts without protection. It knows no system; what a system must have is `check/system.rs`.
+
+mod routers;
+mod scripts;
+pub mod system;
+#[cfg(test)]
+mod tests;
+mod tracking;
+
+use super::model::Config;
+use super::problem::Problem;
+
+/// Check the model as a whole.
+pub fn check(config: &Config, problems: &mut Vec<Problem>) {
+    routers::check(config, problems);
+    tracking::check(config, problems);
+    scripts::check(config, problems);
+}

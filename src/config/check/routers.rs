@@ -1,0 +1,98 @@
+//! Virtual routers beside each other: VRIDs, virtual addresses, sync groups.
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+
+use crate::base::{Family, IfName, Vrid};
+use crate::config::model::{Config, VrrpInstance};
+use crate::config::problem::{Problem, Severity};
+
+pub(super) fn check(config: &Config, problems: &mut Vec<Problem>) {
+    vrids(&config.instances, problems);
+    addresses(&config.instances, problems);
+    groups(config, problems);
+}
+
+/// What tells the packets of two routers apart.
+type OnTheWire<'a> = (&'a IfName, Vrid, Family, Option<IpAddr>);
+
+fn on_the_wire(instance: &VrrpInstance) -> OnTheWire<'_> {
+    let source = instance.source.filter(|_| !instance.unicast_peers.is_empty());
+    (&instance.interface, instance.vrid, instance.family, source)
+}
+
+fn vrids(instances: &[VrrpInstance], problems: &mut Vec<Problem>) {
+    let mut seen: HashMap<OnTheWire<'_>, &VrrpInstance> = HashMap::with_capacity(instances.len());
+    for instance in instances {
+        let Some(first) = seen.insert(on_the_wire(instance), instance) else { continue };
+        let VrrpInstance { name, vrid, interface, .. } = instance;
+        let message = format!("virtual_router_id {vrid} on {interface} belongs to `{}` and to `{name}`", first.name);
+        problems.push(
+            Problem::new("duplicate-vrid", Severity::Fatal, instance.at, message)
+                .label("the packets of both cannot be told apart")
+                .help("give one of them another virtual_router_id, here and on the other router")
+                .related(first.at, "the first one"),
+        );
+    }
+}
+
+fn addresses(instances: &[VrrpInstance], problems: &mut Vec<Problem>) {
+    let mut seen = HashMap::new();
+    for instance in instances {
+        for address in instance.addresses.iter().chain(&instance.excluded_addresses) {
+            let Some((first, at)) = seen.insert(address.cidr.addr(), (instance, address.at)) else { continue };
+            let addr = address.cidr.addr();
+            let (message, label) = if first.name == instance.name {
+                (format!("{addr} stands twice in vrrp_instance `{}`", instance.name), "the second time")
+            } else {
+                let names = (&first.name, &instance.name);
+                (
+                    format!("{addr} belongs to vrrp_instance `{}` and to `{}`", names.0, names.1),
+                    "the other takes it away",
+                )
+            };
+            problems.push(
+                Problem::new("duplicate-address", Severity::Warning, address.at, message)
+                    .label(label)
+                    .help("remove one of the two")
+                    .related(at, "the first time"),
+            );
+        }
+    }
+}
+
+fn groups(config: &Config, problems: &mut Vec<Problem>) {
+    let instances: HashSet<&str> = config.instances.iter().map(|instance| instance.name.as_str()).collect();
+    let mut grouped: HashMap<&str, &str> = HashMap::new();
+    for group in &config.sync_groups {
+        let mut members = 0;
+        let mut tell = |code, message: String, label: &str, help: &str| {
+            problems.push(Problem::new(code, Severity::Error, group.at, message).label(label).help(help));
+        };
+        for member in &group.members {
+            if !instances.contains(member.as_str()) {
+                let message = format!(
+                    "vrrp_sync_group `{}` names the vrrp_instance `{member}`, which does not exist",
+                    group.name
+                );
+                tell("undefined-member", message, "the member is left out", "define the instance, or remove the name");
+            } else if let Some(other) = grouped.insert(member, &group.name) {
+                let message = format!("vrrp_instance `{member}` is in the sync groups `{other}` and `{}`", group.name);
+                tell("member-of-two-groups", message, "can follow one group only", "remove it from one of the two");
+            } else {
+                members += 1;
+            }
+        }
+        match members {
+            0 => {
+                let message = format!("vrrp_sync_group `{}` has no member", group.name);
+                tell("empty-group", message, "has no effect", "name its members: group { NAME NAME }");
+            }
+            1 => {
+                let message = format!("vrrp_sync_group `{}` has one member only", group.name);
+                tell("lonely-group", message, "has no effect", "name at least two members, or remove the group");
+            }
+            _ => {}
+        }
+    }
+}

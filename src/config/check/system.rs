@@ -1,0 +1,165 @@
+//! What a configuration asks of the system it runs on: interfaces, scripts, accounts. It decides from facts that
+//! somebody else gathered (`io/facts.rs`), so that a file can be checked for another machine too.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use super::scripts::commands;
+use crate::base::IfName;
+use crate::config::model::{Command, Config, ScriptUser};
+use crate::config::problem::{Problem, Severity};
+use crate::config::source::Span;
+
+/// What is to be looked up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Programs as the file names them: a path, or a name for `PATH`.
+    pub programs: BTreeSet<String>,
+    pub users: BTreeSet<String>,
+    pub groups: BTreeSet<String>,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// All interfaces.
+    pub interfaces: HashSet<String>,
+    /// Of those wanted; a program that is not here was not found.
+    pub programs: HashMap<String, Program>,
+    /// Of those wanted.
+    pub users: HashSet<String>,
+    /// Of those wanted.
+    pub groups: HashSet<String>,
+}
+
+/// A file that was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Program {
+    pub executable: bool,
+    /// The first part of its path that others than root may change.
+    pub changeable: Option<String>,
+}
+
+/// The account that keepalived runs scripts as where none is named.
+const DEFAULT_USER: &str = "keepalived_script";
+
+/// What [`check`] needs to know.
+pub fn wanted(config: &Config) -> Wanted {
+    let mut wanted = Wanted::default();
+    for command in commands(config) {
+        wanted.programs.extend(program(command).map(str::to_owned));
+        wanted.add_user(command.user.as_ref());
+    }
+    wanted.add_user(config.global.script_user.as_ref());
+    if !wanted.programs.is_empty() {
+        wanted.users.insert(DEFAULT_USER.to_owned());
+    }
+    wanted
+}
+
+impl Wanted {
+    fn add_user(&mut self, user: Option<&ScriptUser>) {
+        if let Some(ScriptUser { user, group }) = user {
+            self.users.insert(user.clone());
+            self.groups.extend(group.clone());
+        }
+    }
+}
+
+/// Hold the configuration against the system.
+pub fn check(config: &Config, facts: &Facts, problems: &mut Vec<Problem>) {
+    interfaces(config, facts, problems);
+    for command in commands(config) {
+        script(config, command, facts, problems);
+    }
+}
+
+/// The file that is executed; nothing for `</path`, which is opened only.
+fn program(command: &Command) -> Option<&str> {
+    command.argv.first().map(String::as_str).filter(|program| !program.starts_with('<'))
+}
+
+fn interfaces(config: &Config, facts: &Facts, problems: &mut Vec<Problem>) {
+    let mut told = HashSet::new();
+    let mut look = |name: &IfName, at: Span, instance: &str, as_what: &str| {
+        if facts.interfaces.contains(name.as_str()) || !told.insert(name.clone()) {
+            return;
+        }
+        let message = format!("there is no interface `{name}`, {as_what} of vrrp_instance `{instance}`");
+        let problem = Problem::new("no-such-interface", Severity::Error, at, message).label("does not exist here");
+        problems.push(match crate::config::near::nearest(name.as_str(), facts.interfaces.iter().map(String::as_str)) {
+            Some(near) => problem.help(format!("did you mean `{near}`? `ip link` lists them all")),
+            None => problem.help("`ip link` lists them all"),
+        });
+    };
+    for instance in &config.instances {
+        look(&instance.interface, instance.at, &instance.name, "the interface");
+        for address in instance.addresses.iter().chain(&instance.excluded_addresses) {
+            if let Some(dev) = &address.dev {
+                look(dev, address.at, &instance.name, "the device of an address");
+            }
+        }
+        for tracked in &instance.track_interfaces {
+            look(&tracked.interface, tracked.at, &instance.name, "a tracked interface");
+        }
+    }
+}
+
+fn script(config: &Config, command: &Command, facts: &Facts, problems: &mut Vec<Problem>) {
+    let Some(name) = program(command) else { return };
+    let mut tell = |severity, code, message: String, label: &str, help: &str| {
+        problems.push(Problem::new(code, severity, command.at, message).label(label).help(help));
+    };
+    match facts.programs.get(name) {
+        None => {
+            let help = "write the path of a file that exists";
+            tell(
+                Severity::Error,
+                "script-not-found",
+                format!("the script `{name}` is not found"),
+                "does not run",
+                help,
+            );
+        }
+        Some(Program { executable: false, .. }) => {
+            let message = format!("the script `{name}` is not executable");
+            tell(Severity::Error, "script-not-executable", message, "does not run", &format!("chmod +x {name}"));
+        }
+        Some(Program { executable: true, changeable: Some(part) })
+            if config.global.script_security && runs_as_root(config, command, facts) =>
+        {
+            let message = format!("the script `{name}` runs as root, and others than root may change `{part}`");
+            let help = format!("chown root:root {part}, and chmod go-w {part}");
+            tell(Severity::Error, "script-insecure", message, "does not run", &help);
+        }
+        Some(Program { executable: true, .. }) => {}
+    }
+    if let Some(ScriptUser { user, group }) = command.user.as_ref().or(config.global.script_user.as_ref()) {
+        if !facts.users.contains(user) {
+            let message = format!("there is no account `{user}`");
+            tell(
+                Severity::Warning,
+                "no-such-user",
+                message,
+                "the script does not run",
+                &format!("useradd --system {user}"),
+            );
+        }
+        if let Some(group) = group.as_ref().filter(|group| !facts.groups.contains(*group)) {
+            let message = format!("there is no group `{group}`");
+            tell(
+                Severity::Warning,
+                "no-such-group",
+                message,
+                "the script does not run",
+                &format!("groupadd --system {group}"),
+            );
+        }
+    }
+}
+
+fn runs_as_root(config: &Config, command: &Command, facts: &Facts) -> bool {
+    match command.user.as_ref().or(config.global.script_user.as_ref()) {
+        Some(user) => user.user == "root",
+        None => !facts.users.contains(DEFAULT_USER),
+    }
+}

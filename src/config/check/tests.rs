@@ -1,0 +1,149 @@
+//! What the checks of the whole find, by rows.
+
+use super::*;
+use crate::config::check::system::{Facts, Program};
+use crate::config::problem::exit_code;
+use crate::config::read::tests::read_text;
+
+/// Codes of the checks alone: what the reader found is another table.
+fn codes(text: &str) -> Vec<&'static str> {
+    let (config, _) = read_text(text);
+    let mut problems = vec![];
+    check(&config, &mut problems);
+    problems.iter().map(|problem| problem.code).collect()
+}
+
+fn instance(name: &str, vrid: u8, addr: &str, more: &str) -> String {
+    format!(
+        "vrrp_instance {name} {{\ninterface eth0\nvirtual_router_id {vrid}\nvirtual_ipaddress {{\n{addr}\n}}\n{more}\n}}\n"
+    )
+}
+
+#[test]
+fn routers_beside_each_other_are_checked() {
+    let a = instance("A", 7, "192.0.2.1", "");
+    let b = instance("B", 8, "192.0.2.2", "");
+    let unicast = |name: &str, source: &str| {
+        instance(name, 7, source, &format!("unicast_src_ip {source}\nunicast_peer {{\n192.0.2.99\n}}"))
+    };
+    let rows: [(&str, String, &[&str]); 9] = [
+        ("two that differ", format!("{a}{b}"), &[]),
+        ("one VRID", format!("{a}{}", instance("B", 7, "192.0.2.2", "")), &["duplicate-vrid"]),
+        ("one VRID in two families", format!("{a}{}", instance("B", 7, "fe80::1", "")), &[]),
+        ("one VRID from two sources", format!("{}{}", unicast("A", "192.0.2.1"), unicast("B", "192.0.2.2")), &[]),
+        ("one address", format!("{a}{}", instance("B", 8, "192.0.2.1/24", "")), &["duplicate-address"]),
+        ("a group of two", format!("{a}{b}vrrp_sync_group G {{\ngroup {{\nA\nB\n}}\n}}"), &[]),
+        ("a group of one", format!("{a}{b}vrrp_sync_group G {{\ngroup {{\nA\n}}\n}}"), &["lonely-group"]),
+        (
+            "a group of none",
+            format!("{a}vrrp_sync_group G {{\ngroup {{\nX\n}}\n}}"),
+            &["undefined-member", "empty-group"],
+        ),
+        (
+            "a member of two groups",
+            format!("{a}{b}vrrp_sync_group G {{\ngroup {{\nA\nB\n}}\n}}\nvrrp_sync_group H {{\ngroup {{\nA\n}}\n}}"),
+            &["member-of-two-groups", "empty-group"],
+        ),
+    ];
+    for (name, text, expected) in rows {
+        assert_eq!(codes(&text), expected, "{name}");
+    }
+}
+
+#[test]
+fn weights_are_held_against_the_priority() {
+    let global = "global_defs {\nenable_script_security\n}\n";
+    let script = |weight: &str| format!("{global}vrrp_script s {{\nscript /bin/true\n{weight}\n}}\n");
+    let tracked = |more: &str| instance("A", 7, "192.0.2.1", &format!("track_script {{\ns\n}}\n{more}"));
+    let grouped = "vrrp_sync_group G {\ngroup {\nA\nB\n}\n}\n";
+    let other = instance("B", 8, "192.0.2.2", "");
+    let rows: [(&str, String, &[&str]); 9] = [
+        ("no weight", format!("{}{}", script(""), tracked("")), &[]),
+        ("enough to lose", format!("{}{}", script("weight -60"), tracked("priority 150")), &[]),
+        (
+            "not enough to lose",
+            format!("{}{}", script("weight -40"), tracked("priority 150")),
+            &["weight-above-default"],
+        ),
+        ("nothing to lose", format!("{}{}", script("weight -40"), tracked("priority 1")), &["weight-without-effect"]),
+        ("nothing to win", format!("{}{}", script("weight 40"), tracked("priority 254")), &["weight-without-effect"]),
+        ("the owner", format!("{}{}", script("weight -40"), tracked("priority 255")), &["weight-ignored"]),
+        (
+            "in a group",
+            format!("{}{}{other}{grouped}", script("weight -40"), tracked("priority 100")),
+            &["weight-ignored"],
+        ),
+        ("undefined", format!("{global}{}", tracked("")), &["undefined-script"]),
+        ("unused", format!("{}{other}", script("")), &["unused-script"]),
+    ];
+    for (name, text, expected) in rows {
+        assert_eq!(codes(&text), expected, "{name}");
+    }
+}
+
+#[test]
+fn scripts_without_protection_are_one_problem() {
+    let notify = "notify_master /bin/a\nnotify_backup /bin/b";
+    let rows: [(&str, String, &[&str]); 4] = [
+        ("two scripts", instance("A", 7, "192.0.2.1", notify), &["script-security"]),
+        (
+            "protected",
+            format!("global_defs {{\nenable_script_security\n}}\n{}", instance("A", 7, "192.0.2.1", notify)),
+            &[],
+        ),
+        ("a script of nobody", "vrrp_script s {\nscript /bin/a\n}".to_owned(), &["unused-script"]),
+        (
+            "only opened",
+            format!("vrrp_script s {{\nscript </tmp/x\n}}\n{}", instance("A", 7, "192.0.2.1", "track_script {\ns\n}")),
+            &[],
+        ),
+    ];
+    for (name, text, expected) in rows {
+        assert_eq!(codes(&text), expected, "{name}");
+    }
+}
+
+#[test]
+fn the_system_is_held_against_facts() {
+    let protected = "global_defs {\nenable_script_security\nscript_user root\n}\n";
+    let text = format!("{protected}{}", instance("A", 7, "192.0.2.1 dev eth1", "notify /opt/n nobody"));
+    let rooted = format!("{protected}{}", instance("A", 7, "192.0.2.1", "notify /opt/n"));
+    let program = |executable, changeable: Option<&str>| {
+        [("/opt/n".to_owned(), Program { executable, changeable: changeable.map(str::to_owned) })].into()
+    };
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let all = Facts {
+        interfaces: names(&["eth0", "eth1"]),
+        programs: program(true, None),
+        users: names(&["nobody", "root"]),
+        ..Facts::default()
+    };
+    let rows: [(&str, &str, Facts, &[&str], u8); 7] = [
+        ("all is there", &text, all.clone(), &[], 0),
+        ("no device", &text, Facts { interfaces: names(&["eth0"]), ..all.clone() }, &["no-such-interface"], 5),
+        ("no script", &text, Facts { programs: [].into(), ..all.clone() }, &["script-not-found"], 5),
+        (
+            "no right to run",
+            &text,
+            Facts { programs: program(false, None), ..all.clone() },
+            &["script-not-executable"],
+            5,
+        ),
+        ("open, and not root's", &text, Facts { programs: program(true, Some("/opt")), ..all.clone() }, &[], 0),
+        (
+            "open, and root's",
+            &rooted,
+            Facts { programs: program(true, Some("/opt")), ..all.clone() },
+            &["script-insecure"],
+            5,
+        ),
+        ("no account", &text, Facts { users: names(&["root"]), ..all }, &["no-such-user"], 0),
+    ];
+    for (name, text, facts, expected, exit) in rows {
+        let (config, _) = read_text(text);
+        let mut problems = vec![];
+        system::check(&config, &facts, &mut problems);
+        let found: Vec<&str> = problems.iter().map(|problem| problem.code).collect();
+        assert_eq!((found.as_slice(), exit_code(&problems)), (expected, exit), "{name}");
+    }
+}

@@ -1,0 +1,128 @@
+//! The checks of a real server: `TCP_CHECK`, `HTTP_GET`, `MISC_CHECK`, and what all kinds share. Kinds that nobody carries out yet
+//! are named in a note.
+
+mod http;
+mod misc;
+
+use std::num::NonZeroU32;
+
+use super::value::{SECOND, TIME_MAX, address, flag, interface, number, seconds, set};
+use crate::config::model::{CheckDefaults, Checker, CheckerKind};
+use crate::config::problem::{Problem, Severity};
+use crate::config::tree::Statement;
+
+/// The longest time of a health check: keepalived's limit of `delay_loop` is of the same order.
+const LONG: u64 = 4_294_967_295 * SECOND;
+const RETRY_MAX: i64 = 2_147_483_647;
+
+/// Read the block if it is a check; false: it is none.
+pub fn read(block: &Statement<'_>, checkers: &mut Vec<Checker>, problems: &mut Vec<Problem>) -> bool {
+    match block.keyword.text {
+        "TCP_CHECK" => {
+            let mut checker = empty(block, CheckerKind::Tcp);
+            for inner in block.statements() {
+                shared(inner, &mut checker, problems);
+            }
+            checkers.push(checker);
+        }
+        "HTTP_GET" => checkers.extend(http::read(block, problems)),
+        "SSL_GET" => {
+            // Its values are held to their ranges all the same.
+            http::read(block, problems);
+            not_served(block, problems);
+        }
+        "MISC_CHECK" => checkers.extend(misc::read(block, problems)),
+        "SMTP_CHECK" | "DNS_CHECK" | "UDP_CHECK" | "PING_CHECK" | "FILE_CHECK" | "BFD_CHECK" => {
+            unserved(block, problems);
+        }
+        _ => return false,
+    }
+    true
+}
+
+fn empty(block: &Statement<'_>, kind: CheckerKind) -> Checker {
+    Checker {
+        at: block.keyword.at,
+        kind,
+        check: CheckDefaults::default(),
+        connect_ip: None,
+        connect_port: None,
+        bind_ip: None,
+        bind_port: None,
+        bind_if: None,
+        fwmark: None,
+        alpha: false,
+    }
+}
+
+/// Keywords that every kind of check has; false: it is none of them.
+fn shared(inner: &Statement<'_>, checker: &mut Checker, problems: &mut Vec<Problem>) -> bool {
+    match inner.keyword.text {
+        "connect_ip" => checker.connect_ip = address(problems, inner, 0),
+        "connect_port" => checker.connect_port = number(problems, inner, 0, 1..=65_535, ""),
+        "bindto" => checker.bind_ip = address(problems, inner, 0),
+        "bind_port" => checker.bind_port = number(problems, inner, 0, 1..=65_535, ""),
+        "bind_if" => checker.bind_if = interface(problems, inner, 0),
+        "fwmark" => {
+            let mark = number::<u32>(problems, inner, 0, 0..=i64::from(u32::MAX), "");
+            checker.fwmark = mark.and_then(NonZeroU32::new);
+        }
+        "alpha" => set(&mut checker.alpha, flag(problems, inner)),
+        "log_all_failures" => {
+            flag(problems, inner);
+        }
+        "retry" => checker.check.retry = number(problems, inner, 0, 0..=RETRY_MAX, ""),
+        _ => return times(inner, &mut checker.check, problems),
+    }
+    true
+}
+
+/// The values that a check inherits, but for `retry`; false: it is none of them.
+pub fn times(inner: &Statement<'_>, check: &mut CheckDefaults, problems: &mut Vec<Problem>) -> bool {
+    match inner.keyword.text {
+        "delay_loop" => set(&mut check.delay_loop, seconds(problems, inner, 0, 1..=LONG).map(Some)),
+        "connect_timeout" => set(&mut check.connect_timeout, seconds(problems, inner, 0, 1..=TIME_MAX).map(Some)),
+        "delay_before_retry" => set(&mut check.delay_before_retry, seconds(problems, inner, 0, 0..=LONG).map(Some)),
+        "warmup" => set(&mut check.warmup, seconds(problems, inner, 0, 0..=LONG).map(Some)),
+        _ => return false,
+    }
+    true
+}
+
+/// `retry` of a service or a real server, which is at least 1 there.
+pub fn retry(inner: &Statement<'_>, check: &mut CheckDefaults, problems: &mut Vec<Problem>) {
+    set(&mut check.retry, number(problems, inner, 0, 1..=RETRY_MAX, "").map(Some));
+}
+
+/// A kind of check whose values are read for their ranges only.
+fn unserved(block: &Statement<'_>, problems: &mut Vec<Problem>) {
+    let mut scratch = empty(block, CheckerKind::Tcp);
+    for inner in block.statements() {
+        shared(inner, &mut scratch, problems);
+    }
+    let needed = match block.keyword.text {
+        "FILE_CHECK" => Some("track_file"),
+        "BFD_CHECK" => Some("name"),
+        _ => None,
+    };
+    if let Some(needed) = needed.filter(|needed| !block.statements().iter().any(|inner| inner.keyword.text == *needed))
+    {
+        problems.push(incomplete(block, needed));
+        return;
+    }
+    not_served(block, problems);
+}
+
+fn incomplete(block: &Statement<'_>, needed: &str) -> Problem {
+    let message = format!("`{}` has no `{needed}`, and is left out", block.keyword.text);
+    Problem::new("checker-incomplete", Severity::Error, block.keyword.at, message).label("left out")
+}
+
+fn not_served(block: &Statement<'_>, problems: &mut Vec<Problem>) {
+    let message = format!("`{}` is not carried out yet: the real server counts as up", block.keyword.text);
+    problems.push(
+        Problem::new("not-served-yet", Severity::Note, block.keyword.at, message)
+            .label("not carried out yet")
+            .help("TCP_CHECK, HTTP_GET and MISC_CHECK are"),
+    );
+}

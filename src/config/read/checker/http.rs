@@ -1,0 +1,131 @@
+//! `HTTP_GET` and its `url` blocks.
+
+use super::{RETRY_MAX, empty, incomplete, shared};
+use crate::config::model::{Checker, CheckerKind, HttpCheck, HttpVersion, Url};
+use crate::config::problem::{Problem, Severity};
+use crate::config::read::value::{choice, error, flag, number, set};
+use crate::config::tree::{Statement, Word};
+
+/// keepalived's limits of `status_code`.
+const STATUS: std::ops::RangeInclusive<u16> = 100..=599;
+
+/// The check; `None` where no url is left.
+pub fn read(block: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<Checker> {
+    let mut checker = empty(block, CheckerKind::Tcp);
+    let mut http = HttpCheck::default();
+    for inner in block.statements() {
+        match inner.keyword.text {
+            "url" => http.urls.extend(url(inner, problems)),
+            "nb_get_retry" => {
+                deprecated(inner, problems);
+                checker.check.retry = number(problems, inner, 0, 0..=RETRY_MAX, "");
+            }
+            "virtualhost" => http.virtualhost = inner.arg(0).map(|word| word.text.to_owned()),
+            "http_protocol" => set(&mut http.version, version(inner, problems)),
+            "fast_recovery" => set(&mut http.fast_recovery, flag(problems, inner)),
+            "enable_sni" => {
+                flag(problems, inner);
+            }
+            _ => {
+                shared(inner, &mut checker, problems);
+            }
+        }
+    }
+    if http.urls.is_empty() {
+        problems.push(incomplete(block, "url").help("add: url { path / }"));
+        return None;
+    }
+    Some(Checker { kind: CheckerKind::Http(http), ..checker })
+}
+
+fn version(inner: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<HttpVersion> {
+    const VERSIONS: [(&str, HttpVersion); 5] = [
+        ("1.0", HttpVersion::V1_0),
+        ("1.0C", HttpVersion::V1_0WithHost),
+        ("1.0c", HttpVersion::V1_0WithHost),
+        ("1.1", HttpVersion::V1_1),
+        ("1.1C", HttpVersion::V1_1),
+    ];
+    choice(problems, inner, 0, &VERSIONS)
+}
+
+fn url(block: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<Url> {
+    let mut url = Url::default();
+    for inner in block.statements() {
+        match inner.keyword.text {
+            "path" => {
+                if let Some(path) = inner.arg(0) {
+                    path.text.clone_into(&mut url.path);
+                }
+            }
+            "digest" => url.digest = inner.arg(0).and_then(|word| digest(word, problems)),
+            "status_code" => url.status.extend(inner.args.iter().filter_map(|word| status(*word, problems))),
+            "virtualhost" => url.virtualhost = inner.arg(0).map(|word| word.text.to_owned()),
+            "regex" | "regex_no_match" => {
+                let message = "`regex` is not carried out yet: the status and the digest decide";
+                problems.push(Problem::new("not-served-yet", Severity::Note, inner.keyword.at, message));
+            }
+            _ => {}
+        }
+    }
+    if url.path.is_empty() {
+        let message = "the url has no path, and is left out";
+        problems.push(
+            Problem::new("url-without-path", Severity::Error, block.keyword.at, message)
+                .label("left out")
+                .help("add: path /"),
+        );
+        return None;
+    }
+    Some(url)
+}
+
+/// 32 hexadecimal digits.
+fn digest(word: Word<'_>, problems: &mut Vec<Problem>) -> Option<[u8; 16]> {
+    let nibble = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let mut bytes = [0; 16];
+    let (pairs, odd) = word.text.as_bytes().as_chunks::<2>();
+    let fits = pairs.len() == bytes.len() && odd.is_empty();
+    let good = fits
+        && bytes.iter_mut().zip(pairs).all(|(byte, [high, low])| match (nibble(high), nibble(low)) {
+            (Some(high), Some(low)) => {
+                *byte = high << 4 | low;
+                true
+            }
+            _ => false,
+        });
+    if good {
+        return Some(bytes);
+    }
+    let message =
+        format!("the digest `{}` has {} characters, and it is 32 hexadecimal digits", word.text, word.text.len());
+    problems.push(
+        error("bad-digest", word, message)
+            .label("not a digest")
+            .help("it is the MD5 of the body: `curl -s URL | md5sum` tells it"),
+    );
+    None
+}
+
+/// `CODE` or `FIRST-LAST`.
+fn status(word: Word<'_>, problems: &mut Vec<Problem>) -> Option<(u16, u16)> {
+    let (first, last) = word.text.split_once('-').unwrap_or((word.text, word.text));
+    let code = |text: &str| text.parse::<u16>().ok().filter(|code| STATUS.contains(code));
+    if let (Some(first), Some(last)) = (code(first), code(last))
+        && first <= last
+    {
+        return Some((first, last));
+    }
+    let message =
+        format!("`{}` is no status code from {} to {}, and no range of them", word.text, STATUS.start(), STATUS.end());
+    problems.push(error("bad-status-code", word, message).label("left out").help("as 200 or 200-299"));
+    None
+}
+
+fn deprecated(inner: &Statement<'_>, problems: &mut Vec<Problem>) {
+    problems.push(
+        error("deprecated-keyword", inner.keyword, "`nb_get_retry` is deprecated")
+            .label("deprecated")
+            .help("write `retry`"),
+    );
+}

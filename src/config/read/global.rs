@@ -1,0 +1,163 @@
+//! `global_defs`. It may stand several times; what comes later adds.
+
+use std::net::IpAddr;
+use std::num::NonZeroU8;
+use std::ops::RangeInclusive;
+
+use super::value::{TIME_MAX, address, choice, error, flag, number, seconds, set};
+use super::{command, value};
+use crate::config::model::{Garp, Global, Plane, VrrpVersion};
+use crate::config::problem::{Problem, Severity};
+use crate::config::tree::Statement;
+
+pub const VERSIONS: [(&str, VrrpVersion); 2] = [("2", VrrpVersion::V2), ("3", VrrpVersion::V3)];
+const PLANES: [(&str, Plane); 2] = [("ebpf", Plane::Ebpf), ("ipvs", Plane::Ipvs)];
+const INT_MAX: i64 = 2_147_483_647;
+
+/// Whole numbers that are held to keepalived's ranges although nothing here depends on them yet.
+const CHECKED: [(&str, RangeInclusive<i64>); 14] = [
+    ("smtp_connect_timeout", 0..=4294),
+    ("startup_script_timeout", 1..=1000),
+    ("shutdown_script_timeout", 1..=1000),
+    ("max_auto_priority", -1..=99),
+    ("min_auto_priority_delay", 1..=10_000_000),
+    ("vrrp_priority", -20..=19),
+    ("checker_priority", -20..=19),
+    ("bfd_priority", -20..=19),
+    ("checker_rt_priority", 1..=99),
+    ("bfd_rt_priority", 1..=99),
+    ("nftables_ipvs_start_fwmark", 1..=4_294_967_295),
+    ("vrrp_rlimit_rttime", 1..=INT_MAX),
+    ("checker_rlimit_rttime", 1..=INT_MAX),
+    ("vrrp_rx_bufs_multiplier", 1..=INT_MAX),
+];
+
+pub fn read(block: &Statement<'_>, global: &mut Global, problems: &mut Vec<Problem>) {
+    for inner in block.statements() {
+        match inner.keyword.text {
+            "router_id" => global.router_id = inner.arg(0).map(|word| word.text.to_owned()),
+            "script_user" => global.script_user = command::user(inner),
+            "enable_script_security" => global.script_security = true,
+            "vrrp_version" => set(&mut global.vrrp_version, choice(problems, inner, 0, &VERSIONS).map(Some)),
+            "vrrp_mcast_group4" => match multicast(problems, inner) {
+                Some(IpAddr::V4(group)) => global.mcast_group4 = Some(group),
+                Some(IpAddr::V6(_)) => wrong_family(problems, inner, "IPv4"),
+                None => {}
+            },
+            "vrrp_mcast_group6" => match multicast(problems, inner) {
+                Some(IpAddr::V6(group)) => global.mcast_group6 = Some(group),
+                Some(IpAddr::V4(_)) => wrong_family(problems, inner, "IPv6"),
+                None => {}
+            },
+            "vrrp_skip_check_adv_addr" => set(&mut global.skip_check_adv_addr, flag(problems, inner)),
+            "vrrp_check_unicast_src" => global.check_unicast_src = true,
+            "vrrp_lower_prio_no_advert" => set(&mut global.lower_prio_no_advert, flag(problems, inner)),
+            "vrrp_strict" => set(&mut global.strict, flag(problems, inner)),
+            "vrrp_down_timer_adverts" => {
+                set(&mut global.down_timer_adverts, number(problems, inner, 0, 1..=100, "").map(Some));
+            }
+            "vrrp_rt_priority" => {
+                let priority = number::<u8>(problems, inner, 0, 1..=99, "").and_then(NonZeroU8::new);
+                set(&mut global.rt_priority, priority.map(Some));
+            }
+            "lvs_datapath" => set(&mut global.plane, choice(problems, inner, 0, &PLANES)),
+            "lvs_flush" => global.lvs_flush = true,
+            "notification_email" => empty(inner, problems),
+            keyword => {
+                let garp = keyword.strip_prefix("vrrp_").unwrap_or("");
+                if !read_garp(garp, inner, &mut global.garp, problems) {
+                    only_checked(keyword, inner, problems);
+                }
+            }
+        }
+    }
+}
+
+fn only_checked(keyword: &str, inner: &Statement<'_>, problems: &mut Vec<Problem>) {
+    match keyword {
+        "vrrp_gna_interval" => {
+            seconds(problems, inner, 0, 1..=TIME_MAX);
+        }
+        "vrrp_startup_delay" | "vrrp_delay_after_boot" => {
+            seconds(problems, inner, 0, 1000..=TIME_MAX);
+        }
+        "vrrp_higher_prio_send_advert"
+        | "vrrp_notify_priority_changes"
+        | "rs_init_notifies"
+        | "no_checker_emails"
+        | "smtp_alert"
+        | "smtp_alert_vrrp"
+        | "smtp_alert_checker"
+        | "checker_log_all_failures" => {
+            flag(problems, inner);
+        }
+        "lvs_sync_daemon" => sync_daemon(inner, problems),
+        _ => {
+            if let Some((_, range)) = CHECKED.iter().find(|(name, _)| *name == keyword) {
+                number::<i64>(problems, inner, 0, range.clone(), "");
+            }
+        }
+    }
+}
+
+/// `garp_*` of an instance, or of `global_defs` after its `vrrp_`; false: the keyword is none of them.
+pub fn read_garp(keyword: &str, inner: &Statement<'_>, garp: &mut Garp, problems: &mut Vec<Problem>) -> bool {
+    match keyword {
+        "garp_master_delay" => set(&mut garp.master_delay, seconds(problems, inner, 0, 0..=TIME_MAX).map(Some)),
+        "garp_lower_prio_delay" => set(&mut garp.lower_prio_delay, seconds(problems, inner, 0, 0..=TIME_MAX).map(Some)),
+        "garp_master_refresh" => {
+            set(&mut garp.master_refresh, seconds(problems, inner, 0, 0..=1000 * TIME_MAX).map(Some));
+        }
+        "garp_master_repeat" => set(&mut garp.master_repeat, number(problems, inner, 0, 1..=INT_MAX, "").map(Some)),
+        "garp_master_refresh_repeat" => {
+            set(&mut garp.master_refresh_repeat, number(problems, inner, 0, 1..=INT_MAX, "").map(Some));
+        }
+        "garp_lower_prio_repeat" => {
+            set(&mut garp.lower_prio_repeat, number(problems, inner, 0, 0..=INT_MAX, "").map(Some));
+        }
+        "garp_interval" => set(&mut garp.interval, seconds(problems, inner, 0, 1..=TIME_MAX).map(Some)),
+        _ => return false,
+    }
+    true
+}
+
+fn multicast(problems: &mut Vec<Problem>, inner: &Statement<'_>) -> Option<IpAddr> {
+    let addr = address(problems, inner, 0)?;
+    if addr.is_multicast() {
+        return Some(addr);
+    }
+    let word = inner.arg(0)?;
+    let message = format!("`{}` is `{addr}`, and it is a multicast address", inner.keyword.text);
+    problems.push(error("not-multicast", word, message).label("not a multicast address"));
+    None
+}
+
+fn wrong_family(problems: &mut Vec<Problem>, inner: &Statement<'_>, family: &str) {
+    if let Some(word) = inner.arg(0) {
+        let message = format!("`{}` is `{}`, and it is an {family} address", inner.keyword.text, word.text);
+        problems.push(error("wrong-family", word, message).label(format!("not {family}")));
+    }
+}
+
+fn empty(block: &Statement<'_>, problems: &mut Vec<Problem>) {
+    if block.block.is_some() && block.statements().is_empty() {
+        let message = format!("the block of `{}` is empty", block.keyword.text);
+        problems.push(
+            Problem::new("empty-block", Severity::Error, block.keyword.at, message)
+                .label("nothing in it")
+                .help("remove the block, or name what it lists, one a line"),
+        );
+    }
+}
+
+/// `lvs_sync_daemon IFNAME [inst NAME] [id N] [maxlen N] [port N] [ttl N] ...`: its numbers.
+fn sync_daemon(inner: &Statement<'_>, problems: &mut Vec<Problem>) {
+    const NUMBERS: [(&str, RangeInclusive<i64>); 4] =
+        [("id", 0..=255), ("maxlen", 1..=65507), ("port", 1..=65535), ("ttl", 1..=255)];
+    for pair in inner.args.windows(2) {
+        let [name, given] = pair else { continue };
+        if let Some((name, range)) = NUMBERS.iter().find(|(known, _)| *known == name.text) {
+            value::number_word::<i64>(problems, name, *given, range.clone(), "");
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! `vrrp_instance NAME`: what its statements say. What follows from them together is `instance/settle.rs`.
+
+mod settle;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::global::{VERSIONS, read_garp};
+use super::value::{SECOND, choice, error, flag, host_word, interface, number, seconds, set};
+use super::{notify, track, unserved, virtual_address};
+use crate::base::{IfName, Vrid};
+use crate::config::model::{
+    Garp, Global, InitialState, Notify, TrackInterface, TrackScript, VirtualAddress, VrrpInstance, VrrpVersion,
+};
+use crate::config::problem::Problem;
+use crate::config::source::Span;
+use crate::config::tree::{Statement, Word};
+
+/// The longest `preempt_delay`, in microseconds.
+const PREEMPT_DELAY_MAX: u64 = 1000 * SECOND;
+/// `auth_pass` has this many bytes in a packet (RFC 2338 section 5.3.6).
+const AUTH_PASS_MAX: usize = 8;
+
+/// What the statements of one instance said; `None`: nothing.
+#[derive(Debug, Default)]
+struct Draft {
+    state: Option<(InitialState, Span)>,
+    interface: Option<IfName>,
+    vrid: Option<Vrid>,
+    priority: Option<u8>,
+    interval: Option<(Duration, Span)>,
+    version: Option<(VrrpVersion, Span)>,
+    strict: Option<bool>,
+    nopreempt: Option<Span>,
+    preempt_delay: Option<(Duration, Span)>,
+    auth: Option<Auth>,
+    mcast_source: Option<IpAddr>,
+    unicast_source: Option<IpAddr>,
+    /// A keyword of unicast was met.
+    unicast: Option<Span>,
+    peers: Vec<(IpAddr, Span)>,
+    check_unicast_src: bool,
+    skip_check_adv_addr: bool,
+    lower_prio_no_advert: Option<bool>,
+    down_timer_adverts: Option<u8>,
+    garp: Garp,
+    dont_track_primary: bool,
+    track_interfaces: Vec<TrackInterface>,
+    track_scripts: Vec<TrackScript>,
+    addresses: Vec<VirtualAddress>,
+    excluded: Vec<VirtualAddress>,
+    notify: Notify,
+    sync_daemon: Option<Span>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AuthKind {
+    Pass,
+    Ah,
+}
+
+#[derive(Debug)]
+struct Auth {
+    kind: Option<AuthKind>,
+    pass: Option<String>,
+    at: Span,
+}
+
+/// One instance; `None` where it could not run, with the problem that says why.
+pub fn read(statement: &Statement<'_>, global: &Global, problems: &mut Vec<Problem>) -> Option<VrrpInstance> {
+    let name = statement.arg(0)?;
+    let mut draft = Draft::default();
+    for inner in statement.statements() {
+        if !core(inner, &mut draft, problems) && !lists(inner, &mut draft, problems) {
+            options(inner, &mut draft, problems);
+        }
+    }
+    settle::settle(name, draft, global, problems)
+}
+
+/// What every instance has.
+fn core(inner: &Statement<'_>, draft: &mut Draft, problems: &mut Vec<Problem>) -> bool {
+    const STATES: [(&str, InitialState); 2] = [("MASTER", InitialState::Master), ("BACKUP", InitialState::Backup)];
+    match inner.keyword.text {
+        "state" => draft.state = choice(problems, inner, 0, &STATES).map(|state| (state, inner.at())),
+        "interface" => set(&mut draft.interface, interface(problems, inner, 0).map(Some)),
+        "virtual_router_id" => {
+            let vrid = number::<u8>(problems, inner, 0, 1..=255, "").and_then(|vrid| Vrid::new(vrid).ok());
+            set(&mut draft.vrid, vrid.map(Some));
+        }
+        "priority" => set(&mut draft.priority, number(problems, inner, 0, 1..=255, "").map(Some)),
+        "advert_int" => {
+            let interval = seconds(problems, inner, 0, SECOND / 100..=255 * SECOND);
+            set(&mut draft.interval, interval.map(|interval| Some((interval, inner.at()))));
+        }
+        "version" => {
+            let version = choice(problems, inner, 0, &VERSIONS);
+            set(&mut draft.version, version.map(|version| Some((version, inner.at()))));
+        }
+        "virtual_ipaddress" => virtual_address::read(inner, &mut draft.addresses, problems),
+        "virtual_ipaddress_excluded" => virtual_address::read(inner, &mut draft.excluded, problems),
+        "authentication" => draft.auth = Some(authentication(inner, problems)),
+        _ => return false,
+    }
+    true
+}
+
+/// Addresses of others, and what is tracked.
+fn lists(inner: &Statement<'_>, draft: &mut Draft, problems: &mut Vec<Problem>) -> bool {
+    match inner.keyword.text {
+        "unicast_peer" => {
+            draft.unicast = Some(inner.keyword.at);
+            for line in inner.statements() {
+                draft.peers.extend(peer(line, problems));
+            }
+        }
+        "unicast_src_ip" => {
+            draft.unicast = Some(draft.unicast.unwrap_or(inner.keyword.at));
+            draft.unicast_source = inner.arg(0).and_then(|word| host_word(problems, "unicast_src_ip", word));
+        }
+        "mcast_src_ip" => draft.mcast_source = inner.arg(0).and_then(|word| host_word(problems, "mcast_src_ip", word)),
+        "track_interface" => track::interfaces(inner, &mut draft.track_interfaces, problems),
+        "track_script" => track::scripts(inner, &mut draft.track_scripts, problems),
+        _ => return notify::read(inner, &mut draft.notify, problems),
+    }
+    true
+}
+
+fn options(inner: &Statement<'_>, draft: &mut Draft, problems: &mut Vec<Problem>) {
+    match inner.keyword.text {
+        "nopreempt" => draft.nopreempt = Some(inner.keyword.at),
+        "preempt" => draft.nopreempt = None,
+        "preempt_delay" => {
+            let delay = seconds(problems, inner, 0, 0..=PREEMPT_DELAY_MAX);
+            draft.preempt_delay = delay.map(|delay| (delay, inner.at()));
+        }
+        "strict_mode" => draft.strict = flag(problems, inner),
+        "dont_track_primary" => draft.dont_track_primary = true,
+        "check_unicast_src" => draft.check_unicast_src = true,
+        // Whatever boolean follows, keepalived turns it on.
+        "skip_check_adv_addr" => draft.skip_check_adv_addr = flag(problems, inner).is_some(),
+        "lower_prio_no_advert" => draft.lower_prio_no_advert = flag(problems, inner),
+        "down_timer_adverts" => {
+            set(&mut draft.down_timer_adverts, number(problems, inner, 0, 1..=100, "").map(Some));
+        }
+        "smtp_alert" | "higher_prio_send_advert" | "owner_ignore_adverts" | "notify_priority_changes" => {
+            flag(problems, inner);
+        }
+        "unicast_ttl" => {
+            number::<u8>(problems, inner, 0, 0..=255, "");
+        }
+        "debug" => {
+            number::<u8>(problems, inner, 0, 0..=4, "");
+        }
+        "virtual_routes" | "virtual_rules" => {
+            unserved::read(inner, problems);
+        }
+        "lvs_sync_daemon_interface" => {
+            sync_daemon_interface(inner, problems);
+            draft.sync_daemon = Some(inner.at());
+        }
+        keyword => {
+            read_garp(keyword, inner, &mut draft.garp, problems);
+        }
+    }
+}
+
+/// `ADDR [min_ttl N] [max_ttl N]`.
+fn peer(line: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<(IpAddr, Span)> {
+    let addr = host_word(problems, "unicast_peer", line.keyword)?;
+    for pair in line.args.windows(2) {
+        if let [name @ Word { text: "min_ttl" | "max_ttl", .. }, ttl] = pair {
+            super::value::number_word::<u8>(problems, name.text, *ttl, 0..=255, "");
+        }
+    }
+    Some((addr, line.keyword.at))
+}
+
+fn authentication(block: &Statement<'_>, problems: &mut Vec<Problem>) -> Auth {
+    const KINDS: [(&str, AuthKind); 2] = [("PASS", AuthKind::Pass), ("AH", AuthKind::Ah)];
+    let mut auth = Auth { kind: None, pass: None, at: block.keyword.at };
+    for inner in block.statements() {
+        match inner.keyword.text {
+            "auth_type" => auth.kind = choice(problems, inner, 0, &KINDS),
+            "auth_pass" => auth.pass = inner.arg(0).map(|word| password(word, problems)),
+            _ => {}
+        }
+    }
+    auth
+}
+
+/// The first eight bytes of a password, cut where a character ends.
+fn password(word: Word<'_>, problems: &mut Vec<Problem>) -> String {
+    if word.text.len() <= AUTH_PASS_MAX {
+        return word.text.to_owned();
+    }
+    problems.push(
+        error(
+            "auth-pass-too-long",
+            word,
+            format!("auth_pass has {} bytes, and a packet carries {AUTH_PASS_MAX}", word.text.len()),
+        )
+        .label("cut after eight bytes")
+        .help("both directors cut alike; write no more than eight to keep what you see and what is sent the same"),
+    );
+    let mut kept = String::new();
+    for character in word.text.chars() {
+        if kept.len() + character.len_utf8() > AUTH_PASS_MAX {
+            break;
+        }
+        kept.push(character);
+    }
+    kept
+}
+
+fn sync_daemon_interface(inner: &Statement<'_>, problems: &mut Vec<Problem>) {
+    problems.push(
+        error("deprecated-keyword", inner.keyword, "`lvs_sync_daemon_interface` of an instance is deprecated")
+            .label("deprecated")
+            .help("use `lvs_sync_daemon` in global_defs"),
+    );
+}

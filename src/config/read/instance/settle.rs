@@ -1,0 +1,365 @@
+//! From what an instance's statements said to the instance: defaults, what excludes what, and what is missing.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::{AuthKind, Draft};
+use crate::base::{AdvertInterval, Family, Priority};
+use crate::config::model::{Global, InitialState, VirtualAddress, VrrpInstance, VrrpVersion};
+use crate::config::problem::{Problem, Severity};
+use crate::config::source::Span;
+use crate::config::tree::Word;
+
+const DOWN_TIMER_ADVERTS: u8 = 3;
+
+pub(super) fn settle(
+    name: Word<'_>,
+    mut draft: Draft,
+    global: &Global,
+    problems: &mut Vec<Problem>,
+) -> Option<VrrpInstance> {
+    let mut told = Told { name: name.text, problems };
+    let family = family(&draft);
+    let strict = draft.strict.unwrap_or(global.strict);
+    let version = version(&draft, family, global, &mut told);
+    let priority = priority(&draft);
+    let state = state(&draft, priority, strict, &mut told);
+    let (preempt, preempt_delay) = preempt(&draft, state, priority, strict, &mut told);
+    let auth_pass = auth(&mut draft, version, state, strict, &mut told);
+    let interval = interval(&draft, version, &mut told);
+    let peers = peers(&draft, family, strict, &mut told);
+    let source = source(&draft, family, name.at, &mut told);
+    sort_families(&mut draft, family, &mut told);
+    own_interface(&mut draft, &mut told);
+    if strict && family == Family::V6 {
+        link_local_first(&draft, &mut told);
+    }
+
+    if draft.interface.is_none() {
+        told.left_out("interface-missing", name, "interface", "interface eth0");
+    }
+    if draft.vrid.is_none() {
+        told.left_out("vrid-missing", name, "virtual_router_id", "virtual_router_id 51");
+    }
+    if draft.addresses.is_empty() {
+        told.no_address(name, version);
+        if version == VrrpVersion::V3 {
+            return None;
+        }
+    }
+    Some(VrrpInstance {
+        name: name.text.to_owned(),
+        at: name.at,
+        state,
+        interface: draft.interface?,
+        vrid: draft.vrid?,
+        priority,
+        interval,
+        version,
+        family,
+        preempt,
+        preempt_delay,
+        auth_pass,
+        source,
+        unicast_peers: peers,
+        check_unicast_src: draft.check_unicast_src || global.check_unicast_src,
+        skip_check_adv_addr: draft.skip_check_adv_addr || global.skip_check_adv_addr,
+        lower_prio_no_advert: draft.lower_prio_no_advert.unwrap_or(global.lower_prio_no_advert || strict),
+        down_timer_adverts: draft.down_timer_adverts.or(global.down_timer_adverts).unwrap_or(DOWN_TIMER_ADVERTS),
+        garp: draft.garp,
+        dont_track_primary: draft.dont_track_primary,
+        track_interfaces: draft.track_interfaces,
+        track_scripts: draft.track_scripts,
+        addresses: draft.addresses,
+        excluded_addresses: draft.excluded,
+        notify: draft.notify,
+    })
+}
+
+/// Problems of one instance.
+struct Told<'a> {
+    name: &'a str,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Told<'_> {
+    fn error(&mut self, code: &'static str, at: Span, message: &str, label: &str, help: &str) {
+        let message = format!("vrrp_instance `{}`: {message}", self.name);
+        let problem = Problem::new(code, Severity::Error, at, message).label(label);
+        self.problems.push(if help.is_empty() { problem } else { problem.help(help) });
+    }
+
+    fn left_out(&mut self, code: &'static str, name: Word<'_>, keyword: &str, example: &str) {
+        let message = format!("there is no `{keyword}`, and without it the instance is left out");
+        self.error(code, name.at, &message, "left out", &format!("add: {example}"));
+    }
+
+    fn no_address(&mut self, name: Word<'_>, version: VrrpVersion) {
+        match version {
+            VrrpVersion::V3 => {
+                self.left_out("address-missing", name, "virtual_ipaddress", "virtual_ipaddress { ADDR/PREFIX }");
+            }
+            VrrpVersion::V2 => self.error(
+                "address-missing",
+                name.at,
+                "there is no virtual address",
+                "elects, and owns nothing",
+                "add: virtual_ipaddress { ADDR/PREFIX }",
+            ),
+        }
+    }
+}
+
+/// Of the first virtual address, else of the peers or the source, else of the excluded addresses, else IPv4.
+fn family(draft: &Draft) -> Family {
+    let advertised = draft.addresses.first().map(|address| address.cidr.family());
+    let unicast = draft.peers.first().map(|(peer, _)| *peer).or(draft.unicast_source).or(draft.mcast_source);
+    let excluded = || draft.excluded.first().map(|address| address.cidr.family());
+    advertised.or(unicast.map(Family::of)).or_else(excluded).unwrap_or(Family::V4)
+}
+
+fn version(draft: &Draft, family: Family, global: &Global, told: &mut Told<'_>) -> VrrpVersion {
+    match (draft.version, family) {
+        (Some((VrrpVersion::V2, at)), Family::V6) => {
+            let message = format!("vrrp_instance `{}`: VRRP version 2 has no IPv6: version 3 is used", told.name);
+            let problem = Problem::new("version-2-with-ipv6", Severity::Warning, at, message);
+            told.problems.push(problem.help("write `version 3` here and on the other router"));
+            VrrpVersion::V3
+        }
+        (Some((version, _)), _) => version,
+        (None, Family::V6) => VrrpVersion::V3,
+        (None, Family::V4) => global.vrrp_version.unwrap_or(VrrpVersion::V2),
+    }
+}
+
+fn priority(draft: &Draft) -> Priority {
+    let master = draft.state.is_some_and(|(state, _)| state == InitialState::Master);
+    let default = if master { Priority::OWNER } else { Priority::DEFAULT };
+    draft.priority.and_then(|priority| Priority::new(priority).ok()).unwrap_or(default)
+}
+
+fn state(draft: &Draft, priority: Priority, strict: bool, told: &mut Told<'_>) -> InitialState {
+    let by_priority = if priority.is_owner() { InitialState::Master } else { InitialState::Backup };
+    match draft.state {
+        None => by_priority,
+        Some((state, at)) if strict && state != by_priority => {
+            let help = "write `state BACKUP` (the priority decides), or priority 255 for the owner of the addresses";
+            told.error(
+                "state-not-strict",
+                at,
+                "in strict mode only the address owner starts as MASTER",
+                "does not fit the priority",
+                help,
+            );
+            by_priority
+        }
+        Some((state, _)) => state,
+    }
+}
+
+fn preempt(
+    draft: &Draft,
+    state: InitialState,
+    priority: Priority,
+    strict: bool,
+    told: &mut Told<'_>,
+) -> (bool, Duration) {
+    let mut nopreempt = draft.nopreempt;
+    let mut delay = draft.preempt_delay.filter(|(delay, _)| !delay.is_zero());
+    if let Some(at) = nopreempt.filter(|_| state == InitialState::Master || priority.is_owner()) {
+        let help = "write `state BACKUP`; the priority still decides who begins";
+        told.error("nopreempt-with-master", at, "`nopreempt` has no effect with state MASTER", "cleared", help);
+        nopreempt = None;
+    }
+    if let Some((_, at)) = delay.filter(|_| state == InitialState::Master) {
+        let help = "write `state BACKUP`; the priority still decides who begins";
+        told.error("preempt-delay-with-master", at, "`preempt_delay` has no effect with state MASTER", "cleared", help);
+        delay = None;
+    }
+    if let Some((_, at)) = delay.filter(|_| strict) {
+        told.error(
+            "preempt-delay-in-strict",
+            at,
+            "strict mode has no `preempt_delay`",
+            "cleared",
+            "remove one of the two",
+        );
+        delay = None;
+    }
+    if let Some((_, at)) = delay.filter(|_| nopreempt.is_some()) {
+        told.error(
+            "preempt-delay-with-nopreempt",
+            at,
+            "`preempt_delay` has no effect with `nopreempt`",
+            "cleared",
+            "remove one of the two",
+        );
+        delay = None;
+    }
+    (nopreempt.is_none(), delay.map_or(Duration::ZERO, |(delay, _)| delay))
+}
+
+/// The password of VRRPv2; nothing where there is none to use.
+fn auth(
+    draft: &mut Draft,
+    version: VrrpVersion,
+    state: InitialState,
+    strict: bool,
+    told: &mut Told<'_>,
+) -> Option<String> {
+    let auth = draft.auth.take()?;
+    let kind = auth.kind?;
+    let help = "remove the `authentication` block here and on the other router";
+    if version == VrrpVersion::V3 {
+        told.error("auth-with-v3", auth.at, "VRRP version 3 has no authentication", "left out", help);
+        return None;
+    }
+    if strict {
+        told.error("auth-in-strict", auth.at, "strict mode has no authentication", "left out", help);
+        return None;
+    }
+    if auth.pass.is_none() {
+        told.error(
+            "auth-pass-missing",
+            auth.at,
+            "there is no `auth_pass`",
+            "left out",
+            "add: auth_pass, up to eight bytes",
+        );
+        return None;
+    }
+    if kind == AuthKind::Ah {
+        if state == InitialState::Master {
+            let message = "state MASTER does not go with authentication by AH";
+            told.error("ah-with-master", auth.at, message, "starts as BACKUP", "write `state BACKUP`");
+        }
+        let message =
+            format!("vrrp_instance `{}`: `auth_type AH` is not carried out: adverts go without it", told.name);
+        told.problems.push(
+            Problem::new("not-served-yet", Severity::Warning, auth.at, message)
+                .help("use version 3 on both routers, or `auth_type PASS` on both"),
+        );
+        return None;
+    }
+    auth.pass
+}
+
+/// Whole seconds in version 2, hundredths up to 40.95 s in version 3.
+fn interval(draft: &Draft, version: VrrpVersion, told: &mut Told<'_>) -> AdvertInterval {
+    let Some((wanted, at)) = draft.interval else { return AdvertInterval::DEFAULT };
+    let (unit_ms, most) = match version {
+        VrrpVersion::V2 => (1000, 255_000),
+        VrrpVersion::V3 => (10, 40_950),
+    };
+    let wanted_us = wanted.as_micros();
+    let step_us = unit_ms * 1000;
+    let rounded_ms = ((wanted_us + step_us / 2) / step_us * unit_ms).clamp(unit_ms, most);
+    let centis = u16::try_from(rounded_ms / 10).unwrap_or(u16::MAX);
+    let interval = AdvertInterval::from_centis(centis).unwrap_or(AdvertInterval::DEFAULT);
+    if rounded_ms * 1000 != wanted_us {
+        let (message, help) = match version {
+            VrrpVersion::V2 => (
+                "VRRP version 2 counts `advert_int` in whole seconds",
+                "write `version 3` here and on the other router",
+            ),
+            VrrpVersion::V3 => (
+                "VRRP version 3 carries `advert_int` in hundredths of a second up to 40.95",
+                "write what a packet can carry",
+            ),
+        };
+        told.error("advert-int-rounded", at, message, &format!("taken as {interval} s"), help);
+    }
+    interval
+}
+
+fn peers(draft: &Draft, family: Family, strict: bool, told: &mut Told<'_>) -> Vec<IpAddr> {
+    let mut peers = Vec::with_capacity(draft.peers.len());
+    for (peer, at) in &draft.peers {
+        if Family::of(*peer) == family {
+            peers.push(*peer);
+        } else {
+            let message = format!("the peer {peer} is not of the family of the instance");
+            told.error(
+                "unicast-family",
+                *at,
+                &message,
+                "left out",
+                "peers, source and virtual addresses are of one family",
+            );
+        }
+    }
+    match draft.unicast {
+        Some(at) if peers.is_empty() => {
+            let help = "name the other router in `unicast_peer`, or remove the keywords of unicast";
+            told.error(
+                "unicast-without-peers",
+                at,
+                "unicast is asked for, and there is no peer",
+                "multicast is used",
+                help,
+            );
+        }
+        Some(at) if strict => {
+            told.error(
+                "unicast-in-strict",
+                at,
+                "strict mode has no unicast",
+                "not in the RFC",
+                "remove one of the two",
+            );
+        }
+        Some(_) | None => {}
+    }
+    peers
+}
+
+fn source(draft: &Draft, family: Family, at: Span, told: &mut Told<'_>) -> Option<IpAddr> {
+    let source = draft.unicast_source.or(draft.mcast_source)?;
+    if Family::of(source) == family {
+        return Some(source);
+    }
+    let message = format!("the source {source} is not of the family of the instance");
+    told.error(
+        "source-family",
+        at,
+        &message,
+        "the source is left out",
+        "peers, source and virtual addresses are of one family",
+    );
+    None
+}
+
+/// Virtual addresses of the other family cannot be advertised: they become excluded ones.
+fn sort_families(draft: &mut Draft, family: Family, told: &mut Told<'_>) {
+    let (fit, odd): (Vec<VirtualAddress>, _) =
+        std::mem::take(&mut draft.addresses).into_iter().partition(|address| address.cidr.family() == family);
+    draft.addresses = fit;
+    for address in odd {
+        let message = format!("{} is not of the family of the first virtual address", address.cidr);
+        let help = "write it in `virtual_ipaddress_excluded`, or give it an instance of its own";
+        told.error("mixed-families", address.at, &message, "held, and not advertised", help);
+        draft.excluded.push(address);
+    }
+}
+
+fn own_interface(draft: &mut Draft, told: &mut Told<'_>) {
+    let Some(own) = draft.interface.as_ref() else { return };
+    draft.track_interfaces.retain(|tracked| {
+        let is_own = tracked.interface == *own;
+        if is_own {
+            let message = format!("`{own}` is the interface of the instance, which is tracked anyway");
+            told.error("tracks-own-interface", tracked.at, &message, "left out", "remove the line");
+        }
+        !is_own
+    });
+}
+
+fn link_local_first(draft: &Draft, told: &mut Told<'_>) {
+    let first = draft.addresses.first().map(|address| (address.cidr.addr(), address.at));
+    if let Some((IpAddr::V6(addr), at)) = first
+        && !addr.is_unicast_link_local()
+    {
+        let message = format!("in strict mode the first address is link-local, and {addr} is not");
+        told.error("first-not-link-local", at, &message, "not link-local", "put an address of fe80::/10 first");
+    }
+}

@@ -1,0 +1,64 @@
+//! `real_server ADDR [PORT]` of a service.
+
+use super::value::{address, flag, number, number_word, set};
+use super::{checker, notify, virtual_server};
+use crate::base::Weight;
+use crate::config::model::{CheckDefaults, RealServer};
+use crate::config::problem::Problem;
+use crate::config::tree::Statement;
+
+const THRESHOLD_MAX: i64 = 4_294_967_295;
+
+/// One real server. Port 0, or none: the service's, which the service fills in.
+pub fn read(statement: &Statement<'_>, weight: Weight, problems: &mut Vec<Problem>) -> Option<RealServer> {
+    let addr = address(problems, statement, 0);
+    let port = match statement.arg(1) {
+        Some(port) => number_word(problems, "port", port, 0..=65_535, ""),
+        None => Some(0),
+    };
+    let mut server = RealServer {
+        addr: addr?,
+        port: port?,
+        at: statement.at(),
+        weight,
+        lb_kind: None,
+        inhibit_on_failure: false,
+        upper_threshold: 0,
+        lower_threshold: 0,
+        alpha: false,
+        notify_up: None,
+        notify_down: None,
+        check: CheckDefaults::default(),
+        virtualhost: None,
+        checkers: vec![],
+    };
+    for inner in statement.statements() {
+        if !checker::read(inner, &mut server.checkers, problems) && !checker::times(inner, &mut server.check, problems)
+        {
+            option(inner, &mut server, problems);
+        }
+    }
+    Some(server)
+}
+
+fn option(inner: &Statement<'_>, server: &mut RealServer, problems: &mut Vec<Problem>) {
+    match inner.keyword.text {
+        "weight" => {
+            let weight = number::<u32>(problems, inner, 0, 0..=i64::from(Weight::MAX), "");
+            set(&mut server.weight, weight.and_then(|weight| Weight::new(weight).ok()));
+        }
+        "lvs_method" => server.lb_kind = virtual_server::kind(inner, problems),
+        "inhibit_on_failure" => set(&mut server.inhibit_on_failure, flag(problems, inner)),
+        "uthreshold" => set(&mut server.upper_threshold, number(problems, inner, 0, 0..=THRESHOLD_MAX, "")),
+        "lthreshold" => set(&mut server.lower_threshold, number(problems, inner, 0, 0..=THRESHOLD_MAX, "")),
+        "alpha" => set(&mut server.alpha, flag(problems, inner)),
+        "retry" => checker::retry(inner, &mut server.check, problems),
+        "virtualhost" => server.virtualhost = inner.arg(0).map(|word| word.text.to_owned()),
+        "notify_up" => notify::first_only(&mut server.notify_up, inner, problems),
+        "notify_down" => notify::first_only(&mut server.notify_down, inner, problems),
+        "smtp_alert" => {
+            flag(problems, inner);
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,44 @@
+//! `vrrp_sync_group NAME`.
+
+use super::{notify, track};
+use crate::config::model::{Notify, SyncGroup};
+use crate::config::problem::{Problem, Severity};
+use crate::config::tree::Statement;
+
+/// One group; that it has members at all is a matter of the checks.
+pub fn read(statement: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<SyncGroup> {
+    let name = statement.arg(0)?;
+    let mut group = SyncGroup {
+        name: name.text.to_owned(),
+        at: name.at,
+        members: vec![],
+        tracking_weight: false,
+        track_interfaces: vec![],
+        track_scripts: vec![],
+        notify: Notify::default(),
+    };
+    for inner in statement.statements() {
+        match inner.keyword.text {
+            "group" => members(inner, &mut group, problems),
+            "sync_group_tracking_weight" | "global_tracking" => group.tracking_weight = true,
+            "track_interface" => track::interfaces(inner, &mut group.track_interfaces, problems),
+            "track_script" => track::scripts(inner, &mut group.track_scripts, problems),
+            _ => {
+                notify::read(inner, &mut group.notify, problems);
+            }
+        }
+    }
+    Some(group)
+}
+
+/// `group { NAME... }`: one name or several on a line.
+fn members(block: &Statement<'_>, group: &mut SyncGroup, problems: &mut Vec<Problem>) {
+    for line in block.statements() {
+        group.members.push(line.keyword.text.to_owned());
+        group.members.extend(line.args.iter().map(|word| word.text.to_owned()));
+    }
+    if block.block.is_some() && block.statements().is_empty() {
+        let message = format!("the group block of vrrp_sync_group `{}` is empty", group.name);
+        problems.push(Problem::new("empty-block", Severity::Error, block.keyword.at, message).label("no member in it"));
+    }
+}

@@ -1,0 +1,145 @@
+//! Services, real servers and their checks.
+
+use std::time::Duration;
+
+use super::{codes, read_text};
+use crate::base::{Family, IfName};
+use crate::config::model::{CheckerKind, HttpVersion, LbKind, Persistence, Protocol, VirtualServer, VirtualServerId};
+use crate::config::problem::{Severity, exit_code};
+
+const HEAD: &str = "protocol TCP\nlb_algo rr\nlb_kind NAT";
+const REAL: &str = "real_server 192.0.2.11 80 {\nweight 2\n}";
+
+fn service(id: &str, lines: &str) -> String {
+    format!("virtual_server {id} {{\n{HEAD}\n{lines}\n}}")
+}
+
+#[test]
+fn values_of_services_are_read_or_refused() {
+    let real = |lines: &str| format!("{REAL}\nreal_server 192.0.2.12 80 {{\n{lines}\n}}");
+    let rows: [(&str, String, usize, &[&str]); 26] = [
+        ("all is well", REAL.to_owned(), 1, &[]),
+        ("an unknown scheduler", format!("lb_algo fastest\n{REAL}"), 1, &["unknown-word"]),
+        ("a method in lower case", format!("lb_kind dr\n{REAL}"), 1, &["unknown-word"]),
+        ("a protocol in lower case", format!("protocol udp\n{REAL}"), 1, &[]),
+        ("a protocol that is none", format!("protocol ICMP\n{REAL}"), 1, &["unknown-word"]),
+        ("no persistence at all", format!("persistence_timeout 0\n{REAL}"), 1, &["out-of-range"]),
+        ("a netmask", format!("persistence_granularity 255.255.255.0\n{REAL}"), 1, &[]),
+        ("no netmask", format!("persistence_granularity 255.0.255.0\n{REAL}"), 1, &["bad-netmask"]),
+        ("ops of TCP", format!("ops\n{REAL}"), 1, &["ops-without-udp"]),
+        ("quorum 0", format!("quorum 0\n{REAL}"), 1, &["out-of-range"]),
+        ("a quorum too high", format!("quorum 3\n{REAL}"), 1, &["quorum-above-weights"]),
+        ("a hysteresis too high", format!("quorum 2\nhysteresis 2\n{REAL}"), 1, &["hysteresis-too-large"]),
+        ("no real server", String::new(), 0, &["no-real-servers"]),
+        (
+            "a real server of IPv6",
+            "real_server 2001:db8::1 80 {\n}".to_owned(),
+            0,
+            &["real-server-family", "no-real-servers"],
+        ),
+        ("a real server of IPv6 by tunnel", "lb_kind TUN\nreal_server 2001:db8::1 80 {\n}".to_owned(), 1, &[]),
+        ("a real server twice", format!("{REAL}\n{REAL}"), 1, &["duplicate-real-server"]),
+        ("another port by DR", "lb_kind DR\nreal_server 192.0.2.11 8080 {\n}".to_owned(), 1, &["real-port-differs"]),
+        ("another port by NAT", "real_server 192.0.2.11 8080 {\n}".to_owned(), 1, &[]),
+        ("a sorry server of IPv6", format!("sorry_server 2001:db8::1 80\n{REAL}"), 1, &["sorry-server-family"]),
+        ("a weight too high", real("weight 2147483648"), 1, &["out-of-range"]),
+        ("a check without url", real("HTTP_GET {\n}"), 1, &["checker-incomplete"]),
+        ("a url without path", real("HTTP_GET {\nurl {\n}\n}"), 1, &["url-without-path", "checker-incomplete"]),
+        ("a bad status", real("HTTP_GET {\nurl {\npath /\nstatus_code 20-30 200\n}\n}"), 1, &["bad-status-code"]),
+        ("a bad digest", real("HTTP_GET {\nurl {\npath /\ndigest 12\n}\n}"), 1, &["bad-digest"]),
+        ("an old keyword", real("HTTP_GET {\nnb_get_retry 3\nurl {\npath /\n}\n}"), 1, &["deprecated-keyword"]),
+        ("a check of mail", real("SMTP_CHECK {\nconnect_port 99999\n}"), 1, &["out-of-range", "not-served-yet"]),
+    ];
+    for (name, lines, left, expected) in rows {
+        let text = service("192.0.2.80 80", &lines);
+        let (config, problems) = read_text(&text);
+        assert_eq!((codes(&problems).as_slice(), config.virtual_servers.len()), (expected, left), "{name}");
+    }
+}
+
+#[test]
+fn a_service_has_a_name_that_exists() {
+    let group = "virtual_server_group G {\n2001:db8::1-3 80\nfwmark 7\n}\n";
+    let rows: [(&str, String, &[&str], usize); 7] = [
+        ("an address and a port", service("192.0.2.80 80", REAL), &[], 1),
+        ("a port too high", service("192.0.2.80 99999", REAL), &["out-of-range"], 0),
+        ("a name", service("www.example.net 80", REAL), &["not-an-address"], 0),
+        ("an undefined group", service("group G", REAL), &["undefined-group"], 0),
+        ("a group", format!("{}{}", group, service("group G", "real_server 2001:db8::9 80 {\n}")), &[], 1),
+        ("a mark with a protocol", service("fwmark 3", REAL), &["protocol-with-fwmark"], 1),
+        (
+            "one service twice",
+            format!("{}\n{}", service("192.0.2.80 80", REAL), service("192.0.2.80 80", REAL)),
+            &["duplicate-name"],
+            1,
+        ),
+    ];
+    for (name, text, expected, left) in rows {
+        let (config, problems) = read_text(&text);
+        assert_eq!((codes(&problems).as_slice(), config.virtual_servers.len()), (expected, left), "{name}");
+    }
+}
+
+#[test]
+fn what_is_not_said_is_the_default_with_a_complaint() {
+    let text = format!("virtual_server 192.0.2.80 80 {{\n{REAL}\n}}");
+    let (config, problems) = read_text(&text);
+    assert_eq!(codes(&problems), ["scheduler-missing", "method-missing", "protocol-missing"]);
+    assert_eq!(exit_code(&problems), 5);
+    let VirtualServer { lb_algo, lb_kind, protocol, quorum, hysteresis, persistence, family, .. } =
+        &config.virtual_servers[0];
+    assert_eq!((*lb_algo, *lb_kind, *protocol, *family), ("wlc", LbKind::Nat, Protocol::Udp, Family::V4));
+    assert_eq!((*quorum, *hysteresis, *persistence), (1, 0, None));
+}
+
+#[test]
+fn a_service_of_all_ports_is_persistent() {
+    let text = service("192.0.2.80", "real_server 192.0.2.11 {\n}");
+    let (config, problems) = read_text(&text);
+    assert_eq!(codes(&problems), Vec::<&str>::new());
+    let read = &config.virtual_servers[0];
+    assert_eq!(read.id, VirtualServerId::Address { addr: "192.0.2.80".parse().unwrap(), port: 0 });
+    assert_eq!(read.persistence, Some(Persistence { timeout_s: 360, prefix_len: None }));
+}
+
+#[test]
+fn checks_are_read_with_what_is_their_own() {
+    let text = service(
+        "192.0.2.80 80",
+        "delay_loop 2.5\nretry 4\nreal_server 192.0.2.11 80 {\nHTTP_GET {\nretry 0\nhttp_protocol 1.1\nconnect_port 8080\nbind_if eth1\nvirtualhost a\nurl {\npath /x\nstatus_code 200 301-302\ndigest 00112233445566778899aAbBcCdDeEfF\nvirtualhost b\n}\n}\nMISC_CHECK {\nmisc_path \"/bin/c 1\"\nmisc_timeout 3\nmisc_dynamic\nuser nobody\n}\nTCP_CHECK {\n}\n}",
+    );
+    let (config, problems) = read_text(&text);
+    assert_eq!(codes(&problems), Vec::<&str>::new());
+    let read = &config.virtual_servers[0];
+    assert_eq!((read.check.delay_loop, read.check.retry), (Some(Duration::from_millis(2500)), Some(4)));
+    let [http, misc, tcp] = read.real_servers[0].checkers.as_slice() else { panic!("three checks") };
+    assert_eq!(
+        (http.check.retry, http.connect_port, http.bind_if.as_ref().map(IfName::as_str)),
+        (Some(0), Some(8080), Some("eth1"))
+    );
+    let CheckerKind::Http(check) = &http.kind else { panic!("HTTP_GET comes first") };
+    assert_eq!((check.version, check.virtualhost.as_deref()), (HttpVersion::V1_1, Some("a")));
+    let url = &check.urls[0];
+    assert_eq!(
+        (url.path.as_str(), url.status.as_slice(), url.virtualhost.as_deref()),
+        ("/x", [(200, 200), (301, 302)].as_slice(), Some("b"))
+    );
+    assert_eq!(url.digest.map(|digest| (digest[1], digest[15])), Some((0x11, 0xff)));
+    let CheckerKind::Misc(script) = &misc.kind else { panic!("MISC_CHECK comes second") };
+    assert_eq!(
+        (script.command.argv.join(" ").as_str(), script.timeout, script.dynamic),
+        ("/bin/c 1", Some(Duration::from_secs(3)), true)
+    );
+    assert_eq!((&tcp.kind, tcp.check.retry), (&CheckerKind::Tcp, None));
+}
+
+#[test]
+fn a_check_that_nobody_carries_out_does_not_change_the_exit_status() {
+    for kind in ["SMTP_CHECK", "SSL_GET", "DNS_CHECK", "UDP_CHECK", "PING_CHECK"] {
+        let url = if kind == "SSL_GET" { "url {\npath /\n}" } else { "" };
+        let text = service("192.0.2.80 80", &format!("real_server 192.0.2.11 80 {{\n{kind} {{\n{url}\n}}\n}}"));
+        let (config, problems) = read_text(&text);
+        assert_eq!(problems.iter().map(|problem| problem.severity).collect::<Vec<_>>(), [Severity::Note], "{kind}");
+        assert_eq!(config.virtual_servers[0].real_servers[0].checkers, [], "{kind}");
+    }
+}

@@ -1,0 +1,118 @@
+//! The lines of `virtual_ipaddress` and `virtual_ipaddress_excluded`: `ADDR[/PREFIX] [dev IF] [label L] ...`.
+
+use std::net::IpAddr;
+
+use super::value::{error, number_word, parsed};
+use crate::base::{Cidr, CidrError, Family};
+use crate::config::model::{Broadcast, VirtualAddress};
+use crate::config::problem::Problem;
+use crate::config::tree::{Statement, Word};
+
+/// `RT_SCOPE_*` of linux/rtnetlink.h by the names of iproute2.
+const SCOPES: [(&str, u8); 5] = [("global", 0), ("site", 200), ("link", 253), ("host", 254), ("nowhere", 255)];
+/// Bytes of a label without the final NUL (`IFNAMSIZ`).
+const LABEL_MAX: usize = 15;
+
+/// All lines of a block; a line without an address is left out.
+pub fn read(block: &Statement<'_>, addresses: &mut Vec<VirtualAddress>, problems: &mut Vec<Problem>) {
+    for line in block.statements() {
+        addresses.extend(read_line(line, problems));
+    }
+}
+
+fn read_line(line: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<VirtualAddress> {
+    let mut address = VirtualAddress {
+        cidr: cidr(line.keyword, problems)?,
+        dev: None,
+        label: None,
+        broadcast: None,
+        scope: 0,
+        at: line.keyword.at,
+    };
+    let mut words = line.args.iter().copied();
+    while let Some(option) = words.next() {
+        match option.text {
+            "home" | "mngtmpaddr" | "noprefixroute" | "autojoin" | "no_track" | "use_vmac" | "-nodad" => {}
+            "dev" | "label" | "broadcast" | "brd" | "scope" | "peer" | "preferred_lft" | "track_group" => {
+                let Some(given) = words.next() else {
+                    let message = format!("nothing follows `{}`", option.text);
+                    problems.push(error("value-missing", option, message).label("a value is missing"));
+                    break;
+                };
+                take(option.text, given, &mut address, problems);
+            }
+            text => {
+                let message = format!("`{text}` is no option of a virtual address");
+                problems.push(error("unknown-word", option, message).label("left out").help(
+                    "the options are dev, label, broadcast, scope, peer, preferred_lft, home, noprefixroute, no_track",
+                ));
+            }
+        }
+    }
+    Some(address)
+}
+
+fn take(option: &str, given: Word<'_>, address: &mut VirtualAddress, problems: &mut Vec<Problem>) {
+    match option {
+        "dev" => address.dev = parsed(problems, "bad-interface-name", given),
+        "label" if given.text.len() > LABEL_MAX => {
+            let message =
+                format!("the label `{}` has {} bytes, and the most is {LABEL_MAX}", given.text, given.text.len());
+            problems.push(error("label-too-long", given, message).label("left out"));
+        }
+        "label" => address.label = Some(given.text.to_owned()),
+        "broadcast" | "brd" => address.broadcast = broadcast(given, address.cidr.family(), problems),
+        "scope" => address.scope = scope(given, problems),
+        // Known, and without effect here: the kernel's defaults hold.
+        _ => {}
+    }
+}
+
+fn broadcast(given: Word<'_>, family: Family, problems: &mut Vec<Problem>) -> Option<Broadcast> {
+    if family == Family::V6 {
+        problems.push(error("wrong-family", given, "an IPv6 address has no broadcast address").label("left out"));
+        return None;
+    }
+    match given.text {
+        "+" => Some(Broadcast::Ones),
+        "-" => Some(Broadcast::Zeros),
+        text => match text.parse() {
+            Ok(IpAddr::V4(addr)) => Some(Broadcast::Address(addr)),
+            Ok(IpAddr::V6(_)) | Err(_) => {
+                let message = format!("the broadcast address is `{text}`, and it is an IPv4 address, + or -");
+                problems.push(error("not-an-address", given, message).label("left out"));
+                None
+            }
+        },
+    }
+}
+
+fn scope(given: Word<'_>, problems: &mut Vec<Problem>) -> u8 {
+    match SCOPES.iter().find(|(name, _)| *name == given.text) {
+        Some((_, scope)) => *scope,
+        None => number_word(problems, "scope", given, 0..=255, "").unwrap_or(0),
+    }
+}
+
+fn cidr(word: Word<'_>, problems: &mut Vec<Problem>) -> Option<Cidr> {
+    match word.text.parse::<Cidr>() {
+        Ok(cidr) => Some(cidr),
+        Err(CidrError::Address { .. }) => {
+            let text = word.text;
+            let mut problem =
+                error("not-an-address", word, format!("`{text}` is not an IPv4 or IPv6 address")).label("left out");
+            if text.chars().next().is_some_and(char::is_alphabetic) && !text.contains(':') {
+                problem = problem.help("names are not looked up here: write the address");
+            } else if !text.contains(':') {
+                problem = problem.help("an IPv4 address has four numbers, as 192.0.2.10/24");
+            }
+            problems.push(problem);
+            None
+        }
+        Err(bad @ (CidrError::Prefix { .. } | CidrError::PrefixText { .. })) => {
+            problems.push(error("bad-prefix", word, bad.to_string()).label("the whole address is taken"));
+            let addr: IpAddr = word.text.split_once('/')?.0.parse().ok()?;
+            Some(Cidr::host(addr))
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! `virtual_server`: what its statements say. What follows from them together is `virtual_server/settle.rs`.
+
+mod settle;
+
+pub use settle::Groups;
+
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+
+use super::value::{address, choice, error, flag, number, number_word, set};
+use super::{checker, notify, real_server};
+use crate::base::{Family, Weight};
+use crate::config::model::{
+    CheckDefaults, Command, LbKind, Protocol, RealServer, SorryServer, VirtualServer, VirtualServerId,
+};
+use crate::config::near::nearest;
+use crate::config::problem::Problem;
+use crate::config::source::Span;
+use crate::config::tree::{Statement, Word};
+
+/// The schedulers by ipvsadm's names.
+const SCHEDULERS: [(&str, &str); 14] = [
+    ("rr", "rr"),
+    ("wrr", "wrr"),
+    ("lc", "lc"),
+    ("wlc", "wlc"),
+    ("lblc", "lblc"),
+    ("lblcr", "lblcr"),
+    ("dh", "dh"),
+    ("sh", "sh"),
+    ("sed", "sed"),
+    ("nq", "nq"),
+    ("fo", "fo"),
+    ("ovf", "ovf"),
+    ("mh", "mh"),
+    ("twos", "twos"),
+];
+const KINDS: [(&str, LbKind); 4] =
+    [("NAT", LbKind::Nat), ("DR", LbKind::Dr), ("TUN", LbKind::Tun), ("FULLNAT", LbKind::FullNat)];
+const PERSISTENCE_MAX: i64 = 2_678_400;
+const PERSISTENCE_DEFAULT: u32 = 360;
+
+/// What the statements of one service said; `None`: nothing.
+#[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a keyword of the file, free of the others")]
+struct Draft {
+    family: Option<Family>,
+    lb_algo: Option<&'static str>,
+    sched_flags: [bool; 3],
+    lb_kind: Option<LbKind>,
+    protocol: Option<(Protocol, Span)>,
+    ops: Option<Span>,
+    persistence_timeout: Option<u32>,
+    persistence_prefix: Option<u8>,
+    persistence_asked: bool,
+    quorum: Option<(u32, Span)>,
+    hysteresis: Option<(u32, Span)>,
+    quorum_up: Option<Command>,
+    quorum_down: Option<Command>,
+    alpha: bool,
+    omega: bool,
+    sorry: Option<(SorryServer, Span)>,
+    sorry_inhibit: bool,
+    inhibit_on_failure: bool,
+    check: CheckDefaults,
+    virtualhost: Option<String>,
+    real_servers: Vec<RealServer>,
+}
+
+/// One service; `None` where it could not run, with the problem that says why.
+pub fn read(statement: &Statement<'_>, groups: &Groups<'_>, problems: &mut Vec<Problem>) -> Option<VirtualServer> {
+    let id = id(statement, problems);
+    let mut draft = Draft::default();
+    let mut service_weight = Weight::ONE;
+    for inner in statement.statements() {
+        if inner.keyword.text == "weight" {
+            let weight = number::<u32>(problems, inner, 0, 1..=i64::from(Weight::MAX), "");
+            set(&mut service_weight, weight.and_then(|weight| Weight::new(weight).ok()));
+        }
+    }
+    for inner in statement.statements() {
+        match inner.keyword.text {
+            "real_server" => draft.real_servers.extend(real_server::read(inner, service_weight, problems)),
+            keyword => {
+                let read =
+                    balancing(keyword, inner, &mut draft, problems) || quorum(keyword, inner, &mut draft, problems);
+                if !read && !checker::times(inner, &mut draft.check, problems) {
+                    options(keyword, inner, &mut draft, problems);
+                }
+            }
+        }
+    }
+    settle::settle(id?, statement.at(), draft, groups, problems)
+}
+
+/// `ADDR [PORT]`, `fwmark N` or `group NAME`.
+fn id(statement: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<VirtualServerId> {
+    let first = statement.arg(0)?;
+    match first.text {
+        "fwmark" => {
+            let mark = number_word(problems, "fwmark", statement.arg(1)?, 1..=i64::from(u32::MAX), "")?;
+            NonZeroU32::new(mark).map(|mark| VirtualServerId::Fwmark { mark })
+        }
+        "group" => Some(VirtualServerId::Group { name: statement.arg(1)?.text.to_owned() }),
+        _ => {
+            let addr = address(problems, statement, 0)?;
+            let port = match statement.arg(1) {
+                Some(port) => number_word(problems, "port", port, 0..=65_535, "")?,
+                None => 0,
+            };
+            Some(VirtualServerId::Address { addr, port })
+        }
+    }
+}
+
+/// How packets are given out; false: the keyword is none of it.
+fn balancing(keyword: &str, inner: &Statement<'_>, draft: &mut Draft, problems: &mut Vec<Problem>) -> bool {
+    match keyword {
+        "lb_algo" | "lvs_sched" => set(&mut draft.lb_algo, choice(problems, inner, 0, &SCHEDULERS).map(Some)),
+        "lb_kind" | "lvs_method" => set(&mut draft.lb_kind, kind(inner, problems).map(Some)),
+        "flag-1" | "sh-fallback" | "mh-fallback" => raise(&mut draft.sched_flags, 0),
+        "flag-2" | "sh-port" | "mh-port" => raise(&mut draft.sched_flags, 1),
+        "flag-3" => raise(&mut draft.sched_flags, 2),
+        "ops" => draft.ops = Some(inner.keyword.at),
+        "protocol" => set(&mut draft.protocol, protocol(inner, problems).map(Some)),
+        "persistence_timeout" => {
+            draft.persistence_asked |= inner.arg(0).is_none();
+            let timeout = number(problems, inner, 0, 1..=PERSISTENCE_MAX, "seconds");
+            set(&mut draft.persistence_timeout, timeout.map(Some));
+        }
+        "persistence_granularity" => {
+            let prefix = inner.arg(0).and_then(|word| granularity(word, problems));
+            draft.persistence_asked |= prefix.is_some();
+            draft.persistence_prefix = prefix;
+        }
+        "ip_family" => {
+            const FAMILIES: [(&str, Family); 2] = [("inet", Family::V4), ("inet6", Family::V6)];
+            draft.family = choice(problems, inner, 0, &FAMILIES);
+        }
+        _ => return false,
+    }
+    true
+}
+
+/// Quorum and the sorry server; false: the keyword is none of it.
+fn quorum(keyword: &str, inner: &Statement<'_>, draft: &mut Draft, problems: &mut Vec<Problem>) -> bool {
+    match keyword {
+        "quorum" => {
+            let quorum = number(problems, inner, 0, 1..=i64::from(u32::MAX), "");
+            draft.quorum = quorum.map(|quorum| (quorum, inner.at()));
+        }
+        "hysteresis" => {
+            let hysteresis = number(problems, inner, 0, 0..=i64::from(u32::MAX), "");
+            draft.hysteresis = hysteresis.map(|hysteresis| (hysteresis, inner.at()));
+        }
+        "quorum_up" => notify::first_only(&mut draft.quorum_up, inner, problems),
+        "quorum_down" => notify::first_only(&mut draft.quorum_down, inner, problems),
+        "sorry_server" => draft.sorry = sorry_server(inner, problems).map(|sorry| (sorry, inner.at())),
+        "sorry_server_inhibit" => draft.sorry_inhibit = true,
+        "sorry_server_lvs_method" => {
+            let kind = kind(inner, problems);
+            if let Some((sorry, _)) = &mut draft.sorry {
+                sorry.lb_kind = kind;
+            }
+        }
+        _ => return false,
+    }
+    true
+}
+
+fn options(keyword: &str, inner: &Statement<'_>, draft: &mut Draft, problems: &mut Vec<Problem>) {
+    match keyword {
+        "retry" => checker::retry(inner, &mut draft.check, problems),
+        "alpha" => draft.alpha = true,
+        "omega" => draft.omega = true,
+        "inhibit_on_failure" => draft.inhibit_on_failure = true,
+        "virtualhost" => draft.virtualhost = inner.arg(0).map(|word| word.text.to_owned()),
+        "smtp_alert" => {
+            flag(problems, inner);
+        }
+        _ => {}
+    }
+}
+
+fn raise(flags: &mut [bool; 3], at: usize) {
+    if let Some(flag) = flags.get_mut(at) {
+        *flag = true;
+    }
+}
+
+/// `NAT`, `DR`, `TUN`, and ours: `FULLNAT`.
+pub fn kind(inner: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<LbKind> {
+    choice(problems, inner, 0, &KINDS)
+}
+
+/// `TCP`, `UDP` or `SCTP` in any case.
+fn protocol(inner: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<(Protocol, Span)> {
+    const PROTOCOLS: [(&str, Protocol); 3] = [("TCP", Protocol::Tcp), ("UDP", Protocol::Udp), ("SCTP", Protocol::Sctp)];
+    let word = inner.arg(0)?;
+    let known = PROTOCOLS.iter().find(|(name, _)| name.eq_ignore_ascii_case(word.text));
+    if let Some((_, protocol)) = known {
+        return Some((*protocol, inner.at()));
+    }
+    let problem =
+        error("unknown-word", word, format!("`protocol` is `{}`, and it is one of TCP, UDP, SCTP", word.text));
+    let upper = word.text.to_ascii_uppercase();
+    problems.push(match nearest(&upper, PROTOCOLS.iter().map(|(name, _)| *name)) {
+        Some(near) => problem.label("not known here").help(format!("did you mean `{near}`?")),
+        None => problem.label("not known here"),
+    });
+    None
+}
+
+/// A netmask, or a prefix length.
+fn granularity(word: Word<'_>, problems: &mut Vec<Problem>) -> Option<u8> {
+    if let Ok(IpAddr::V4(mask)) = word.text.parse() {
+        let bits = u32::from(mask);
+        if bits.leading_ones() + bits.trailing_zeros() >= 32 && bits != 0 {
+            return u8::try_from(bits.leading_ones()).ok();
+        }
+        problems.push(error("bad-netmask", word, format!("`{mask}` is not a netmask")).label("left out"));
+        return None;
+    }
+    number_word(problems, "persistence_granularity", word, 1..=128, "")
+}
+
+fn sorry_server(inner: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<SorryServer> {
+    let addr = address(problems, inner, 0)?;
+    let port = match inner.arg(1) {
+        Some(port) => number_word(problems, "port", port, 0..=65_535, "")?,
+        None => 0,
+    };
+    Some(SorryServer { addr, port, lb_kind: None })
+}

@@ -1,0 +1,261 @@
+//! From what a service's statements said to the service: defaults, what excludes what, and what is missing.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+use super::{Draft, PERSISTENCE_DEFAULT};
+use crate::base::Family;
+use crate::config::model::{LbKind, Persistence, Protocol, RealServer, SorryServer, VirtualServer, VirtualServerId};
+use crate::config::problem::{Problem, Severity};
+use crate::config::source::Span;
+
+/// The families of the groups that are defined.
+pub type Groups<'a> = HashMap<&'a str, Family>;
+
+pub(super) fn settle(
+    id: VirtualServerId,
+    at: Span,
+    mut draft: Draft,
+    groups: &Groups<'_>,
+    problems: &mut Vec<Problem>,
+) -> Option<VirtualServer> {
+    let mut told = Told { id: &id, at, problems };
+    let family = family(&draft, groups, &mut told)?;
+    let lb_algo = scheduler(&draft, &mut told);
+    let lb_kind = draft.lb_kind.unwrap_or_else(|| {
+        told.error("method-missing", at, "there is no `lb_kind`", "NAT is used", "add: lb_kind NAT, DR or TUN");
+        LbKind::Nat
+    });
+    let protocol = protocol(&draft, &mut told);
+    let persistence = persistence(&draft, &id);
+    let real_servers = real_servers(&mut draft, family, lb_kind, &mut told);
+    if real_servers.is_empty() {
+        told.error(
+            "no-real-servers",
+            at,
+            "there is no real server",
+            "the service is left out",
+            "add: real_server ADDR PORT { }",
+        );
+        return None;
+    }
+    let (quorum, hysteresis) = quorum(&draft, &real_servers, &mut told);
+    let sorry_server = sorry_server(&draft, family, lb_kind, &mut told);
+    Some(VirtualServer {
+        at,
+        family,
+        lb_algo,
+        sched_flags: draft.sched_flags,
+        lb_kind,
+        protocol,
+        ops: draft.ops.is_some(),
+        persistence,
+        quorum,
+        hysteresis,
+        quorum_up: draft.quorum_up,
+        quorum_down: draft.quorum_down,
+        alpha: draft.alpha,
+        omega: draft.omega,
+        sorry_server,
+        sorry_inhibit: draft.sorry_inhibit,
+        inhibit_on_failure: draft.inhibit_on_failure,
+        check: draft.check,
+        virtualhost: draft.virtualhost,
+        real_servers,
+        id,
+    })
+}
+
+/// Problems of one service. Its name is made only where there is one.
+struct Told<'a> {
+    id: &'a VirtualServerId,
+    at: Span,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Told<'_> {
+    fn error(&mut self, code: &'static str, at: Span, message: &str, label: &str, help: &str) {
+        self.tell(Severity::Error, code, at, message, label, help);
+    }
+
+    fn tell(&mut self, severity: Severity, code: &'static str, at: Span, message: &str, label: &str, help: &str) {
+        let message = format!("virtual_server {}: {message}", self.id);
+        self.problems.push(Problem::new(code, severity, at, message).label(label).help(help));
+    }
+}
+
+impl fmt::Display for VirtualServerId {
+    /// As the file writes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address { addr, port } => write!(f, "{addr} {port}"),
+            Self::Fwmark { mark } => write!(f, "fwmark {mark}"),
+            Self::Group { name } => write!(f, "group {name}"),
+        }
+    }
+}
+
+fn family(draft: &Draft, groups: &Groups<'_>, told: &mut Told<'_>) -> Option<Family> {
+    match told.id {
+        VirtualServerId::Address { addr, .. } => Some(Family::of(*addr)),
+        VirtualServerId::Fwmark { .. } => {
+            let real = draft.real_servers.first().map(|server| Family::of(server.addr));
+            Some(draft.family.or(real).unwrap_or(Family::V4))
+        }
+        VirtualServerId::Group { name } => {
+            let family = groups.get(name.as_str()).copied();
+            if family.is_none() {
+                let message = format!("there is no virtual_server_group `{name}` with a member");
+                let help = "define the group, or write its name as it is defined";
+                told.tell(Severity::Warning, "undefined-group", told.at, &message, "the service is left out", help);
+            }
+            family
+        }
+    }
+}
+
+fn scheduler(draft: &Draft, told: &mut Told<'_>) -> &'static str {
+    match draft.lb_algo {
+        Some("twos") => {
+            let message = "the scheduler `twos` is not carried out: `wlc` is used";
+            told.tell(Severity::Warning, "not-served-yet", told.at, message, "by `wlc`", "write `lb_algo wlc`");
+            "wlc"
+        }
+        Some(name) => name,
+        None => {
+            told.error("scheduler-missing", told.at, "there is no `lb_algo`", "`wlc` is used", "add: lb_algo wlc");
+            "wlc"
+        }
+    }
+}
+
+fn protocol(draft: &Draft, told: &mut Told<'_>) -> Protocol {
+    let marked = matches!(told.id, VirtualServerId::Fwmark { .. });
+    let protocol = draft.protocol.map_or(Protocol::Udp, |(protocol, _)| protocol);
+    match draft.protocol {
+        Some((_, at)) if marked => {
+            told.error(
+                "protocol-with-fwmark",
+                at,
+                "a firewall mark has no protocol",
+                "not looked at",
+                "remove the line",
+            );
+        }
+        None if !marked => {
+            told.error("protocol-missing", told.at, "there is no `protocol`", "UDP is used", "add: protocol TCP");
+        }
+        Some(_) | None => {}
+    }
+    if let Some(at) = draft.ops.filter(|_| protocol != Protocol::Udp) {
+        told.error(
+            "ops-without-udp",
+            at,
+            "`ops` is for UDP",
+            "has no effect",
+            "remove the line, or write `protocol UDP`",
+        );
+    }
+    protocol
+}
+
+/// A service of all ports needs persistence: the connections of a client belong together.
+fn persistence(draft: &Draft, id: &VirtualServerId) -> Option<Persistence> {
+    let all_ports = matches!(id, VirtualServerId::Address { port: 0, .. });
+    let asked = draft.persistence_asked || draft.persistence_timeout.is_some() || all_ports;
+    asked.then(|| Persistence {
+        timeout_s: draft.persistence_timeout.unwrap_or(PERSISTENCE_DEFAULT),
+        prefix_len: draft.persistence_prefix,
+    })
+}
+
+/// Those of the family, each once, with their ports filled in.
+fn real_servers(draft: &mut Draft, family: Family, lb_kind: LbKind, told: &mut Told<'_>) -> Vec<RealServer> {
+    let mut seen = HashSet::with_capacity(draft.real_servers.len());
+    let mut kept = std::mem::take(&mut draft.real_servers);
+    let port = match told.id {
+        VirtualServerId::Address { port, .. } => Some(*port),
+        VirtualServerId::Fwmark { .. } | VirtualServerId::Group { .. } => None,
+    };
+    kept.retain_mut(|server| {
+        let kind = server.lb_kind.unwrap_or(lb_kind);
+        if Family::of(server.addr) != family && kind != LbKind::Tun {
+            let message = format!("the real server {} is not of the family of the service", server.addr);
+            told.error(
+                "real-server-family",
+                server.at,
+                &message,
+                "left out",
+                "another family is reached by `lvs_method TUN` only",
+            );
+            return false;
+        }
+        if server.port == 0 {
+            server.port = port.unwrap_or(0);
+        }
+        if let Some(port) =
+            port.filter(|port| *port != 0 && *port != server.port && matches!(kind, LbKind::Dr | LbKind::Tun))
+        {
+            let message = format!(
+                "packets reach {} with port {port}, not {}: DR and TUN leave the port as it is",
+                server.addr, server.port
+            );
+            told.tell(
+                Severity::Warning,
+                "real-port-differs",
+                server.at,
+                &message,
+                "the service's port is used",
+                "write the service's port, or use NAT",
+            );
+            server.port = port;
+        }
+        let new = seen.insert((server.addr, server.port));
+        if !new {
+            let message = format!("the real server {} {} is there already", server.addr, server.port);
+            told.error("duplicate-real-server", server.at, &message, "left out", "remove one of the two");
+        }
+        new
+    });
+    kept
+}
+
+/// A quorum that all real servers together do not reach is lowered to what they do.
+fn quorum(draft: &Draft, real_servers: &[RealServer], told: &mut Told<'_>) -> (u32, u32) {
+    let (mut quorum, mut hysteresis) =
+        (draft.quorum.map_or(1, |(quorum, _)| quorum), draft.hysteresis.map_or(0, |(hysteresis, _)| hysteresis));
+    let sum: u64 = real_servers.iter().map(|server| u64::from(server.weight.get())).sum();
+    if let Some((_, at)) = draft.quorum.filter(|(quorum, _)| u64::from(*quorum) > sum && sum > 0) {
+        let message = format!("the quorum is {quorum}, and the weights of all real servers add up to {sum}");
+        told.error(
+            "quorum-above-weights",
+            at,
+            &message,
+            &format!("{sum} is used"),
+            "lower the quorum, or raise the weights",
+        );
+        quorum = u32::try_from(sum).unwrap_or(u32::MAX);
+    }
+    if let Some((_, at)) = draft.hysteresis.filter(|(hysteresis, _)| *hysteresis >= quorum) {
+        let most = quorum.saturating_sub(1);
+        let message = format!("the hysteresis is {hysteresis}, and it is below the quorum of {quorum}");
+        told.error("hysteresis-too-large", at, &message, &format!("{most} is used"), "lower the hysteresis");
+        hysteresis = most;
+    }
+    (quorum, hysteresis)
+}
+
+fn sorry_server(draft: &Draft, family: Family, lb_kind: LbKind, told: &mut Told<'_>) -> Option<SorryServer> {
+    let (mut sorry, at) = draft.sorry?;
+    if Family::of(sorry.addr) != family && sorry.lb_kind.unwrap_or(lb_kind) != LbKind::Tun {
+        let message = format!("the sorry server {} is not of the family of the service", sorry.addr);
+        told.error("sorry-server-family", at, &message, "left out", "name one of the same family");
+        return None;
+    }
+    if let VirtualServerId::Address { port, .. } = told.id
+        && sorry.port == 0
+    {
+        sorry.port = *port;
+    }
+    Some(sorry)
+}

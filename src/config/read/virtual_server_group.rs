@@ -1,0 +1,167 @@
+//! `virtual_server_group NAME`: lines of `ADDR[-LAST|-ADDR|/MASK] [PORT]` and `fwmark N [inet|inet6]`.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU32;
+
+use super::value::number_word;
+use crate::config::model::{GroupMember, VirtualServerGroup};
+use crate::config::problem::{Problem, Severity};
+use crate::config::tree::{Statement, Word};
+
+/// The most addresses that one line may stand for: each becomes a service of its own.
+const RANGE_MAX: u32 = 65_536;
+
+pub fn read(statement: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<VirtualServerGroup> {
+    let name = statement.arg(0)?;
+    let members = statement.statements().iter().filter_map(|line| member(line, problems)).collect();
+    Some(VirtualServerGroup { name: name.text.to_owned(), at: name.at, members })
+}
+
+fn member(line: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<GroupMember> {
+    if line.keyword.text == "fwmark" {
+        let mark = number_word(problems, "fwmark", line.arg(0)?, 1..=i64::from(u32::MAX), "")?;
+        return NonZeroU32::new(mark).map(GroupMember::Fwmark);
+    }
+    let port = match line.arg(0) {
+        Some(word) => number_word(problems, "port", word, 0..=65_535, ""),
+        None => Some(0),
+    };
+    let addresses = match range(line.keyword.text) {
+        Ok(addresses) => Some(addresses),
+        Err(bad) => {
+            problems.push(describe(bad, line.keyword));
+            None
+        }
+    };
+    Some(GroupMember::Addresses { addresses: addresses?, port: port? })
+}
+
+/// Why a range of addresses is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BadRange {
+    Address,
+    End,
+    Backwards,
+    Mask,
+    Long,
+}
+
+fn describe(bad: BadRange, word: Word<'_>) -> Problem {
+    let text = word.text;
+    let (code, message) = match bad {
+        BadRange::Address => ("not-an-address", format!("`{text}` does not begin with an IPv4 or IPv6 address")),
+        BadRange::End => {
+            ("bad-range", format!("the end of `{text}` is neither a number nor an address of the same network"))
+        }
+        BadRange::Backwards => ("bad-range", format!("`{text}` ends before it begins")),
+        BadRange::Mask => ("bad-range", format!("the mask of `{text}` is no prefix length of its address")),
+        BadRange::Long => ("bad-range", format!("`{text}` stands for more than {RANGE_MAX} addresses")),
+    };
+    Problem::new(code, Severity::Error, word.at, message)
+        .label("left out")
+        .help("an address, a range as 192.0.2.1-20 or 192.0.2.1-192.0.2.20, or a network as 192.0.2.0/28")
+}
+
+/// The addresses of `ADDR`, `ADDR-LAST`, `ADDR-ADDR` or `ADDR/PREFIX`.
+fn range(text: &str) -> Result<Vec<IpAddr>, BadRange> {
+    let address = |text: &str| text.parse::<IpAddr>().map_err(|_| BadRange::Address);
+    if let Some((first, last)) = text.split_once('-') {
+        let first = address(first)?;
+        return between(first, end(first, last)?);
+    }
+    if let Some((first, mask)) = text.split_once('/') {
+        return network(address(first)?, mask.parse().map_err(|_| BadRange::Mask)?);
+    }
+    Ok(vec![address(text)?])
+}
+
+/// The end of a range: an address, or what stands for its last part (decimal in IPv4, hexadecimal in IPv6).
+fn end(first: IpAddr, text: &str) -> Result<IpAddr, BadRange> {
+    if let Ok(last) = text.parse::<IpAddr>() {
+        return Ok(last);
+    }
+    match first {
+        IpAddr::V4(first) => {
+            let [a, b, c, _] = first.octets();
+            let last: u8 = text.parse().map_err(|_| BadRange::End)?;
+            Ok(Ipv4Addr::new(a, b, c, last).into())
+        }
+        IpAddr::V6(first) => {
+            let last = u16::from_str_radix(text, 16).map_err(|_| BadRange::End)?;
+            let network = u128::from(first) & !u128::from(u16::MAX);
+            Ok(Ipv6Addr::from(network | u128::from(last)).into())
+        }
+    }
+}
+
+fn between(first: IpAddr, last: IpAddr) -> Result<Vec<IpAddr>, BadRange> {
+    match (first, last) {
+        (IpAddr::V4(first), IpAddr::V4(last)) => {
+            let (first, last) = (u32::from(first), u32::from(last));
+            let count = last.checked_sub(first).ok_or(BadRange::Backwards)?;
+            if count >= RANGE_MAX {
+                Err(BadRange::Long)
+            } else {
+                Ok((first..=last).map(|bits| Ipv4Addr::from(bits).into()).collect())
+            }
+        }
+        (IpAddr::V6(first), IpAddr::V6(last)) => {
+            let (first, last) = (u128::from(first), u128::from(last));
+            let count = last.checked_sub(first).ok_or(BadRange::Backwards)?;
+            if count >= u128::from(RANGE_MAX) {
+                Err(BadRange::Long)
+            } else {
+                Ok((first..=last).map(|bits| Ipv6Addr::from(bits).into()).collect())
+            }
+        }
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => Err(BadRange::End),
+    }
+}
+
+/// Every address of the network, its first and last among them: a service has no use for a broadcast address.
+fn network(addr: IpAddr, prefix: u32) -> Result<Vec<IpAddr>, BadRange> {
+    match addr {
+        IpAddr::V4(addr) if prefix <= 32 => {
+            let hosts = u32::MAX.checked_shr(prefix).unwrap_or(0);
+            let first = u32::from(addr) & !hosts;
+            between(Ipv4Addr::from(first).into(), Ipv4Addr::from(first | hosts).into())
+        }
+        IpAddr::V6(addr) if prefix <= 128 => {
+            let hosts = u128::MAX.checked_shr(prefix).unwrap_or(0);
+            let first = u128::from(addr) & !hosts;
+            between(Ipv6Addr::from(first).into(), Ipv6Addr::from(first | hosts).into())
+        }
+        IpAddr::V4(_) | IpAddr::V6(_) => Err(BadRange::Mask),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_what_they_say() {
+        type Seen<'a> = Result<(&'a str, &'a str, usize), BadRange>;
+        let rows: [(&str, Seen<'_>); 12] = [
+            ("192.0.2.1", Ok(("192.0.2.1", "192.0.2.1", 1))),
+            ("192.0.2.1-5", Ok(("192.0.2.1", "192.0.2.5", 5))),
+            ("192.0.2.250-192.0.3.5", Ok(("192.0.2.250", "192.0.3.5", 12))),
+            ("192.0.2.77/30", Ok(("192.0.2.76", "192.0.2.79", 4))),
+            ("192.0.2.7/32", Ok(("192.0.2.7", "192.0.2.7", 1))),
+            ("2001:db8::1-1f", Ok(("2001:db8::1", "2001:db8::1f", 31))),
+            ("2001:db8::/126", Ok(("2001:db8::", "2001:db8::3", 4))),
+            ("192.0.2.9-5", Err(BadRange::Backwards)),
+            ("192.0.2.9-256", Err(BadRange::End)),
+            ("192.0.2.9/33", Err(BadRange::Mask)),
+            ("10.0.0.0/8", Err(BadRange::Long)),
+            ("web-5", Err(BadRange::Address)),
+        ];
+        for (text, expected) in rows {
+            let read = range(text);
+            let seen = read.as_ref().map(|all| (all[0].to_string(), all[all.len() - 1].to_string(), all.len()));
+            let seen =
+                seen.as_ref().map(|(first, last, count)| (first.as_str(), last.as_str(), *count)).map_err(|bad| **bad);
+            assert_eq!(seen, expected, "{text}");
+        }
+    }
+}

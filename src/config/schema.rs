@@ -1,0 +1,112 @@
+//! A tree held against the keyword table: what stands where it may not, what lacks its words or its block, what is
+//! dropped in silence, and what vipd does not carry out. No value is looked at: that is `read/`.
+//!
+//! keepalived reads the contents of an unknown block as if they stood one level up, and answers with a shower of
+//! messages. Here the block is named once, and what is in it is passed over.
+
+mod known;
+mod stranger;
+
+use super::keyword::{self, Context, Holds, Keyword, Service};
+use super::problem::{Problem, Severity};
+use super::source::Span;
+use super::tree::{Block, Statement, Word};
+
+/// Tell what is wrong with the shape of a whole configuration.
+pub fn check(root: &Block<'_>, problems: &mut Vec<Problem>) {
+    let mut checker = Checker { problems, unserved: vec![] };
+    checker.block(Context::Top, &root.statements, false);
+    let unserved = std::mem::take(&mut checker.unserved);
+    problems.extend(unserved.into_iter().map(Unserved::into_problem));
+}
+
+struct Checker<'p> {
+    problems: &'p mut Vec<Problem>,
+    /// Bounded by the table.
+    unserved: Vec<Unserved>,
+}
+
+/// A keyword that vipd accepts and does not carry out, told once for the whole file.
+struct Unserved {
+    keyword: &'static Keyword,
+    first: Span,
+    times: usize,
+}
+
+impl Checker<'_> {
+    /// `quiet`: the block around it is not carried out, and said so.
+    fn block(&mut self, context: Context, statements: &[Statement<'_>], quiet: bool) {
+        let mut rest = statements;
+        while let Some((statement, after)) = rest.split_first() {
+            rest = match keyword::find(context, statement.keyword.text) {
+                Some(keyword) => {
+                    self.known(context, keyword, statement, quiet);
+                    after
+                }
+                None => self.stranger(context, statement, after),
+            };
+        }
+    }
+
+    /// Free lines: their words are read elsewhere, but none of them opens a block.
+    fn lines(&mut self, opener: &Statement<'_>, lines: &[Statement<'_>]) {
+        for line in lines.iter().filter(|line| line.block.is_some()) {
+            let opener = opener.keyword.text;
+            let message = format!("a line of `{opener}` opens a block");
+            self.tell(Severity::Error, "unexpected-block", line.at(), message, |problem| {
+                problem
+                    .label("its contents are passed over")
+                    .help(format!("is the `}}` of `{opener}` missing above this line?"))
+            });
+        }
+    }
+
+    fn count_unserved(&mut self, keyword: &'static Keyword, at: Span) {
+        match self.unserved.iter_mut().find(|known| known.keyword.word == keyword.word) {
+            Some(known) => known.times = known.times.saturating_add(1),
+            None => self.unserved.push(Unserved { keyword, first: at, times: 1 }),
+        }
+    }
+
+    fn tell(
+        &mut self,
+        severity: Severity,
+        code: &'static str,
+        at: Span,
+        message: String,
+        more: impl FnOnce(Problem) -> Problem,
+    ) {
+        self.problems.push(more(Problem::new(code, severity, at, message)));
+    }
+}
+
+impl Unserved {
+    fn into_problem(self) -> Problem {
+        let word = self.keyword.word;
+        let times = if self.times == 1 { String::new() } else { format!(" ({} times in all)", self.times) };
+        match self.keyword.service {
+            Service::NoEffect(why) => {
+                Problem::new("no-effect", Severity::Note, self.first, format!("`{word}` has no effect{times}: {why}"))
+                    .label("accepted, and nothing is done")
+            }
+            Service::Served | Service::NotYet => {
+                let message = format!("`{word}` is not carried out yet{times}: {}", self.keyword.note);
+                Problem::new("not-served-yet", Severity::Note, self.first, message)
+                    .label("accepted, and nothing is done")
+            }
+        }
+    }
+}
+
+/// From the first of these words to the last, as far as they stand in one text.
+fn span(words: &[Word<'_>]) -> Option<Span> {
+    let (first, last) = (words.first()?.at, words.last()?.at);
+    Some(if first.source == last.source && last.end >= first.end { Span { end: last.end, ..first } } else { first })
+}
+
+fn join(words: &[Word<'_>]) -> String {
+    words.iter().map(|word| word.text).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests;

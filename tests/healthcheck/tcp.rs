@@ -1,0 +1,98 @@
+//! `TCP_CHECK`: each way in which a connection comes about, or does not.
+
+use std::net::{IpAddr, SocketAddr};
+
+use socket2::{Domain, Socket, Type};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+use vipd::base::IfName;
+use vipd::healthcheck::io::tcp;
+use vipd::healthcheck::outcome::{LocalFault, Outcome};
+use vipd::healthcheck::probe::Endpoint;
+
+use super::{PATIENCE, SHORT};
+
+async fn listener(addr: &str) -> (TcpListener, Endpoint) {
+    let listener = TcpListener::bind(addr).await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    (listener, Endpoint::new(addr, PATIENCE))
+}
+
+/// A loopback port where nobody listens, as long as the socket lives.
+fn refusing() -> (Socket, SocketAddr) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let addr = socket.local_addr().unwrap().as_socket().unwrap();
+    (socket, addr)
+}
+
+#[tokio::test]
+async fn a_listening_port_is_up_and_gets_not_a_byte() {
+    for addr in ["127.0.0.1:0", "[::1]:0"] {
+        let (listener, endpoint) = listener(addr).await;
+        assert_eq!(tcp::check(&endpoint).await, Outcome::Connected, "{addr}");
+        let (mut client, _) = listener.accept().await.unwrap();
+        assert_eq!(client.read(&mut [0; 8]).await.unwrap(), 0, "{addr}: closed without a word");
+    }
+}
+
+#[tokio::test]
+async fn a_port_where_nobody_listens_refuses() {
+    let (_held, addr) = refusing();
+    let outcome = tcp::check(&Endpoint::new(addr, PATIENCE)).await;
+    assert_eq!(outcome.to_string(), "connection refused");
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_given_connect_timeout() {
+    let (full, addr) = refusing();
+    full.listen(0).unwrap();
+    // The queue of a listener takes one connection more than its backlog; then SYNs are not answered.
+    let mut waiting = vec![];
+    while let Ok(client) = timeout(SHORT, TcpStream::connect(addr)).await {
+        waiting.push(client.unwrap());
+        assert!(waiting.len() < 64, "the queue never fills");
+    }
+    let outcome = tcp::check(&Endpoint::new(addr, SHORT)).await;
+    assert_eq!(outcome.to_string(), "no connection within 200ms");
+}
+
+#[tokio::test]
+async fn the_source_is_as_configured() {
+    for (addr, source) in [("127.0.0.1:0", "127.0.0.9"), ("[::1]:0", "::1")] {
+        let (listener, mut endpoint) = listener(addr).await;
+        let source: IpAddr = source.parse().unwrap();
+        endpoint.bind_addr = Some(source);
+        assert_eq!(tcp::check(&endpoint).await, Outcome::Connected);
+        assert_eq!(listener.accept().await.unwrap().1.ip(), source, "bindto");
+
+        let (_held, free) = refusing();
+        endpoint.bind_port = Some(free.port());
+        for run in 0..3 {
+            assert_eq!(tcp::check(&endpoint).await, Outcome::Connected, "bind_port, run {run}");
+            assert_eq!(listener.accept().await.unwrap().1, SocketAddr::new(source, free.port()));
+        }
+        endpoint = Endpoint { bind_interface: "lo".parse().ok(), mark: Some(7), ..endpoint };
+        assert_eq!(tcp::check(&endpoint).await, Outcome::Connected, "bind_if and fwmark");
+    }
+}
+
+#[tokio::test]
+async fn what_this_host_cannot_do_is_no_fault_of_the_server() {
+    let (_listener, endpoint) = listener("127.0.0.1:0").await;
+    let bind_addr = |addr: &str| Endpoint { bind_addr: Some(addr.parse().unwrap()), ..endpoint.clone() };
+    let no_interface: IfName = "none-such".parse().unwrap();
+    let rows = [
+        ("an address that is not ours", bind_addr("192.0.2.1"), LocalFault::Bind { errno: libc::EADDRNOTAVAIL }),
+        ("an address of the other family", bind_addr("::1"), LocalFault::Bind { errno: libc::EAFNOSUPPORT }),
+        (
+            "no such interface",
+            Endpoint { bind_interface: Some(no_interface), ..endpoint.clone() },
+            LocalFault::Interface { errno: libc::ENODEV },
+        ),
+    ];
+    for (name, endpoint, fault) in rows {
+        assert_eq!(tcp::check(&endpoint).await, Outcome::Local(fault), "{name}");
+    }
+}
