@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::dns::AnswerCode;
 use super::expect::{Digest, StatusRanges};
+use super::smtp::SmtpStep;
 
 /// What a check was waiting for when its time ran out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +19,8 @@ pub enum Stage {
     /// The first byte of the answer up to the end of its header.
     Header,
     Body,
+    /// The one datagram, or the next line, that is to answer ours.
+    Reply,
     /// The whole run, whatever it was doing.
     Run,
 }
@@ -25,7 +29,7 @@ impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Connect => "connection",
-            Self::Header => "answer",
+            Self::Header | Self::Reply => "answer",
             Self::Body => "end of the answer's body",
             Self::Run => "end of the check",
         })
@@ -96,7 +100,43 @@ pub enum Outcome {
     ScriptPassed {
         weight: Option<u8>,
     },
+    /// `UDP_CHECK`: neither an answer nor an ICMP error came, and none is required.
+    Silent {
+        after: Duration,
+    },
+    Replied {
+        bytes: usize,
+    },
+    Echoed,
+    DnsAnswered,
+    SmtpAnswered,
     Refused,
+    /// ICMP says that nobody has the UDP port open.
+    PortUnreachable,
+    ReplyLength {
+        got_bytes: usize,
+        min_bytes: u16,
+        max_bytes: u16,
+    },
+    ReplyDiffers {
+        /// Counted from 0.
+        offset: usize,
+    },
+    DnsError {
+        code: AnswerCode,
+    },
+    NotSmtp {
+        step: SmtpStep,
+    },
+    SmtpCode {
+        step: SmtpStep,
+        got: u16,
+        wanted: u16,
+    },
+    SmtpTooLong {
+        step: SmtpStep,
+        limit_bytes: usize,
+    },
     Timeout {
         waiting_for: Stage,
         after: Duration,
@@ -148,9 +188,23 @@ pub enum Verdict {
 impl Outcome {
     pub const fn verdict(&self) -> Verdict {
         match self {
-            Self::Connected | Self::Answered { .. } | Self::ScriptPassed { .. } => Verdict::Pass,
+            Self::Connected
+            | Self::Answered { .. }
+            | Self::ScriptPassed { .. }
+            | Self::Silent { .. }
+            | Self::Replied { .. }
+            | Self::Echoed
+            | Self::DnsAnswered
+            | Self::SmtpAnswered => Verdict::Pass,
             Self::UrlPassed { .. } => Verdict::Partial,
             Self::Refused
+            | Self::PortUnreachable
+            | Self::ReplyLength { .. }
+            | Self::ReplyDiffers { .. }
+            | Self::DnsError { .. }
+            | Self::NotSmtp { .. }
+            | Self::SmtpCode { .. }
+            | Self::SmtpTooLong { .. }
             | Self::Timeout { .. }
             | Self::Unreachable
             | Self::Reset
@@ -176,7 +230,21 @@ impl fmt::Display for Outcome {
             Self::Answered { status } => write!(f, "status {status}, as wanted"),
             Self::ScriptPassed { weight: None } => f.write_str("script passed"),
             Self::ScriptPassed { weight: Some(weight) } => write!(f, "script passed and asks for weight {weight}"),
+            Self::Silent { after } => write!(f, "no ICMP error within {after:?}"),
+            Self::Replied { bytes } => write!(f, "answered with {bytes} bytes"),
+            Self::Echoed => f.write_str("answers pings"),
+            Self::DnsAnswered => f.write_str("answered without an error"),
+            Self::SmtpAnswered => f.write_str("talks SMTP"),
             Self::Refused => f.write_str("connection refused"),
+            Self::PortUnreachable => f.write_str("port unreachable"),
+            Self::ReplyLength { got_bytes, min_bytes, max_bytes } => {
+                write!(f, "the answer has {got_bytes} bytes, wanted {min_bytes} to {max_bytes}")
+            }
+            Self::ReplyDiffers { offset } => write!(f, "the answer differs from the wanted one at byte {offset}"),
+            Self::DnsError { code } => write!(f, "the DNS server answers {code}"),
+            Self::NotSmtp { step } => write!(f, "{step} is not SMTP"),
+            Self::SmtpCode { step, got, wanted } => write!(f, "code {got} in {step}, wanted {wanted}"),
+            Self::SmtpTooLong { step, limit_bytes } => write!(f, "{step} exceeds {limit_bytes} bytes"),
             Self::Timeout { waiting_for, after } => write!(f, "no {waiting_for} within {after:?}"),
             Self::Unreachable => f.write_str("no route to the server"),
             Self::Reset => f.write_str("connection reset by the server"),

@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use crate::base::IfName;
 
+use super::dns::{DnsName, RecordType};
 use super::expect::Expect;
+use super::hex::ReplyExpect;
+use super::smtp::HeloName;
 
 /// Bytes of body that an HTTP check reads; a longer body is a failure.
 pub const BODY_MAX_BYTES: usize = 4 * 1024 * 1024;
@@ -103,12 +106,46 @@ pub struct ScriptProbe {
     pub dynamic: bool,
 }
 
+/// `UDP_CHECK`: a datagram, and what must come back.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct UdpProbe {
+    pub endpoint: Endpoint,
+    /// `payload`; keepalived's default has 32 bytes, and so has [`UdpProbe::DEFAULT_PAYLOAD`].
+    pub payload: Vec<u8>,
+    /// `require_reply`; without it silence for `connect_timeout` is a success, and so is any answer.
+    pub reply: Option<ReplyExpect>,
+}
+
+impl UdpProbe {
+    pub const DEFAULT_PAYLOAD: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
+}
+
+/// `DNS_CHECK`: one query by UDP; any answer without an error code will do.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct DnsProbe {
+    pub endpoint: Endpoint,
+    pub name: DnsName,
+    pub record: RecordType,
+}
+
+/// `SMTP_CHECK`: greeting, HELO, QUIT, each answered within `connect_timeout`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SmtpProbe {
+    pub endpoint: Endpoint,
+    pub helo: HeloName,
+}
+
 /// What a check does.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Probe {
     Tcp(Endpoint),
     Http(HttpProbe),
     Script(ScriptProbe),
+    Smtp(SmtpProbe),
+    Dns(DnsProbe),
+    Udp(UdpProbe),
+    /// `PING_CHECK`; the port means nothing.
+    Ping(Endpoint),
 }
 
 impl Probe {
@@ -118,13 +155,22 @@ impl Probe {
             Self::Tcp(_) => "TCP_CHECK",
             Self::Http(_) => "HTTP_GET",
             Self::Script(_) => "MISC_CHECK",
+            Self::Smtp(_) => "SMTP_CHECK",
+            Self::Dns(_) => "DNS_CHECK",
+            Self::Udp(_) => "UDP_CHECK",
+            Self::Ping(_) => "PING_CHECK",
         }
     }
 
     /// Time after which one run must have come to an end by its own means.
     pub const fn deadline(&self) -> Duration {
         match self {
-            Self::Tcp(endpoint) => endpoint.connect_timeout,
+            Self::Tcp(endpoint)
+            | Self::Ping(endpoint)
+            | Self::Udp(UdpProbe { endpoint, .. })
+            | Self::Dns(DnsProbe { endpoint, .. }) => endpoint.connect_timeout,
+            // To connect, and for three answers.
+            Self::Smtp(smtp) => smtp.endpoint.connect_timeout.saturating_mul(4),
             Self::Http(http) => http.deadline,
             // TERM at the timeout, KILL 2 s later, and a second for the kernel to end it.
             Self::Script(script) => script.timeout.saturating_add(Duration::from_secs(3)),
@@ -135,7 +181,7 @@ impl Probe {
     pub fn parts(&self) -> usize {
         match self {
             Self::Http(http) => http.urls(),
-            Self::Tcp(_) | Self::Script(_) => 1,
+            Self::Tcp(_) | Self::Script(_) | Self::Smtp(_) | Self::Dns(_) | Self::Udp(_) | Self::Ping(_) => 1,
         }
     }
 }

@@ -12,10 +12,12 @@
 )]
 
 mod checkers;
+mod datagram;
 mod http;
 mod notifier;
 mod scripts;
 mod server;
+mod smtp;
 mod tcp;
 mod trackers;
 

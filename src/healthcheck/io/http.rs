@@ -22,7 +22,7 @@ use crate::healthcheck::expect::RunningDigest;
 use crate::healthcheck::outcome::{LocalFault, Outcome, Stage};
 use crate::healthcheck::probe::{BODY_MAX_BYTES, HEADER_MAX_BYTES, HEADER_MAX_FIELDS, HttpProbe, HttpVersion, Url};
 
-use super::tcp;
+use super::{socket, tcp};
 
 /// keepalived's own: people filter their access logs by it.
 const AGENT: &str = "KeepAliveClient";
@@ -129,7 +129,7 @@ fn failure(error: &hyper::Error) -> Outcome {
         return Outcome::NotHttp;
     }
     match error.source().and_then(|source| source.downcast_ref::<io::Error>()) {
-        Some(error) if error.raw_os_error().is_some() => tcp::stream_failure(error),
+        Some(error) if error.raw_os_error().is_some() => socket::stream_failure(error),
         // A chunk that is not one, told by hyper as a kind without an errno.
         Some(error) if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => {
             Outcome::NotHttp
