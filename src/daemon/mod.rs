@@ -1,6 +1,7 @@
 //! Every task, and what they say to one another. The only place that knows all rooms.
 
 pub mod checkers;
+pub mod clock;
 pub mod heartbeat;
 pub mod log;
 pub mod lvs;

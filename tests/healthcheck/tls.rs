@@ -81,8 +81,8 @@ async fn a_server_with_any_certificate_is_asked_within_tls() {
         let (addr, mut names) = serve(config(version, false), true).await;
         assert_eq!(tls::check(&strict(addr), 0).await.to_string(), "status 200, as wanted");
         assert_eq!(names.recv().await, Some(None), "no name without enable_sni");
-        let named = HttpsProbe { sni: Some("www.example.org".to_owned()), ..probe(addr) };
-        assert_eq!(tls::check(&named, 0).await.to_string(), "status 200, as wanted");
+        let with_name = HttpsProbe { sni: Some("www.example.org".to_owned()), ..probe(addr) };
+        assert_eq!(tls::check(&with_name, 0).await.to_string(), "status 200, as wanted");
         assert_eq!(names.recv().await, Some(Some("www.example.org".to_owned())));
 
         let (addr, _names) = serve(config(version, false), false).await;
