@@ -16,6 +16,7 @@ use super::smtp::SmtpStep;
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     Connect,
+    Handshake,
     /// The first byte of the answer up to the end of its header.
     Header,
     Body,
@@ -29,6 +30,7 @@ impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Connect => "connection",
+            Self::Handshake => "TLS handshake",
             Self::Header | Self::Reply => "answer",
             Self::Body => "end of the answer's body",
             Self::Run => "end of the check",
@@ -52,6 +54,8 @@ pub enum LocalFault {
     Connect { errno: i32 },
     /// The request cannot be written as HTTP.
     Request,
+    /// TLS cannot be set up, or `sni_name` is not a name.
+    Tls,
     /// The script could not be started.
     Script { errno: i32 },
     /// The account that a script should run as is not known here.
@@ -72,6 +76,7 @@ impl fmt::Display for LocalFault {
             Self::Connect { errno } => ("this host cannot open the connection", errno),
             Self::Script { errno } => ("cannot start the script", errno),
             Self::Request => return f.write_str("the path or virtualhost cannot be sent in an HTTP request"),
+            Self::Tls => return f.write_str("TLS cannot be set up with this name of the server"),
             Self::Account => return f.write_str("the script's user or group is not known"),
             Self::TaskEnded => return f.write_str("the check's task ended without a result"),
             Self::TaskStuck => return f.write_str("the check's task did not come back after its deadline"),
@@ -145,6 +150,15 @@ pub enum Outcome {
     Reset,
     /// The peer closed before its answer was complete.
     ClosedEarly,
+    /// The server ended TLS with this alert (RFC 8446 section 6).
+    TlsAlert {
+        code: u8,
+    },
+    NotTls,
+    /// No version or cipher that both sides know.
+    TlsIncompatible,
+    /// TLS failed in another way.
+    TlsBroken,
     NotHttp,
     HeaderTooLarge {
         limit_bytes: usize,
@@ -209,6 +223,10 @@ impl Outcome {
             | Self::Unreachable
             | Self::Reset
             | Self::ClosedEarly
+            | Self::TlsAlert { .. }
+            | Self::NotTls
+            | Self::TlsIncompatible
+            | Self::TlsBroken
             | Self::NotHttp
             | Self::HeaderTooLarge { .. }
             | Self::BodyTooLarge { .. }
@@ -249,6 +267,10 @@ impl fmt::Display for Outcome {
             Self::Unreachable => f.write_str("no route to the server"),
             Self::Reset => f.write_str("connection reset by the server"),
             Self::ClosedEarly => f.write_str("the server closed before its answer was complete"),
+            Self::TlsAlert { code } => write!(f, "the server ended TLS by alert {code}{}", alert_word(*code)),
+            Self::NotTls => f.write_str("the answer is not TLS"),
+            Self::TlsIncompatible => f.write_str("no common version or cipher of TLS (1.2 and 1.3 are offered)"),
+            Self::TlsBroken => f.write_str("the server breaks the rules of TLS"),
             Self::NotHttp => f.write_str("the answer is not HTTP"),
             Self::HeaderTooLarge { limit_bytes, limit_fields } => {
                 write!(f, "the answer's header exceeds {limit_bytes} bytes or {limit_fields} fields")
@@ -261,5 +283,20 @@ impl fmt::Display for Outcome {
             Self::System { errno } => write!(f, "connection failed: {}", std::io::Error::from_raw_os_error(*errno)),
             Self::Local(fault) => fault.fmt(f),
         }
+    }
+}
+
+/// The alerts that a client meets (RFC 8446 appendix B.2).
+const fn alert_word(code: u8) -> &'static str {
+    match code {
+        40 => " (handshake_failure)",
+        70 => " (protocol_version)",
+        71 => " (insufficient_security)",
+        80 => " (internal_error)",
+        109 => " (missing_extension)",
+        112 => " (unrecognized_name)",
+        116 => " (certificate_required)",
+        120 => " (no_application_protocol)",
+        _ => "",
     }
 }

@@ -93,6 +93,16 @@ impl HttpProbe {
     }
 }
 
+/// `SSL_GET`: the same within TLS 1.2 or 1.3. Who the server is is not asked: any certificate will do.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct HttpsProbe {
+    pub http: HttpProbe,
+    /// `sni_name`, or the virtualhost under `enable_sni`; without it no name is sent.
+    pub sni: Option<String>,
+    /// `tls_compliant`: an answer that ends without `close_notify` is cut short.
+    pub compliant: bool,
+}
+
 /// `MISC_CHECK`: a script whose exit code decides.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ScriptProbe {
@@ -140,6 +150,7 @@ pub struct SmtpProbe {
 pub enum Probe {
     Tcp(Endpoint),
     Http(HttpProbe),
+    Https(HttpsProbe),
     Script(ScriptProbe),
     Smtp(SmtpProbe),
     Dns(DnsProbe),
@@ -154,6 +165,7 @@ impl Probe {
         match self {
             Self::Tcp(_) => "TCP_CHECK",
             Self::Http(_) => "HTTP_GET",
+            Self::Https(_) => "SSL_GET",
             Self::Script(_) => "MISC_CHECK",
             Self::Smtp(_) => "SMTP_CHECK",
             Self::Dns(_) => "DNS_CHECK",
@@ -171,16 +183,24 @@ impl Probe {
             | Self::Dns(DnsProbe { endpoint, .. }) => endpoint.connect_timeout,
             // To connect, and for three answers.
             Self::Smtp(smtp) => smtp.endpoint.connect_timeout.saturating_mul(4),
-            Self::Http(http) => http.deadline,
+            Self::Http(http) | Self::Https(HttpsProbe { http, .. }) => http.deadline,
             // TERM at the timeout, KILL 2 s later, and a second for the kernel to end it.
             Self::Script(script) => script.timeout.saturating_add(Duration::from_secs(3)),
+        }
+    }
+
+    /// Whether what passed is followed by the next part at once, until the checker is up.
+    pub const fn fast_recovery(&self) -> bool {
+        match self {
+            Self::Http(http) | Self::Https(HttpsProbe { http, .. }) => http.fast_recovery,
+            Self::Tcp(_) | Self::Script(_) | Self::Smtp(_) | Self::Dns(_) | Self::Udp(_) | Self::Ping(_) => false,
         }
     }
 
     /// Parts that a full pass consists of: urls, else 1.
     pub fn parts(&self) -> usize {
         match self {
-            Self::Http(http) => http.urls(),
+            Self::Http(http) | Self::Https(HttpsProbe { http, .. }) => http.urls(),
             Self::Tcp(_) | Self::Script(_) | Self::Smtp(_) | Self::Dns(_) | Self::Udp(_) | Self::Ping(_) => 1,
         }
     }

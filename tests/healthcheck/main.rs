@@ -19,6 +19,7 @@ mod scripts;
 mod server;
 mod smtp;
 mod tcp;
+mod tls;
 mod trackers;
 
 use std::time::Duration;

@@ -6,4 +6,5 @@ pub mod ping;
 pub mod smtp;
 mod socket;
 pub mod tcp;
+pub mod tls;
 pub mod udp;
