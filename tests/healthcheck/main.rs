@@ -30,7 +30,7 @@ use tokio::time::{sleep, timeout};
 /// Far longer than anything takes that is to happen at all.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The time limit of checks that are to run into it.
-const SHORT: Duration = Duration::from_millis(200);
+const SHORT: Duration = Duration::from_millis(500);
 
 /// The next event; one that does not come fails the test.
 async fn next<E>(events: &mut Receiver<E>) -> E {
