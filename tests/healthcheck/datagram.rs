@@ -1,17 +1,14 @@
 //! `UDP_CHECK`, `DNS_CHECK` and `PING_CHECK`: answers, silence, and ICMP errors.
 
 use std::net::SocketAddr;
-use std::process::Command;
-use std::thread;
 
-use nix::sched::{CloneFlags, unshare};
 use tokio::net::UdpSocket;
 use vipd::healthcheck::hex::ReplyExpect;
 use vipd::healthcheck::io::{dns, ping, udp};
 use vipd::healthcheck::outcome::Outcome;
 use vipd::healthcheck::probe::{DnsProbe, Endpoint, UdpProbe};
 
-use super::{PATIENCE, SHORT};
+use super::{PATIENCE, SHORT, alone, ip, set};
 
 /// A server that gives each datagram to `answer` and sends back what that returns.
 async fn server(addr: &str, answer: impl Fn(&[u8]) -> Vec<Vec<u8>> + Send + 'static) -> SocketAddr {
@@ -123,25 +120,6 @@ async fn a_dns_server_must_answer_this_query_without_an_error() {
     let endpoint = Endpoint::new(closed().await, PATIENCE);
     let probe = DnsProbe { endpoint, name: ".".parse().unwrap(), record: "SOA".parse().unwrap() };
     assert_eq!(dns::check(&probe).await.to_string(), "port unreachable");
-}
-
-/// Run this in a network of its own, whose only interface is lo.
-fn alone(name: &str, test: impl AsyncFnOnce() + Send + 'static) {
-    let run = move || {
-        unshare(CloneFlags::CLONE_NEWNET).expect("this test runs as root");
-        ip("link set lo up");
-        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test());
-    };
-    thread::Builder::new().name(name.to_owned()).spawn(run).unwrap().join().unwrap();
-}
-
-fn ip(words: &str) {
-    assert!(Command::new("ip").args(words.split(' ')).status().unwrap().success(), "ip {words}");
-}
-
-/// A sysctl of the network that this thread is in.
-fn set(sysctl: &str, value: &str) {
-    std::fs::write(format!("/proc/sys/net/{sysctl}"), value).unwrap();
 }
 
 async fn ping(addr: &str, patience: std::time::Duration) -> String {
