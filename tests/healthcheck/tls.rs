@@ -116,14 +116,14 @@ async fn what_is_not_tls_has_its_reason() {
     let rows: [(&str, &[u8], bool, &str); 5] = [
         ("an alert", alert, true, "the server ended TLS by alert 40 (handshake_failure)"),
         ("plain HTTP", b"HTTP/1.1 400 Bad Request\r\n\r\n", true, "the answer is not TLS"),
-        ("silence", b"", true, "no TLS handshake within 200ms"),
-        ("half a record", b"\x16\x03", true, "no TLS handshake within 200ms"),
+        ("silence", b"", true, "no TLS handshake within 500ms"),
+        ("half a record", b"\x16\x03", true, "no TLS handshake within 500ms"),
         ("closed", b"", false, "the server closed before its answer was complete"),
     ];
     for (name, reply, holds, wanted) in rows {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut probe = probe(listener.local_addr().unwrap());
-        if wanted.ends_with("200ms") {
+        if wanted.ends_with("500ms") {
             probe.http.endpoint.connect_timeout = SHORT;
         }
         let server = async {
