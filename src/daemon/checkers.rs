@@ -43,6 +43,7 @@ pub struct Checkers(mpsc::Sender<Message>);
 #[derive(Debug)]
 enum Message {
     Configure(Vec<CheckSettings>, oneshot::Sender<()>),
+    RetryFailed,
     Standings(oneshot::Sender<BTreeMap<TargetId, Standing>>),
     Views(oneshot::Sender<Vec<CheckView>>),
 }
@@ -80,6 +81,14 @@ impl Checkers {
     /// [`CheckersGone`] where the task has ended.
     pub async fn configure(&self, checks: Vec<CheckSettings>) -> Result<(), CheckersGone> {
         self.ask(|answer| Message::Configure(checks, answer)).await
+    }
+
+    /// Try every failed check at once: what kept it from an answer may be over.
+    ///
+    /// # Errors
+    /// [`CheckersGone`] where the task has ended.
+    pub async fn retry_failed(&self) -> Result<(), CheckersGone> {
+        self.0.send(Message::RetryFailed).await.map_err(|_| CheckersGone)
     }
 
     /// The standing of each real server that has a checker; one without is up.
@@ -155,6 +164,7 @@ where
                 self.carry_out(actions);
                 answer.send(()).ok();
             }
+            Message::RetryFailed => self.board.retry_failed(now),
             Message::Standings(answer) => {
                 answer.send(self.board.standings()).ok();
             }

@@ -123,6 +123,21 @@ impl Board {
         actions
     }
 
+    /// What was wrong may be wrong no more (a link of ours is back): try the failed checks at once.
+    pub fn retry_failed(&mut self, now: MonoTime) {
+        for (id, check) in &mut self.checks {
+            let down = check.judge.state() == CheckState::Tried { standing: Standing::Down };
+            if let RunState::Waiting { due } = check.run
+                && down
+                && due > now
+            {
+                self.due.remove(&(due, id.clone()));
+                self.due.insert((now, id.clone()));
+                check.run = RunState::Waiting { due: now };
+            }
+        }
+    }
+
     /// Start what is due and give up what is stuck.
     pub fn poll(&mut self, now: MonoTime) -> Vec<Action> {
         let mut actions = vec![];

@@ -259,3 +259,22 @@ fn runs_have_a_limit_and_the_rest_waits() {
     board.finish(at(1_500), run, Outcome::Connected, Duration::ZERO);
     assert_eq!(board.poll(at(1_500)).len(), 1);
 }
+
+#[test]
+fn failed_checks_are_tried_at_once_when_asked_and_others_keep_their_time() {
+    let mut board = Board::default();
+    board.configure(at(0), vec![check("a", 0, tcp(80)), check("b", 0, tcp(80))], || 0);
+    for (action, outcome) in board.poll(at(1_000)).into_iter().zip([Outcome::Refused, Outcome::Connected]) {
+        let Action::Start { run, .. } = action else { panic!("two runs are due") };
+        board.finish(at(1_000), run, outcome, Duration::ZERO);
+    }
+    assert_eq!(board.poll(at(1_100)), [], "nothing is due");
+    board.retry_failed(at(1_200));
+    let starts = board.poll(at(1_200));
+    let [Action::Start { run, check, .. }] = &starts[..] else { panic!("one failed: {starts:?}") };
+    assert_eq!(check.id.target, target("a"));
+    board.retry_failed(at(1_300));
+    assert_eq!(board.poll(at(1_300)), [], "it runs already");
+    let told = events(board.finish(at(1_300), *run, Outcome::Connected, Duration::ZERO));
+    assert_eq!(word(&told), "up");
+}
