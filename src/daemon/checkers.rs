@@ -43,7 +43,7 @@ pub struct Checkers(mpsc::Sender<Message>);
 #[derive(Debug)]
 enum Message {
     Configure(Vec<CheckSettings>, oneshot::Sender<()>),
-    RetryFailed,
+    BeginAnew,
     Standings(oneshot::Sender<BTreeMap<TargetId, Standing>>),
     Views(oneshot::Sender<Vec<CheckView>>),
 }
@@ -83,12 +83,12 @@ impl Checkers {
         self.ask(|answer| Message::Configure(checks, answer)).await
     }
 
-    /// Try every failed check at once: what kept it from an answer may be over.
+    /// A fault of ours is over: see [`Board::begin_anew`].
     ///
     /// # Errors
     /// [`CheckersGone`] where the task has ended.
-    pub async fn retry_failed(&self) -> Result<(), CheckersGone> {
-        self.0.send(Message::RetryFailed).await.map_err(|_| CheckersGone)
+    pub async fn begin_anew(&self) -> Result<(), CheckersGone> {
+        self.0.send(Message::BeginAnew).await.map_err(|_| CheckersGone)
     }
 
     /// The standing of each real server that has a checker; one without is up.
@@ -164,7 +164,10 @@ where
                 self.carry_out(actions);
                 answer.send(()).ok();
             }
-            Message::RetryFailed => self.board.retry_failed(now),
+            Message::BeginAnew => {
+                let actions = self.board.begin_anew(now);
+                self.carry_out(actions);
+            }
             Message::Standings(answer) => {
                 answer.send(self.board.standings()).ok();
             }

@@ -123,19 +123,26 @@ impl Board {
         actions
     }
 
-    /// What was wrong may be wrong no more (a link of ours is back): try the failed checks at once.
-    pub fn retry_failed(&mut self, now: MonoTime) {
+    /// A fault of ours is over (a link is back): what failed meanwhile is tried again at once, and what is under
+    /// way begins anew, since its result would tell of us and not of the real server.
+    pub fn begin_anew(&mut self, now: MonoTime) -> Vec<Action> {
+        let mut actions = vec![];
         for (id, check) in &mut self.checks {
-            let down = check.judge.state() == CheckState::Tried { standing: Standing::Down };
-            if let RunState::Waiting { due } = check.run
-                && down
-                && due > now
-            {
-                self.due.remove(&(due, id.clone()));
-                self.due.insert((now, id.clone()));
-                check.run = RunState::Waiting { due: now };
+            match check.run {
+                RunState::Running { run, overdue } => {
+                    self.overdue.remove(&(overdue, run));
+                    self.runs.insert(run, None);
+                    actions.push(Action::Abort(run));
+                }
+                RunState::Waiting { due } if check.judge.failures() > 0 => {
+                    self.due.remove(&(due, id.clone()));
+                }
+                RunState::Waiting { .. } | RunState::Stuck { .. } => continue,
             }
+            check.run = RunState::Waiting { due: now };
+            self.due.insert((now, id.clone()));
         }
+        actions
     }
 
     /// Start what is due and give up what is stuck.

@@ -21,7 +21,7 @@ impl Daemon {
         if let Happened::Moved { instance, from, to, priority, .. } = happened {
             if *from == Standing::Fault {
                 // Our own fault may have failed them; a task that has ended is noticed by the loop.
-                let _ = self.checkers.retry_failed().await;
+                let _ = self.checkers.begin_anew().await;
             }
             let telling = self.notices.moved(instance, *to, priority.get());
             self.notify(telling).await;
