@@ -69,7 +69,7 @@ fn world(source: &Source) -> Vec<String> {
         "rtnetlink::",
         "genetlink::",
         "netlink_sys::",
-        "pnet_datalink::",
+        "pnet_base::",
         "aya::",
         "hyper::",
         "hyper_util::",

@@ -1,7 +1,10 @@
 //! The command line: one file per verb, no logic. What people read goes to stdout, what went wrong to stderr.
 
+mod check;
 mod drill;
 mod print;
+mod reload;
+mod run;
 mod status;
 
 use std::path::PathBuf;
@@ -22,6 +25,14 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Run the daemon in the foreground. SIGTERM stops it in good order, SIGHUP reloads the file.
+    Run(run::Args),
+    /// Read a configuration and show every problem with its place.
+    ///
+    /// Exit status: 0 clean, 4 it would not run, 5 it would run with problems, 6 only the script security warning.
+    Check(check::Args),
+    /// Let the running daemon read its configuration again: all of it is taken up, or nothing.
+    Reload(reload::Args),
     /// Show what the running daemon owns, checks and forwards.
     Status(status::Args),
     /// Break a pair of directors in every planned way, in throw-away network namespaces, and measure what a client felt.
@@ -38,6 +49,9 @@ struct RunDirArg {
 
 pub fn main() -> ExitCode {
     match Arguments::parse().verb {
+        Verb::Run(args) => run::run(args),
+        Verb::Check(args) => check::run(&args),
+        Verb::Reload(args) => reload::run(&args),
         Verb::Status(args) => status::run(&args),
         Verb::Drill(args) => drill::run(args),
     }

@@ -1,6 +1,6 @@
 //! Writing to the terminal. A reader that went away (`vipd status | head`) is not an error.
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 
 /// Print to stdout what people or programs asked for.
 pub fn out(text: &str) {
@@ -14,6 +14,11 @@ pub fn out(text: &str) {
 /// Print to stderr what went wrong. Where stderr is gone too, nobody is left to tell.
 pub fn err(text: &str) {
     drop(io::stderr().lock().write_all(text.as_bytes()));
+}
+
+/// Whether stdout shows colours: a terminal, and `NO_COLOR` is not set.
+pub fn colour() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// A table with columns as wide as their widest cell; the last one ends where it ends.

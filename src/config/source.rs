@@ -1,6 +1,7 @@
 //! Where a word stands. A span is 12 bytes, since a large file has a million of them.
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
 /// One of the texts that a configuration was read from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,13 +24,15 @@ impl PartialEq for Span {
 /// The text of every file that was read, by [`SourceId`].
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
-    texts: Vec<Text>,
+    texts: Vec<Source>,
 }
 
 #[derive(Clone, Debug)]
-struct Text {
+struct Source {
     name: String,
     text: String,
+    /// Where each line begins: found when it is first asked for, since most texts have no problems.
+    line_starts: OnceLock<Vec<usize>>,
 }
 
 /// A place as editors and people count: lines and columns from 1, columns in characters.
@@ -43,7 +46,7 @@ impl Sources {
     /// Keep a text; files beyond 2^32 - 1 bytes are refused by the loader before they come here.
     pub fn add(&mut self, name: String, text: String) -> SourceId {
         let id = SourceId(u32::try_from(self.texts.len()).unwrap_or(u32::MAX));
-        self.texts.push(Text { name, text });
+        self.texts.push(Source { name, text, line_starts: OnceLock::new() });
         id
     }
 
@@ -55,12 +58,32 @@ impl Sources {
         self.get(id).map_or("", |text| &text.text)
     }
 
-    /// Where a byte of a source stands.
+    /// Where a byte of a source stands. It costs the logarithm of the number of lines, and the length of the line.
     pub fn place(&self, id: SourceId, offset: u32) -> Place {
-        let before = self.text(id).get(..usize::try_from(offset).unwrap_or(usize::MAX)).unwrap_or("");
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
-        Place { line, column }
+        let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+        let starts = self.line_starts(id);
+        let line = starts.partition_point(|start| *start <= offset).max(1);
+        let start = starts.get(line - 1).copied().unwrap_or(0);
+        let text = self.text(id);
+        let before = text.get(start..offset.min(text.len())).unwrap_or("");
+        Place { line, column: before.chars().count() + 1 }
+    }
+
+    /// The bytes of lines `first..=last`, counted from 1, as far as there are such lines.
+    pub fn lines(&self, id: SourceId, first: usize, last: usize) -> Range<usize> {
+        let starts = self.line_starts(id);
+        let end = self.text(id).len();
+        let start = starts.get(first.saturating_sub(1)).copied().unwrap_or(end);
+        start..starts.get(last).copied().unwrap_or(end).max(start)
+    }
+
+    fn line_starts(&self, id: SourceId) -> &[usize] {
+        self.get(id).map_or(&[], |text| {
+            text.line_starts.get_or_init(|| {
+                let ends = text.text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+                std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect()
+            })
+        })
     }
 
     /// The span as bytes of its source.
@@ -69,7 +92,25 @@ impl Sources {
         at(span.start)..at(span.end)
     }
 
-    fn get(&self, id: SourceId) -> Option<&Text> {
+    fn get(&self, id: SourceId) -> Option<&Source> {
         self.texts.get(usize::try_from(id.0).ok()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_count_lines_and_characters_from_one() {
+        let mut sources = Sources::default();
+        let id = sources.add("a".into(), "ab\né c\n\nd".into());
+        let rows = [(0, 1, 1), (2, 1, 3), (3, 2, 1), (5, 2, 2), (6, 2, 3), (7, 2, 4), (8, 3, 1), (9, 4, 1), (99, 4, 2)];
+        for (offset, line, column) in rows {
+            assert_eq!(sources.place(id, offset), Place { line, column }, "{offset}");
+        }
+        assert_eq!(sources.lines(id, 2, 2), 3..8);
+        assert_eq!(sources.lines(id, 4, 9), 9..10);
+        assert_eq!(sources.place(SourceId(7), 5), Place { line: 1, column: 1 });
     }
 }

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::base::MonoTime;
 use crate::healthcheck::board::{Action, Board, RunId};
-use crate::healthcheck::io::{http, tcp};
+use crate::healthcheck::io::{dns, http, ping, smtp, tcp, tls, udp};
 use crate::healthcheck::outcome::{LocalFault, Outcome, Stage};
 use crate::healthcheck::probe::{Probe, ScriptProbe};
 use crate::healthcheck::settings::{CheckEvent, CheckSettings, CheckView, Standing, TargetId};
@@ -243,7 +243,12 @@ pub async fn probe(check: Arc<CheckSettings>, url: usize) -> Outcome {
     match &check.probe {
         Probe::Tcp(endpoint) => tcp::check(endpoint).await,
         Probe::Http(probe) => http::check(probe, url).await,
+        Probe::Https(probe) => tls::check(probe, url).await,
         Probe::Script(probe) => run_script(probe).await,
+        Probe::Smtp(probe) => smtp::check(probe).await,
+        Probe::Dns(probe) => dns::check(probe).await,
+        Probe::Udp(probe) => udp::check(probe).await,
+        Probe::Ping(endpoint) => ping::check(endpoint).await,
     }
 }
 

@@ -1,15 +1,28 @@
 //! The heartbeat: the one thread that sends adverts and moves virtual addresses.
 //!
 //! It has its own runtime and locked memory, and touches no disk, DNS, script or log: what others need to
-//! know leaves by channels that it never waits for.
+//! know leaves by channels that it never waits for. Netlink has a thread of its own (`keeper.rs`).
 
+mod beat;
+mod keeper;
+mod sockets;
+
+use std::io;
 use std::num::NonZeroU8;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::base::IfName;
+use crate::daemon::clock;
+use crate::vrrp::fleet::Fleet;
+use crate::vrrp::io::neighbour::Announcer;
+use crate::vrrp::io::socket::is_permission;
+use crate::vrrp::links::Links;
+use crate::vrrp::settings::SettingsError;
 use crate::vrrp::{Happened, InstanceView, Settings};
+use sockets::{Refused, Sockets};
 
 /// Events waiting for the supervisor; beyond it they are dropped and counted.
 pub const EVENTS_MAX: usize = 1024;
@@ -30,6 +43,8 @@ pub struct Heartbeat {
     pub commands: mpsc::Sender<Command>,
     /// All virtual routers, in the order of the configuration; replaced at every change and every second.
     pub snapshot: watch::Receiver<Arc<Vec<InstanceView>>>,
+    /// Events lost because nobody took them in time.
+    pub events_lost: Arc<AtomicU64>,
 }
 
 /// What the supervisor tells the heartbeat.
@@ -48,12 +63,8 @@ pub enum Command {
 pub enum StartError {
     #[error("`{instance}`: there is no interface {interface}")]
     NoInterface { instance: String, interface: IfName },
-    #[error("`{first}` and `{second}` are the same virtual router: VRID, family and interface are equal")]
-    Duplicate { first: String, second: String },
-    #[error("{what}: {got} is more than {most}")]
-    TooMany { what: &'static str, got: usize, most: usize },
-    #[error("`{instance}`: VRRPv2 cannot carry IPv6")]
-    Version2OverIpv6 { instance: String },
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     #[error("{action}: {error}; the daemon needs CAP_NET_ADMIN and CAP_NET_RAW")]
     Permission {
         action: String,
@@ -68,4 +79,66 @@ pub enum StartError {
     },
     #[error("the heartbeat has ended")]
     Ended,
+}
+
+impl StartError {
+    fn of(action: impl Into<String>, error: io::Error) -> Self {
+        let action = action.into();
+        if is_permission(&error) { Self::Permission { action, error } } else { Self::System { action, error } }
+    }
+}
+
+impl From<Refused> for StartError {
+    fn from(refused: Refused) -> Self {
+        Self::of(format!("opening a VRRP socket on {}", refused.place.0), refused.error)
+    }
+}
+
+impl Heartbeat {
+    /// Start the thread. When this returns, sockets are open and virtual routers are driven.
+    ///
+    /// # Errors
+    /// [`StartError`]; then no thread, socket or address is left.
+    pub fn start(settings: Vec<Settings>, options: HeartbeatOptions) -> Result<Self, StartError> {
+        Settings::check_all(&settings)?;
+        let keeper = keeper::start(&settings).map_err(|error| StartError::of("reading links and addresses", error))?;
+        let links = keeper.seen.borrow().links.clone();
+        interfaces_exist(&settings, &links)?;
+        let mut sockets = Sockets::new().map_err(|error| StartError::of("preparing to wait", error))?;
+        let announcer = Announcer::open().map_err(|error| StartError::of("opening a packet socket", error))?;
+        let now = clock::now();
+        let mut fleet = Fleet::default();
+        let mut outputs = fleet.links(now, links.clone());
+        outputs.extend(fleet.reconfigure(now, settings));
+        if let Some(refused) = sockets.open(&fleet.sockets(), &links).into_iter().next() {
+            return Err(refused.into());
+        }
+        let (commands, commanded) = mpsc::channel(COMMANDS_MAX);
+        let (told, events) = mpsc::channel(EVENTS_MAX);
+        let (publish, snapshot) = watch::channel(Arc::new(fleet.views()));
+        let events_lost = Arc::new(AtomicU64::new(0));
+        let parts = beat::Parts {
+            fleet,
+            sockets,
+            announcer,
+            keeper,
+            commands: commanded,
+            told,
+            lost: Arc::clone(&events_lost),
+            publish,
+        };
+        let thread = std::thread::Builder::new().name("heartbeat".to_owned());
+        thread
+            .spawn(move || beat::run(parts, outputs, options))
+            .map_err(|error| StartError::of("starting the thread", error))?;
+        Ok(Self { events, commands, snapshot, events_lost })
+    }
+}
+
+/// The interfaces of all these virtual routers are there.
+fn interfaces_exist(settings: &[Settings], links: &Links) -> Result<(), StartError> {
+    match settings.iter().find(|one| links.get(&one.interface).is_none()) {
+        Some(one) => Err(StartError::NoInterface { instance: one.name.clone(), interface: one.interface.clone() }),
+        None => Ok(()),
+    }
 }

@@ -14,9 +14,9 @@ pub struct Log {
 }
 
 impl Log {
-    /// Lines dropped since the start.
-    pub fn lost(&self) -> u64 {
-        u64::try_from(self.lost.dropped_lines()).unwrap_or(u64::MAX)
+    /// Counts the lines dropped since the start.
+    pub fn counter(&self) -> ErrorCounter {
+        self.lost.clone()
     }
 }
 

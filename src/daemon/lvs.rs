@@ -41,6 +41,10 @@ pub struct LvsSettings {
 pub enum LvsCommand {
     /// Take up these virtual servers instead of those before. Answered when the plane holds them, or refused them.
     Reconfigure { pools: Vec<PoolSettings>, reply: oneshot::Sender<Result<(), ReconfigureError>> },
+    /// Would the plane take these? Nothing is changed.
+    Validate { pools: Vec<PoolSettings>, reply: oneshot::Sender<Result<(), ReconfigureError>> },
+    /// Links came or went: serve packets of exactly these.
+    Interfaces(Vec<String>),
     /// News of a real server.
     Health { pool: PoolId, event: Event },
     /// What the plane holds now, for `status`; services of others too.
@@ -103,21 +107,22 @@ pub struct LvsView {
     pub events_lost: u64,
 }
 
-/// Own the plane until told to stop, or until nobody can tell any more; then the plane stays as it is.
+/// Own the plane until told to stop, or until nobody can tell any more; then the plane stays as it is, and is
+/// given back.
 pub async fn run<D: Datapath>(
     plane: D,
     settings: LvsSettings,
     mut commands: mpsc::Receiver<LvsCommand>,
     views: watch::Sender<LvsView>,
     events: mpsc::Sender<LvsEvent>,
-) {
+) -> D {
     let mut task = Task::new(plane, settings, views, events);
     task.publish();
     loop {
         let wake_at = task.retry_at.unwrap_or(task.resync_at).min(task.resync_at);
         tokio::select! {
             command = commands.recv() => {
-                let Some(first) = command else { return };
+                let Some(first) = command else { return task.plane };
                 let mut burst = vec![first];
                 while burst.len() < BURST_MAX && let Ok(next) = commands.try_recv() {
                     burst.push(next);
@@ -126,7 +131,7 @@ pub async fn run<D: Datapath>(
                 for command in burst {
                     match task.take_in(command).await {
                         Taken::On(reply) => waiting.extend(reply),
-                        Taken::End => return,
+                        Taken::End => return task.plane,
                     }
                 }
                 task.settle(waiting).await;
@@ -160,6 +165,8 @@ struct Task<D> {
     views: watch::Sender<LvsView>,
     events: mpsc::Sender<LvsEvent>,
     events_lost: u64,
+    /// Interfaces that the plane refused; tried again with the next resync.
+    unattached: Option<Vec<String>>,
 }
 
 impl<D: Datapath> Task<D> {
@@ -178,6 +185,7 @@ impl<D: Datapath> Task<D> {
             views,
             events,
             events_lost: 0,
+            unattached: None,
         }
     }
 
@@ -187,6 +195,8 @@ impl<D: Datapath> Task<D> {
                 Ok(()) => return Taken::On(Some(reply)),
                 Err(error) => answer(reply, Err(error)),
             },
+            LvsCommand::Validate { pools, reply } => answer(reply, self.validate(pools)),
+            LvsCommand::Interfaces(names) => self.attach(names),
             LvsCommand::Health { pool, event } => match self.director.handle(&pool, event) {
                 Ok(told) => {
                     self.changed = true;
@@ -207,12 +217,26 @@ impl<D: Datapath> Task<D> {
         Taken::On(None)
     }
 
-    fn reconfigure(&mut self, pools: Vec<PoolSettings>) -> Result<(), ReconfigureError> {
-        let preview = self.director.preview(pools.clone())?;
-        let unmet = self.plane.capabilities().check_table(&preview);
-        if !unmet.is_empty() {
-            return Err(ReconfigureError::Unsupported(unmet));
+    fn validate(&self, pools: Vec<PoolSettings>) -> Result<(), ReconfigureError> {
+        let unmet = self.plane.capabilities().check_table(&self.director.preview(pools)?);
+        if unmet.is_empty() { Ok(()) } else { Err(ReconfigureError::Unsupported(unmet)) }
+    }
+
+    fn attach(&mut self, names: Vec<String>) {
+        match self.plane.attach(&names) {
+            Ok(attached) => {
+                self.unattached = None;
+                tracing::debug!(interfaces = attached.join(" "), "the plane serves these interfaces");
+            }
+            Err(error) => {
+                self.unattached = Some(names);
+                self.refuse(&ConvergeError::Read(error));
+            }
         }
+    }
+
+    fn reconfigure(&mut self, pools: Vec<PoolSettings>) -> Result<(), ReconfigureError> {
+        self.validate(pools.clone())?;
         let told = self.director.reconfigure(pools)?;
         self.changed = true;
         self.configured = true;
@@ -256,6 +280,9 @@ impl<D: Datapath> Task<D> {
     /// A retry or a resync is due.
     async fn wake(&mut self) {
         let now = Instant::now();
+        if let Some(names) = self.unattached.take() {
+            self.attach(names);
+        }
         if self.retry_at.is_some_and(|at| at <= now) {
             // The error is told and kept by `converge`.
             let _ = self.converge().await;

@@ -1,14 +1,20 @@
 //! Every task, and what they say to one another. The only place that knows all rooms.
 
 pub mod checkers;
+pub mod clock;
 pub mod heartbeat;
 pub mod log;
 pub mod lvs;
+pub mod notices;
 pub mod notifier;
 pub mod outbox;
+pub mod owned;
 pub mod recorder;
 pub mod rundir;
 pub mod status;
+pub mod supervisor;
 pub mod systemd;
 pub mod telling;
 pub mod trackers;
+pub mod translate;
+pub mod watching;

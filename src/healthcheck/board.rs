@@ -10,7 +10,6 @@ use crate::base::MonoTime;
 
 use super::judge::{Change, Judge};
 use super::outcome::{LocalFault, Outcome, Verdict};
-use super::probe::Probe;
 use super::schedule::{Next, Schedule};
 use super::settings::{CheckEvent, CheckId, CheckSettings, CheckState, CheckView, Kept, Reason, Standing, TargetId};
 
@@ -312,8 +311,8 @@ impl Check {
         let change = self.judge.observe(verdict);
         self.last = Some(Kept { outcome: outcome.clone(), latency, at: now });
         self.results = self.results.saturating_add(1);
-        let hurry = matches!(&self.settings.probe, Probe::Http(http) if http.fast_recovery)
-            && self.judge.state() != CheckState::Tried { standing: Standing::Up };
+        let hurry =
+            self.settings.probe.fast_recovery() && self.judge.state() != CheckState::Tried { standing: Standing::Up };
         let next = match verdict {
             Verdict::Fail if self.judge.is_retrying() => Next::Retry(self.settings.delay_before_retry),
             Verdict::Partial if hurry => Next::AtOnce,

@@ -139,6 +139,11 @@ impl Digest {
         running.feed(body);
         running.finish()
     }
+
+    /// The 16 bytes that the hexadecimal digits stand for.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(u128::from_be_bytes(bytes))
+    }
 }
 
 impl FromStr for Digest {

@@ -3,7 +3,10 @@
 //! Cores here know no socket and no clock: `io/` asks the real server, `daemon/checkers.rs` is the task.
 
 pub mod board;
+pub mod dns;
 pub mod expect;
+pub mod hex;
+pub mod icmp;
 pub mod io;
 pub mod judge;
 pub mod outcome;
@@ -11,3 +14,4 @@ pub mod probe;
 pub mod rise_fall;
 pub mod schedule;
 pub mod settings;
+pub mod smtp;

@@ -7,16 +7,21 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::dns::AnswerCode;
 use super::expect::{Digest, StatusRanges};
+use super::smtp::SmtpStep;
 
 /// What a check was waiting for when its time ran out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     Connect,
+    Handshake,
     /// The first byte of the answer up to the end of its header.
     Header,
     Body,
+    /// The one datagram, or the next line, that is to answer ours.
+    Reply,
     /// The whole run, whatever it was doing.
     Run,
 }
@@ -25,7 +30,8 @@ impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Connect => "connection",
-            Self::Header => "answer",
+            Self::Handshake => "TLS handshake",
+            Self::Header | Self::Reply => "answer",
             Self::Body => "end of the answer's body",
             Self::Run => "end of the check",
         })
@@ -48,6 +54,8 @@ pub enum LocalFault {
     Connect { errno: i32 },
     /// The request cannot be written as HTTP.
     Request,
+    /// TLS cannot be set up, or `sni_name` is not a name.
+    Tls,
     /// The script could not be started.
     Script { errno: i32 },
     /// The account that a script should run as is not known here.
@@ -68,6 +76,7 @@ impl fmt::Display for LocalFault {
             Self::Connect { errno } => ("this host cannot open the connection", errno),
             Self::Script { errno } => ("cannot start the script", errno),
             Self::Request => return f.write_str("the path or virtualhost cannot be sent in an HTTP request"),
+            Self::Tls => return f.write_str("TLS cannot be set up with this name of the server"),
             Self::Account => return f.write_str("the script's user or group is not known"),
             Self::TaskEnded => return f.write_str("the check's task ended without a result"),
             Self::TaskStuck => return f.write_str("the check's task did not come back after its deadline"),
@@ -96,7 +105,43 @@ pub enum Outcome {
     ScriptPassed {
         weight: Option<u8>,
     },
+    /// `UDP_CHECK`: neither an answer nor an ICMP error came, and none is required.
+    Silent {
+        after: Duration,
+    },
+    Replied {
+        bytes: usize,
+    },
+    Echoed,
+    DnsAnswered,
+    SmtpAnswered,
     Refused,
+    /// ICMP says that nobody has the UDP port open.
+    PortUnreachable,
+    ReplyLength {
+        got_bytes: usize,
+        min_bytes: u16,
+        max_bytes: u16,
+    },
+    ReplyDiffers {
+        /// Counted from 0.
+        offset: usize,
+    },
+    DnsError {
+        code: AnswerCode,
+    },
+    NotSmtp {
+        step: SmtpStep,
+    },
+    SmtpCode {
+        step: SmtpStep,
+        got: u16,
+        wanted: u16,
+    },
+    SmtpTooLong {
+        step: SmtpStep,
+        limit_bytes: usize,
+    },
     Timeout {
         waiting_for: Stage,
         after: Duration,
@@ -105,6 +150,15 @@ pub enum Outcome {
     Reset,
     /// The peer closed before its answer was complete.
     ClosedEarly,
+    /// The server ended TLS with this alert (RFC 8446 section 6).
+    TlsAlert {
+        code: u8,
+    },
+    NotTls,
+    /// No version or cipher that both sides know.
+    TlsIncompatible,
+    /// TLS failed in another way.
+    TlsBroken,
     NotHttp,
     HeaderTooLarge {
         limit_bytes: usize,
@@ -148,13 +202,31 @@ pub enum Verdict {
 impl Outcome {
     pub const fn verdict(&self) -> Verdict {
         match self {
-            Self::Connected | Self::Answered { .. } | Self::ScriptPassed { .. } => Verdict::Pass,
+            Self::Connected
+            | Self::Answered { .. }
+            | Self::ScriptPassed { .. }
+            | Self::Silent { .. }
+            | Self::Replied { .. }
+            | Self::Echoed
+            | Self::DnsAnswered
+            | Self::SmtpAnswered => Verdict::Pass,
             Self::UrlPassed { .. } => Verdict::Partial,
             Self::Refused
+            | Self::PortUnreachable
+            | Self::ReplyLength { .. }
+            | Self::ReplyDiffers { .. }
+            | Self::DnsError { .. }
+            | Self::NotSmtp { .. }
+            | Self::SmtpCode { .. }
+            | Self::SmtpTooLong { .. }
             | Self::Timeout { .. }
             | Self::Unreachable
             | Self::Reset
             | Self::ClosedEarly
+            | Self::TlsAlert { .. }
+            | Self::NotTls
+            | Self::TlsIncompatible
+            | Self::TlsBroken
             | Self::NotHttp
             | Self::HeaderTooLarge { .. }
             | Self::BodyTooLarge { .. }
@@ -176,11 +248,29 @@ impl fmt::Display for Outcome {
             Self::Answered { status } => write!(f, "status {status}, as wanted"),
             Self::ScriptPassed { weight: None } => f.write_str("script passed"),
             Self::ScriptPassed { weight: Some(weight) } => write!(f, "script passed and asks for weight {weight}"),
+            Self::Silent { after } => write!(f, "no ICMP error within {after:?}"),
+            Self::Replied { bytes } => write!(f, "answered with {bytes} bytes"),
+            Self::Echoed => f.write_str("answers pings"),
+            Self::DnsAnswered => f.write_str("answered without an error"),
+            Self::SmtpAnswered => f.write_str("talks SMTP"),
             Self::Refused => f.write_str("connection refused"),
+            Self::PortUnreachable => f.write_str("port unreachable"),
+            Self::ReplyLength { got_bytes, min_bytes, max_bytes } => {
+                write!(f, "the answer has {got_bytes} bytes, wanted {min_bytes} to {max_bytes}")
+            }
+            Self::ReplyDiffers { offset } => write!(f, "the answer differs from the wanted one at byte {offset}"),
+            Self::DnsError { code } => write!(f, "the DNS server answers {code}"),
+            Self::NotSmtp { step } => write!(f, "{step} is not SMTP"),
+            Self::SmtpCode { step, got, wanted } => write!(f, "code {got} in {step}, wanted {wanted}"),
+            Self::SmtpTooLong { step, limit_bytes } => write!(f, "{step} exceeds {limit_bytes} bytes"),
             Self::Timeout { waiting_for, after } => write!(f, "no {waiting_for} within {after:?}"),
             Self::Unreachable => f.write_str("no route to the server"),
             Self::Reset => f.write_str("connection reset by the server"),
             Self::ClosedEarly => f.write_str("the server closed before its answer was complete"),
+            Self::TlsAlert { code } => write!(f, "the server ended TLS by alert {code}{}", alert_word(*code)),
+            Self::NotTls => f.write_str("the answer is not TLS"),
+            Self::TlsIncompatible => f.write_str("no common version or cipher of TLS (1.2 and 1.3 are offered)"),
+            Self::TlsBroken => f.write_str("the server breaks the rules of TLS"),
             Self::NotHttp => f.write_str("the answer is not HTTP"),
             Self::HeaderTooLarge { limit_bytes, limit_fields } => {
                 write!(f, "the answer's header exceeds {limit_bytes} bytes or {limit_fields} fields")
@@ -193,5 +283,20 @@ impl fmt::Display for Outcome {
             Self::System { errno } => write!(f, "connection failed: {}", std::io::Error::from_raw_os_error(*errno)),
             Self::Local(fault) => fault.fmt(f),
         }
+    }
+}
+
+/// The alerts that a client meets (RFC 8446 appendix B.2).
+const fn alert_word(code: u8) -> &'static str {
+    match code {
+        40 => " (handshake_failure)",
+        70 => " (protocol_version)",
+        71 => " (insufficient_security)",
+        80 => " (internal_error)",
+        109 => " (missing_extension)",
+        112 => " (unrecognized_name)",
+        116 => " (certificate_required)",
+        120 => " (no_application_protocol)",
+        _ => "",
     }
 }

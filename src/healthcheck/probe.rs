@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use crate::base::IfName;
 
+use super::dns::{DnsName, RecordType};
 use super::expect::Expect;
+use super::hex::ReplyExpect;
+use super::smtp::HeloName;
 
 /// Bytes of body that an HTTP check reads; a longer body is a failure.
 pub const BODY_MAX_BYTES: usize = 4 * 1024 * 1024;
@@ -90,6 +93,16 @@ impl HttpProbe {
     }
 }
 
+/// `SSL_GET`: the same within TLS 1.2 or 1.3. Who the server is is not asked: any certificate will do.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct HttpsProbe {
+    pub http: HttpProbe,
+    /// `sni_name`, or the virtualhost under `enable_sni`; without it no name is sent.
+    pub sni: Option<String>,
+    /// `tls_compliant`: an answer that ends without `close_notify` is cut short.
+    pub compliant: bool,
+}
+
 /// `MISC_CHECK`: a script whose exit code decides.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ScriptProbe {
@@ -103,12 +116,47 @@ pub struct ScriptProbe {
     pub dynamic: bool,
 }
 
+/// `UDP_CHECK`: a datagram, and what must come back.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct UdpProbe {
+    pub endpoint: Endpoint,
+    /// `payload`; keepalived's default has 32 bytes, and so has [`UdpProbe::DEFAULT_PAYLOAD`].
+    pub payload: Vec<u8>,
+    /// `require_reply`; without it silence for `connect_timeout` is a success, and so is any answer.
+    pub reply: Option<ReplyExpect>,
+}
+
+impl UdpProbe {
+    pub const DEFAULT_PAYLOAD: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
+}
+
+/// `DNS_CHECK`: one query by UDP; any answer without an error code will do.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct DnsProbe {
+    pub endpoint: Endpoint,
+    pub name: DnsName,
+    pub record: RecordType,
+}
+
+/// `SMTP_CHECK`: greeting, HELO, QUIT, each answered within `connect_timeout`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SmtpProbe {
+    pub endpoint: Endpoint,
+    pub helo: HeloName,
+}
+
 /// What a check does.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Probe {
     Tcp(Endpoint),
     Http(HttpProbe),
+    Https(HttpsProbe),
     Script(ScriptProbe),
+    Smtp(SmtpProbe),
+    Dns(DnsProbe),
+    Udp(UdpProbe),
+    /// `PING_CHECK`; the port means nothing.
+    Ping(Endpoint),
 }
 
 impl Probe {
@@ -117,25 +165,43 @@ impl Probe {
         match self {
             Self::Tcp(_) => "TCP_CHECK",
             Self::Http(_) => "HTTP_GET",
+            Self::Https(_) => "SSL_GET",
             Self::Script(_) => "MISC_CHECK",
+            Self::Smtp(_) => "SMTP_CHECK",
+            Self::Dns(_) => "DNS_CHECK",
+            Self::Udp(_) => "UDP_CHECK",
+            Self::Ping(_) => "PING_CHECK",
         }
     }
 
     /// Time after which one run must have come to an end by its own means.
     pub const fn deadline(&self) -> Duration {
         match self {
-            Self::Tcp(endpoint) => endpoint.connect_timeout,
-            Self::Http(http) => http.deadline,
+            Self::Tcp(endpoint)
+            | Self::Ping(endpoint)
+            | Self::Udp(UdpProbe { endpoint, .. })
+            | Self::Dns(DnsProbe { endpoint, .. }) => endpoint.connect_timeout,
+            // To connect, and for three answers.
+            Self::Smtp(smtp) => smtp.endpoint.connect_timeout.saturating_mul(4),
+            Self::Http(http) | Self::Https(HttpsProbe { http, .. }) => http.deadline,
             // TERM at the timeout, KILL 2 s later, and a second for the kernel to end it.
             Self::Script(script) => script.timeout.saturating_add(Duration::from_secs(3)),
+        }
+    }
+
+    /// Whether what passed is followed by the next part at once, until the checker is up.
+    pub const fn fast_recovery(&self) -> bool {
+        match self {
+            Self::Http(http) | Self::Https(HttpsProbe { http, .. }) => http.fast_recovery,
+            Self::Tcp(_) | Self::Script(_) | Self::Smtp(_) | Self::Dns(_) | Self::Udp(_) | Self::Ping(_) => false,
         }
     }
 
     /// Parts that a full pass consists of: urls, else 1.
     pub fn parts(&self) -> usize {
         match self {
-            Self::Http(http) => http.urls(),
-            Self::Tcp(_) | Self::Script(_) => 1,
+            Self::Http(http) | Self::Https(HttpsProbe { http, .. }) => http.urls(),
+            Self::Tcp(_) | Self::Script(_) | Self::Smtp(_) | Self::Dns(_) | Self::Udp(_) | Self::Ping(_) => 1,
         }
     }
 }

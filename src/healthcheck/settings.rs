@@ -139,7 +139,7 @@ impl CheckState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckView {
     pub id: CheckId,
-    /// `TCP_CHECK`, `HTTP_GET` or `MISC_CHECK`.
+    /// The configuration's keyword, as `TCP_CHECK`.
     pub kind: String,
     pub state: CheckState,
     /// Failures in a row up to the last result.

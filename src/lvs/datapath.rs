@@ -48,6 +48,16 @@ pub trait Datapath {
 
     /// Counters of every service and destination since it was added.
     async fn counters(&mut self) -> Result<Counters, DatapathError>;
+
+    /// Serve packets of exactly these interfaces; called again when links come and go. The answer is those that
+    /// exist. A plane that sees all packets without being told answers none.
+    ///
+    /// # Errors
+    /// [`DatapathError::Kernel`] naming the interface that refused.
+    fn attach(&mut self, interfaces: &[String]) -> Result<Vec<String>, DatapathError> {
+        let _ = interfaces;
+        Ok(vec![])
+    }
 }
 
 #[derive(Debug, thiserror::Error)]

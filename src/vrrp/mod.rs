@@ -6,6 +6,7 @@ pub mod announce;
 pub mod fleet;
 pub mod happened;
 mod instance;
+pub mod io;
 pub mod lease;
 pub mod links;
 pub mod packet;

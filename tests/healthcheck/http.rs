@@ -157,11 +157,11 @@ async fn every_answer_has_its_outcome_and_reason() {
 async fn each_part_of_an_answer_has_its_time() {
     let partial = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n";
     let rows: [(&str, &[u8], End, &str); 5] = [
-        ("silence", b"", End::Hold, "no answer within 200ms"),
-        ("half a header", b"HTTP/1.1 200 OK\r\nA:", End::Hold, "no answer within 200ms"),
-        ("a header that drips", b"HTTP/1.1 200 OK\r\nA: ", End::Drip, "no answer within 200ms"),
-        ("half a body", partial, End::Hold, "no end of the answer's body within 200ms"),
-        ("a body that drips", partial, End::Drip, "no end of the check within 600ms"),
+        ("silence", b"", End::Hold, "no answer within 500ms"),
+        ("half a header", b"HTTP/1.1 200 OK\r\nA:", End::Hold, "no answer within 500ms"),
+        ("a header that drips", b"HTTP/1.1 200 OK\r\nA: ", End::Drip, "no answer within 500ms"),
+        ("half a body", partial, End::Hold, "no end of the answer's body within 500ms"),
+        ("a body that drips", partial, End::Drip, "no end of the check within 1.5s"),
     ];
     for (name, reply, end, wanted) in rows {
         let server = Server::replying(reply.to_vec(), end).await;

@@ -80,26 +80,27 @@ fn program(command: &Command) -> Option<&str> {
 
 fn interfaces(config: &Config, facts: &Facts, problems: &mut Vec<Problem>) {
     let mut told = HashSet::new();
-    let mut look = |name: &IfName, at: Span, instance: &str, as_what: &str| {
+    let mut look = |name: &IfName, severity: Severity, at: Span, instance: &str, as_what: &str| {
         if facts.interfaces.contains(name.as_str()) || !told.insert(name.clone()) {
             return;
         }
         let message = format!("there is no interface `{name}`, {as_what} of vrrp_instance `{instance}`");
-        let problem = Problem::new("no-such-interface", Severity::Error, at, message).label("does not exist here");
+        let problem = Problem::new("no-such-interface", severity, at, message).label("does not exist here");
         problems.push(match crate::config::near::nearest(name.as_str(), facts.interfaces.iter().map(String::as_str)) {
             Some(near) => problem.help(format!("did you mean `{near}`? `ip link` lists them all")),
             None => problem.help("`ip link` lists them all"),
         });
     };
+    // The daemon needs the interface itself; without the others it runs, with a fault.
     for instance in &config.instances {
-        look(&instance.interface, instance.at, &instance.name, "the interface");
+        look(&instance.interface, Severity::Fatal, instance.at, &instance.name, "the interface");
         for address in instance.addresses.iter().chain(&instance.excluded_addresses) {
             if let Some(dev) = &address.dev {
-                look(dev, address.at, &instance.name, "the device of an address");
+                look(dev, Severity::Error, address.at, &instance.name, "the device of an address");
             }
         }
         for tracked in &instance.track_interfaces {
-            look(&tracked.interface, tracked.at, &instance.name, "a tracked interface");
+            look(&tracked.interface, Severity::Error, tracked.at, &instance.name, "a tracked interface");
         }
     }
 }

@@ -113,7 +113,7 @@ pub(super) const ROWS: &[Keyword] = &[
     row(GLOBAL, "nftables_ifindex", Flag, C, "off", "sets keyed by ifindex rather than name", NotYet),
     row(GLOBAL, "vrrp_check_unicast_src", Flag, C, "off", "drop unicast adverts from addresses that are not peers", Served),
     row(GLOBAL, "vrrp_skip_check_adv_addr", Bool, A, "false", "skip address list check for adverts of the same master", Served),
-    row(GLOBAL, "vrrp_strict", Bool, A, "false", "strict RFC behaviour; refuses unicast, auth, preempt_delay and others", NotYet),
+    row(GLOBAL, "vrrp_strict", Bool, A, "false", "strict RFC behaviour; refuses unicast, auth, preempt_delay and others", Served),
     row(GLOBAL, "vrrp_priority", Int(-20, 19, ""), C, "0", "nice value of the VRRP child", NotYet).complains(),
     row(GLOBAL, "vrrp_no_swap", Flag, C, "off", "lock VRRP child memory", NotYet),
     row(GLOBAL, "vrrp_rt_priority", Int(1, 99, ""), C, "off", "SCHED_RR priority; out of range is clamped", Served).complains(),

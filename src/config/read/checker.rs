@@ -29,7 +29,6 @@ pub fn read(block: &Statement<'_>, checkers: &mut Vec<Checker>, problems: &mut V
         "SSL_GET" => {
             // Its values are held to their ranges all the same.
             http::read(block, problems);
-            not_served(block, problems);
         }
         "MISC_CHECK" => checkers.extend(misc::read(block, problems)),
         "SMTP_CHECK" | "DNS_CHECK" | "UDP_CHECK" | "PING_CHECK" | "FILE_CHECK" | "BFD_CHECK" => {
@@ -108,21 +107,10 @@ fn unserved(block: &Statement<'_>, problems: &mut Vec<Problem>) {
     if let Some(needed) = needed.filter(|needed| !block.statements().iter().any(|inner| inner.keyword.text == *needed))
     {
         problems.push(incomplete(block, needed));
-        return;
     }
-    not_served(block, problems);
 }
 
 fn incomplete(block: &Statement<'_>, needed: &str) -> Problem {
     let message = format!("`{}` has no `{needed}`, and is left out", block.keyword.text);
     Problem::new("checker-incomplete", Severity::Error, block.keyword.at, message).label("left out")
-}
-
-fn not_served(block: &Statement<'_>, problems: &mut Vec<Problem>) {
-    let message = format!("`{}` is not carried out yet: the real server counts as up", block.keyword.text);
-    problems.push(
-        Problem::new("not-served-yet", Severity::Note, block.keyword.at, message)
-            .label("not carried out yet")
-            .help("TCP_CHECK, HTTP_GET and MISC_CHECK are"),
-    );
 }

@@ -155,10 +155,7 @@ fn options(inner: &Statement<'_>, draft: &mut Draft, problems: &mut Vec<Problem>
         "virtual_routes" | "virtual_rules" => {
             unserved::read(inner, problems);
         }
-        "lvs_sync_daemon_interface" => {
-            sync_daemon_interface(inner, problems);
-            draft.sync_daemon = Some(inner.at());
-        }
+        "lvs_sync_daemon_interface" => draft.sync_daemon = Some(inner.at()),
         keyword => {
             read_garp(keyword, inner, &mut draft.garp, problems);
         }
@@ -211,12 +208,4 @@ fn password(word: Word<'_>, problems: &mut Vec<Problem>) -> String {
         kept.push(character);
     }
     kept
-}
-
-fn sync_daemon_interface(inner: &Statement<'_>, problems: &mut Vec<Problem>) {
-    problems.push(
-        error("deprecated-keyword", inner.keyword, "`lvs_sync_daemon_interface` of an instance is deprecated")
-            .label("deprecated")
-            .help("use `lvs_sync_daemon` in global_defs"),
-    );
 }

@@ -30,7 +30,8 @@ pub fn read(statement: &Statement<'_>, weight: Weight, problems: &mut Vec<Proble
         notify_down: None,
         check: CheckDefaults::default(),
         virtualhost: None,
-        checkers: vec![],
+        // Exact: most real servers have one check, and a large file has many real servers.
+        checkers: Vec::with_capacity(statement.statements().iter().filter(|inner| inner.block.is_some()).count()),
     };
     for inner in statement.statements() {
         if !checker::read(inner, &mut server.checkers, problems) && !checker::times(inner, &mut server.check, problems)

@@ -32,6 +32,8 @@ fn retain<T, K: Eq + Hash>(items: &mut Vec<T>, what: &str, key: impl Fn(&T) -> (
     items.retain(|item| {
         let (key, at) = key(item);
         let first = seen.get(&key).copied();
+        // keepalived takes the first group of services of a name in silence.
+        let severity = if what == "virtual_server_group" { Severity::Warning } else { Severity::Error };
         match first {
             None => {
                 seen.insert(key, at);
@@ -39,7 +41,7 @@ fn retain<T, K: Eq + Hash>(items: &mut Vec<T>, what: &str, key: impl Fn(&T) -> (
             }
             Some(first) => {
                 problems.push(
-                    Problem::new("duplicate-name", Severity::Error, at, format!("this {what} is defined already"))
+                    Problem::new("duplicate-name", severity, at, format!("this {what} is defined already"))
                         .label("left out")
                         .help("give it another name, or remove one of the two")
                         .related(first, "the first one is kept"),

@@ -1,10 +1,10 @@
-//! Blocks that keepalived carries out and nobody here does yet: their values are checked all the same, and a note says
-//! that they have no effect.
+//! Blocks that keepalived carries out and nobody here does yet: their values are checked all the same. That
+//! they have no effect is told by `schema.rs`.
 
 use super::value::error;
 use super::virtual_address;
 use crate::base::Cidr;
-use crate::config::problem::{Problem, Severity};
+use crate::config::problem::Problem;
 use crate::config::tree::{Statement, Word};
 
 /// Options of a route that have a value.
@@ -76,24 +76,15 @@ pub fn read(block: &Statement<'_>, problems: &mut Vec<Problem>) -> bool {
         "vrrp_track_process" => return needs(block, &["process"], problems),
         _ => return false,
     }
-    note(block, problems);
     true
-}
-
-fn note(block: &Statement<'_>, problems: &mut Vec<Problem>) {
-    let message = format!("`{}` is not carried out yet", block.keyword.text);
-    problems.push(Problem::new("not-served-yet", Severity::Note, block.keyword.at, message).label("has no effect"));
 }
 
 /// A named block that is nothing without one of its keywords.
 fn needs(block: &Statement<'_>, keywords: &[&str], problems: &mut Vec<Problem>) -> bool {
     let given = block.statements().iter().any(|inner| keywords.contains(&inner.keyword.text));
-    match (given, block.arg(0), keywords.first()) {
-        (false, Some(name), Some(keyword)) => {
-            let message = format!("{} `{}` has no `{keyword}`, and is left out", block.keyword.text, name.text);
-            problems.push(error("block-incomplete", name, message).label("left out").help(format!("add: {keyword}")));
-        }
-        _ => note(block, problems),
+    if let (false, Some(name), Some(keyword)) = (given, block.arg(0), keywords.first()) {
+        let message = format!("{} `{}` has no `{keyword}`, and is left out", block.keyword.text, name.text);
+        problems.push(error("block-incomplete", name, message).label("left out").help(format!("add: {keyword}")));
     }
     true
 }

@@ -70,7 +70,8 @@ struct Draft {
 /// One service; `None` where it could not run, with the problem that says why.
 pub fn read(statement: &Statement<'_>, groups: &Groups<'_>, problems: &mut Vec<Problem>) -> Option<VirtualServer> {
     let id = id(statement, problems);
-    let mut draft = Draft::default();
+    let blocks = statement.statements().iter().filter(|inner| inner.block.is_some()).count();
+    let mut draft = Draft { real_servers: Vec::with_capacity(blocks), ..Draft::default() };
     let mut service_weight = Weight::ONE;
     for inner in statement.statements() {
         if inner.keyword.text == "weight" {

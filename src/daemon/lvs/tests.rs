@@ -77,7 +77,8 @@ fn start(memory: Memory, resync: Duration, flush_at_start: bool) -> Running {
     let (published, views) = watch::channel(LvsView::default());
     let (told, events) = mpsc::channel(64);
     let settings = LvsSettings { owned: BTreeSet::new(), flush_at_start, resync };
-    let task = tokio::spawn(run(plane.clone(), settings, taken, published, told));
+    let ours = plane.clone();
+    let task = tokio::spawn(async { drop(run(ours, settings, taken, published, told).await) });
     Running { plane, commands, views, events, task }
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::healthcheck::expect::Expect;
 use crate::healthcheck::judge::OnLocalError;
-use crate::healthcheck::probe::{Endpoint, HttpProbe, HttpVersion, ScriptProbe, Url};
+use crate::healthcheck::probe::{Endpoint, HttpProbe, HttpVersion, Probe, ScriptProbe, Url};
 
 fn at(millis: u64) -> MonoTime {
     MonoTime::from_start(Duration::from_millis(millis))

@@ -1,6 +1,6 @@
 //! `HTTP_GET`: one GET on a fresh connection, and the whole answer read within limits.
 //!
-//! Redirects are not followed, nothing is kept between runs, and TLS is not spoken. A body longer than
+//! Redirects are not followed and nothing is kept between runs; `tls.rs` puts TLS below. A body longer than
 //! [`BODY_MAX_BYTES`] is a failure; only its MD5 is kept while it is read.
 
 use std::convert::Infallible;
@@ -16,13 +16,14 @@ use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper::header::{CONNECTION, HOST, USER_AGENT};
 use hyper::{Request, Response, Version};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
 use crate::healthcheck::expect::RunningDigest;
 use crate::healthcheck::outcome::{LocalFault, Outcome, Stage};
 use crate::healthcheck::probe::{BODY_MAX_BYTES, HEADER_MAX_BYTES, HEADER_MAX_FIELDS, HttpProbe, HttpVersion, Url};
 
-use super::tcp;
+use super::{socket, tcp, tls};
 
 /// keepalived's own: people filter their access logs by it.
 const AGENT: &str = "KeepAliveClient";
@@ -39,6 +40,16 @@ pub async fn check(probe: &HttpProbe, index: usize) -> Outcome {
 async fn ask(probe: &HttpProbe, url: &Url) -> Result<u16, Outcome> {
     let request = request(probe, url)?;
     let stream = tcp::connect(&probe.endpoint).await?;
+    ask_over(stream, probe, url, request).await
+}
+
+/// Send the request over a fresh stream and judge the answer.
+pub(super) async fn ask_over(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send,
+    probe: &HttpProbe,
+    url: &Url,
+    request: Request<Empty<Bytes>>,
+) -> Result<u16, Outcome> {
     let (sender, connection) = Builder::new()
         .max_buf_size(HEADER_MAX_BYTES)
         .max_headers(HEADER_MAX_FIELDS)
@@ -103,7 +114,7 @@ async fn read_body(probe: &HttpProbe, mut answer: Response<Incoming>) -> Result<
     }
 }
 
-fn request(probe: &HttpProbe, url: &Url) -> Result<Request<Empty<Bytes>>, Outcome> {
+pub(super) fn request(probe: &HttpProbe, url: &Url) -> Result<Request<Empty<Bytes>>, Outcome> {
     let host = url.host.clone().unwrap_or_else(|| authority(probe.endpoint.addr));
     let request = Request::get(url.path.as_str()).header(USER_AGENT, AGENT);
     // 1.1 closes too: each run has a connection of its own.
@@ -128,8 +139,12 @@ fn failure(error: &hyper::Error) -> Outcome {
     if error.is_parse() {
         return Outcome::NotHttp;
     }
-    match error.source().and_then(|source| source.downcast_ref::<io::Error>()) {
-        Some(error) if error.raw_os_error().is_some() => tcp::stream_failure(error),
+    let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    if let Some(outcome) = source.and_then(tls::tls_failure) {
+        return outcome;
+    }
+    match source {
+        Some(error) if error.raw_os_error().is_some() => socket::stream_failure(error),
         // A chunk that is not one, told by hyper as a kind without an errno.
         Some(error) if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => {
             Outcome::NotHttp

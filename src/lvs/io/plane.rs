@@ -17,22 +17,6 @@ pub enum Plane {
 }
 
 impl Plane {
-    /// Run on exactly these interfaces; call it again when links come and go. The answer is those that exist.
-    /// Memory and IPVS see the packets of every interface without being told, and answer none.
-    ///
-    /// # Errors
-    /// [`DatapathError::Kernel`] naming the interface that refused.
-    pub fn attach(&mut self, interfaces: &[String]) -> Result<Vec<String>, DatapathError> {
-        match self {
-            Self::Memory(_) | Self::Ipvs(_) => {
-                let _ = interfaces;
-                Ok(vec![])
-            }
-            #[cfg(feature = "ebpf")]
-            Self::Ebpf(plane) => plane.attach(interfaces),
-        }
-    }
-
     /// Packets that were not forwarded as usual since the plane was made, by the word of the reason. Only the
     /// eBPF plane counts them.
     pub fn reasons(&self) -> Vec<(&'static str, u64)> {
@@ -98,6 +82,15 @@ impl Datapath for Plane {
             Self::Ipvs(plane) => plane.counters().await,
             #[cfg(feature = "ebpf")]
             Self::Ebpf(plane) => plane.counters().await,
+        }
+    }
+
+    fn attach(&mut self, interfaces: &[String]) -> Result<Vec<String>, DatapathError> {
+        match self {
+            Self::Memory(plane) => plane.attach(interfaces),
+            Self::Ipvs(plane) => plane.attach(interfaces),
+            #[cfg(feature = "ebpf")]
+            Self::Ebpf(plane) => plane.attach(interfaces),
         }
     }
 }

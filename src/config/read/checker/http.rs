@@ -16,10 +16,7 @@ pub fn read(block: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<Checke
     for inner in block.statements() {
         match inner.keyword.text {
             "url" => http.urls.extend(url(inner, problems)),
-            "nb_get_retry" => {
-                deprecated(inner, problems);
-                checker.check.retry = number(problems, inner, 0, 0..=RETRY_MAX, "");
-            }
+            "nb_get_retry" => checker.check.retry = number(problems, inner, 0, 0..=RETRY_MAX, ""),
             "virtualhost" => http.virtualhost = inner.arg(0).map(|word| word.text.to_owned()),
             "http_protocol" => set(&mut http.version, version(inner, problems)),
             "fast_recovery" => set(&mut http.fast_recovery, flag(problems, inner)),
@@ -61,10 +58,6 @@ fn url(block: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<Url> {
             "digest" => url.digest = inner.arg(0).and_then(|word| digest(word, problems)),
             "status_code" => url.status.extend(inner.args.iter().filter_map(|word| status(*word, problems))),
             "virtualhost" => url.virtualhost = inner.arg(0).map(|word| word.text.to_owned()),
-            "regex" | "regex_no_match" => {
-                let message = "`regex` is not carried out yet: the status and the digest decide";
-                problems.push(Problem::new("not-served-yet", Severity::Note, inner.keyword.at, message));
-            }
             _ => {}
         }
     }
@@ -120,12 +113,4 @@ fn status(word: Word<'_>, problems: &mut Vec<Problem>) -> Option<(u16, u16)> {
         format!("`{}` is no status code from {} to {}, and no range of them", word.text, STATUS.start(), STATUS.end());
     problems.push(error("bad-status-code", word, message).label("left out").help("as 200 or 200-299"));
     None
-}
-
-fn deprecated(inner: &Statement<'_>, problems: &mut Vec<Problem>) {
-    problems.push(
-        error("deprecated-keyword", inner.keyword, "`nb_get_retry` is deprecated")
-            .label("deprecated")
-            .help("write `retry`"),
-    );
 }

@@ -47,8 +47,8 @@ fn values_of_services_are_read_or_refused() {
         ("a url without path", real("HTTP_GET {\nurl {\n}\n}"), 1, &["url-without-path", "checker-incomplete"]),
         ("a bad status", real("HTTP_GET {\nurl {\npath /\nstatus_code 20-30 200\n}\n}"), 1, &["bad-status-code"]),
         ("a bad digest", real("HTTP_GET {\nurl {\npath /\ndigest 12\n}\n}"), 1, &["bad-digest"]),
-        ("an old keyword", real("HTTP_GET {\nnb_get_retry 3\nurl {\npath /\n}\n}"), 1, &["deprecated-keyword"]),
-        ("a check of mail", real("SMTP_CHECK {\nconnect_port 99999\n}"), 1, &["out-of-range", "not-served-yet"]),
+        ("an old keyword", real("HTTP_GET {\nnb_get_retry 3\nurl {\npath /\n}\n}"), 1, &[]),
+        ("a check of mail", real("SMTP_CHECK {\nconnect_port 99999\n}"), 1, &["out-of-range"]),
     ];
     for (name, lines, left, expected) in rows {
         let text = service("192.0.2.80 80", &lines);
@@ -138,7 +138,8 @@ fn a_check_that_nobody_carries_out_does_not_change_the_exit_status() {
     for kind in ["SMTP_CHECK", "SSL_GET", "DNS_CHECK", "UDP_CHECK", "PING_CHECK"] {
         let url = if kind == "SSL_GET" { "url {\npath /\n}" } else { "" };
         let text = service("192.0.2.80 80", &format!("real_server 192.0.2.11 80 {{\n{kind} {{\n{url}\n}}\n}}"));
-        let (config, problems) = read_text(&text);
+        let (config, mut problems) = read_text(&text);
+        crate::config::schema::check(&crate::config::read::tests::tree(&text), &mut problems);
         assert_eq!(problems.iter().map(|problem| problem.severity).collect::<Vec<_>>(), [Severity::Note], "{kind}");
         assert_eq!(config.virtual_servers[0].real_servers[0].checkers, [], "{kind}");
     }

@@ -4,22 +4,22 @@ use super::{codes, instance, read_text};
 use crate::config::problem::exit_code;
 
 #[test]
-fn routes_and_rules_are_checked_and_noted() {
+fn routes_and_rules_are_checked() {
     let routes = |line: &str| instance(&format!("virtual_routes {{\n{line}\n}}"));
     let rules = |line: &str| instance(&format!("virtual_rules {{\n{line}\n}}"));
     let rows: [(&str, String, &[&str]); 12] = [
-        ("a route", routes("192.0.2.0/24 via 192.0.2.254 dev eth1 metric 5"), &["not-served-yet"]),
-        ("a default route", routes("default via inet6 2001:db8::1 dev eth1"), &["not-served-yet"]),
-        ("a locked value", routes("default via 192.0.2.1 dev eth0 mtu lock 1400 onlink"), &["not-served-yet"]),
-        ("several gateways", routes("default nexthop via 192.0.2.1 dev eth0 weight 2"), &["not-served-yet"]),
-        ("no device", routes("192.0.2.0/24 via 192.0.2.254"), &["route-without-device", "not-served-yet"]),
-        ("no device, and no wish to track", routes("192.0.2.0/24 via 192.0.2.254 no_track"), &["not-served-yet"]),
-        ("old words", routes("default gw 192.0.2.1 dev eth0"), &["deprecated-keyword", "not-served-yet"]),
-        ("a slip", routes("192.0.2.0/24 vai dev eth0"), &["unknown-word", "not-served-yet"]),
-        ("static, without device", "static_routes {\ndefault via 192.0.2.1\n}".to_owned(), &["not-served-yet"]),
-        ("a rule", rules("from 192.0.2.0/24 table 1 preference 9"), &["not-served-yet"]),
-        ("a rule without preference", rules("to all table 1"), &["rule-without-preference", "not-served-yet"]),
-        ("a bad network", rules("to 192.0.2./24 priority 3"), &["not-an-address", "not-served-yet"]),
+        ("a route", routes("192.0.2.0/24 via 192.0.2.254 dev eth1 metric 5"), &[]),
+        ("a default route", routes("default via inet6 2001:db8::1 dev eth1"), &[]),
+        ("a locked value", routes("default via 192.0.2.1 dev eth0 mtu lock 1400 onlink"), &[]),
+        ("several gateways", routes("default nexthop via 192.0.2.1 dev eth0 weight 2"), &[]),
+        ("no device", routes("192.0.2.0/24 via 192.0.2.254"), &["route-without-device"]),
+        ("no device, and no wish to track", routes("192.0.2.0/24 via 192.0.2.254 no_track"), &[]),
+        ("old words", routes("default gw 192.0.2.1 dev eth0"), &["deprecated-keyword"]),
+        ("a slip", routes("192.0.2.0/24 vai dev eth0"), &["unknown-word"]),
+        ("static, without device", "static_routes {\ndefault via 192.0.2.1\n}".to_owned(), &[]),
+        ("a rule", rules("from 192.0.2.0/24 table 1 preference 9"), &[]),
+        ("a rule without preference", rules("to all table 1"), &["rule-without-preference"]),
+        ("a bad network", rules("to 192.0.2./24 priority 3"), &["not-an-address"]),
     ];
     for (name, text, expected) in rows {
         let (_, problems) = read_text(&text);
@@ -30,9 +30,9 @@ fn routes_and_rules_are_checked_and_noted() {
 #[test]
 fn blocks_without_what_makes_them_are_refused() {
     let rows: [(&str, &str, &[&str], u8); 5] = [
-        ("a session", "bfd_instance b {\nneighbour_ip 192.0.2.9\n}", &["not-served-yet"], 0),
+        ("a session", "bfd_instance b {\nneighbour_ip 192.0.2.9\n}", &[], 0),
         ("a session with nobody", "bfd_instance b {\nmin_rx 10\n}", &["block-incomplete"], 5),
-        ("a file", "vrrp_track_file f {\nfile /run/f\n}", &["not-served-yet"], 0),
+        ("a file", "vrrp_track_file f {\nfile /run/f\n}", &[], 0),
         ("a file without path", "track_file f {\nweight 1\n}", &["block-incomplete"], 5),
         ("a process without name", "vrrp_track_process p {\nquorum 1\n}", &["block-incomplete"], 5),
     ];

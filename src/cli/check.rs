@@ -1,0 +1,61 @@
+//! `vipd check`: every problem of a configuration, where it stands, and what to do about it.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::print::{colour, out};
+use crate::config::io::loader::{LoadOptions, Loaded, load};
+use crate::config::problem::Severity;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The configuration, as keepalived.conf has it.
+    file: PathBuf,
+    /// Do not look at this machine's interfaces, users and script files.
+    #[arg(long)]
+    no_system: bool,
+    /// The problems as JSON: file, line, column, code, severity, message, help.
+    #[arg(long)]
+    json: bool,
+    /// What `@ID` lines are compared with; the host's name by default.
+    #[arg(short = 'i', long, value_name = "ID")]
+    config_id: Option<String>,
+}
+
+pub fn run(args: &Args) -> ExitCode {
+    let options = LoadOptions { system: !args.no_system, config_id: args.config_id.clone(), ..LoadOptions::default() };
+    let loaded = load(&args.file, &options);
+    out(&if args.json { json(&loaded) } else { text(&loaded, colour()) });
+    ExitCode::from(loaded.exit_code())
+}
+
+fn json(loaded: &Loaded) -> String {
+    let problems: Vec<_> = loaded.problems.iter().map(|problem| problem.view(&loaded.sources)).collect();
+    let answer = serde_json::json!({ "exit_code": loaded.exit_code(), "problems": problems });
+    format!("{answer:#}\n")
+}
+
+fn text(loaded: &Loaded, colour: bool) -> String {
+    let mut text = String::new();
+    for problem in &loaded.problems {
+        text.push_str(&problem.render(&loaded.sources, colour));
+        text.push('\n');
+    }
+    let count = |severity| loaded.problems.iter().filter(|problem| problem.severity == severity).count();
+    let verdict = match loaded.exit_code() {
+        0 => "it would run",
+        4 => "it would NOT run",
+        6 => "it would run; scripts would run without enable_script_security",
+        _ => "it would run, with problems",
+    };
+    text.push_str(&format!(
+        "{verdict}: {} fatal, {} errors, {} warnings, {} notes; {} virtual routers, {} virtual servers\n",
+        count(Severity::Fatal),
+        count(Severity::Error),
+        count(Severity::Warning) + count(Severity::ScriptSecurity),
+        count(Severity::Note),
+        loaded.config.instances.len(),
+        loaded.config.virtual_servers.len(),
+    ));
+    text
+}

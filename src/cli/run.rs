@@ -1,0 +1,34 @@
+//! `vipd run`: the daemon in the foreground.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::print::err;
+use crate::daemon::supervisor;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The configuration, as keepalived.conf has it.
+    #[arg(short = 'f', long = "use-file", value_name = "FILE", default_value = "/etc/keepalived/keepalived.conf")]
+    file: PathBuf,
+    #[command(flatten)]
+    at: super::RunDirArg,
+    /// What `@ID` lines of the configuration are compared with; the host's name by default.
+    #[arg(short = 'i', long, value_name = "ID")]
+    config_id: Option<String>,
+    /// How much to log: error, warn, info, debug or trace. `VIPD_LOG` overrides it.
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    log: String,
+}
+
+pub fn run(args: Args) -> ExitCode {
+    let options =
+        supervisor::Options { file: args.file, run_dir: args.at.run_dir, config_id: args.config_id, log: args.log };
+    match supervisor::run(options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            err(&format!("vipd: {error}\n"));
+            ExitCode::from(error.exit_code())
+        }
+    }
+}

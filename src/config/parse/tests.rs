@@ -1,0 +1,196 @@
+//! Trees of texts, and laws that hold for any text.
+
+use super::*;
+use crate::config::expand::tests::expand_text;
+use crate::config::source::Sources;
+use proptest::prelude::*;
+
+/// The tree in one line, and the codes of the problems.
+fn read(text: &str) -> (String, Vec<&'static str>) {
+    let (expanded, _, mut found) = expand_text(text);
+    let mut problems = Problems::default();
+    let tree = parse(&expanded, &mut problems);
+    found.extend(problems.finish());
+    (shown(&tree), found.iter().map(|problem| problem.code).collect())
+}
+
+fn shown(block: &Block) -> String {
+    let statements = block.statements.iter().map(|statement| {
+        let words = std::iter::once(&statement.keyword).chain(&statement.args);
+        let words: Vec<_> =
+            words.map(|word| if word.quoted { format!("<{}>", word.text) } else { word.text.into() }).collect();
+        let inner = statement.block.as_ref().map_or_else(String::new, |block| format!("[{}]", shown(block)));
+        words.join(" ") + &inner
+    });
+    statements.collect::<Vec<_>>().join("; ")
+}
+
+#[test]
+fn statements_and_blocks() {
+    let rows: [(&str, &str, &[&str]); 27] = [
+        ("a 1 2\nb\n", "a 1 2; b", &[]),
+        ("a 1 ; b\n", "a 1 ; b", &[]),
+        ("v A{ b 1\n}", "v A[b 1]", &[]),
+        ("v A {\n b {\n c }\n}\nd", "v A[b[c]]; d", &[]),
+        ("v A\n\n# c\n{\nb\n}", "v A[b]", &[]),
+        ("v { 192.0.2.1/24 }", "v[192.0.2.1/24]", &[]),
+        ("v { a 1 b 2 }", "v[a 1 b 2]", &[]),
+        ("v{a{b}c}d", "v[a[b]; c]; d", &[]),
+        ("v {}", "v[]", &[]),
+        ("v \"A B\" {\n}", "v <A B>[]", &[]),
+        ("state MAS\"TER\"", "state MAS <TER>", &[]),
+        ("a 'b c'", "a 'b c'", &[]),
+        ("a \"{}\" b", "a <{}> b", &[]),
+        ("a /bin/x{1,2}", "a /bin/x[1,2]", &[]),
+        ("a \"b c", "a <b c>", &["unclosed-quote"]),
+        ("script 'a \" b'", "script 'a < b'>", &[]),
+        ("script \"a", "script <a>", &["unclosed-quote"]),
+        ("regex a\\\"b", "regex a\\ <b>", &[]),
+        ("a }\nb", "a; b", &["surplus-brace"]),
+        ("}\n}\na", "a", &["surplus-brace", "surplus-brace"]),
+        ("a {\nb {", "a[b[]]", &["missing-brace"]),
+        ("{\na\n}\nb", "a; b", &["stray-brace"]),
+        ("a {\n} {\nb\n}\nc", "a[]; b; c", &["stray-brace"]),
+        ("a {\n{\nb\n}\n}", "a[b]", &["stray-brace"]),
+        ("{\n  \"v\": {\"name\": \"A\"}\n}", "<v> :[<name> : <A>]", &["stray-brace"]),
+        ("a ${B}\nc", "a ${B}; c", &["undefined-name"]),
+        ("a <<<\nb", "a <<<; b", &[]),
+    ];
+    for (text, tree, problems) in rows {
+        let (found, codes) = read(text);
+        assert_eq!(found, tree, "{text}");
+        assert_eq!(codes, problems, "{text}");
+    }
+}
+
+#[test]
+fn the_rest_of_the_line_is_kept_as_it_was_written() {
+    let rows = [
+        ("script \"/opt/chk.sh 'a b' c\" # d", "\"/opt/chk.sh 'a b' c\""),
+        ("notify 'a  b'\tc  d", "'a  b'\tc  d"),
+        ("\"notify\"  a b", "a b"),
+        ("script a b { c", "a b"),
+        ("script", ""),
+    ];
+    for (text, rest) in rows {
+        let (expanded, _, _) = expand_text(text);
+        assert_eq!(parse(&expanded, &mut Problems::default()).statements[0].rest, rest, "{text}");
+    }
+}
+
+#[test]
+fn blocks_are_nested_no_deeper_than_the_limit() {
+    let deep = "a {\n".repeat(100_000) + &"}\n".repeat(100_000) + "b";
+    let (tree, codes) = read(&deep);
+    assert_eq!(codes, ["nested-too-deep"]);
+    assert_eq!(tree.matches('[').count(), BLOCK_DEPTH_MAX);
+    assert!(tree.ends_with("; b"));
+    assert_eq!(read(&"{".repeat(500)).1.iter().filter(|code| **code == "missing-brace").count(), 1);
+}
+
+fn words<'a>(block: &Block<'a>) -> Vec<Word<'a>> {
+    let inner = |statement: &Statement<'a>| {
+        let own = std::iter::once(statement.keyword).chain(statement.args.iter().copied());
+        own.chain(statement.block.as_ref().map(words).unwrap_or_default()).collect::<Vec<_>>()
+    };
+    block.statements.iter().flat_map(inner).collect()
+}
+
+fn at<'a>(sources: &'a Sources, word: &Word) -> &'a str {
+    sources.text(word.at.source).get(Sources::range(word.at)).unwrap()
+}
+
+#[test]
+fn a_word_of_a_substitution_has_the_place_of_the_use() {
+    let text = "$N=192.0\n$M=\\\nx 1\\\ny\n@lb1 a ${N}.2.1/24 b # c\n$M\n~SEQ(I, 1) z$I w\n";
+    let (expanded, sources, _) = expand_text(text);
+    let tree = parse(&expanded, &mut Problems::default());
+    let places: Vec<_> = words(&tree).iter().map(|word| (word.text, at(&sources, word))).collect();
+    let expected = [
+        ("a", "a"),
+        ("192.0.2.1/24", "${N}.2.1/24"),
+        ("b", "b"),
+        ("x", "$M"),
+        ("1", "$M"),
+        ("y", "$M"),
+        ("z1", "z$I"),
+        ("w", "w"),
+    ];
+    assert_eq!(places, expected);
+}
+
+fn soup() -> impl Strategy<Value = String> {
+    let words = vec![
+        "{",
+        "}",
+        "\"",
+        "'",
+        "\n",
+        "\n",
+        "\n",
+        " ",
+        " ",
+        "#",
+        "!",
+        "\\",
+        "$",
+        "$A",
+        "${A}",
+        "$A=",
+        "${B}",
+        "$B=",
+        "@lb1 ",
+        "@^lb1 ",
+        "~SEQ(A, 1, 3) ",
+        "~SEQx(B, 9) ",
+        "~LST({A, B}, {a,b}, c) ",
+        "include main.conf",
+        "include *.x",
+        "vrrp_instance",
+        "virtual_ipaddress",
+        "priority 100",
+        "192.0.2.1/24",
+        "é",
+        "\u{feff}",
+        "\0",
+        "\r\n",
+        "\t",
+        "=",
+        ",",
+        "${_RANDOM 1 9}",
+        "${_HASH}",
+        "\\\n",
+        "include_check ",
+        "random_seed 3",
+    ];
+    proptest::collection::vec(proptest::sample::select(words), 0..60).prop_map(|words| words.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_text_is_read(text in prop_oneof![soup(), any::<Vec<u8>>().prop_map(|bytes| String::from_utf8_lossy(&bytes).into_owned())]) {
+        let (expanded, sources, found) = expand_text(&text);
+        let mut problems = Problems::default();
+        let tree = parse(&expanded, &mut problems);
+        prop_assert!(expanded.text.len() <= (text.len() + 100) * 5000);
+        for word in words(&tree) {
+            prop_assert!(sources.text(word.at.source).get(Sources::range(word.at)).is_some(), "{word:?}");
+        }
+        for problem in found.iter().chain(&problems.finish()) {
+            prop_assert!(problem.render(&sources, false).contains(problem.code));
+        }
+    }
+
+    #[test]
+    fn words_that_were_copied_stand_where_their_place_says(
+        lines in proptest::collection::vec("[ \t]{0,2}[a-zé\"{}]{1,6}([ \t]{1,2}[a-zé0-9/.\"{}]{1,8}){0,3}( #[a-z\"]{0,4})?", 0..12)
+    ) {
+        let (expanded, sources, _) = expand_text(&lines.join("\n"));
+        for word in words(&parse(&expanded, &mut Problems::default())) {
+            let text = at(&sources, &word);
+            prop_assert_eq!(text.trim_start_matches('"').trim(), word.text.trim());
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! The heartbeat's loop: wait, read every packet that waits, decide, carry out.
+//!
+//! Drain before you decide: a deadline that passed while the thread was not run may be void, since the peer's
+//! adverts are in the socket.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::keeper::{Ask, Done, Keeper, Order};
+use super::sockets::{Place, Sockets};
+use super::{Command, HeartbeatOptions, StartError, interfaces_exist};
+use crate::base::MonoTime;
+use crate::daemon::clock;
+use crate::vrrp::fleet::{Fleet, Output};
+use crate::vrrp::io::neighbour::Announcer;
+use crate::vrrp::io::socket::PACKET_MAX;
+use crate::vrrp::lease::Lease;
+use crate::vrrp::settings::Key;
+use crate::vrrp::{Failure, Happened, InstanceView, Settings};
+
+/// Packets that are read before deadlines get their turn: as many as a socket's queue holds of the smallest.
+const PACKETS_PER_TURN: usize = 4096;
+/// A delay of the thread that is worth an event.
+const STALL: Duration = Duration::from_millis(100);
+/// At least this often the snapshot is replaced.
+const PUBLISH_EVERY: Duration = Duration::from_secs(1);
+
+/// What the thread works with.
+#[derive(Debug)]
+pub struct Parts {
+    pub fleet: Fleet,
+    pub sockets: Sockets,
+    pub announcer: Announcer,
+    pub keeper: Keeper,
+    pub commands: mpsc::Receiver<Command>,
+    pub told: mpsc::Sender<Happened>,
+    pub lost: Arc<AtomicU64>,
+    pub publish: watch::Sender<Arc<Vec<InstanceView>>>,
+}
+
+/// The thread's body: it ends when all is handed over, or when the keeper has ended.
+pub fn run(parts: Parts, outputs: Vec<Output>, options: HeartbeatOptions) {
+    own_the_processor(options);
+    // Without a runtime nothing can be driven; the supervisor sees that the channels are closed.
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+    runtime.block_on(async {
+        let Parts { fleet, sockets, announcer, keeper, commands, told, lost, publish } = parts;
+        let Some(sockets) = pollable(sockets) else { return };
+        let overruns = keeper.seen.borrow().overruns;
+        let mut beat = Beat {
+            fleet,
+            sockets,
+            announcer,
+            keeper,
+            told,
+            lost,
+            publish,
+            orders: BTreeMap::new(),
+            leases: BTreeMap::new(),
+            in_flight: None,
+            renew_at: None,
+            unread: false,
+            publish_at: clock::now(),
+            stopping: vec![],
+            overruns,
+        };
+        beat.carry_out(outputs);
+        beat.serve(commands).await;
+    });
+}
+
+/// Real-time scheduling where asked for, and pages that stay in memory. Where the system forbids it, things go on
+/// as for any other process.
+#[expect(unsafe_code, reason = "libc alone has sched_setscheduler")]
+fn own_the_processor(options: HeartbeatOptions) {
+    use nix::sys::mman::{MlockAllFlags, mlockall};
+    /// `MCL_ONFAULT` (mlockall(2)): only what is used is locked.
+    const ON_FAULT: i32 = 4;
+    let _ =
+        mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE | MlockAllFlags::from_bits_retain(ON_FAULT));
+    if let Some(priority) = options.rt_priority {
+        let parameters = libc::sched_param { sched_priority: priority.get().into() };
+        // SAFETY: `parameters` lives through the call; 0 is the calling thread.
+        unsafe { libc::sched_setscheduler(0, libc::SCHED_RR | libc::SCHED_RESET_ON_FORK, &raw const parameters) };
+    }
+}
+
+/// `None` where the runtime has no descriptor left for it.
+#[expect(unsafe_code, reason = "tokio asks for a promise about the descriptor")]
+fn pollable(sockets: Sockets) -> Option<AsyncFd<Sockets>> {
+    // SAFETY: the descriptor is owned by `Sockets`, which never replaces it, and `AsyncFd` owns `Sockets`.
+    unsafe { AsyncFd::register_with_interest(sockets, Interest::READABLE) }.ok()
+}
+
+struct Beat {
+    fleet: Fleet,
+    sockets: AsyncFd<Sockets>,
+    announcer: Announcer,
+    keeper: Keeper,
+    told: mpsc::Sender<Happened>,
+    lost: Arc<AtomicU64>,
+    publish: watch::Sender<Arc<Vec<InstanceView>>>,
+    /// What the keeper has not been told yet: the newest of each virtual router.
+    orders: BTreeMap<Key, Order>,
+    /// Virtual routers that hold addresses, and how long each may.
+    leases: BTreeMap<Key, Lease>,
+    in_flight: Option<oneshot::Receiver<Vec<Done>>>,
+    renew_at: Option<MonoTime>,
+    /// The sockets had more packets than one turn may read.
+    unread: bool,
+    publish_at: MonoTime,
+    /// Who waits for the end.
+    stopping: Vec<oneshot::Sender<()>>,
+    overruns: u64,
+}
+
+impl Beat {
+    async fn serve(&mut self, mut commands: mpsc::Receiver<Command>) {
+        let mut open = true;
+        loop {
+            let deadline = self.deadline();
+            self.sockets.get_ref().wake_at(deadline);
+            tokio::select! {
+                biased;
+                ready = self.sockets.readable() => if let Ok(mut ready) = ready { ready.clear_ready() },
+                done = answered(&mut self.in_flight) => match done {
+                    Some(done) => self.kept(done),
+                    // The keeper has ended: leases run out, and the peer takes over.
+                    None => return,
+                },
+                command = commands.recv(), if open => {
+                    open = command.is_some();
+                    self.commanded(command);
+                }
+                seen = self.keeper.seen.changed() => match seen {
+                    Ok(()) => self.links_changed(),
+                    Err(_) => return,
+                },
+            }
+            self.turn(deadline);
+            if self.fleet.is_stopped() && self.orders.is_empty() && self.in_flight.is_none() {
+                self.publish_now(clock::now());
+                // Whoever asked may have gone.
+                self.stopping.drain(..).for_each(|reply| _ = reply.send(()));
+                return;
+            }
+        }
+    }
+
+    fn deadline(&self) -> Option<MonoTime> {
+        let now = clock::now();
+        let more = self.unread.then_some(now);
+        let renew = if self.in_flight.is_none() { self.renew_at } else { None };
+        [self.fleet.deadline(now), renew, more, Some(self.publish_at)].into_iter().flatten().min()
+    }
+
+    /// Read, then decide.
+    fn turn(&mut self, deadline: Option<MonoTime>) {
+        let woken = clock::now();
+        self.drain();
+        let now = clock::now();
+        if let Some(deadline) = deadline
+            && woken > deadline
+            && woken.since(deadline) >= STALL
+        {
+            self.tell(Happened::Stalled { at: now, late: woken.since(deadline) });
+        }
+        let outputs = self.fleet.tick(now);
+        self.carry_out(outputs);
+        self.order();
+        if now >= self.publish_at {
+            self.publish_now(now);
+        }
+    }
+
+    /// Read what waits in the sockets, up to a bound: a flood may not keep deadlines waiting.
+    fn drain(&mut self) {
+        let mut left = PACKETS_PER_TURN;
+        loop {
+            let places = self.sockets.get_ref().ready();
+            self.unread = !places.is_empty() && left == 0;
+            if places.is_empty() || left == 0 {
+                return;
+            }
+            for place in &places {
+                left = self.drain_one(place, left);
+            }
+        }
+    }
+
+    /// Gives what is left of the bound.
+    fn drain_one(&mut self, place: &Place, mut left: usize) -> usize {
+        let mut buffer = [0; PACKET_MAX];
+        while left > 0 {
+            left -= 1;
+            let Some(socket) = self.sockets.get_ref().get(place) else { return left };
+            match socket.receive(&mut buffer) {
+                Ok(Some((envelope, bytes))) => {
+                    let outputs = self.fleet.packet(clock::now(), &place.0, &envelope, bytes);
+                    self.carry_out(outputs);
+                }
+                // An error is told once by the kernel (ENETDOWN), and the link's state says the same.
+                Ok(None) | Err(_) => return left,
+            }
+        }
+        left
+    }
+
+    /// Adverts, announcements and events at once; addresses by the keeper.
+    fn carry_out(&mut self, outputs: Vec<Output>) {
+        let mut waiting: std::collections::VecDeque<Output> = outputs.into();
+        while let Some(output) = waiting.pop_front() {
+            let failed = match output {
+                Output::Send { key, source, destination, bytes } => {
+                    let place = (key.interface.clone(), key.family);
+                    let sent = match self.sockets.get_ref().get(&place) {
+                        Some(socket) => socket.send(source, destination, &bytes).map_err(|error| error.to_string()),
+                        None => Err(format!("there is no socket on {}", place.0)),
+                    };
+                    sent.err().map(|error| (key, Failure::Advert { error }))
+                }
+                Output::Hold { key, addresses, lease } => {
+                    if addresses.is_empty() {
+                        self.leases.remove(&key);
+                    } else {
+                        self.leases.insert(key.clone(), lease);
+                    }
+                    self.orders.insert(key.clone(), Order { key, addresses, lease });
+                    None
+                }
+                Output::Announce { key, interface, address } => {
+                    let seen = self.keeper.seen.borrow();
+                    // A link without Ethernet addresses has no neighbours to tell.
+                    let link = seen.links.get(&interface).and_then(|link| Some((link.index, link.mac?)));
+                    let announced =
+                        link.map_or(Ok(()), |(index, mac)| self.announcer.announce(index, mac, address, seen.router));
+                    announced.err().map(|error| (key, Failure::Announce { address, error: error.to_string() }))
+                }
+                Output::Happened(happened) => {
+                    self.tell(happened);
+                    None
+                }
+            };
+            if let Some((key, failure)) = failed {
+                waiting.extend(self.fleet.failed(clock::now(), &key, failure));
+            }
+        }
+    }
+
+    fn tell(&mut self, happened: Happened) {
+        if matches!(happened, Happened::Moved { .. }) {
+            self.publish_at = MonoTime::ZERO;
+        }
+        match self.told.try_send(happened) {
+            Ok(()) | Err(TrySendError::Closed(_)) => {}
+            Err(TrySendError::Full(_)) => _ = self.lost.fetch_add(1, Ordering::Relaxed),
+        }
+    }
+
+    /// Give the keeper what it has not been told yet, or have it renew.
+    fn order(&mut self) {
+        let now = clock::now();
+        let due = self.renew_at.is_some_and(|at| at <= now);
+        if self.in_flight.is_some() || (self.orders.is_empty() && !due) {
+            return;
+        }
+        let (reply, answer) = oneshot::channel();
+        let orders: Vec<Order> = std::mem::take(&mut self.orders).into_values().collect();
+        let ask = if orders.is_empty() { Ask::Renew { reply } } else { Ask::Hold { orders, reply } };
+        // Where it cannot be sent the keeper has ended, and the answer says so.
+        let _ = self.keeper.asks.try_send(ask);
+        self.in_flight = Some(answer);
+        self.renew_at = self.leases.values().map(|lease| lease.refresh_every).min().map(|every| now + every);
+    }
+
+    fn kept(&mut self, all: Vec<Done>) {
+        self.in_flight = None;
+        let now = clock::now();
+        for Done { key, ordered, failures } in all {
+            let whole = failures.is_empty();
+            for failure in failures {
+                let outputs = self.fleet.failed(now, &key, failure);
+                self.carry_out(outputs);
+            }
+            if ordered && whole && !self.orders.contains_key(&key) {
+                self.fleet.settled(now, &key);
+            }
+        }
+    }
+
+    fn links_changed(&mut self) {
+        let now = clock::now();
+        let seen = self.keeper.seen.borrow_and_update().clone();
+        if seen.overruns > self.overruns {
+            self.tell(Happened::Resynced { at: now, count: seen.overruns - self.overruns });
+            self.overruns = seen.overruns;
+        }
+        let needed = self.fleet.sockets();
+        let sockets = self.sockets.get_mut();
+        sockets.prune(&needed, &seen.links);
+        for refused in sockets.open(&needed, &seen.links) {
+            let error = format!("no socket: {}", refused.error);
+            let instance = refused.place.0.to_string();
+            self.tell(Happened::Failed { at: now, instance, failure: Failure::Advert { error } });
+        }
+        let outputs = self.fleet.links(now, seen.links);
+        self.carry_out(outputs);
+    }
+
+    /// `None`: the supervisor is gone, which is an order to stop.
+    fn commanded(&mut self, command: Option<Command>) {
+        let now = clock::now();
+        match command {
+            Some(Command::ScriptResult { tracker, good }) => {
+                let outputs = self.fleet.script(now, tracker, good);
+                self.carry_out(outputs);
+            }
+            // Nobody waits for an answer whose asker is gone.
+            Some(Command::Reconfigure { settings, reply }) => drop(reply.send(self.reconfigure(now, settings))),
+            Some(Command::Shutdown { reply }) => {
+                self.stopping.push(reply);
+                let outputs = self.fleet.shutdown(now);
+                self.carry_out(outputs);
+            }
+            None => {
+                let outputs = self.fleet.shutdown(now);
+                self.carry_out(outputs);
+            }
+        }
+    }
+
+    /// All of it, or nothing: the new sockets are opened first.
+    fn reconfigure(&mut self, now: MonoTime, settings: Vec<Settings>) -> Result<(), StartError> {
+        Settings::check_all(&settings)?;
+        let links = self.keeper.seen.borrow().links.clone();
+        let known: BTreeSet<Place> = self.fleet.sockets().into_keys().collect();
+        let new: Vec<Settings> =
+            settings.iter().filter(|one| !known.contains(&(one.interface.clone(), one.family))).cloned().collect();
+        interfaces_exist(&new, &links)?;
+        let mut fleet = self.fleet.clone();
+        let outputs = fleet.reconfigure(now, settings);
+        let needed = fleet.sockets();
+        if let Some(refused) = self.sockets.get_mut().open(&needed, &links).into_iter().next() {
+            self.sockets.get_mut().prune(&self.fleet.sockets(), &links);
+            return Err(refused.into());
+        }
+        self.fleet = fleet;
+        self.carry_out(outputs);
+        self.sockets.get_mut().prune(&self.fleet.sockets(), &links);
+        self.publish_at = MonoTime::ZERO;
+        Ok(())
+    }
+
+    fn publish_now(&mut self, now: MonoTime) {
+        self.publish.send_replace(Arc::new(self.fleet.views()));
+        self.publish_at = now + PUBLISH_EVERY;
+    }
+}
+
+/// The keeper's answer; for ever where nothing was asked, `None` where it has ended.
+async fn answered(in_flight: &mut Option<oneshot::Receiver<Vec<Done>>>) -> Option<Vec<Done>> {
+    match in_flight {
+        Some(answer) => answer.await.ok(),
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,256 @@
+//! The keeper: a thread of its own for netlink, since the kernel may take its time there and adverts may not wait.
+//!
+//! It carries addresses into the kernel and reads the links; it renews a lease only when the heartbeat says so,
+//! so that an address never outlives a heartbeat that hangs.
+#![expect(clippy::disallowed_methods, reason = "a thread of the daemon waits")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::base::{Cidr, IfName};
+use crate::vrrp::io::address;
+use crate::vrrp::io::link::{Watcher, Woken, snapshot};
+use crate::vrrp::lease::Lease;
+use crate::vrrp::links::Links;
+use crate::vrrp::settings::{Key, VirtualAddress};
+use crate::vrrp::{Failure, Settings};
+
+/// After a change, the links are read once for all changes that come within this time.
+const SETTLE: Duration = Duration::from_millis(10);
+/// The links are read at least this often, whatever the kernel tells.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Requests that are under way at once.
+const PIPELINE: usize = 64;
+
+/// What one virtual router should have in the kernel.
+#[derive(Clone, Debug)]
+pub struct Order {
+    pub key: Key,
+    pub addresses: Vec<VirtualAddress>,
+    pub lease: Lease,
+}
+
+/// What the heartbeat asks; one at a time is under way.
+#[derive(Debug)]
+pub enum Ask {
+    /// Hold exactly these, and renew all others that are held.
+    Hold { orders: Vec<Order>, reply: oneshot::Sender<Vec<Done>> },
+    /// Renew every lease.
+    Renew { reply: oneshot::Sender<Vec<Done>> },
+}
+
+/// How it went, per virtual router.
+#[derive(Debug)]
+pub struct Done {
+    pub key: Key,
+    /// Whether this answers an order, and not only renews.
+    pub ordered: bool,
+    pub failures: Vec<Failure>,
+}
+
+/// What the keeper tells of the links.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    pub links: Links,
+    /// This host forwards IPv6 packets.
+    pub router: bool,
+    /// Times that netlink had more to tell than fits, since the start.
+    pub overruns: u64,
+}
+
+/// The keeper's thread, as the heartbeat holds it.
+#[derive(Debug)]
+pub struct Keeper {
+    pub asks: mpsc::Sender<Ask>,
+    pub seen: watch::Receiver<Seen>,
+}
+
+/// Start it, remove what an earlier run of ours left of these addresses, and read the links.
+///
+/// # Errors
+/// Where the kernel gives no netlink socket or no list, or the thread cannot start.
+pub fn start(settings: &[Settings]) -> io::Result<Keeper> {
+    let configured: BTreeSet<Cidr> =
+        settings.iter().flat_map(|one| &one.addresses).map(|address| address.cidr).collect();
+    let (asks, asked) = mpsc::channel(1);
+    let (publish, seen) = watch::channel(Seen::default());
+    let (ready, started) = std::sync::mpsc::channel();
+    let body = move || {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return drop(ready.send(Err(error))),
+        };
+        runtime.block_on(async {
+            match Work::begin(&configured, publish).await {
+                Ok((work, watcher)) => {
+                    // Whoever started us is waiting; if not, the channel of asks is closed too.
+                    let _ = ready.send(Ok(()));
+                    work.run(watcher, asked).await;
+                }
+                Err(error) => drop(ready.send(Err(error))),
+            }
+        });
+    };
+    std::thread::Builder::new().name("addresses".to_owned()).spawn(body)?;
+    started.recv().map_err(|_| io::Error::other("the thread for addresses ended at once"))??;
+    Ok(Keeper { asks, seen })
+}
+
+struct Work {
+    handle: rtnetlink::Handle,
+    publish: watch::Sender<Seen>,
+    /// What the kernel holds for each virtual router, as ordered last.
+    held: BTreeMap<Key, Order>,
+}
+
+impl Work {
+    async fn begin(configured: &BTreeSet<Cidr>, publish: watch::Sender<Seen>) -> io::Result<(Self, Watcher)> {
+        let watcher = Watcher::open()?;
+        let (connection, handle, _) = rtnetlink::new_connection()?;
+        tokio::spawn(connection);
+        may_change(&handle).await?;
+        let read = snapshot(&handle).await.map_err(into_io)?;
+        for link in read.0.values() {
+            let left = link.addresses.iter().filter(|held| held.ours && configured.contains(&held.cidr));
+            for held in left {
+                address::release(&handle, link.index, held.cidr).await.map_err(into_io)?;
+            }
+        }
+        let mut work = Self { handle, publish, held: BTreeMap::new() };
+        work.look(0).await;
+        Ok((work, watcher))
+    }
+
+    async fn run(mut self, mut watcher: Watcher, mut asked: mpsc::Receiver<Ask>) {
+        loop {
+            tokio::select! {
+                biased;
+                ask = asked.recv() => match ask {
+                    Some(Ask::Hold { orders, reply }) => drop(reply.send(self.carry_out(orders).await)),
+                    Some(Ask::Renew { reply }) => drop(reply.send(self.renew(&BTreeSet::new()).await)),
+                    None => return,
+                },
+                () = tokio::time::sleep(LOOK_EVERY) => self.look(0).await,
+                woken = watcher.changed() => {
+                    tokio::time::sleep(SETTLE).await;
+                    let overruns = u64::from(matches!(woken, Ok(Woken::Overrun)));
+                    self.look(overruns).await;
+                }
+            }
+        }
+    }
+
+    /// Read the links and publish them. Where that fails the next change, or the next second, tries again.
+    async fn look(&mut self, overruns: u64) {
+        if let Ok(links) = snapshot(&self.handle).await {
+            self.publish.send_modify(|seen| {
+                seen.links = links;
+                seen.router = forwards_ipv6();
+                seen.overruns += overruns;
+            });
+        }
+    }
+
+    async fn carry_out(&mut self, orders: Vec<Order>) -> Vec<Done> {
+        let ordered: BTreeSet<Key> = orders.iter().map(|order| order.key.clone()).collect();
+        let mut gone = vec![];
+        for order in orders {
+            let key = order.key.clone();
+            let before =
+                if order.addresses.is_empty() { self.held.remove(&key) } else { self.held.insert(key.clone(), order) };
+            gone.extend(before.into_iter().flat_map(|before| before.addresses).map(|address| (key.clone(), address)));
+        }
+        let mut done = self.renew(&ordered).await;
+        let failed = self.release(gone).await;
+        for (key, failure) in failed {
+            match done.iter_mut().find(|done| done.key == key) {
+                Some(done) => done.failures.push(failure),
+                None => done.push(Done { key, ordered: true, failures: vec![failure] }),
+            }
+        }
+        for key in ordered {
+            if !done.iter().any(|done| done.key == key) {
+                done.push(Done { key, ordered: true, failures: vec![] });
+            }
+        }
+        self.look(0).await;
+        done
+    }
+
+    /// Add or renew everything that should be held.
+    async fn renew(&self, ordered: &BTreeSet<Key>) -> Vec<Done> {
+        let links = self.publish.borrow().links.clone();
+        let mut all = vec![];
+        for order in self.held.values() {
+            let mut failures = vec![];
+            for batch in order.addresses.chunks(PIPELINE) {
+                let each = batch.iter().map(|address| self.hold(&links, order, address));
+                failures.extend(join_all(each).await.into_iter().flatten());
+            }
+            all.push(Done { key: order.key.clone(), ordered: ordered.contains(&order.key), failures });
+        }
+        all
+    }
+
+    async fn hold(&self, links: &Links, order: &Order, address: &VirtualAddress) -> Option<Failure> {
+        let interface = interface(&order.key, address);
+        let failed = |error: String| Failure::AddressAdd { address: address.cidr, error };
+        let Some(link) = links.get(interface) else {
+            return Some(failed(format!("there is no interface {interface}")));
+        };
+        address::hold(&self.handle, link.index, address, order.lease.valid_s)
+            .await
+            .err()
+            .map(|error| failed(error.to_string()))
+    }
+
+    /// Remove what no virtual router holds any more.
+    async fn release(&self, gone: Vec<(Key, VirtualAddress)>) -> Vec<(Key, Failure)> {
+        let links = self.publish.borrow().links.clone();
+        let still: BTreeSet<(&IfName, Cidr)> = self
+            .held
+            .values()
+            .flat_map(|order| order.addresses.iter().map(|address| (interface(&order.key, address), address.cidr)))
+            .collect();
+        let gone: Vec<_> = gone
+            .into_iter()
+            .filter(|(key, address)| !still.contains(&(interface(key, address), address.cidr)))
+            .collect();
+        let mut failed = vec![];
+        for batch in gone.chunks(PIPELINE) {
+            let each = batch.iter().map(|(key, address)| self.release_one(&links, key, address));
+            failed.extend(join_all(each).await.into_iter().flatten());
+        }
+        failed
+    }
+
+    /// With its link the address is gone too.
+    async fn release_one(&self, links: &Links, key: &Key, address: &VirtualAddress) -> Option<(Key, Failure)> {
+        let link = links.get(interface(key, address))?;
+        let error = address::release(&self.handle, link.index, address.cidr).await.err()?;
+        Some((key.clone(), Failure::AddressRemove { address: address.cidr, error: error.to_string() }))
+    }
+}
+
+/// `net.ipv6.conf.all.forwarding`; without IPv6, no.
+fn forwards_ipv6() -> bool {
+    std::fs::read_to_string("/proc/sys/net/ipv6/conf/all/forwarding").is_ok_and(|text| text.trim() != "0")
+}
+
+/// Whether the kernel lets us change addresses: asked by removing one of a link that is not there.
+async fn may_change(handle: &rtnetlink::Handle) -> io::Result<()> {
+    let nowhere = Cidr::host(std::net::Ipv4Addr::UNSPECIFIED.into());
+    address::release(handle, u32::MAX >> 1, nowhere).await.map_err(into_io)
+}
+
+fn into_io(error: rtnetlink::Error) -> io::Error {
+    if let rtnetlink::Error::NetlinkError(error) = &error { error.to_io() } else { io::Error::other(error) }
+}
+
+fn interface<'a>(key: &'a Key, address: &'a VirtualAddress) -> &'a IfName {
+    address.dev.as_ref().unwrap_or(&key.interface)
+}

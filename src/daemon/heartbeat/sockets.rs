@@ -1,0 +1,134 @@
+//! The heartbeat's sockets and its timer behind one descriptor, so that one wait covers them all.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsRawFd, RawFd};
+
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+
+use crate::base::{Family, IfName, MonoTime};
+use crate::vrrp::io::socket::Socket;
+use crate::vrrp::links::Links;
+
+/// Interface and family.
+pub type Place = (IfName, Family);
+/// What the virtual routers need: the multicast groups of each place.
+pub type Needed = BTreeMap<Place, BTreeSet<IpAddr>>;
+
+/// The timer's token; sockets count from 1.
+const TIMER: u64 = 0;
+/// Sockets that are served in one round.
+const READY_MAX: usize = 64;
+
+/// All sockets and the timer, by one pollable descriptor.
+#[derive(Debug)]
+pub struct Sockets {
+    poll: Epoll,
+    timer: TimerFd,
+    open: BTreeMap<Place, (u64, Socket)>,
+    places: BTreeMap<u64, Place>,
+    next: u64,
+}
+
+impl AsRawFd for Sockets {
+    fn as_raw_fd(&self) -> RawFd {
+        self.poll.0.as_raw_fd()
+    }
+}
+
+/// A socket that could not be had.
+#[derive(Debug)]
+pub struct Refused {
+    pub place: Place,
+    pub error: io::Error,
+}
+
+impl Sockets {
+    /// # Errors
+    /// Where the process has no descriptor left.
+    pub fn new() -> io::Result<Self> {
+        let poll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
+        poll.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, TIMER))?;
+        Ok(Self { poll, timer, open: BTreeMap::new(), places: BTreeMap::new(), next: TIMER + 1 })
+    }
+
+    /// Open what is needed and missing, also where an interface of that name is another one now.
+    pub fn open(&mut self, needed: &Needed, links: &Links) -> Vec<Refused> {
+        let mut refused = vec![];
+        for (place, groups) in needed {
+            let Some(link) = links.get(&place.0) else { continue };
+            let done = match self.open.get_mut(place) {
+                Some((_, socket)) if socket.index() == link.index => socket.join(groups),
+                Some(_) => self.close(place).and_then(|()| self.open_one(place, link.index, groups)),
+                None => self.open_one(place, link.index, groups),
+            };
+            refused.extend(done.err().map(|error| Refused { place: place.clone(), error }));
+        }
+        refused
+    }
+
+    fn open_one(&mut self, place: &Place, index: u32, groups: &BTreeSet<IpAddr>) -> io::Result<()> {
+        let socket = Socket::open(&place.0, index, place.1, groups)?;
+        self.poll.add(&socket, EpollEvent::new(EpollFlags::EPOLLIN, self.next))?;
+        self.places.insert(self.next, place.clone());
+        self.open.insert(place.clone(), (self.next, socket));
+        self.next += 1;
+        Ok(())
+    }
+
+    fn close(&mut self, place: &Place) -> io::Result<()> {
+        if let Some((token, socket)) = self.open.remove(place) {
+            self.places.remove(&token);
+            self.poll.delete(&socket)?;
+        }
+        Ok(())
+    }
+
+    /// Close what is not needed any more, or whose interface is gone.
+    pub fn prune(&mut self, needed: &Needed, links: &Links) {
+        let stays = |place: &Place| needed.contains_key(place) && links.get(&place.0).is_some();
+        let gone: Vec<Place> = self.open.keys().filter(|place| !stays(place)).cloned().collect();
+        for place in gone {
+            // Closing the descriptor takes it out of the poll in any case (epoll(7)).
+            let _ = self.close(&place);
+        }
+    }
+
+    pub fn get(&self, place: &Place) -> Option<&Socket> {
+        self.open.get(place).map(|(_, socket)| socket)
+    }
+
+    /// Wake at this time; `None`: never.
+    pub fn wake_at(&self, at: Option<MonoTime>) {
+        let armed = match at {
+            // Zero would disarm the timer.
+            Some(at) => {
+                let at = TimeSpec::from(at.since_start().max(std::time::Duration::from_nanos(1)));
+                self.timer.set(Expiration::OneShot(at), TimerSetTimeFlags::TFD_TIMER_ABSTIME)
+            }
+            None => self.timer.unset(),
+        };
+        debug_assert!(armed.is_ok(), "a valid time on our own timer: {armed:?}");
+    }
+
+    /// The sockets that have packets now; none: all is read, and the timer has been heard.
+    pub fn ready(&self) -> Vec<Place> {
+        let mut events = [EpollEvent::empty(); READY_MAX];
+        // An error (EINTR) is as good as nothing: the next round asks again.
+        let count = self.poll.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
+        let tokens = events.iter().take(count).map(EpollEvent::data);
+        let mut places = vec![];
+        for token in tokens {
+            if token == TIMER {
+                // A timer set anew in the meantime has not expired (EAGAIN), which is fine.
+                let _ = self.timer.wait();
+            }
+            places.extend(self.places.get(&token).cloned());
+        }
+        places
+    }
+}

@@ -1,0 +1,146 @@
+//! Who is to be told of what happened: from moves and pool events to the scripts of the configuration. Pure.
+
+use std::collections::BTreeMap;
+
+use crate::daemon::translate::{PoolScripts, RealServerScripts, Scripts};
+use crate::lvs::pool::{PoolEvent, PoolId};
+use crate::notify::command::ScriptCommand;
+use crate::notify::queue::NotifyKey;
+use crate::notify::words::{Invocation, Notice, NotifyState, Subject};
+use crate::vrrp::Standing;
+
+/// Scripts to run, in the order of their subject.
+pub type Telling = (NotifyKey, Vec<Invocation>);
+
+/// What was told last, and the scripts that are told.
+#[derive(Debug, Default)]
+pub struct Notices {
+    scripts: Scripts,
+    standings: BTreeMap<String, Standing>,
+    groups_told: BTreeMap<String, NotifyState>,
+}
+
+impl Notices {
+    /// Tell these from now on. States already told are not told again.
+    pub fn reconfigure(&mut self, scripts: Scripts) {
+        self.standings.retain(|name, _| scripts.instances.contains_key(name));
+        self.groups_told.retain(|name, _| scripts.groups.iter().any(|group| group.name == *name));
+        self.scripts = scripts;
+    }
+
+    /// A virtual router moved: its scripts, then those of its group where the group moved with it.
+    pub fn moved(&mut self, instance: &str, to: Standing, priority: u8) -> Vec<Telling> {
+        self.standings.insert(instance.to_owned(), to);
+        let mut telling = vec![];
+        if let (Some(state), Some(scripts)) = (word(to), self.scripts.instances.get(instance)) {
+            let notice = Notice { subject: Subject::Instance, name: instance.to_owned(), state, priority };
+            telling.push((NotifyKey(format!("instance {instance}")), scripts.invocations(&notice)));
+        }
+        telling.extend(self.group_of(instance));
+        telling
+    }
+
+    fn group_of(&mut self, instance: &str) -> Option<Telling> {
+        let group = self.scripts.groups.iter().find(|group| group.members.iter().any(|member| member == instance))?;
+        let standings = group.members.iter().filter_map(|member| self.standings.get(member).copied());
+        let state = together(standings)?;
+        if self.groups_told.insert(group.name.clone(), state) == Some(state) {
+            return None;
+        }
+        let notice = Notice { subject: Subject::Group, name: group.name.clone(), state, priority: 0 };
+        Some((NotifyKey(format!("group {}", group.name)), group.scripts.invocations(&notice)))
+    }
+
+    /// Something happened to a virtual server.
+    pub fn pool(&self, pool: &PoolId, event: PoolEvent) -> Option<Telling> {
+        let no_server = RealServerScripts::default();
+        let no_pool = PoolScripts::default();
+        let server = |at| self.scripts.real_servers.get(&(pool.clone(), at)).unwrap_or(&no_server);
+        let pools = self.scripts.pools.get(pool).unwrap_or(&no_pool);
+        let (key, command) = match event {
+            PoolEvent::RealServerUp { real_server } => (format!("{real_server} of {pool}"), &server(real_server).up),
+            PoolEvent::RealServerDown { real_server } => {
+                (format!("{real_server} of {pool}"), &server(real_server).down)
+            }
+            PoolEvent::QuorumGained { .. } => (pool.to_string(), &pools.quorum_up),
+            PoolEvent::QuorumLost { .. } => (pool.to_string(), &pools.quorum_down),
+            PoolEvent::SorryServerIn { .. } | PoolEvent::SorryServerOut { .. } => return None,
+        };
+        let command: ScriptCommand = command.clone()?;
+        Some((NotifyKey(key), vec![Invocation::plain(command)]))
+    }
+}
+
+/// What scripts are told of a state; `None`: nothing (a router that hands over still serves).
+const fn word(standing: Standing) -> Option<NotifyState> {
+    match standing {
+        Standing::Active => Some(NotifyState::Master),
+        Standing::Backup => Some(NotifyState::Backup),
+        Standing::Fault => Some(NotifyState::Fault),
+        Standing::Stopped => Some(NotifyState::Stop),
+        Standing::Initialize | Standing::HandingOver => None,
+    }
+}
+
+/// The state of a group: the worst of its members; MASTER and STOP only together.
+fn together(standings: impl Iterator<Item = Standing>) -> Option<NotifyState> {
+    let states: Vec<NotifyState> = standings.filter_map(word).collect();
+    let all = |wanted| states.iter().all(|state| *state == wanted);
+    let any = |wanted| states.contains(&wanted);
+    if states.is_empty() {
+        None
+    } else if any(NotifyState::Fault) {
+        Some(NotifyState::Fault)
+    } else if all(NotifyState::Master) {
+        Some(NotifyState::Master)
+    } else if all(NotifyState::Stop) {
+        Some(NotifyState::Stop)
+    } else {
+        any(NotifyState::Backup).then_some(NotifyState::Backup)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::translate::Group;
+    use crate::notify::words::StateScripts;
+
+    fn told(telling: &[Telling]) -> Vec<String> {
+        let line = |(key, runs): &Telling| {
+            format!("{key}: {}", runs.iter().map(|run| run.extra.join(" ")).collect::<Vec<_>>().join(", "))
+        };
+        telling.iter().map(line).collect()
+    }
+
+    fn notices() -> Notices {
+        let every = StateScripts {
+            every: Some(ScriptCommand::new(["/n".to_owned()], None).unwrap()),
+            ..StateScripts::default()
+        };
+        let mut scripts = Scripts::default();
+        scripts.instances.insert("A".to_owned(), every.clone());
+        scripts.instances.insert("B".to_owned(), StateScripts::default());
+        let members = vec!["A".to_owned(), "B".to_owned()];
+        scripts.groups.push(Group { name: "G".to_owned(), members, scripts: every });
+        let mut notices = Notices::default();
+        notices.reconfigure(scripts);
+        notices
+    }
+
+    #[test]
+    fn a_group_is_master_when_all_are_and_fault_when_one_is() {
+        let mut notices = notices();
+        let rows: [(&str, Standing, &[&str]); 6] = [
+            ("A", Standing::Active, &["instance A: INSTANCE A MASTER 150", "group G: GROUP G MASTER 0"]),
+            ("B", Standing::Backup, &["instance B: ", "group G: GROUP G BACKUP 0"]),
+            ("B", Standing::Active, &["instance B: ", "group G: GROUP G MASTER 0"]),
+            ("A", Standing::Fault, &["instance A: INSTANCE A FAULT 150", "group G: GROUP G FAULT 0"]),
+            ("B", Standing::Backup, &["instance B: "]),
+            ("A", Standing::HandingOver, &["group G: GROUP G BACKUP 0"]),
+        ];
+        for (instance, to, wanted) in rows {
+            assert_eq!(told(&notices.moved(instance, to, 150)), wanted, "{instance} {to}");
+        }
+    }
+}

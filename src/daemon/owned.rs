@@ -1,0 +1,79 @@
+//! Which services are ours, kept in the run directory: what a killed daemon left in IPVS is known to the next one.
+
+#![expect(clippy::disallowed_methods, reason = "a small file of the daemon's own")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use crate::lvs::table::ServiceKey;
+
+fn file(run_dir: &Path) -> PathBuf {
+    run_dir.join("services.json")
+}
+
+/// What an earlier run left; nothing where it ended in good order.
+pub fn read(run_dir: &Path) -> BTreeSet<ServiceKey> {
+    let path = file(run_dir);
+    match fs::read_to_string(&path) {
+        Ok(text) => serde_json::from_str(&text).unwrap_or_else(|error| {
+            tracing::warn!(path = %path.display(), %error, "what an earlier run left cannot be read; its services stay");
+            BTreeSet::new()
+        }),
+        Err(error) if error.kind() == ErrorKind::NotFound => BTreeSet::new(),
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "what an earlier run left cannot be read; its services stay");
+            BTreeSet::new()
+        }
+    }
+}
+
+/// Note these beside those noted before, so that a crash during a change loses none.
+pub fn add(run_dir: &Path, services: &BTreeSet<ServiceKey>) {
+    let mut all = read(run_dir);
+    all.extend(services);
+    write(run_dir, &all);
+}
+
+/// Note these: to a temporary name, then renamed.
+pub fn write(run_dir: &Path, services: &BTreeSet<ServiceKey>) {
+    let (path, partial) = (file(run_dir), run_dir.join("services.json.new"));
+    let write = || -> std::io::Result<()> {
+        fs::write(&partial, serde_json::to_string(services)?)?;
+        fs::rename(&partial, &path)
+    };
+    if let Err(error) = write() {
+        tracing::warn!(path = %path.display(), %error, "our services are not noted; after a crash they would stay in the plane");
+    }
+}
+
+/// None is left.
+pub fn forget(run_dir: &Path) {
+    if let Err(error) = fs::remove_file(file(run_dir))
+        && error.kind() != ErrorKind::NotFound
+    {
+        tracing::warn!(%error, "the note of our services is still there");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_noted_is_read_back_until_it_is_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let service = |port| ServiceKey::Address {
+            protocol: crate::lvs::table::Protocol::Tcp,
+            addr: std::net::Ipv4Addr::LOCALHOST.into(),
+            port,
+        };
+        assert!(read(dir.path()).is_empty());
+        write(dir.path(), &BTreeSet::from([service(80)]));
+        add(dir.path(), &BTreeSet::from([service(81)]));
+        assert_eq!(read(dir.path()), BTreeSet::from([service(80), service(81)]));
+        forget(dir.path());
+        assert!(read(dir.path()).is_empty());
+    }
+}

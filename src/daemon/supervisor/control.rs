@@ -1,0 +1,134 @@
+//! What the control socket answers: `GET /status`, `POST /reload`.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::control::api::{CheckStatus, ConfigStatus, DaemonCounters, Refusal, Status};
+use crate::control::io::server::{Answer, Asked};
+use crate::daemon::lvs::LvsCommand;
+use crate::daemon::supervisor::running::Daemon;
+use crate::daemon::{clock, status};
+use crate::healthcheck::settings::CheckView;
+
+/// A question for the supervisor.
+#[derive(Debug)]
+pub enum Ask {
+    Status(oneshot::Sender<Status>),
+    Reload(oneshot::Sender<Result<(), String>>),
+}
+
+/// Answer one request.
+pub async fn answer(asking: mpsc::Sender<Ask>, asked: Asked) -> Answer {
+    match (asked.method.as_str(), asked.path.as_str()) {
+        ("GET", "/status") => match ask(&asking, Ask::Status).await {
+            Some(status) => json(200, &status),
+            None => gone(),
+        },
+        ("POST", "/reload") => match ask(&asking, Ask::Reload).await {
+            Some(Ok(())) => json(200, &serde_json::json!({ "reloaded": true })),
+            Some(Err(error)) => json(409, &Refusal { error }),
+            None => gone(),
+        },
+        (_, "/status" | "/reload") => refuse(405, format!("{} is not for {}", asked.method, asked.path)),
+        (_, path) => refuse(404, format!("there is no {path}; there are GET /status and POST /reload")),
+    }
+}
+
+async fn ask<A>(asking: &mpsc::Sender<Ask>, question: impl FnOnce(oneshot::Sender<A>) -> Ask) -> Option<A> {
+    let (reply, answer) = oneshot::channel();
+    asking.send(question(reply)).await.ok()?;
+    answer.await.ok()
+}
+
+fn gone() -> Answer {
+    refuse(503, "the daemon is stopping".to_owned())
+}
+
+fn refuse(status: u16, error: String) -> Answer {
+    json(status, &Refusal { error })
+}
+
+fn json(status: u16, body: &impl Serialize) -> Answer {
+    match serde_json::to_string(body) {
+        Ok(body) => Answer { status, body },
+        Err(error) => Answer { status: 500, body: format!("{{\"error\":\"{error}\"}}") },
+    }
+}
+
+impl Daemon {
+    pub async fn asked(&mut self, ask: Ask) {
+        // Nobody waits for an answer whose asker is gone.
+        match ask {
+            Ask::Status(reply) => drop(reply.send(self.status().await)),
+            Ask::Reload(reply) => {
+                let reloaded = self.reload().await.map_err(|error| error.to_string());
+                drop(reply.send(reloaded));
+            }
+        }
+    }
+
+    async fn status(&self) -> Status {
+        let now = clock::now();
+        let instances = Arc::clone(&self.heartbeat.snapshot.borrow());
+        let checks = self.check_results().await;
+        let mut virtual_servers = vec![];
+        if let Some(forwarding) = &self.forwarding {
+            let counters = match forwarding.ask(|reply| LvsCommand::Snapshot { reply }).await {
+                Some(Ok((_, counters))) => counters,
+                Some(Err(error)) => {
+                    tracing::warn!(%error, "counters cannot be read");
+                    crate::lvs::datapath::Counters::default()
+                }
+                None => crate::lvs::datapath::Counters::default(),
+            };
+            let view = forwarding.view.borrow();
+            for pool in &view.pools {
+                virtual_servers.extend(status::virtual_servers(&view.plane, pool, &counters, &checks));
+            }
+        }
+        let standing = &self.standing;
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            state: if standing.stopping { "STOPPING" } else { "RUNNING" }.to_owned(),
+            uptime_s: now.since(standing.started).as_secs(),
+            config: ConfigStatus {
+                file: self.options.file.display().to_string(),
+                loaded_s_ago: now.since(standing.loaded).as_secs(),
+                reloads: standing.reloads,
+                failed_reloads: standing.failed_reloads,
+                last_failure: standing.last_failure.clone(),
+            },
+            instances: instances.iter().cloned().map(|view| status::instance(now, view)).collect(),
+            virtual_servers,
+            events: self.recorder.list(now),
+            counters: DaemonCounters {
+                events_lost: self.forwarding.as_ref().map_or(0, |forwarding| forwarding.view.borrow().events_lost),
+                log_lines_lost: u64::try_from(self.log_lost.dropped_lines()).unwrap_or(u64::MAX),
+                plane_failures: standing.plane_failures,
+            },
+        }
+    }
+
+    async fn check_results(&self) -> status::Checks {
+        let mut checks = status::Checks::new();
+        for view in self.checkers.views().await.unwrap_or_default() {
+            let Some(target) = self.wanted.targets.get(&view.id.target) else { continue };
+            checks.entry((target.pool.clone(), target.real_server)).or_default().push(check(view));
+        }
+        checks
+    }
+}
+
+fn check(view: CheckView) -> CheckStatus {
+    let CheckView { id: _, kind, state, failures: _, last, results: _, stale } = view;
+    CheckStatus {
+        kind,
+        state: if stale { "stale".to_owned() } else { state.standing().to_string() },
+        last: last.as_ref().map(|last| last.text.clone()),
+        latency_ms: last.as_ref().map(|last| last.latency.as_secs_f64() * 1e3),
+        age_s: last.as_ref().map(|last| last.age.as_secs_f64()),
+    }
+}

@@ -1,0 +1,96 @@
+//! What each event sets off: a line for the recorder, a command for another task, scripts to run.
+
+use crate::base::Weight;
+use crate::daemon::clock;
+use crate::daemon::heartbeat::Command;
+use crate::daemon::lvs::{LvsCommand, LvsEvent};
+use crate::daemon::notices::Telling;
+use crate::daemon::recorder::Kind;
+use crate::daemon::supervisor::running::Daemon;
+use crate::daemon::telling;
+use crate::daemon::trackers::TrackEvent;
+use crate::healthcheck::settings::CheckEvent;
+use crate::lvs::pool::{Event, PoolEvent};
+use crate::vrrp::Happened;
+
+impl Daemon {
+    pub async fn happened(&mut self, happened: &Happened) {
+        if let Some(line) = telling::tell(happened) {
+            self.recorder.record(clock::now(), line.kind, &line.name, line.text);
+        }
+        if let Happened::Moved { instance, to, priority, .. } = happened {
+            let telling = self.notices.moved(instance, *to, priority.get());
+            self.notify(telling).await;
+        }
+    }
+
+    /// A real server changed; the label of one that a reload removed means nothing any more.
+    pub async fn checked(&mut self, event: CheckEvent) {
+        let Some(target) = self.wanted.targets.get(event.target()).cloned() else { return };
+        let real_server = target.real_server;
+        let (event, text) = match event {
+            CheckEvent::Up { reason, .. } => (Event::Up { real_server }, format!("up: {reason}")),
+            CheckEvent::Down { reason, .. } => (Event::Down { real_server }, format!("down: {reason}")),
+            CheckEvent::Weight { weight, .. } => {
+                let asked = Weight::new(weight.into()).ok();
+                (Event::Weight { real_server, weight: asked }, format!("asks for weight {weight}"))
+            }
+        };
+        let name = format!("{real_server} of {}", target.pool);
+        self.recorder.record(clock::now(), Kind::RealServer, &name, text);
+        if let Some(forwarding) = &self.forwarding {
+            // A task that has ended is noticed by the loop.
+            drop(forwarding.commands.send(LvsCommand::Health { pool: target.pool, event }).await);
+        }
+    }
+
+    pub async fn forwarded(&mut self, event: LvsEvent) {
+        let now = clock::now();
+        match event {
+            LvsEvent::Pool { pool, event } => {
+                if let Some(text) = pool_line(event) {
+                    self.recorder.record(now, Kind::VirtualServer, &pool.to_string(), text);
+                }
+                let telling = self.notices.pool(&pool, event);
+                self.notify(telling.into_iter().collect()).await;
+            }
+            LvsEvent::ForeignChange { repair } => {
+                let text = format!("somebody else changed our services; repaired by {} steps", repair.len());
+                self.recorder.record(now, Kind::Plane, "plane", text);
+            }
+            LvsEvent::Refused { error, retry_in } => {
+                self.standing.plane_failures = self.standing.plane_failures.saturating_add(1);
+                let text = format!("{error}; tried again in {:.1} s", retry_in.as_secs_f64());
+                self.recorder.record(now, Kind::Plane, "plane", text);
+            }
+            LvsEvent::Recovered => self.recorder.record(now, Kind::Plane, "plane", "follows again".to_owned()),
+        }
+    }
+
+    pub async fn tracked(&mut self, event: TrackEvent) {
+        let TrackEvent { script, good, reason } = event;
+        let verdict = if good { "good" } else { "bad" };
+        self.recorder.record(clock::now(), Kind::Script, &script, format!("{verdict}: {reason}"));
+        // A heartbeat that has ended is noticed by the loop.
+        drop(self.heartbeat.commands.send(Command::ScriptResult { tracker: script, good }).await);
+    }
+
+    async fn notify(&self, telling: Vec<Telling>) {
+        for (key, invocations) in telling {
+            if self.notifier.notify(key, invocations).await.is_err() {
+                tracing::error!("the notifier has ended; scripts are not run");
+            }
+        }
+    }
+}
+
+/// The check's own line tells of real servers already.
+fn pool_line(event: PoolEvent) -> Option<String> {
+    match event {
+        PoolEvent::RealServerUp { .. } | PoolEvent::RealServerDown { .. } => None,
+        PoolEvent::QuorumGained { weight, threshold } => Some(format!("has quorum: weight {weight} of {threshold}")),
+        PoolEvent::QuorumLost { weight, threshold } => Some(format!("lost quorum: weight {weight} of {threshold}")),
+        PoolEvent::SorryServerIn { sorry_server } => Some(format!("sorry server {sorry_server} serves")),
+        PoolEvent::SorryServerOut { sorry_server } => Some(format!("sorry server {sorry_server} rests")),
+    }
+}

@@ -1,0 +1,97 @@
+//! The supervisor: starts every task, joins what they tell, and ends them in good order.
+//!
+//! It decides nothing about election, health or forwarding: it carries words from room to room.
+
+mod control;
+mod events;
+mod plane;
+mod reload;
+mod running;
+mod start;
+
+use std::path::PathBuf;
+
+use crate::daemon::heartbeat::StartError;
+use crate::daemon::log;
+use crate::daemon::lvs::ReconfigureError;
+use crate::daemon::rundir::{RunDir, RunDirError};
+use crate::daemon::translate::TranslateError;
+use crate::lvs::datapath::DatapathError;
+
+/// What the command line says.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub file: PathBuf,
+    pub run_dir: PathBuf,
+    /// `-i`: what `@ID` lines are compared with.
+    pub config_id: Option<String>,
+    /// Least level of log lines.
+    pub log: String,
+}
+
+/// Why the daemon does not run, or ran into its end. Nothing is left behind.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error("{} has {fatal} fatal problems; nothing was started (`vipd check {}` shows them again)", file.display(), file.display())]
+    Config { file: PathBuf, fatal: usize },
+    #[error(transparent)]
+    Translate(#[from] TranslateError),
+    #[error(transparent)]
+    RunDir(#[from] RunDirError),
+    #[error(transparent)]
+    Listen(#[from] crate::control::io::server::ListenError),
+    #[error("forwarding: {0}")]
+    Plane(#[from] DatapathError),
+    #[error("forwarding: {0}")]
+    Forwarding(#[from] ReconfigureError),
+    #[error(transparent)]
+    Heartbeat(#[from] StartError),
+    #[error("{action}: {error}")]
+    System {
+        action: &'static str,
+        #[source]
+        error: std::io::Error,
+    },
+    #[error("the {task} task ended by itself; everything was handed over and stopped")]
+    TaskEnded { task: &'static str },
+}
+
+impl RunError {
+    /// 4 where the configuration is to blame, else 1.
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config { .. } | Self::Translate(_) => 4,
+            Self::RunDir(_)
+            | Self::Listen(_)
+            | Self::Plane(_)
+            | Self::Forwarding(_)
+            | Self::Heartbeat(_)
+            | Self::System { .. }
+            | Self::TaskEnded { .. } => 1,
+        }
+    }
+}
+
+/// Run until told to stop.
+///
+/// # Errors
+/// [`RunError`]: one line for the operator.
+pub fn run(options: Options) -> Result<(), RunError> {
+    let log = log::start(&options.log);
+    let loaded = start::load(&options)?;
+    let run_dir = RunDir::lock(&options.run_dir)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| RunError::System { action: "starting the runtime", error })?;
+    let ran = runtime.block_on(async {
+        let mut daemon = start::start(options, loaded, &run_dir, &log).await?;
+        let ended = daemon.run().await;
+        daemon.stop().await;
+        ended
+    });
+    // What still runs (a name lookup, a script's last second) does not hold up the end.
+    runtime.shutdown_background();
+    ran
+}

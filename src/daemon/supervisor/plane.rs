@@ -1,0 +1,58 @@
+//! Opening the forwarding plane that the configuration chose.
+
+use std::path::Path;
+
+use crate::config::model;
+use crate::daemon::watching;
+use crate::lvs::datapath::DatapathError;
+use crate::lvs::io::ipvs::Ipvs;
+use crate::lvs::io::plane::Plane;
+
+/// Limits of the eBPF plane's maps.
+#[cfg(feature = "ebpf")]
+const CONNECTIONS_MAX: u32 = 1 << 18;
+#[cfg(feature = "ebpf")]
+const SERVICES_MAX: u32 = 16_384;
+#[cfg(feature = "ebpf")]
+const DESTINATIONS_MAX: u32 = 65_536;
+
+/// # Errors
+/// [`DatapathError`]: no such plane in this kernel or in this build, or no permission.
+pub async fn open(plane: model::Plane, run_dir: &Path) -> Result<Plane, DatapathError> {
+    match plane {
+        model::Plane::Ipvs => Ok(Plane::Ipvs(Ipvs::open().await?)),
+        model::Plane::Ebpf => ebpf(run_dir).await,
+    }
+}
+
+#[cfg(feature = "ebpf")]
+async fn ebpf(run_dir: &Path) -> Result<Plane, DatapathError> {
+    use crate::lvs::io::ebpf::{Ebpf, EbpfOptions};
+    let interfaces = interfaces()?;
+    let options = EbpfOptions {
+        pin_dir: run_dir.join("bpf"),
+        interfaces,
+        connections_max: CONNECTIONS_MAX,
+        services_max: SERVICES_MAX,
+        destinations_max: DESTINATIONS_MAX,
+    };
+    Ok(Plane::Ebpf(Box::new(Ebpf::open(&options).await?)))
+}
+
+#[cfg(not(feature = "ebpf"))]
+#[expect(clippy::unused_async, reason = "the other build awaits")]
+async fn ebpf(_: &Path) -> Result<Plane, DatapathError> {
+    Err(DatapathError::Unsupported {
+        plane: "ebpf",
+        what: "run: this vipd was built without it; choose `lvs_datapath ipvs`".to_owned(),
+    })
+}
+
+/// The interfaces whose packets the plane serves: all but the loopback ones.
+///
+/// # Errors
+/// [`DatapathError::Kernel`] where the kernel does not list them.
+pub fn interfaces() -> Result<Vec<String>, DatapathError> {
+    watching::interfaces()
+        .map_err(|errno| DatapathError::Kernel { action: "listing the interfaces".to_owned(), source: errno.into() })
+}

@@ -1,0 +1,203 @@
+//! Starting: read, translate, listen, open the plane, check, and last of all elect. What fails leaves nothing.
+#![expect(clippy::disallowed_methods, reason = "the supervisor starts tasks")]
+
+use std::collections::BTreeSet;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+
+use crate::config::io::loader::{LoadOptions, load as load_file};
+use crate::config::model;
+use crate::config::problem::{Problem, Severity};
+use crate::config::source::Sources;
+use crate::control::io::server::Listener;
+use crate::daemon::checkers::Checkers;
+use crate::daemon::heartbeat::{Heartbeat, HeartbeatOptions};
+use crate::daemon::log::Log;
+use crate::daemon::lvs::{self, LvsCommand, LvsEvent, LvsSettings, LvsView};
+use crate::daemon::notices::Notices;
+use crate::daemon::notifier::Notifier;
+use crate::daemon::recorder::{Kind, Recorder};
+use crate::daemon::rundir::{RunDir, control_socket};
+use crate::daemon::supervisor::running::{Daemon, Forwarding, Standing};
+use crate::daemon::supervisor::{Options, RunError, control, plane};
+use crate::daemon::trackers::Trackers;
+use crate::daemon::translate::{Wanted, translate};
+use crate::daemon::{clock, owned, watching};
+use crate::lvs::datapath::Datapath as _;
+use crate::lvs::pool::PoolSettings;
+
+/// Questions from the control socket that wait for the supervisor.
+const ASKS_MAX: usize = 64;
+/// Events of the forwarding task that wait for the supervisor; beyond it they are lost and counted.
+const LVS_EVENTS_MAX: usize = 4096;
+/// Commands that wait for the forwarding task.
+const LVS_COMMANDS_MAX: usize = 4096;
+/// How often the plane is read back.
+const RESYNC: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Read the configuration, log its problems, and translate it.
+///
+/// # Errors
+/// [`RunError::Config`] where it has a fatal problem, [`RunError::Translate`] where the rooms cannot take it.
+pub fn load(options: &Options) -> Result<Wanted, RunError> {
+    let how = LoadOptions { config_id: options.config_id.clone(), ..LoadOptions::default() };
+    let loaded = load_file(&options.file, &how);
+    for problem in &loaded.problems {
+        log(problem, &loaded.sources);
+    }
+    let fatal = loaded.problems.iter().filter(|problem| problem.severity == Severity::Fatal).count();
+    if fatal > 0 {
+        return Err(RunError::Config { file: options.file.clone(), fatal });
+    }
+    let wanted = translate(&loaded.config)?;
+    for adjustment in &wanted.adjustments {
+        tracing::warn!("{adjustment}");
+    }
+    Ok(wanted)
+}
+
+/// One line each: `vipd check` shows them in full.
+fn log(problem: &Problem, sources: &Sources) {
+    let place = problem.at.map_or_else(String::new, |at| {
+        let place = sources.place(at.source, at.start);
+        format!("{}:{}:{}: ", sources.name(at.source), place.line, place.column)
+    });
+    let help = problem.help.as_ref().map_or_else(String::new, |help| format!(" ({help})"));
+    let (code, message) = (problem.code, &problem.message);
+    match problem.severity {
+        Severity::Fatal | Severity::Error => tracing::error!(code, "{place}{message}{help}"),
+        Severity::ScriptSecurity | Severity::Warning => tracing::warn!(code, "{place}{message}{help}"),
+        Severity::Note => tracing::debug!(code, "{place}{message}{help}"),
+    }
+}
+
+/// Start every task.
+///
+/// # Errors
+/// [`RunError`]; what was started before the failure is ended again.
+pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log) -> Result<Daemon, RunError> {
+    let listener = Listener::bind(&control_socket(run_dir.path()))?;
+    let (lvs_told, lvs_events) = mpsc::channel(LVS_EVENTS_MAX);
+    let links = watching::watch().map_err(|error| RunError::System { action: "watching the links", error })?;
+    let mut forwarding = None;
+    if !wanted.pools.is_empty() {
+        forwarding = Some(forward(&wanted, run_dir.path(), lvs_told.clone()).await?);
+    }
+    let heartbeat = Heartbeat::start(wanted.instances.clone(), HeartbeatOptions { rt_priority: wanted.rt_priority });
+    let heartbeat = match heartbeat {
+        Ok(heartbeat) => heartbeat,
+        Err(error) => {
+            if let Some(forwarding) = forwarding {
+                forwarding.end(run_dir.path()).await;
+            }
+            return Err(error.into());
+        }
+    };
+    let mut tasks = JoinSet::new();
+    let (checkers, check_events, running) = Checkers::start();
+    spawn(&mut tasks, "checkers", running);
+    let (trackers, track_events, running) = Trackers::start();
+    spawn(&mut tasks, "trackers", running);
+    let (notifier, running) = Notifier::start();
+    spawn(&mut tasks, "notifier", running);
+    let (asking, asks) = mpsc::channel(ASKS_MAX);
+    let serving = tasks.spawn(async move {
+        listener.serve(move |asked| control::answer(asking.clone(), asked)).await;
+        "control socket"
+    });
+    let mut daemon = Daemon {
+        options,
+        run_dir: run_dir.path().to_owned(),
+        heartbeat,
+        forwarding,
+        lvs_told,
+        lvs_events,
+        checkers,
+        check_events,
+        trackers,
+        track_events,
+        notifier,
+        links,
+        asks,
+        tasks,
+        serving,
+        notices: Notices::default(),
+        recorder: Recorder::default(),
+        log_lost: log.counter(),
+        standing: Standing::new(clock::now()),
+        wanted,
+    };
+    daemon.configure_checks().await;
+    daemon.recorder.record(clock::now(), Kind::Config, "vipd", "started".to_owned());
+    Ok(daemon)
+}
+
+fn spawn(tasks: &mut JoinSet<&'static str>, name: &'static str, running: tokio::task::JoinHandle<()>) {
+    tasks.spawn(async move {
+        // Whether it panicked or returned: the supervisor learns which one ended.
+        let _ = running.await;
+        name
+    });
+}
+
+/// Open the plane that the configuration chose and bring it in step.
+///
+/// # Errors
+/// [`RunError::Plane`], or [`RunError::Forwarding`] where it cannot do what the configuration asks.
+pub async fn forward(
+    wanted: &Wanted,
+    run_dir: &std::path::Path,
+    told: mpsc::Sender<LvsEvent>,
+) -> Result<Forwarding, RunError> {
+    let mut plane = plane::open(wanted.plane, run_dir).await?;
+    let left = match wanted.plane {
+        // The program and its maps are ours alone.
+        model::Plane::Ebpf => plane.snapshot().await?.services.into_keys().collect(),
+        model::Plane::Ipvs => owned::read(run_dir),
+    };
+    let settings = LvsSettings { owned: left, flush_at_start: wanted.flush_at_start, resync: RESYNC };
+    let (commands, taken) = mpsc::channel(LVS_COMMANDS_MAX);
+    let (publish, view) = watch::channel(LvsView::default());
+    let task = tokio::spawn(lvs::run(plane, settings, taken, publish, told));
+    let forwarding = Forwarding { commands, view, task, kind: wanted.plane };
+    owned::write(run_dir, &services(&wanted.pools));
+    match forwarding.ask(|reply| LvsCommand::Reconfigure { pools: wanted.pools.clone(), reply }).await {
+        // Taken up, and tried again until the plane follows: the task has logged why.
+        Some(Ok(()) | Err(lvs::ReconfigureError::Pending(_))) | None => Ok(forwarding),
+        Some(Err(error)) => {
+            forwarding.end(run_dir).await;
+            Err(error.into())
+        }
+    }
+}
+
+/// All services of these pools.
+pub fn services(pools: &[PoolSettings]) -> BTreeSet<crate::lvs::table::ServiceKey> {
+    pools.iter().flat_map(|pool| pool.services.iter().copied()).collect()
+}
+
+impl Forwarding {
+    /// Ask the task, and wait for its answer; `None` where it has ended.
+    pub async fn ask<A>(&self, command: impl FnOnce(oneshot::Sender<A>) -> LvsCommand) -> Option<A> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// Delete our services, end the task, and take the plane down.
+    pub async fn end(self, run_dir: &std::path::Path) {
+        if let Some(Err(error)) = self.ask(|reply| LvsCommand::Shutdown { flush: true, reply }).await {
+            tracing::error!(%error, "the services were not all deleted");
+        }
+        match self.task.await {
+            Ok(plane) => {
+                if let Err(error) = plane.close(false).await {
+                    tracing::error!(%error, "the forwarding plane was not taken down whole");
+                }
+                owned::forget(run_dir);
+            }
+            Err(error) => tracing::error!(%error, "the forwarding task ended badly"),
+        }
+    }
+}

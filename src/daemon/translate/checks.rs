@@ -1,0 +1,148 @@
+//! Checkers to the settings of the checkers' task, with every inherited value filled in.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use crate::config::model::{self, CheckDefaults};
+use crate::healthcheck::expect::{Digest, Expect, StatusRange, StatusRanges};
+use crate::healthcheck::judge::OnLocalError;
+use crate::healthcheck::probe::{Endpoint, HttpProbe, HttpVersion, Probe, ScriptProbe, Url};
+use crate::healthcheck::settings::{CheckId, CheckSettings, TargetId};
+use crate::lvs::pool::PoolId;
+use crate::lvs::table::DestinationKey;
+
+use super::TranslateError;
+use super::lvs::{Pools, key};
+
+/// A real server of a pool, in the words of the forwarding plane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    pub pool: PoolId,
+    pub real_server: DestinationKey,
+}
+
+/// Which real server a checker's label means.
+pub type Targets = BTreeMap<TargetId, Target>;
+
+/// keepalived's `delay_loop` and `connect_timeout`.
+const DELAY_LOOP: Duration = Duration::from_mins(1);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub fn checks(pools: &Pools<'_>) -> Result<(Vec<CheckSettings>, Targets), TranslateError> {
+    let mut checks = vec![];
+    let mut targets = Targets::new();
+    for (server, pool) in pools {
+        for real in &server.real_servers {
+            let real_server = key(real);
+            let id = TargetId { service: pool.id.to_string(), destination: real_server.to_string() };
+            for (index, checker) in (0_u32..).zip(&real.checkers) {
+                checks.push(check(CheckId { target: id.clone(), index }, server, real, checker)?);
+            }
+            if !real.checkers.is_empty() {
+                targets.insert(id, Target { pool: pool.id.clone(), real_server });
+            }
+        }
+    }
+    Ok((checks, targets))
+}
+
+fn check(
+    id: CheckId,
+    server: &model::VirtualServer,
+    real: &model::RealServer,
+    checker: &model::Checker,
+) -> Result<CheckSettings, TranslateError> {
+    let model::Checker { at: _, kind, check, connect_ip, connect_port, bind_ip, bind_port, bind_if, fwmark, alpha } =
+        checker;
+    let given = Given([check, &real.check, &server.check]);
+    let endpoint = Endpoint {
+        addr: SocketAddr::new(connect_ip.unwrap_or(real.addr), connect_port.unwrap_or(real.port)),
+        connect_timeout: given.or(|check| check.connect_timeout, CONNECT_TIMEOUT),
+        bind_addr: *bind_ip,
+        bind_port: *bind_port,
+        bind_interface: bind_if.clone(),
+        mark: fwmark.map(NonZeroU32::get),
+    };
+    let delay_loop = given.or(|check| check.delay_loop, DELAY_LOOP);
+    let (retry, pause, probe) = match kind {
+        model::CheckerKind::Tcp => (1, Duration::from_secs(1), Probe::Tcp(endpoint)),
+        model::CheckerKind::Http(check) => (1, Duration::from_secs(3), http(&id, check, server, real, endpoint)?),
+        model::CheckerKind::Misc(check) => (0, Duration::from_secs(1), misc(check, delay_loop)),
+    };
+    Ok(CheckSettings {
+        id,
+        probe,
+        delay_loop,
+        retry: given.or(|check| check.retry, retry),
+        delay_before_retry: given.or(|check| check.delay_before_retry, pause),
+        warmup: given.or(|check| check.warmup, delay_loop),
+        alpha: *alpha || real.alpha || server.alpha,
+        on_local_error: OnLocalError::Keep,
+    })
+}
+
+/// The blocks that may give a value, the nearest first.
+struct Given<'a>([&'a CheckDefaults; 3]);
+
+impl Given<'_> {
+    fn or<T>(&self, value: impl Fn(&CheckDefaults) -> Option<T>, built_in: T) -> T {
+        self.0.iter().find_map(|check| value(check)).unwrap_or(built_in)
+    }
+}
+
+fn http(
+    id: &CheckId,
+    check: &model::HttpCheck,
+    server: &model::VirtualServer,
+    real: &model::RealServer,
+    endpoint: Endpoint,
+) -> Result<Probe, TranslateError> {
+    let model::HttpCheck { version, virtualhost, urls, fast_recovery } = check;
+    let host = virtualhost.as_ref().or(real.virtualhost.as_ref()).or(server.virtualhost.as_ref());
+    let url = |wanted: &model::Url| -> Result<Url, TranslateError> {
+        let model::Url { path, digest, status, virtualhost } = wanted;
+        Ok(Url {
+            path: path.clone(),
+            host: virtualhost.as_ref().or(host).cloned(),
+            expect: Expect { status: statuses(id, status)?, digest: digest.map(Digest::from_bytes) },
+        })
+    };
+    let all: Vec<Url> = urls.iter().map(url).collect::<Result<_, _>>()?;
+    let mut all = all.into_iter();
+    let root = || Url { path: "/".to_owned(), host: host.cloned(), expect: Expect::default() };
+    Ok(Probe::Http(HttpProbe {
+        deadline: HttpProbe::default_deadline(endpoint.connect_timeout),
+        endpoint,
+        version: match version {
+            model::HttpVersion::V1_0 => HttpVersion::Http10,
+            model::HttpVersion::V1_0WithHost => HttpVersion::Http10Close,
+            model::HttpVersion::V1_1 => HttpVersion::Http11,
+        },
+        first: all.next().unwrap_or_else(root),
+        more: all.collect(),
+        fast_recovery: *fast_recovery,
+    }))
+}
+
+fn misc(check: &model::MiscCheck, delay_loop: Duration) -> Probe {
+    let model::MiscCheck { command: model::Command { argv, user, at: _ }, timeout, dynamic } = check;
+    Probe::Script(ScriptProbe {
+        argv: argv.clone(),
+        user: user.as_ref().map(|account| account.user.clone()),
+        group: user.as_ref().and_then(|account| account.group.clone()),
+        timeout: timeout.unwrap_or(delay_loop),
+        dynamic: *dynamic,
+    })
+}
+
+/// No range: 200-299.
+fn statuses(id: &CheckId, given: &[(u16, u16)]) -> Result<StatusRanges, TranslateError> {
+    if given.is_empty() {
+        return Ok(StatusRanges::default());
+    }
+    let wrong = |source| TranslateError::Status { owner: id.to_string(), source };
+    let ranges: Result<Vec<_>, _> = given.iter().map(|(low, high)| StatusRange::new(*low, *high)).collect();
+    StatusRanges::new(ranges.map_err(wrong)?).map_err(wrong)
+}

@@ -1,0 +1,90 @@
+//! From the configuration's words to those of the rooms that act. Pure.
+//!
+//! Every model struct is taken apart by name: a new field does not compile until somebody decides what it does.
+
+mod checks;
+mod lvs;
+mod scripts;
+mod vrrp;
+
+use std::num::NonZeroU8;
+
+use crate::config::model::{Config, Global, Plane};
+use crate::daemon::trackers::TrackSettings;
+use crate::healthcheck::settings::CheckSettings;
+use crate::lvs::pool::{Adjustment, PoolSettings};
+use crate::vrrp::Settings;
+pub use checks::{Target, Targets};
+pub use scripts::{Group, PoolScripts, RealServerScripts, Scripts};
+
+/// What the tasks are to do.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    pub instances: Vec<Settings>,
+    pub trackers: Vec<TrackSettings>,
+    pub pools: Vec<PoolSettings>,
+    /// What had to be corrected in the virtual servers.
+    pub adjustments: Vec<Adjustment>,
+    pub checks: Vec<CheckSettings>,
+    /// Whose checks these are.
+    pub targets: Targets,
+    pub scripts: Scripts,
+    pub plane: Plane,
+    /// `lvs_flush`: delete what is in the plane at the start.
+    pub flush_at_start: bool,
+    pub rt_priority: Option<NonZeroU8>,
+}
+
+/// A configuration that the rooms cannot take.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TranslateError {
+    #[error(transparent)]
+    Scheduler(#[from] crate::lvs::table::UnknownScheduler),
+    #[error("virtual_server group {name}: there is no such virtual_server_group")]
+    NoGroup { name: String },
+    #[error("`{owner}`: {source}")]
+    Command { owner: String, source: crate::notify::command::CommandError },
+    #[error("{owner}: {source}")]
+    Status { owner: String, source: crate::healthcheck::expect::StatusError },
+}
+
+/// # Errors
+/// The first [`TranslateError`].
+pub fn translate(config: &Config) -> Result<Wanted, TranslateError> {
+    let Config { global, scripts, sync_groups, instances, virtual_server_groups, virtual_servers } = config;
+    let Global {
+        router_id: _,
+        script_user: _,
+        script_security: _,
+        strict,
+        vrrp_version: _,
+        mcast_group4,
+        mcast_group6,
+        garp,
+        skip_check_adv_addr: _,
+        check_unicast_src: _,
+        lower_prio_no_advert: _,
+        down_timer_adverts: _,
+        rt_priority,
+        plane,
+        lvs_flush,
+    } = global;
+    let above =
+        vrrp::Above { group4: *mcast_group4, group6: *mcast_group6, strict: *strict, garp, scripts, sync_groups };
+    let pools = lvs::pools(virtual_servers, virtual_server_groups)?;
+    let adjusted = pools.iter().map(|(_, pool)| pool.clone().adjusted());
+    let (settings, adjustments): (Vec<_>, Vec<_>) = adjusted.unzip();
+    let (checks, targets) = checks::checks(&pools)?;
+    Ok(Wanted {
+        instances: instances.iter().map(|instance| vrrp::instance(instance, &above)).collect(),
+        trackers: scripts::trackers(scripts, instances, sync_groups)?,
+        scripts: scripts::scripts(instances, sync_groups, &pools)?,
+        pools: settings,
+        adjustments: adjustments.into_iter().flatten().collect(),
+        checks,
+        targets,
+        plane: *plane,
+        flush_at_start: *lvs_flush,
+        rt_priority: *rt_priority,
+    })
+}

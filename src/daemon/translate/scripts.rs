@@ -1,0 +1,133 @@
+//! Scripts of the configuration: what tracks, and who is told of what.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
+
+use crate::config::model;
+use crate::daemon::trackers::TrackSettings;
+use crate::lvs::pool::PoolId;
+use crate::lvs::table::DestinationKey;
+use crate::notify::command::{Account, ScriptCommand};
+use crate::notify::words::{OnDeletion, StateScripts};
+
+use super::TranslateError;
+use super::lvs::{Pools, key};
+
+/// Who is told of what.
+#[derive(Clone, Debug, Default)]
+pub struct Scripts {
+    /// By name of the instance.
+    pub instances: BTreeMap<String, StateScripts>,
+    pub groups: Vec<Group>,
+    pub real_servers: BTreeMap<(PoolId, DestinationKey), RealServerScripts>,
+    pub pools: BTreeMap<PoolId, PoolScripts>,
+}
+
+/// A sync group: its members by name, and its scripts.
+#[derive(Clone, Debug)]
+pub struct Group {
+    pub name: String,
+    pub members: Vec<String>,
+    pub scripts: StateScripts,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct RealServerScripts {
+    pub up: Option<ScriptCommand>,
+    pub down: Option<ScriptCommand>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct PoolScripts {
+    pub quorum_up: Option<ScriptCommand>,
+    pub quorum_down: Option<ScriptCommand>,
+}
+
+/// The scripts that somebody tracks; the others are not run, as with keepalived.
+pub fn trackers(
+    scripts: &[model::VrrpScript],
+    instances: &[model::VrrpInstance],
+    groups: &[model::SyncGroup],
+) -> Result<Vec<TrackSettings>, TranslateError> {
+    let by_instances = instances.iter().flat_map(|instance| &instance.track_scripts);
+    let by_groups = groups.iter().flat_map(|group| &group.track_scripts);
+    let used: BTreeSet<&str> = by_instances.chain(by_groups).map(|entry| entry.script.as_str()).collect();
+    let tracker = |script: &model::VrrpScript| {
+        // `init_fail` has no effect in keepalived either: the first result decides.
+        let model::VrrpScript {
+            name,
+            at: _,
+            command: run,
+            interval,
+            timeout,
+            rise,
+            fall,
+            weight: _,
+            reverse: _,
+            init_fail: _,
+        } = script;
+        let times = |times: u32| NonZeroU32::new(times).unwrap_or(NonZeroU32::MIN);
+        Ok(TrackSettings {
+            script: name.clone(),
+            command: command(name, run)?,
+            interval: *interval,
+            timeout: *timeout,
+            rise: times(*rise),
+            fall: times(*fall),
+        })
+    };
+    scripts.iter().filter(|script| used.contains(script.name.as_str())).map(tracker).collect()
+}
+
+pub fn scripts(
+    instances: &[model::VrrpInstance],
+    groups: &[model::SyncGroup],
+    pools: &Pools<'_>,
+) -> Result<Scripts, TranslateError> {
+    let mut all = Scripts::default();
+    for instance in instances {
+        all.instances.insert(instance.name.clone(), states(&instance.name, &instance.notify)?);
+    }
+    for model::SyncGroup { name, at: _, members, tracking_weight: _, notify, track_interfaces: _, track_scripts: _ } in
+        groups
+    {
+        let scripts = states(name, notify)?;
+        all.groups.push(Group { name: name.clone(), members: members.clone(), scripts });
+    }
+    for (server, pool) in pools {
+        let owner = pool.id.to_string();
+        let quorum_up = optional(&owner, server.quorum_up.as_ref())?;
+        let quorum_down = optional(&owner, server.quorum_down.as_ref())?;
+        all.pools.insert(pool.id.clone(), PoolScripts { quorum_up, quorum_down });
+        for real in &server.real_servers {
+            let up = optional(&owner, real.notify_up.as_ref())?;
+            let down = optional(&owner, real.notify_down.as_ref())?;
+            all.real_servers.insert((pool.id.clone(), key(real)), RealServerScripts { up, down });
+        }
+    }
+    Ok(all)
+}
+
+fn states(owner: &str, notify: &model::Notify) -> Result<StateScripts, TranslateError> {
+    let model::Notify { master, backup, fault, stop, any } = notify;
+    Ok(StateScripts {
+        master: optional(owner, master.as_ref())?,
+        backup: optional(owner, backup.as_ref())?,
+        fault: optional(owner, fault.as_ref())?,
+        stop: optional(owner, stop.as_ref())?,
+        deleted: OnDeletion::TellFault,
+        every: optional(owner, any.as_ref())?,
+    })
+}
+
+fn optional(owner: &str, run: Option<&model::Command>) -> Result<Option<ScriptCommand>, TranslateError> {
+    run.map(|run| command(owner, run)).transpose()
+}
+
+fn command(owner: &str, run: &model::Command) -> Result<ScriptCommand, TranslateError> {
+    let model::Command { argv, user, at: _ } = run;
+    let account =
+        user.as_ref().map(|model::ScriptUser { user, group }| Account { user: user.clone(), group: group.clone() });
+    ScriptCommand::new(argv.iter().cloned(), account)
+        .map_err(|source| TranslateError::Command { owner: owner.to_owned(), source })
+}

@@ -1,0 +1,214 @@
+//! `vrrp_instance` to the virtual router's settings.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use crate::base::{Cidr, Family};
+use crate::config::model;
+use crate::vrrp;
+use crate::vrrp::settings::{GROUP_V4, GROUP_V6};
+
+/// What an instance takes from outside of its block.
+#[derive(Clone, Copy, Debug)]
+pub struct Above<'a> {
+    /// `vrrp_mcast_group4` and `vrrp_mcast_group6`.
+    pub group4: Option<Ipv4Addr>,
+    pub group6: Option<Ipv6Addr>,
+    /// `vrrp_strict`.
+    pub strict: bool,
+    pub garp: &'a model::Garp,
+    pub scripts: &'a [model::VrrpScript],
+    pub sync_groups: &'a [model::SyncGroup],
+}
+
+impl Above<'_> {
+    fn group(&self, family: Family) -> IpAddr {
+        match family {
+            Family::V4 => self.group4.unwrap_or(GROUP_V4).into(),
+            Family::V6 => self.group6.unwrap_or(GROUP_V6).into(),
+        }
+    }
+}
+
+pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Settings {
+    let model::VrrpInstance {
+        name,
+        at: _,
+        state,
+        interface,
+        vrid,
+        priority,
+        interval,
+        version,
+        family,
+        preempt,
+        preempt_delay,
+        auth_pass,
+        source,
+        unicast_peers,
+        check_unicast_src,
+        skip_check_adv_addr: _, // The list is checked once per sender in any case, and only warned of.
+        lower_prio_no_advert,
+        down_timer_adverts,
+        garp: own_garp,
+        dont_track_primary,
+        track_interfaces,
+        track_scripts,
+        addresses,
+        excluded_addresses,
+        notify: _,
+    } = instance;
+    let transport = if unicast_peers.is_empty() {
+        vrrp::Transport::Multicast { group: above.group(*family), source: *source }
+    } else {
+        // keepalived takes any TTL from a unicast peer.
+        let (peers, only_peers) = (unicast_peers.clone(), *check_unicast_src);
+        vrrp::Transport::Unicast { source: *source, peers, ttl_min: 0, only_peers }
+    };
+    let held = addresses.iter().map(|address| virtual_address(address, false));
+    let excluded = excluded_addresses.iter().map(|address| virtual_address(address, true));
+    let group = above.sync_groups.iter().find(|group| group.members.contains(name));
+    vrrp::Settings {
+        name: name.clone(),
+        vrid: *vrid,
+        family: *family,
+        interface: interface.clone(),
+        version: match version {
+            model::VrrpVersion::V2 => vrrp::Version::V2,
+            model::VrrpVersion::V3 => vrrp::Version::V3,
+        },
+        priority: *priority,
+        start_as_active: *state == model::InitialState::Master,
+        interval: *interval,
+        down_timer_adverts: *down_timer_adverts,
+        preempt: *preempt,
+        preempt_delay: *preempt_delay,
+        auth: auth_pass.as_deref().map(vrrp::Password::new),
+        transport,
+        addresses: held.chain(excluded).collect(),
+        silent_to_lower: *lower_prio_no_advert,
+        strict_address_list: above.strict,
+        checksum_without_pseudo_header: false,
+        garp: garp(own_garp, above.garp),
+        track: tracks(track_interfaces, track_scripts, group, above.scripts),
+        dont_track_primary: *dont_track_primary,
+        sync_group: group
+            .map(|group| vrrp::SyncGroup { name: group.name.clone(), tracking_weight: group.tracking_weight }),
+    }
+}
+
+/// What the instance tracks, and what its group tracks for all members.
+fn tracks(
+    interfaces: &[model::TrackInterface],
+    scripts: &[model::TrackScript],
+    group: Option<&model::SyncGroup>,
+    known: &[model::VrrpScript],
+) -> Vec<vrrp::Track> {
+    let of_group = |group: &model::SyncGroup| (group.track_interfaces.clone(), group.track_scripts.clone());
+    let (more_interfaces, more_scripts) = group.map(of_group).unwrap_or_default();
+    let interfaces = interfaces.iter().chain(&more_interfaces).map(track_interface);
+    let scripts = scripts.iter().chain(&more_scripts).map(|entry| track_script(entry, known));
+    interfaces.chain(scripts).collect()
+}
+
+fn track_interface(entry: &model::TrackInterface) -> vrrp::Track {
+    let model::TrackInterface { interface, weight, reverse, at: _ } = entry;
+    vrrp::Track { what: vrrp::Tracked::Interface(interface.clone()), weight: *weight, reverse: *reverse }
+}
+
+/// An entry without a weight takes the script's own, with its direction.
+fn track_script(entry: &model::TrackScript, scripts: &[model::VrrpScript]) -> vrrp::Track {
+    let model::TrackScript { script, weight, reverse, at: _ } = entry;
+    let own = scripts.iter().find(|known| known.name == *script);
+    let (weight, reverse) = match (weight, own) {
+        (Some(weight), _) => (Some(*weight), *reverse),
+        (None, Some(own)) => (Some(own.weight), *reverse || own.reverse),
+        (None, None) => (None, *reverse),
+    };
+    vrrp::Track { what: vrrp::Tracked::Script(script.clone()), weight, reverse }
+}
+
+fn virtual_address(address: &model::VirtualAddress, excluded: bool) -> vrrp::VirtualAddress {
+    let model::VirtualAddress { cidr, dev, label, broadcast, scope, at: _ } = address;
+    vrrp::VirtualAddress {
+        cidr: *cidr,
+        dev: dev.clone(),
+        label: label.clone(),
+        broadcast: broadcast.and_then(|broadcast| broadcast_address(*cidr, broadcast)),
+        scope: *scope,
+        excluded,
+    }
+}
+
+/// `None` for IPv6, which has no broadcast.
+fn broadcast_address(cidr: Cidr, broadcast: model::Broadcast) -> Option<Ipv4Addr> {
+    let IpAddr::V4(addr) = cidr.addr() else { return None };
+    let host_bits = u32::MAX.checked_shr(cidr.prefix_len().into()).unwrap_or(0);
+    Some(match broadcast {
+        model::Broadcast::Ones => Ipv4Addr::from_bits(addr.to_bits() | host_bits),
+        model::Broadcast::Zeros => Ipv4Addr::from_bits(addr.to_bits() & !host_bits),
+        model::Broadcast::Address(addr) => addr,
+    })
+}
+
+/// The instance's values, then the global ones, then keepalived's defaults.
+fn garp(own: &model::Garp, global: &model::Garp) -> vrrp::Garp {
+    let model::Garp {
+        master_delay,
+        master_repeat,
+        master_refresh,
+        master_refresh_repeat,
+        lower_prio_delay,
+        lower_prio_repeat,
+        interval,
+    } = *own;
+    let default = vrrp::Garp::default();
+    let times = |own: Option<u32>, global: Option<u32>, default: u8| {
+        own.or(global).map_or(default, |times| u8::try_from(times).unwrap_or(u8::MAX))
+    };
+    let wait = |own: Option<Duration>, global: Option<Duration>, default| own.or(global).unwrap_or(default);
+    let repeat = times(master_repeat, global.master_repeat, default.repeat);
+    let delay = wait(master_delay, global.master_delay, default.delay);
+    vrrp::Garp {
+        repeat,
+        delay,
+        refresh: wait(master_refresh, global.master_refresh, default.refresh),
+        refresh_repeat: times(master_refresh_repeat, global.master_refresh_repeat, default.refresh_repeat),
+        // Where nobody says otherwise, as on becoming Active.
+        lower_repeat: times(lower_prio_repeat, global.lower_prio_repeat, repeat),
+        lower_delay: wait(lower_prio_delay, global.lower_prio_delay, delay),
+        interval: wait(interval, global.interval, default.interval),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_broadcast_of_a_prefix_is_its_highest_or_lowest_address() {
+        let rows = [
+            ("10.1.2.3/24", model::Broadcast::Ones, Some("10.1.2.255")),
+            ("10.1.2.3/24", model::Broadcast::Zeros, Some("10.1.2.0")),
+            ("10.1.2.3/32", model::Broadcast::Ones, Some("10.1.2.3")),
+            ("10.1.2.3/0", model::Broadcast::Ones, Some("255.255.255.255")),
+            ("2001:db8::1/64", model::Broadcast::Ones, None),
+        ];
+        for (cidr, broadcast, wanted) in rows {
+            let got = broadcast_address(cidr.parse().unwrap(), broadcast).map(|addr| addr.to_string());
+            assert_eq!(got.as_deref(), wanted, "{cidr} {broadcast:?}");
+        }
+    }
+
+    #[test]
+    fn an_announcement_setting_comes_from_the_instance_then_from_above() {
+        let own = model::Garp { master_repeat: Some(1), ..model::Garp::default() };
+        let global = model::Garp {
+            master_repeat: Some(7),
+            master_refresh: Some(Duration::from_mins(1)),
+            ..model::Garp::default()
+        };
+        let got = garp(&own, &global);
+        assert_eq!((got.repeat, got.lower_repeat, got.refresh.as_secs(), got.delay.as_secs()), (1, 1, 60, 5));
+    }
+}

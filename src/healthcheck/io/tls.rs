@@ -1,0 +1,160 @@
+//! `SSL_GET`: the TLS below an HTTP check.
+//!
+//! It asks whether the service works, not who runs it: no certificate is checked, as in keepalived without an
+//! `SSL` block. TLS 1.2 and 1.3; each run makes a full handshake, as a new client would.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::client::Resumption;
+use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio_rustls::rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+
+use crate::healthcheck::outcome::{LocalFault, Outcome, Stage};
+use crate::healthcheck::probe::{HttpsProbe, Url};
+
+use super::{http, socket, tcp};
+
+/// Ask the url at `index`, counted from 0. It ends within the deadline of the probe.
+pub async fn check(probe: &HttpsProbe, index: usize) -> Outcome {
+    match timeout(probe.http.deadline, ask(probe, probe.http.url(index))).await {
+        Ok(Ok(status)) => Outcome::Answered { status },
+        Ok(Err(failure)) => failure,
+        Err(_) => Outcome::Timeout { waiting_for: Stage::Run, after: probe.http.deadline },
+    }
+}
+
+async fn ask(probe: &HttpsProbe, url: &Url) -> Result<u16, Outcome> {
+    let request = http::request(&probe.http, url)?;
+    let ours = || Outcome::Local(LocalFault::Tls);
+    let config = CONFIG.as_ref().ok_or_else(ours)?;
+    let name = server_name(probe).ok_or_else(ours)?;
+    let stream = tcp::connect(&probe.http.endpoint).await?;
+    let after = probe.http.endpoint.connect_timeout;
+    let stream = match timeout(after, TlsConnector::from(Arc::clone(config)).connect(name, stream)).await {
+        Ok(stream) => stream.map_err(|error| handshake_failure(&error))?,
+        Err(_) => return Err(Outcome::Timeout { waiting_for: Stage::Handshake, after }),
+    };
+    http::ask_over(EndOfStream { stream, strict: probe.compliant }, &probe.http, url, request).await
+}
+
+/// An address is not sent as a name (RFC 6066 section 3).
+fn server_name(probe: &HttpsProbe) -> Option<ServerName<'static>> {
+    match &probe.sni {
+        Some(name) => ServerName::try_from(name.clone()).ok(),
+        None => Some(ServerName::from(SocketAddr::ip(&probe.http.endpoint.addr))),
+    }
+}
+
+static CONFIG: LazyLock<Option<Arc<ClientConfig>>> = LazyLock::new(|| {
+    let provider = Arc::new(ring::default_provider());
+    let anybody = Arc::new(Anybody(Arc::clone(&provider)));
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().ok()?;
+    let mut config = builder.dangerous().with_custom_certificate_verifier(anybody).with_no_client_auth();
+    config.resumption = Resumption::disabled();
+    Some(Arc::new(config))
+});
+
+/// Takes every certificate for good.
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    // A signature proves the possession of a key that nobody asked for; checking it would refuse old certificates
+    // (X.509 version 1) that keepalived takes.
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// What an error of the handshake says about the server.
+fn handshake_failure(error: &io::Error) -> Outcome {
+    match tls_failure(error) {
+        Some(outcome) => outcome,
+        None if error.raw_os_error().is_some() => socket::stream_failure(error),
+        None => Outcome::ClosedEarly,
+    }
+}
+
+/// What an error of TLS itself says about the server; in TLS 1.3 an alert may follow the handshake. `None` where the
+/// error is another.
+pub(super) fn tls_failure(error: &io::Error) -> Option<Outcome> {
+    let error = error.get_ref()?.downcast_ref::<Error>()?;
+    if let Error::AlertReceived(alert) = error {
+        return Some(Outcome::TlsAlert { code: (*alert).into() });
+    }
+    let is_garbage = matches!(error, Error::InvalidMessage(_));
+    let is_incompatible = matches!(error, Error::PeerIncompatible(_));
+    Some(match (is_garbage, is_incompatible) {
+        (true, _) => Outcome::NotTls,
+        (false, true) => Outcome::TlsIncompatible,
+        (false, false) => Outcome::TlsBroken,
+    })
+}
+
+/// A stream whose end without `close_notify` is an end like any other, unless `strict`.
+struct EndOfStream<S> {
+    stream: S,
+    strict: bool,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for EndOfStream<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let strict = self.strict;
+        Pin::new(&mut self.stream).poll_read(cx, buf).map(|read| match read {
+            Err(ref error) if error.kind() == io::ErrorKind::UnexpectedEof && !strict => Ok(()),
+            Ok(()) | Err(_) => read,
+        })
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for EndOfStream<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,6 @@
+//! What the virtual routers need of the kernel: raw sockets, announcements, addresses with a lease, links.
+
+pub mod address;
+pub mod link;
+pub mod neighbour;
+pub mod socket;

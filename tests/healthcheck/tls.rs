@@ -1,0 +1,146 @@
+//! `SSL_GET`: the same answers within TLS, and each way in which TLS fails.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::version::{TLS12, TLS13};
+use tokio_rustls::rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
+use vipd::healthcheck::expect::{Digest, Expect};
+use vipd::healthcheck::io::tls;
+use vipd::healthcheck::probe::{Endpoint, HttpProbe, HttpVersion, HttpsProbe, Url};
+
+use super::{PATIENCE, SHORT};
+
+fn probe(addr: SocketAddr) -> HttpsProbe {
+    let expect = Expect { digest: Some(Digest::of(b"ok\n")), ..Expect::default() };
+    let http = HttpProbe {
+        endpoint: Endpoint::new(addr, PATIENCE),
+        version: HttpVersion::Http10,
+        first: Url { path: "/".to_owned(), host: None, expect },
+        more: vec![],
+        fast_recovery: false,
+        deadline: PATIENCE,
+    };
+    HttpsProbe { http, sni: None, compliant: false }
+}
+
+/// A configuration with a certificate that nobody has a reason to trust.
+fn config(version: &'static SupportedProtocolVersion, asks_for_certificate: bool) -> Arc<ServerConfig> {
+    let made = rcgen::generate_simple_self_signed(["www.example.org".to_owned()]).unwrap();
+    let certificate: CertificateDer<'static> = made.cert.der().clone();
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+    let provider = Arc::new(ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
+    let builder = builder.with_protocol_versions(&[version]).unwrap();
+    let builder = if asks_for_certificate {
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate.clone()).unwrap();
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+        builder.with_client_cert_verifier(verifier.build().unwrap())
+    } else {
+        builder.with_no_client_auth()
+    };
+    Arc::new(builder.with_single_cert(vec![certificate], key).unwrap())
+}
+
+/// Answer each client within TLS and close, with `close_notify` or without; the names that clients asked for.
+async fn serve(config: Arc<ServerConfig>, notify: bool) -> (SocketAddr, UnboundedReceiver<Option<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let (sender, names) = unbounded_channel();
+    tokio::spawn(async move {
+        loop {
+            let (client, _) = listener.accept().await.unwrap();
+            let Ok(mut client) = TlsAcceptor::from(Arc::clone(&config)).accept(client).await else { continue };
+            sender.send(client.get_ref().1.server_name().map(str::to_owned)).ok();
+            let mut request = vec![];
+            while !request.ends_with(b"\r\n\r\n") {
+                request.push(client.read_u8().await.unwrap());
+            }
+            client.write_all(b"HTTP/1.0 200 OK\r\n\r\nok\n").await.unwrap();
+            client.flush().await.unwrap();
+            if notify {
+                client.shutdown().await.ok();
+            }
+        }
+    });
+    (addr, names)
+}
+
+#[tokio::test]
+async fn a_server_with_any_certificate_is_asked_within_tls() {
+    let strict = |addr| HttpsProbe { compliant: true, ..probe(addr) };
+    for version in [&TLS12, &TLS13] {
+        let (addr, mut names) = serve(config(version, false), true).await;
+        assert_eq!(tls::check(&strict(addr), 0).await.to_string(), "status 200, as wanted");
+        assert_eq!(names.recv().await, Some(None), "no name without enable_sni");
+        let with_name = HttpsProbe { sni: Some("www.example.org".to_owned()), ..probe(addr) };
+        assert_eq!(tls::check(&with_name, 0).await.to_string(), "status 200, as wanted");
+        assert_eq!(names.recv().await, Some(Some("www.example.org".to_owned())));
+
+        let (addr, _names) = serve(config(version, false), false).await;
+        assert_eq!(tls::check(&probe(addr), 0).await.to_string(), "status 200, as wanted");
+        let cut = "the server closed before its answer was complete";
+        assert_eq!(tls::check(&strict(addr), 0).await.to_string(), cut, "tls_compliant");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_answer_is_told_as_without_tls() {
+    let (addr, _names) = serve(config(&TLS13, false), true).await;
+    let mut probe = probe(addr);
+    probe.http.first.expect.digest = Some(Digest::of(b""));
+    let got = tls::check(&probe, 0).await.to_string();
+    assert_eq!(got, "digest eff5bc1ef8ec9d03e640fc4370f5eacd, wanted d41d8cd98f00b204e9800998ecf8427e");
+}
+
+#[tokio::test]
+async fn a_server_that_wants_our_certificate_says_so() {
+    for version in [&TLS12, &TLS13] {
+        let (addr, _names) = serve(config(version, true), true).await;
+        let got = tls::check(&probe(addr), 0).await.to_string();
+        assert_eq!(got, "the server ended TLS by alert 116 (certificate_required)");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_tls_has_its_reason() {
+    let alert: &[u8] = b"\x15\x03\x03\0\x02\x02\x28";
+    let rows: [(&str, &[u8], bool, &str); 5] = [
+        ("an alert", alert, true, "the server ended TLS by alert 40 (handshake_failure)"),
+        ("plain HTTP", b"HTTP/1.1 400 Bad Request\r\n\r\n", true, "the answer is not TLS"),
+        ("silence", b"", true, "no TLS handshake within 500ms"),
+        ("half a record", b"\x16\x03", true, "no TLS handshake within 500ms"),
+        ("closed", b"", false, "the server closed before its answer was complete"),
+    ];
+    for (name, reply, holds, wanted) in rows {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut probe = probe(listener.local_addr().unwrap());
+        if wanted.ends_with("500ms") {
+            probe.http.endpoint.connect_timeout = SHORT;
+        }
+        let server = async {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let mut hello = [0; 4096];
+            let length = client.read(&mut hello).await.unwrap();
+            assert_eq!(hello[0], 22, "a handshake record of {length} bytes");
+            client.write_all(reply).await.unwrap();
+            if holds {
+                while client.read(&mut hello).await.is_ok_and(|length| length > 0) {}
+            }
+        };
+        let (outcome, ()) = tokio::join!(tls::check(&probe, 0), server);
+        assert_eq!(outcome.to_string(), wanted, "{name}");
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let unnamed = HttpsProbe { sni: Some("not a name".to_owned()), ..probe(listener.local_addr().unwrap()) };
+    let got = tls::check(&unnamed, 0).await.to_string();
+    assert_eq!(got, "TLS cannot be set up with this name of the server");
+}
