@@ -256,7 +256,7 @@ impl Beat {
 
     fn tell(&mut self, happened: Happened) {
         if matches!(happened, Happened::Moved { .. }) {
-            self.publish_at = MonoTime::ZERO;
+            self.publish_at = clock::now();
         }
         match self.told.try_send(happened) {
             Ok(()) | Err(TrySendError::Closed(_)) => {}
@@ -354,7 +354,7 @@ impl Beat {
         self.fleet = fleet;
         self.carry_out(outputs);
         self.sockets.get_mut().prune(&self.fleet.sockets(), &links);
-        self.publish_at = MonoTime::ZERO;
+        self.publish_at = clock::now();
         Ok(())
     }
 

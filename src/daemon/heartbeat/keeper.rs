@@ -12,8 +12,8 @@ use futures_util::future::join_all;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::base::{Cidr, IfName};
-use crate::vrrp::io::address;
 use crate::vrrp::io::link::{Watcher, Woken, snapshot};
+use crate::vrrp::io::{address, unanswered};
 use crate::vrrp::lease::Lease;
 use crate::vrrp::links::Links;
 use crate::vrrp::settings::{Key, VirtualAddress};
@@ -147,11 +147,23 @@ impl Work {
     /// Read the links and publish them. Where that fails the next change, or the next second, tries again.
     async fn look(&mut self, overruns: u64) {
         if let Ok(links) = snapshot(&self.handle).await {
+            self.welcome_back(&links).await;
             self.publish.send_modify(|seen| {
                 seen.links = links;
                 seen.router = forwards_ipv6();
                 seen.overruns += overruns;
             });
+        }
+    }
+
+    /// Before anybody hears of a link that is back: make it usable at once.
+    async fn welcome_back(&self, links: &Links) {
+        let before = self.publish.borrow().links.clone();
+        for (name, link) in &links.0 {
+            if link.running && before.get(name).is_some_and(|before| !before.running) {
+                // Where it fails, the kernel asks again within a second by itself.
+                let _ = unanswered::forget(&self.handle, link.index).await;
+            }
         }
     }
 
