@@ -20,7 +20,10 @@ pub struct Capabilities {
 pub enum Feature {
     Masq,
     Route,
+    /// IPIP; GUE and GRE are named apart.
     Tunnel,
+    Gue,
+    Gre,
     FullNat,
     Sctp,
     Ipv6,

@@ -244,7 +244,7 @@ impl Beat {
     fn tell(&mut self, happened: Happened) {
         match happened {
             Happened::Moved { .. } | Happened::PriorityChanged { .. } | Happened::Conflict { .. } => {
-                self.publish_at = MonoTime::ZERO;
+                self.publish_at = clock::now();
             }
             Happened::Discarded { .. }
             | Happened::Warned { .. }
@@ -359,7 +359,7 @@ impl Beat {
         self.fleet = fleet;
         self.carry_out(outputs);
         self.sockets.get_mut().prune(&self.fleet.sockets(), &links);
-        self.publish_at = MonoTime::ZERO;
+        self.publish_at = clock::now();
         Ok(())
     }
 

@@ -15,8 +15,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::{HeartbeatOptions, processor};
 use crate::base::{Cidr, Family, IfName, MonoTime};
 use crate::daemon::clock;
-use crate::vrrp::io::address;
 use crate::vrrp::io::link::{Watcher, Woken, snapshot};
+use crate::vrrp::io::{address, unanswered};
 use crate::vrrp::lease::Lease;
 use crate::vrrp::links::{Link, Links};
 use crate::vrrp::settings::{Key, VirtualAddress};
@@ -163,10 +163,10 @@ impl Work {
     /// tries again.
     async fn look(&mut self, overruns: u64) {
         let Ok(links) = snapshot(&self.handle).await else { return };
-        let there = |(index, cidr): &(u32, Cidr)| {
-            links.0.values().any(|link| link.index == *index && link.addresses.iter().any(|held| held.cidr == *cidr))
-        };
-        self.added.retain(there);
+        self.welcome_back(&links).await;
+        let there: BTreeSet<(u32, Cidr)> =
+            links.0.values().flat_map(|link| link.addresses.iter().map(|held| (link.index, held.cidr))).collect();
+        self.added.retain(|added| there.contains(added));
         let before = self.publish.borrow().overruns;
         let now = Seen { links, router: forwards_ipv6(), overruns: before + overruns };
         self.publish.send_if_modified(|seen| {
@@ -174,6 +174,17 @@ impl Work {
             *seen = now;
             changed
         });
+    }
+
+    /// Before anybody hears of a link that is back: make it usable at once.
+    async fn welcome_back(&self, links: &Links) {
+        let before = self.publish.borrow().links.clone();
+        for (name, link) in &links.0 {
+            if link.running && before.get(name).is_some_and(|before| !before.running) {
+                // Where it fails, the kernel asks again within a second by itself.
+                let _ = unanswered::forget(&self.handle, link.index).await;
+            }
+        }
     }
 
     async fn carry_out(&mut self, at: MonoTime, orders: Vec<Order>) -> Vec<Done> {
