@@ -49,6 +49,14 @@ pub trait Datapath {
     /// Counters of every service and destination since it was added.
     async fn counters(&mut self) -> Result<Counters, DatapathError>;
 
+    /// What a plane has to do now and then by itself: called every few seconds.
+    ///
+    /// # Errors
+    /// [`DatapathError`]; nothing is lost, the next time does it.
+    async fn tend(&mut self) -> Result<(), DatapathError> {
+        Ok(())
+    }
+
     /// Serve packets of exactly these interfaces; called again when links come and go. The answer is those that
     /// exist. A plane that sees all packets without being told answers none.
     ///
