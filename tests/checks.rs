@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsAcceptor;
@@ -83,11 +83,15 @@ async fn streams(kind: &'static str, listener: std::net::TcpListener, broken: Ar
         tokio::spawn(async move {
             match kind {
                 "HTTP_GET" => http(client, broken).await,
-                "SSL_GET" if broken => http(client, broken).await,
+                "SSL_GET" if broken => {
+                    let mut client = client;
+                    client.write_all(b"HTTP/1.0 400 No\r\n\r\n").await.ok();
+                    client.shutdown().await.ok();
+                    // Not closed with the hello unread: that would be a reset.
+                    while client.read_u8().await.is_ok() {}
+                }
                 "SSL_GET" => {
                     if let Ok(mut client) = tls.accept(client).await {
-                        let mut request = [0; 1024];
-                        client.read(&mut request).await.ok();
                         answer(&mut client, "200 OK").await;
                     }
                 }
@@ -99,12 +103,15 @@ async fn streams(kind: &'static str, listener: std::net::TcpListener, broken: Ar
 }
 
 async fn http(mut client: TcpStream, broken: bool) {
-    let mut request = [0; 1024];
-    client.read(&mut request).await.ok();
     answer(&mut client, if broken { "503 No" } else { "200 OK" }).await;
 }
 
-async fn answer(client: &mut (impl AsyncWrite + Unpin), status: &str) {
+async fn answer(client: &mut (impl AsyncRead + AsyncWrite + Unpin), status: &str) {
+    let mut request = vec![];
+    while !request.ends_with(b"\r\n\r\n") {
+        let Ok(byte) = client.read_u8().await else { return };
+        request.push(byte);
+    }
     client.write_all(format!("HTTP/1.0 {status}\r\nContent-Length: 3\r\n\r\nok\n").as_bytes()).await.ok();
     client.shutdown().await.ok();
 }
@@ -150,18 +157,16 @@ fn block(kind: &str, script: &Path) -> String {
 }
 
 fn config(servers: &[(&'static str, SocketAddr)], script: &Path) -> String {
-    let real_servers: String = servers
+    let real_servers: Vec<String> = servers
         .iter()
         .map(|(kind, addr)| {
             let timeout = if *kind == "MISC_CHECK" { "" } else { "connect_timeout 2" };
             let block = block(kind, script);
-            format!(
-                "real_server {} {} {{\n{kind} {{\nretry 0\ndelay_loop 0.2\n{timeout}\n{block}\n}}\n}}\n",
-                addr.ip(),
-                addr.port()
-            )
+            let (ip, port) = (addr.ip(), addr.port());
+            format!("real_server {ip} {port} {{\n{kind} {{\nretry 0\ndelay_loop 0.2\n{timeout}\n{block}\n}}\n}}\n")
         })
         .collect();
+    let real_servers = real_servers.concat();
     format!(
         "global_defs {{\nscript_user root\nenable_script_security\n}}
 virtual_server 192.0.2.100 80 {{\nprotocol TCP\nlb_algo rr\nlb_kind NAT\nwarmup 0\nalpha\n{real_servers}}}\n"
