@@ -6,7 +6,9 @@ use std::num::{NonZeroU8, NonZeroU32};
 use std::time::Duration;
 
 use super::source::Span;
-use crate::base::{AdvertInterval, Cidr, Family, IfName, Priority, Vrid, Weight};
+use crate::base::{
+    AdvertInterval, Cidr, DnsName, Family, HeloName, IfName, Pattern, Priority, RecordType, Vrid, Weight,
+};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
@@ -357,7 +359,40 @@ pub struct Checker {
 pub enum CheckerKind {
     Tcp,
     Http(HttpCheck),
+    Https(HttpsCheck),
     Misc(MiscCheck),
+    /// `SMTP_CHECK`; each `host` block of one is a check of its own.
+    Smtp {
+        helo: HeloName,
+    },
+    Dns(DnsCheck),
+    Udp(UdpCheck),
+    Ping,
+}
+
+/// `DNS_CHECK`: by default the SOA record of the root.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DnsCheck {
+    pub name: DnsName,
+    pub record: RecordType,
+}
+
+/// `UDP_CHECK`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UdpCheck {
+    /// `None`: keepalived's 32 bytes, or ours.
+    pub payload: Option<Vec<u8>>,
+    /// `require_reply`.
+    pub reply_required: bool,
+    /// What the reply begins with.
+    pub reply: Option<Pattern>,
+    pub reply_min_bytes: Option<u16>,
+    pub reply_max_bytes: Option<u16>,
+}
+
+impl UdpCheck {
+    /// keepalived's `max_reply_length` where there is none.
+    pub const REPLY_MAX_BYTES: u16 = 255;
 }
 
 /// `MISC_CHECK`: exit status 0 is up.
@@ -387,6 +422,25 @@ pub struct HttpCheck {
     pub fast_recovery: bool,
 }
 
+/// `SSL_GET`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpsCheck {
+    pub http: HttpCheck,
+    pub sni: Sni,
+    /// `tls_compliant`, where a url does not say.
+    pub compliant: bool,
+}
+
+/// `enable_sni` and `sni_name`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Sni {
+    #[default]
+    Off,
+    /// The virtualhost, where there is one.
+    Virtualhost,
+    Name(String),
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Url {
     pub path: String,
@@ -395,4 +449,6 @@ pub struct Url {
     /// Ranges of status codes that are a success; empty: 200-299.
     pub status: Vec<(u16, u16)>,
     pub virtualhost: Option<String>,
+    /// `tls_compliant`; `None`: the check's.
+    pub compliant: Option<bool>,
 }
