@@ -223,6 +223,9 @@ impl<D: Datapath> Task<D> {
 
     fn validate(&self, pools: Vec<PoolSettings>) -> Result<(), ReconfigureError> {
         let unmet = self.plane.capabilities().check_table(&self.director.preview(pools)?);
+        for error in &unmet {
+            tracing::error!("{error}");
+        }
         if unmet.is_empty() { Ok(()) } else { Err(ReconfigureError::Unsupported(unmet)) }
     }
 
