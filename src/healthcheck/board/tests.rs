@@ -259,3 +259,30 @@ fn runs_have_a_limit_and_the_rest_waits() {
     board.finish(at(1_500), run, Outcome::Connected, Duration::ZERO);
     assert_eq!(board.poll(at(1_500)).len(), 1);
 }
+
+#[test]
+fn after_a_fault_of_ours_failed_checks_and_those_under_way_begin_anew() {
+    let mut board = Board::default();
+    let many = ["a", "b", "c"].map(|name| check(name, 0, tcp(80))).to_vec();
+    board.configure(at(0), many, || 0);
+    let outcomes = [Some(Outcome::Refused), Some(Outcome::Connected), None];
+    let mut under_way = vec![];
+    for (action, outcome) in board.poll(at(1_000)).into_iter().zip(outcomes) {
+        let Action::Start { run, .. } = action else { panic!("three runs are due") };
+        match outcome {
+            Some(outcome) => drop(board.finish(at(1_000), run, outcome, Duration::ZERO)),
+            None => under_way.push(run),
+        }
+    }
+    assert_eq!(board.poll(at(1_100)), [], "nothing is due");
+    let aborted: Vec<_> = under_way.iter().map(|run| Action::Abort(*run)).collect();
+    assert_eq!(board.begin_anew(at(1_200)), aborted);
+    assert_eq!(board.finish(at(1_200), under_way[0], Outcome::Refused, Duration::ZERO), [], "its result is for nobody");
+    let starts = board.poll(at(1_200));
+    let [Action::Start { run, check: a, .. }, Action::Start { check: c, .. }] = &starts[..] else {
+        panic!("the failed one and the one under way: {starts:?}")
+    };
+    assert_eq!((&a.id.target, &c.id.target), (&target("a"), &target("c")));
+    let told = events(board.finish(at(1_300), *run, Outcome::Connected, Duration::ZERO));
+    assert_eq!(word(&told), "up");
+}

@@ -19,6 +19,8 @@ pub enum Promise {
     Outage { limit: Duration, formula: String },
     /// No probe is lost and no connection fails.
     NothingLost,
+    /// No long-lived connection breaks.
+    LongLivedKept,
     /// Clients of the dead `server` are without an answer for at most `limit`.
     ServerOut { server: String, limit: Duration, formula: String },
     /// No client that had other servers than `server` loses a probe or a connection.
@@ -68,6 +70,10 @@ impl Promise {
             Self::NothingLost => {
                 let lost = lost(window, |_| true) + failed(window, |_| true);
                 exactly("no probe lost, no connection failed".to_owned(), nothing, lost)
+            }
+            Self::LongLivedKept => {
+                let broken = window.broken_after().count();
+                exactly("no connection in flight broke".to_owned(), nothing, broken)
             }
             Self::ServerOut { server, limit, formula } => {
                 let measured = server_outage(window, server, interval * flows);
