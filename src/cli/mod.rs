@@ -3,6 +3,7 @@
 mod check;
 mod config;
 mod drill;
+mod plan;
 mod print;
 mod reload;
 mod run;
@@ -36,6 +37,10 @@ enum Verb {
     Check(check::Args),
     /// Show a configuration as vipd understood it.
     Config(config::Args),
+    /// Show what loading a configuration would change in the running daemon, object by object.
+    ///
+    /// Exit status: 0 whether or not something would change, 4 where the file would not run, 1 where no daemon answers.
+    Plan(plan::Args),
     /// Let the running daemon read its configuration again: all of it is taken up, or nothing.
     Reload(reload::Args),
     /// Show what the running daemon owns, checks and forwards.
@@ -74,6 +79,7 @@ pub fn main() -> ExitCode {
         Verb::Run(args) => run::run(args),
         Verb::Check(args) => check::run(&args),
         Verb::Config(args) => config::run(&args),
+        Verb::Plan(args) => plan::run(&args),
         Verb::Reload(args) => reload::run(&args),
         Verb::Status(args) => status::run(&args),
         Verb::Drill(args) => drill::run(args),

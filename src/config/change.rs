@@ -119,21 +119,21 @@ fn change(old: Option<&Node>, new: Option<&Node>) -> Option<Change> {
         (None, Some(new)) => Some(Change::Added { what: shown(new).head(), text: shown(new).to_string() }),
         (Some(old), None) => Some(Change::Removed { what: shown(old).head(), text: shown(old).to_string() }),
         (Some(old), Some(new)) if old == new => None,
-        (Some(old), Some(new)) => match (&old.block, &new.block) {
-            (Some(before), Some(after)) => {
-                let mut inner = changes(before, after);
-                if inner.is_empty() {
-                    return Some(Change::Order { what: new.head() });
-                }
-                inner.sort_by_key(|change| matches!(change, Change::Inside { .. } | Change::Order { .. }));
-                Some(Change::Inside { what: new.head(), changes: inner })
-            }
-            (None, _) | (_, None) => {
-                let (before, after) = (shown(old), shown(new));
-                Some(Change::Value { what: new.keyword.clone(), old: before.value, new: after.value })
-            }
-        },
+        (Some(old), Some(new)) => Some(changed(old, new)),
     }
+}
+
+fn changed(old: &Node, new: &Node) -> Change {
+    let (Some(before), Some(after)) = (&old.block, &new.block) else {
+        let (before, after) = (shown(old), shown(new));
+        return Change::Value { what: new.keyword.clone(), old: before.value, new: after.value };
+    };
+    let mut changes = changes(before, after);
+    if changes.is_empty() {
+        return Change::Order { what: new.head() };
+    }
+    changes.sort_by_key(|change| matches!(change, Change::Inside { .. } | Change::Order { .. }));
+    Change::Inside { what: new.head(), changes }
 }
 
 /// The statement without its secrets.

@@ -26,7 +26,7 @@ pub enum Expected {
     NoTransition,
     /// The same, under another name.
     Renamed { from: String },
-    /// It is new, and begins as Backup; with `short_wait` it does not wait for a whole Active_Down first.
+    /// It is new, and begins as Backup; with `short_wait` it does not wait for a whole `Active_Down` first.
     Starts { short_wait: bool },
     /// A master sends priority 0 and serves until the peer has taken over.
     HandsOver { because: Gone },
