@@ -8,7 +8,9 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use super::source::Span;
-use crate::base::{AdvertInterval, Cidr, Family, IfName, Priority, Vrid, Weight};
+use crate::base::{
+    AdvertInterval, Cidr, DnsName, Family, HeloName, IfName, Pattern, Priority, RecordType, Vrid, Weight,
+};
 
 /// As the file writes it: a number of seconds.
 fn seconds<S: Serializer, T: Into<Option<Duration>> + Copy>(value: &T, to: S) -> Result<S::Ok, S::Error> {
@@ -22,8 +24,9 @@ fn interval_seconds<S: Serializer>(value: &AdvertInterval, to: S) -> Result<S::O
 }
 
 #[expect(clippy::ref_option, reason = "serde hands over a reference to the field")]
-fn hexadecimal<S: Serializer>(value: &Option<[u8; 16]>, to: S) -> Result<S::Ok, S::Error> {
-    value.map(|bytes| bytes.map(|byte| format!("{byte:02x}")).concat()).serialize(to)
+fn hexadecimal<S: Serializer, B: AsRef<[u8]>>(value: &Option<B>, to: S) -> Result<S::Ok, S::Error> {
+    let text = |bytes: &B| bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    value.as_ref().map(text).serialize(to)
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -398,7 +401,41 @@ pub struct Checker {
 pub enum CheckerKind {
     Tcp,
     Http(HttpCheck),
+    Https(HttpsCheck),
     Misc(MiscCheck),
+    /// `SMTP_CHECK`; each `host` block of one is a check of its own.
+    Smtp {
+        helo: HeloName,
+    },
+    Dns(DnsCheck),
+    Udp(UdpCheck),
+    Ping,
+}
+
+/// `DNS_CHECK`: by default the SOA record of the root.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct DnsCheck {
+    pub name: DnsName,
+    pub record: RecordType,
+}
+
+/// `UDP_CHECK`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct UdpCheck {
+    /// `None`: keepalived's 32 bytes, or ours.
+    #[serde(serialize_with = "hexadecimal")]
+    pub payload: Option<Vec<u8>>,
+    /// `require_reply`.
+    pub reply_required: bool,
+    /// What the reply begins with.
+    pub reply: Option<Pattern>,
+    pub reply_min_bytes: Option<u16>,
+    pub reply_max_bytes: Option<u16>,
+}
+
+impl UdpCheck {
+    /// keepalived's `max_reply_length` where there is none.
+    pub const REPLY_MAX_BYTES: u16 = 255;
 }
 
 /// `MISC_CHECK`: exit status 0 is up.
@@ -429,6 +466,25 @@ pub struct HttpCheck {
     pub fast_recovery: bool,
 }
 
+/// `SSL_GET`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HttpsCheck {
+    pub http: HttpCheck,
+    pub sni: Sni,
+    /// `tls_compliant`, where a url does not say.
+    pub compliant: bool,
+}
+
+/// `enable_sni` and `sni_name`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum Sni {
+    #[default]
+    Off,
+    /// The virtualhost, where there is one.
+    Virtualhost,
+    Name(String),
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Url {
     pub path: String,
@@ -438,4 +494,6 @@ pub struct Url {
     /// Ranges of status codes that are a success; empty: 200-299.
     pub status: Vec<(u16, u16)>,
     pub virtualhost: Option<String>,
+    /// `tls_compliant`; `None`: the check's.
+    pub compliant: Option<bool>,
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::Choices;
-use crate::base::{Family, Weight};
+use crate::base::{Family, RecordType, Weight};
 use crate::config::model::*;
 use crate::config::source::Span;
 
@@ -156,14 +156,25 @@ fn times(choose: &mut Choices<'_>, connecting: bool) -> CheckDefaults {
 }
 
 fn checker(choose: &mut Choices<'_>) -> Checker {
-    let kind = match choose.below(3) {
+    let kind = match choose.below(8) {
         0 => CheckerKind::Tcp,
-        1 => CheckerKind::Http(HttpCheck {
-            version: choose.of(&[HttpVersion::V1_0, HttpVersion::V1_0WithHost, HttpVersion::V1_1]),
-            virtualhost: choose.maybe(Choices::text),
-            urls: (0..=choose.below(2)).map(|_| url(choose)).collect(),
-            fast_recovery: choose.seldom(),
+        1 => CheckerKind::Http(http(choose)),
+        2 => CheckerKind::Https(HttpsCheck {
+            http: http(choose),
+            sni: match choose.below(3) {
+                0 => Sni::Off,
+                1 => Sni::Virtualhost,
+                _ => Sni::Name(choose.text()),
+            },
+            compliant: choose.yes(),
         }),
+        3 => CheckerKind::Smtp { helo: choose.of(&["a.example", "#x", "}"]).parse().unwrap() },
+        4 => CheckerKind::Dns(DnsCheck {
+            name: choose.of(&[".", "www.example.org", "a b.c"]).parse().unwrap(),
+            record: choose.of(&RecordType::ALL).0,
+        }),
+        5 => CheckerKind::Udp(udp(choose)),
+        6 => CheckerKind::Ping,
         _ => CheckerKind::Misc(MiscCheck {
             command: Command { user: choose.maybe(Choices::user), ..choose.command(false) },
             timeout: choose.maybe(|_| std::time::Duration::from_secs(7)),
@@ -185,11 +196,32 @@ fn checker(choose: &mut Choices<'_>) -> Checker {
     }
 }
 
+fn http(choose: &mut Choices<'_>) -> HttpCheck {
+    HttpCheck {
+        version: choose.of(&[HttpVersion::V1_0, HttpVersion::V1_0WithHost, HttpVersion::V1_1]),
+        virtualhost: choose.maybe(Choices::text),
+        urls: (0..=choose.below(2)).map(|_| url(choose)).collect(),
+        fast_recovery: choose.seldom(),
+    }
+}
+
+fn udp(choose: &mut Choices<'_>) -> UdpCheck {
+    let reply_required = choose.yes();
+    UdpCheck {
+        payload: choose.maybe(|_| vec![0, 0x1f, 0xa0]),
+        reply_required,
+        reply: choose.maybe(|choose| choose.of(&["00x1", "ff"]).parse().unwrap()).filter(|_| reply_required),
+        reply_min_bytes: choose.maybe(|choose| choose.of(&[0, 9])),
+        reply_max_bytes: choose.maybe(|choose| choose.of(&[9, 65_535])),
+    }
+}
+
 fn url(choose: &mut Choices<'_>) -> Url {
     Url {
         path: choose.of(&["/", "/a b?x=#1", "/${x}"]).to_owned(),
         digest: choose.maybe(|_| *b"0123456789abcdef"),
         status: (0..choose.below(3)).map(|_| choose.of(&[(200, 200), (200, 299), (100, 599)])).collect(),
         virtualhost: choose.maybe(Choices::text),
+        compliant: choose.maybe(Choices::yes),
     }
 }
