@@ -25,7 +25,7 @@ fn interval_seconds<S: Serializer>(value: &AdvertInterval, to: S) -> Result<S::O
 
 #[expect(clippy::ref_option, reason = "serde hands over a reference to the field")]
 fn hexadecimal<S: Serializer, B: AsRef<[u8]>>(value: &Option<B>, to: S) -> Result<S::Ok, S::Error> {
-    let text = |bytes: &B| bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let text = |bytes: &B| bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
     value.as_ref().map(text).serialize(to)
 }
 

@@ -92,7 +92,7 @@ fn dns(nodes: &mut Nodes, check: &DnsCheck) {
 
 fn udp(nodes: &mut Nodes, check: &UdpCheck) {
     let UdpCheck { payload, reply_required, reply, reply_min_bytes, reply_max_bytes } = check;
-    let bytes = |bytes: &Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let bytes = |bytes: &Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
     nodes.plain("payload", payload.as_ref().map(bytes));
     if *reply_required || reply.is_some() {
         nodes.put(Node::plain("require_reply", reply.as_ref().map_or_else(String::new, ToString::to_string)));
