@@ -31,7 +31,7 @@ fn tcp(port: u16) -> Probe {
 }
 
 fn http(urls: usize, fast_recovery: bool) -> Probe {
-    let url = |at: usize| Url { path: format!("/{at}"), host: None, expect: Expect::default() };
+    let url = |at: usize| Url { path: format!("/{at}"), host: None, expect: Expect::default(), tls_compliant: false };
     let timeout = Duration::from_secs(5);
     Probe::Http(HttpProbe {
         endpoint: Endpoint::new(([127, 0, 0, 1], 80).into(), timeout),
