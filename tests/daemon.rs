@@ -382,11 +382,11 @@ fn keepalived_tests_a_configuration_and_runs_under_its_own_name() {
     let log = host.dir.path().join("test.log");
     let tested = keepalived(&host, &config, &["-t"]).output().unwrap();
     assert_eq!(tested.status.code(), Some(5));
-    let line = format!("({}: Line 4) `vrrp_instance` has no keyword `prioritty`", config.display());
-    assert!(String::from_utf8_lossy(&tested.stderr).contains(&line), "{}", String::from_utf8_lossy(&tested.stderr));
+    let expected = format!("({}: Line 4) `vrrp_instance` has no keyword `prioritty`", config.display());
+    assert!(String::from_utf8_lossy(&tested.stderr).contains(&expected), "{}", String::from_utf8_lossy(&tested.stderr));
     let tested = keepalived(&host, &config, &[&format!("--config-test={}", log.display())]).output().unwrap();
     assert_eq!((tested.status.code(), tested.stderr.len()), (Some(5), 0));
-    assert!(fs::read_to_string(&log).unwrap().contains(&line));
+    assert!(fs::read_to_string(&log).unwrap().contains(&expected));
     let link = host.dir.path().join("keepalived");
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_vipd"), &link).unwrap();
     let told = Command::new(&link).arg("--signum=RELOAD").output().unwrap();
