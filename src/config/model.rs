@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use super::source::Span;
 use crate::base::{
-    AdvertInterval, Cidr, DnsName, Family, HeloName, IfName, Pattern, Priority, RecordType, Vrid, Weight,
+    AdvertInterval, AnswerPattern, Cidr, DnsName, Family, HeloName, IfName, Pattern, Priority, RecordType, Vrid, Weight,
 };
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
     pub global: Global,
+    /// `SSL`.
+    pub tls: TlsFiles,
     pub scripts: Vec<VrrpScript>,
     pub sync_groups: Vec<SyncGroup>,
     pub instances: Vec<VrrpInstance>,
@@ -431,6 +433,15 @@ pub struct HttpsCheck {
     pub compliant: bool,
 }
 
+/// `SSL`: with a CA the certificates of servers are verified; with a certificate we show who we are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsFiles {
+    pub ca: Option<String>,
+    pub certificate: Option<String>,
+    /// `None`: it stands in the file of the certificate.
+    pub key: Option<String>,
+}
+
 /// `enable_sni` and `sni_name`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Sni {
@@ -449,6 +460,8 @@ pub struct Url {
     /// Ranges of status codes that are a success; empty: 200-299.
     pub status: Vec<(u16, u16)>,
     pub virtualhost: Option<String>,
+    /// `regex`, its options and its place.
+    pub pattern: Option<AnswerPattern>,
     /// `tls_compliant`; `None`: the check's.
     pub compliant: Option<bool>,
 }
