@@ -6,12 +6,13 @@
 use std::hash::{Hash, Hasher};
 
 use regex::bytes::{Regex, RegexBuilder};
+use serde::Serialize;
 
 /// Memory that one compiled pattern may take.
 const COMPILED_MAX_BYTES: usize = 1024 * 1024;
 
 /// PCRE2's names of what changes a match, as `regex_options` has them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of the file, free of the others")]
 pub struct PatternOptions {
     pub caseless: bool,
@@ -24,7 +25,7 @@ pub struct PatternOptions {
 }
 
 /// Where in the answer, and which way round.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 pub struct PatternPlace {
     /// `regex_min_offset`: a match begins at this byte or later.
     pub min_offset: usize,
@@ -34,11 +35,12 @@ pub struct PatternPlace {
     pub no_match: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct AnswerPattern {
     text: String,
     options: PatternOptions,
     place: PatternPlace,
+    #[serde(skip)]
     compiled: Regex,
 }
 
@@ -72,6 +74,18 @@ impl AnswerPattern {
         let found = if min_offset <= answer.len() { self.compiled.find_at(answer, min_offset) } else { None };
         let matches = found.is_some_and(|found| max_offset.is_none_or(|max| found.start() <= max));
         matches != no_match
+    }
+
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub const fn options(&self) -> PatternOptions {
+        self.options
+    }
+
+    pub const fn place(&self) -> PatternPlace {
+        self.place
     }
 
     /// A match is the failure.

@@ -372,7 +372,16 @@ impl<D: Datapath> Task<D> {
 
     fn tell_pools(&mut self, told: Vec<Told>) {
         for (pool, event) in told {
-            tracing::info!(%pool, ?event, "virtual server changed");
+            match event {
+                // The checkers have told why.
+                PoolEvent::RealServerUp { .. } | PoolEvent::RealServerDown { .. } => {
+                    tracing::debug!(%pool, "virtual server: {event}");
+                }
+                PoolEvent::QuorumGained { .. } | PoolEvent::SorryServerIn { .. } | PoolEvent::SorryServerOut { .. } => {
+                    tracing::info!(%pool, "virtual server: {event}");
+                }
+                PoolEvent::QuorumLost { .. } => tracing::warn!(%pool, "virtual server: {event}"),
+            }
             self.tell(LvsEvent::Pool { pool, event });
         }
     }

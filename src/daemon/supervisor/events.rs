@@ -92,9 +92,9 @@ impl Daemon {
 fn pool_line(event: PoolEvent) -> Option<String> {
     match event {
         PoolEvent::RealServerUp { .. } | PoolEvent::RealServerDown { .. } => None,
-        PoolEvent::QuorumGained { weight, threshold } => Some(format!("has quorum: weight {weight} of {threshold}")),
-        PoolEvent::QuorumLost { weight, threshold } => Some(format!("lost quorum: weight {weight} of {threshold}")),
-        PoolEvent::SorryServerIn { sorry_server } => Some(format!("sorry server {sorry_server} serves")),
-        PoolEvent::SorryServerOut { sorry_server } => Some(format!("sorry server {sorry_server} rests")),
+        PoolEvent::QuorumGained { .. }
+        | PoolEvent::QuorumLost { .. }
+        | PoolEvent::SorryServerIn { .. }
+        | PoolEvent::SorryServerOut { .. } => Some(event.to_string()),
     }
 }
