@@ -2,6 +2,7 @@
 
 mod check;
 mod drill;
+mod ipvsadm;
 mod print;
 mod reload;
 mod run;
@@ -35,6 +36,8 @@ enum Verb {
     Reload(reload::Args),
     /// Show what the running daemon owns, checks and forwards.
     Status(status::Args),
+    /// Read and change a forwarding plane with ipvsadm's command line; `vipd ipvsadm -h` explains it.
+    Ipvsadm(ipvsadm::Args),
     /// Break a pair of directors in every planned way, in throw-away network namespaces, and measure what a client felt.
     Drill(drill::Args),
 }
@@ -53,6 +56,7 @@ pub fn main() -> ExitCode {
         Verb::Check(args) => check::run(&args),
         Verb::Reload(args) => reload::run(&args),
         Verb::Status(args) => status::run(&args),
+        Verb::Ipvsadm(args) => ipvsadm::run(args),
         Verb::Drill(args) => drill::run(args),
     }
 }

@@ -3,8 +3,10 @@
 pub mod checkers;
 pub mod clock;
 pub mod heartbeat;
+pub mod ipvsadm;
 pub mod log;
 pub mod lvs;
+pub mod manual;
 pub mod notices;
 pub mod notifier;
 pub mod outbox;

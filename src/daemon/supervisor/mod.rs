@@ -4,10 +4,12 @@
 
 mod control;
 mod events;
-mod plane;
+pub mod plane;
 mod reload;
 mod running;
 mod start;
+
+pub use control::PlaneAnswer;
 
 use std::path::PathBuf;
 

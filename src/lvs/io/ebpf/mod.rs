@@ -21,6 +21,7 @@ mod adopt;
 mod commit;
 mod fault;
 mod links;
+mod manual;
 mod maps;
 mod model;
 mod pins;
