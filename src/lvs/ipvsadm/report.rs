@@ -47,10 +47,6 @@ pub fn save(rows: &[Row], names: &mut dyn Names) -> String {
         let name = service_words(row.key, names);
         let Row { service, .. } = row;
         text.push_str(&format!("-A {name} -s {}", service.scheduler));
-        let flags = flag_words(*service);
-        if !flags.is_empty() {
-            text.push_str(&format!(" -b {flags}"));
-        }
         if let Some(persistence) = service.persistence {
             text.push_str(&format!(" -p {}", persistence.timeout_s));
             if let Some(mask) = mask_words(row.key.family(), persistence.prefix_len) {
@@ -60,7 +56,14 @@ pub fn save(rows: &[Row], names: &mut dyn Names) -> String {
                 text.push_str(" --pe sip");
             }
         }
-        text.push_str(if service.one_packet { " -o\n" } else { "\n" });
+        if service.one_packet {
+            text.push_str(" -o");
+        }
+        let flags = flag_words(*service);
+        if !flags.is_empty() {
+            text.push_str(&format!(" -b {flags}"));
+        }
+        text.push('\n');
         for destination in &row.destinations {
             text.push_str(&server_line(&name, row.key, destination, names));
         }
