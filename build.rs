@@ -1,4 +1,4 @@
-//! Compiles `bpf/` to one object in `OUT_DIR` where the feature `ebpf` is on; nothing otherwise.
+//! Compiles `bpf/` to its two objects in `OUT_DIR` where the feature `ebpf` is on; nothing otherwise.
 #![expect(clippy::disallowed_methods, reason = "a build script runs clang")]
 
 use std::env;
@@ -28,7 +28,12 @@ fn main() -> ExitCode {
 }
 
 fn compile() -> Result<(), String> {
-    let out = env::var_os("OUT_DIR").map(PathBuf::from).ok_or("cargo gave no OUT_DIR")?.join("vipd.bpf.o");
+    compile_one("vipd")?;
+    compile_one("decapsulate")
+}
+
+fn compile_one(name: &str) -> Result<(), String> {
+    let out = env::var_os("OUT_DIR").map(PathBuf::from).ok_or("cargo gave no OUT_DIR")?.join(format!("{name}.bpf.o"));
     let arch = env::var("CARGO_CFG_TARGET_ARCH").map_err(|error| format!("CARGO_CFG_TARGET_ARCH: {error}"))?;
     let clang = env::var_os("CLANG").unwrap_or_else(|| "clang".into());
     let mut command = Command::new(&clang);
@@ -38,7 +43,7 @@ fn compile() -> Result<(), String> {
     if Path::new(&headers).is_dir() {
         command.args(["-I", &headers]);
     }
-    command.args([&format!("-D__{arch}__"), "-c", "bpf/vipd.bpf.c", "-o"]).arg(&out);
+    command.args([&format!("-D__{arch}__"), "-c", &format!("bpf/{name}.bpf.c"), "-o"]).arg(&out);
     let run = command.output().map_err(|error| format!("{}: {error}", clang.display()))?;
     if run.status.success() {
         Ok(())

@@ -10,7 +10,7 @@
 
 #include <linux/types.h>
 
-#define VIPD_ABI_VERSION 2
+#define VIPD_ABI_VERSION 3
 
 struct vipd_address {
 	__be32 word[4];
@@ -81,6 +81,7 @@ struct vipd_schedule_page {
 enum vipd_forwarding {
 	VIPD_FORWARDING_MASQ = 1,
 	VIPD_FORWARDING_ROUTE = 2,
+	VIPD_FORWARDING_TUNNEL = 3, /* IPIP */
 };
 
 /* Generation 0: the slot is free. A connection remembers slot and generation, so the connections of a

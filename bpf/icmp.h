@@ -91,13 +91,15 @@ static __always_inline int error_to_server(struct __sk_buff *skb, const struct p
 	if (!destination || packet->ttl <= 1)
 		return PASS;
 	real = destination->address.word[3];
-	if (find_way(skb, packet, packet->flow.source.word[3], real, &way) != FOUND)
+	if (find_way(skb, packet, outer_source(packet, destination), real, &way) != FOUND)
 		return PASS;
 	if (age(skb, packet) < 0)
 		goto refused;
 	if (destination->forwarding == VIPD_FORWARDING_MASQ &&
 	    (replace_quoted(skb, packet, quote, SOURCE, real, destination->port) < 0 ||
 	     replace_address(skb, ETH_HLEN, TARGET, packet->flow.target.word[3], real) < 0))
+		goto refused;
+	if (wrap(skb, packet, destination, &way) < 0)
 		goto refused;
 	return send(&way);
 refused:

@@ -36,6 +36,7 @@ struct packet {
 	__u8 is_fragment;
 	__u8 dont_fragment;
 	__u8 ttl;
+	__u8 tos;
 };
 
 static __always_inline void address_v4(struct vipd_address *address, __be32 v4)
@@ -132,6 +133,7 @@ static __always_inline enum parsed parse(struct __sk_buff *skb, struct packet *p
 	packet->bytes = skb->len - ETH_HLEN;
 	packet->identification = ip.id;
 	packet->ttl = ip.ttl;
+	packet->tos = ip.tos;
 	fragment = bpf_ntohs(ip.frag_off);
 	packet->is_fragment = (fragment & (IP_MF | IP_OFFSET)) != 0;
 	packet->dont_fragment = (fragment & IP_DF) != 0;

@@ -4,6 +4,8 @@
  *
  * A packet that is not for a service passes untouched.
  */
+#include <linux/if_packet.h>
+
 #include "maps.h"
 #include "account.h"
 #include "parse.h"
@@ -71,6 +73,9 @@ int vipd_ingress(struct __sk_buff *skb)
 	struct vipd_service *service;
 	__u32 service_slot = 0;
 
+	/* A switch that floods brings frames for other hosts too, for one those of the director that is Active. */
+	if (skb->pkt_type != PACKET_HOST)
+		return PASS;
 	switch (parse(skb, &packet)) {
 	case PARSED_FLOW:
 		break;

@@ -36,6 +36,23 @@ fn examples_are_right() {
 fn examples_become_this_model() {
     for name in ["pair-master", "http-checks"] {
         let loaded = read(&dir().join(name).with_extension("conf"));
-        insta::assert_debug_snapshot!(name, loaded.config);
+        insta::assert_snapshot!(name, without_places(&format!("{:#?}", loaded.config)));
     }
+}
+
+/// Where a word stands moves with every comment of an example.
+fn without_places(shown: &str) -> String {
+    let mut text = String::new();
+    let mut lines = shown.lines();
+    while let Some(line) = lines.next() {
+        if line.trim_start().starts_with("at: Span {") {
+            let indent = line.len() - line.trim_start().len();
+            let end = format!("{}}},", " ".repeat(indent));
+            lines.find(|line| *line == end).unwrap();
+        } else {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    text
 }

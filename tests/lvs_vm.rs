@@ -1,4 +1,4 @@
-//! The promises of `tests/contract/`, asked of a kernel that has IPVS: in a VM, since the kernel below a
+//! The promises of `tests/contract/`, and the whole daemon, on a kernel that has IPVS: in a VM, since the kernel below a
 //! container often has none. Needs root and qemu; `scripts/vm` installs what is missing.
 
 #![expect(clippy::disallowed_methods, reason = "a test may start a VM")]
@@ -14,4 +14,19 @@ fn the_kernels_ipvs_keeps_every_promise() {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{:?}\n{said}\n{errors}", output.status);
     assert!(said.contains("held to the promises: ipvs"), "the suite was run on another plane:\n{said}");
+}
+
+#[test]
+fn the_daemon_serves_by_ipvs_and_leaves_none_of_it() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new(root.join("scripts/vm"));
+    command.args(["-t", "300", "--"]).arg(root.join("tests/vm/daemon.sh")).arg(env!("CARGO_BIN_EXE_vipd"));
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && said.ends_with("all held\n"),
+        "{:?}\n{said}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
 }

@@ -1,12 +1,18 @@
 //! Words that every room shares. Imports nothing of ours, does no I/O.
 
 mod address;
+mod dns;
+mod helo;
+mod hex;
 mod ifname;
 mod time;
 mod vrrp;
 mod weight;
 
 pub use address::{Cidr, CidrError, Family};
+pub use dns::{DnsName, DnsNameError, RecordType, RecordTypeError};
+pub use helo::{HeloName, HeloNameError};
+pub use hex::{HexError, PATTERN_MAX_BYTES, Pattern};
 pub use ifname::{IfName, IfNameError};
 pub use time::MonoTime;
 pub use vrrp::{AdvertInterval, IntervalError, Priority, PriorityError, Vrid, VridError};

@@ -79,11 +79,6 @@ fn quoted(input: &str) -> IResult<&str, Token<'_>> {
     .parse(input)
 }
 
-fn sign(input: &str) -> IResult<&str, Token<'_>> {
-    alt((map(char('\n'), |_| Token::LineEnd), map(char('{'), |_| Token::Open), map(char('}'), |_| Token::Close)))
-        .parse(input)
-}
-
 /// Goes over the text token by token.
 #[derive(Clone, Debug)]
 pub struct Lexer<'a> {
@@ -106,8 +101,14 @@ impl<'a> Lexer<'a> {
         let input = skip_blanks(self.rest);
         self.rest = input;
         let start = self.at();
-        // A word is tried first, since most are; it takes no byte that begins another token.
-        let (rest, token) = alt((plain, sign, quoted)).parse(input).ok()?;
+        let sign = |token| (split(input, 1).1, token);
+        let (rest, token) = match input.as_bytes().first()? {
+            b'\n' => sign(Token::LineEnd),
+            b'{' => sign(Token::Open),
+            b'}' => sign(Token::Close),
+            b'"' => quoted(input).ok()?,
+            _ => plain(input).ok()?,
+        };
         self.rest = rest;
         Some(match token {
             Token::Quoted(text) | Token::Unclosed(text) => (token, start + 1, start + 1 + text.len()),

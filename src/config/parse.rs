@@ -26,6 +26,7 @@ pub fn parse<'a>(expanded: &'a Expanded, problems: &mut Problems) -> Block<'a> {
         problems,
         open: vec![],
         done: vec![],
+        args: vec![],
         line: None,
         too_deep: 0,
         told_depth: false,
@@ -36,8 +37,8 @@ pub fn parse<'a>(expanded: &'a Expanded, problems: &mut Problems) -> Block<'a> {
 
 /// A block that is open.
 struct Open<'a> {
-    /// What stood before it in the block around.
-    before: Vec<Statement<'a>>,
+    /// Where its statements begin among those that are done.
+    from: usize,
     kind: OpenKind<'a>,
     brace: Span,
 }
@@ -51,7 +52,6 @@ enum OpenKind<'a> {
 /// A statement of which the line is not at its end.
 struct Line<'a> {
     keyword: Word<'a>,
-    args: Vec<Word<'a>>,
     rest_start: usize,
     unclosed: Option<Span>,
 }
@@ -62,8 +62,10 @@ struct Parser<'a, 'p> {
     places: Places<'a>,
     problems: &'p mut Problems,
     open: Vec<Open<'a>>,
-    /// The statements of the innermost block so far.
+    /// The statements of all open blocks so far, the innermost last: a block is allocated once, when it closes.
     done: Vec<Statement<'a>>,
+    /// The arguments of the line so far: a statement's are allocated once, at its end.
+    args: Vec<Word<'a>>,
     line: Option<Line<'a>>,
     /// Open blocks beyond the limit: they are only counted, and what stands in them is not used.
     too_deep: usize,
@@ -117,18 +119,17 @@ impl<'a> Parser<'a, '_> {
     }
 
     fn word(&mut self, word: Word<'a>) {
-        match &mut self.line {
-            Some(line) => line.args.push(word),
-            None => {
-                self.line = Some(Line { keyword: word, args: vec![], rest_start: self.lexer.at(), unclosed: None });
-            }
+        if self.line.is_some() {
+            self.args.push(word);
+        } else {
+            self.line = Some(Line { keyword: word, rest_start: self.lexer.at(), unclosed: None });
         }
     }
 
     /// What follows a keyword in quotes begins behind the closing quote.
     fn after_quote(&mut self) {
         if let Some(line) = &mut self.line
-            && line.args.is_empty()
+            && self.args.is_empty()
         {
             line.rest_start = self.lexer.at();
         }
@@ -137,7 +138,7 @@ impl<'a> Parser<'a, '_> {
     /// The line, or what stood before a brace, is at its end. Whether that was a statement.
     fn end_statement(&mut self, end: usize) -> bool {
         let Some(line) = self.line.take() else { return false };
-        let rest = self.text.get(line.rest_start..end).unwrap_or_default().trim();
+        let rest = self.text.get(line.rest_start..end).unwrap_or_default().trim_ascii();
         if let Some(at) = line.unclosed
             && !(is_command(line.keyword.text) && split_escaped(rest).is_ok())
         {
@@ -145,9 +146,12 @@ impl<'a> Parser<'a, '_> {
             self.problems.push(problem.label("opened here").help("a quoted word ends on the line where it begins"));
         }
         if self.too_deep > 0 {
+            self.args.clear();
             return false;
         }
-        self.done.push(Statement { keyword: line.keyword, args: line.args, rest, block: None });
+        let args = self.args.as_slice().to_vec();
+        self.args.clear();
+        self.done.push(Statement { keyword: line.keyword, args, rest, block: None });
         true
     }
 
@@ -168,7 +172,7 @@ impl<'a> Parser<'a, '_> {
             self.problems.push(problem.help("write the keyword of the block before it, or take it away"));
             OpenKind::Stray
         };
-        self.open.push(Open { before: std::mem::take(&mut self.done), kind, brace });
+        self.open.push(Open { from: self.done.len(), kind, brace });
     }
 
     fn close_block(&mut self, brace: Span) {
@@ -181,13 +185,12 @@ impl<'a> Parser<'a, '_> {
             self.problems.push(problem.help("take it away, or look for a missing `{` above"));
             return;
         };
-        let inner = std::mem::replace(&mut self.done, open.before);
         match open.kind {
             OpenKind::Of(mut statement) => {
-                statement.block = Some(Block { statements: inner });
+                statement.block = Some(Block { statements: self.done.split_off(open.from) });
                 self.done.push(statement);
             }
-            OpenKind::Stray => self.done.extend(inner),
+            OpenKind::Stray => {}
         }
     }
 

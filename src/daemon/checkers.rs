@@ -43,6 +43,7 @@ pub struct Checkers(mpsc::Sender<Message>);
 #[derive(Debug)]
 enum Message {
     Configure(Vec<CheckSettings>, oneshot::Sender<()>),
+    BeginAnew,
     Standings(oneshot::Sender<BTreeMap<TargetId, Standing>>),
     Views(oneshot::Sender<Vec<CheckView>>),
 }
@@ -80,6 +81,14 @@ impl Checkers {
     /// [`CheckersGone`] where the task has ended.
     pub async fn configure(&self, checks: Vec<CheckSettings>) -> Result<(), CheckersGone> {
         self.ask(|answer| Message::Configure(checks, answer)).await
+    }
+
+    /// A fault of ours is over: see [`Board::begin_anew`].
+    ///
+    /// # Errors
+    /// [`CheckersGone`] where the task has ended.
+    pub async fn begin_anew(&self) -> Result<(), CheckersGone> {
+        self.0.send(Message::BeginAnew).await.map_err(|_| CheckersGone)
     }
 
     /// The standing of each real server that has a checker; one without is up.
@@ -154,6 +163,10 @@ where
                 let actions = self.board.configure(now, checks, random);
                 self.carry_out(actions);
                 answer.send(()).ok();
+            }
+            Message::BeginAnew => {
+                let actions = self.board.begin_anew(now);
+                self.carry_out(actions);
             }
             Message::Standings(answer) => {
                 answer.send(self.board.standings()).ok();

@@ -5,6 +5,7 @@
 
 mod beat;
 mod keeper;
+mod processor;
 mod sockets;
 
 use std::io;
@@ -101,7 +102,8 @@ impl Heartbeat {
     /// [`StartError`]; then no thread, socket or address is left.
     pub fn start(settings: Vec<Settings>, options: HeartbeatOptions) -> Result<Self, StartError> {
         Settings::check_all(&settings)?;
-        let keeper = keeper::start(&settings).map_err(|error| StartError::of("reading links and addresses", error))?;
+        let keeper =
+            keeper::start(&settings, options).map_err(|error| StartError::of("reading links and addresses", error))?;
         let links = keeper.seen.borrow().links.clone();
         interfaces_exist(&settings, &links)?;
         let mut sockets = Sockets::new().map_err(|error| StartError::of("preparing to wait", error))?;

@@ -25,6 +25,8 @@ use crate::lvs::table::{ServiceKey, Step, Table};
 /// First pause after the plane refused a change, doubled each time up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(30);
+/// How often the plane does what it has to do by itself.
+const TEND_EVERY: Duration = Duration::from_secs(3);
 /// Commands taken in before the plane is touched: news that comes in a burst costs one plan.
 const BURST_MAX: usize = 4096;
 
@@ -124,7 +126,7 @@ pub async fn run<D: Manual>(
     let mut task = Task::new(plane, settings, views, events);
     task.publish();
     loop {
-        let wake_at = task.retry_at.unwrap_or(task.resync_at).min(task.resync_at);
+        let wake_at = task.retry_at.unwrap_or(task.resync_at).min(task.resync_at).min(task.tend_at);
         tokio::select! {
             command = commands.recv() => {
                 let Some(first) = command else { return task.plane };
@@ -167,6 +169,7 @@ struct Task<D> {
     retry_at: Option<Instant>,
     pause: Duration,
     resync_at: Instant,
+    tend_at: Instant,
     views: watch::Sender<LvsView>,
     events: mpsc::Sender<LvsEvent>,
     events_lost: u64,
@@ -186,6 +189,7 @@ impl<D: Manual> Task<D> {
             retry_at: None,
             pause: RETRY_MIN,
             resync_at: Instant::now() + settings.resync,
+            tend_at: Instant::now() + TEND_EVERY,
             settings,
             views,
             events,
@@ -291,6 +295,12 @@ impl<D: Manual> Task<D> {
     /// A retry or a resync is due.
     async fn wake(&mut self) {
         let now = Instant::now();
+        if self.tend_at <= now {
+            self.tend_at = now + TEND_EVERY;
+            if let Err(error) = self.plane.tend().await {
+                tracing::debug!(%error, "the plane could not be tended");
+            }
+        }
         if let Some(names) = self.unattached.take() {
             self.attach(names);
         }
@@ -373,7 +383,16 @@ impl<D: Manual> Task<D> {
 
     fn tell_pools(&mut self, told: Vec<Told>) {
         for (pool, event) in told {
-            tracing::info!(%pool, ?event, "virtual server changed");
+            match event {
+                // The checkers have told why.
+                PoolEvent::RealServerUp { .. } | PoolEvent::RealServerDown { .. } => {
+                    tracing::debug!(%pool, "virtual server: {event}");
+                }
+                PoolEvent::QuorumGained { .. } | PoolEvent::SorryServerIn { .. } | PoolEvent::SorryServerOut { .. } => {
+                    tracing::info!(%pool, "virtual server: {event}");
+                }
+                PoolEvent::QuorumLost { .. } => tracing::warn!(%pool, "virtual server: {event}"),
+            }
             self.tell(LvsEvent::Pool { pool, event });
         }
     }

@@ -123,6 +123,28 @@ impl Board {
         actions
     }
 
+    /// A fault of ours is over (a link is back): what failed meanwhile is tried again at once, and what is under
+    /// way begins anew, since its result would tell of us and not of the real server.
+    pub fn begin_anew(&mut self, now: MonoTime) -> Vec<Action> {
+        let mut actions = vec![];
+        for (id, check) in &mut self.checks {
+            match check.run {
+                RunState::Running { run, overdue } => {
+                    self.overdue.remove(&(overdue, run));
+                    self.runs.insert(run, None);
+                    actions.push(Action::Abort(run));
+                }
+                RunState::Waiting { due } if check.judge.failures() > 0 => {
+                    self.due.remove(&(due, id.clone()));
+                }
+                RunState::Waiting { .. } | RunState::Stuck { .. } => continue,
+            }
+            check.run = RunState::Waiting { due: now };
+            self.due.insert((now, id.clone()));
+        }
+        actions
+    }
+
     /// Start what is due and give up what is stuck.
     pub fn poll(&mut self, now: MonoTime) -> Vec<Action> {
         let mut actions = vec![];

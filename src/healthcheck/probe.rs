@@ -5,12 +5,10 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::base::IfName;
+use crate::base::{DnsName, HeloName, IfName, RecordType};
 
-use super::dns::{DnsName, RecordType};
 use super::expect::Expect;
 use super::hex::ReplyExpect;
-use super::smtp::HeloName;
 
 /// Bytes of body that an HTTP check reads; a longer body is a failure.
 pub const BODY_MAX_BYTES: usize = 4 * 1024 * 1024;
@@ -59,6 +57,8 @@ pub struct Url {
     /// `virtualhost` of the url, checker, real server or service; without it the address is sent.
     pub host: Option<String>,
     pub expect: Expect,
+    /// `tls_compliant` of the url or the check: an answer that ends without `close_notify` is cut short.
+    pub tls_compliant: bool,
 }
 
 /// `HTTP_GET`.
@@ -97,10 +97,18 @@ impl HttpProbe {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HttpsProbe {
     pub http: HttpProbe,
-    /// `sni_name`, or the virtualhost under `enable_sni`; without it no name is sent.
-    pub sni: Option<String>,
-    /// `tls_compliant`: an answer that ends without `close_notify` is cut short.
-    pub compliant: bool,
+    pub sni: Sni,
+}
+
+/// The name that TLS tells the server first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Sni {
+    #[default]
+    Off,
+    /// `enable_sni`: the host of the url, without its port; no name where the url has none.
+    Host,
+    /// `sni_name`.
+    Name(String),
 }
 
 /// `MISC_CHECK`: a script whose exit code decides.

@@ -6,12 +6,14 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -53,6 +55,10 @@ pub struct Target {
 #[derive(Debug)]
 pub struct Client {
     stop: Stop,
+    /// Counts the orders to make the long-lived connections anew.
+    renewals: watch::Sender<u64>,
+    /// Long-lived connections that have had an answer since the last such order.
+    fresh: Arc<AtomicU8>,
     threads: Vec<JoinHandle<Result<(), LabError>>>,
 }
 
@@ -64,7 +70,8 @@ impl Client {
         };
         let sockets = host.inside(|| udp_sockets(target))?.map_err(failed("UDP socket"))?;
         let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed("runtime"));
-        let mut client = Self { stop: Stop::default(), threads: vec![] };
+        let (renewals, renewed) = watch::channel(0);
+        let mut client = Self { stop: Stop::default(), renewals, fresh: Arc::default(), threads: vec![] };
         let (udp, tcp) = (runtime()?, runtime()?);
         let (stop, book) = (client.stop.clone(), Arc::clone(journal));
         client.threads.push(host.thread("probes", move || {
@@ -73,9 +80,28 @@ impl Client {
             }
         })?);
         let (stop, book, target) = (client.stop.clone(), Arc::clone(journal), target.clone());
-        client.threads.push(host.thread("requests", move || tcp.block_on(request(&target, &book, &stop)))?);
+        let long = Long { renewed, fresh: Arc::clone(&client.fresh) };
+        client.threads.push(host.thread("requests", move || tcp.block_on(request(&target, &book, &stop, &long)))?);
         Ok(client)
     }
+
+    /// Make the long-lived connections anew, so that the next fault meets connections of now.
+    pub fn renew(&self) {
+        self.fresh.store(0, Ordering::SeqCst);
+        self.renewals.send_modify(|count| *count += 1);
+    }
+
+    /// All long-lived connections have had an answer since [`Client::renew`].
+    pub fn is_renewed(&self) -> bool {
+        self.fresh.load(Ordering::SeqCst) >= LONG_LIVED
+    }
+}
+
+/// What a long-lived connection is told, and tells.
+#[derive(Clone, Debug)]
+struct Long {
+    renewed: watch::Receiver<u64>,
+    fresh: Arc<AtomicU8>,
 }
 
 impl Drop for Client {
@@ -136,10 +162,10 @@ async fn receive(socket: Arc<UdpSocket>, journal: Arc<Journal>) {
     }
 }
 
-async fn request(target: &Target, journal: &Arc<Journal>, stop: &Stop) {
+async fn request(target: &Target, journal: &Arc<Journal>, stop: &Stop, long: &Long) {
     let mut tasks = JoinSet::new();
     for &source in target.sources.iter().take(LONG_LIVED.into()) {
-        tasks.spawn(keep_asking(source, target.clone(), Arc::clone(journal)));
+        tasks.spawn(keep_asking(source, target.clone(), Arc::clone(journal), long.clone()));
     }
     let mut tick = interval(REQUEST_INTERVAL);
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -171,23 +197,35 @@ async fn ask_once(flow: Flow, source: Ipv4Addr, target: Target, journal: Arc<Jou
     journal.request(flow, started, result);
 }
 
-/// A long-lived connection; one that breaks is noted and made anew.
-async fn keep_asking(source: Ipv4Addr, target: Target, journal: Arc<Journal>) {
+/// A long-lived connection; one that breaks is noted and made anew, and so is each on order.
+async fn keep_asking(source: Ipv4Addr, target: Target, journal: Arc<Journal>, mut long: Long) {
     let mut tick = interval(LINE_INTERVAL);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
         // That it cannot be made is the failure of a new connection, and those are counted elsewhere.
         let Ok(Ok(mut stream)) = timeout(REQUEST_TIMEOUT, connect(source, &target)).await else { continue };
+        long.renewed.mark_unchanged();
+        let mut answered = false;
         let error = loop {
             tick.tick().await;
+            // The order ends with the client, and so does this task.
+            if long.renewed.has_changed().unwrap_or(true) {
+                break None;
+            }
             match timeout(LINE_TIMEOUT, exchange(&mut stream, "keep-alive")).await {
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => break error.to_string(),
-                Err(_) => break "no answer".to_owned(),
+                Ok(Ok(_)) if answered => {}
+                Ok(Ok(_)) => {
+                    answered = true;
+                    long.fresh.fetch_add(1, Ordering::SeqCst);
+                }
+                Ok(Err(error)) => break Some(error.to_string()),
+                Err(_) => break Some("no answer".to_owned()),
             }
         };
-        journal.broken(error);
+        if let Some(error) = error {
+            journal.broken(error);
+        }
     }
 }
 

@@ -26,6 +26,8 @@ pub struct Service {
     pub port: u16,
     pub servers: Vec<Ipv4Addr>,
     pub check: CheckTiming,
+    /// Both directors choose the same server for a client, without state (`lb_algo mh` or `sh`).
+    pub by_hash: bool,
 }
 
 /// The timers of the checks of a service; where they differ, the last ones stated.
@@ -98,6 +100,7 @@ struct Draft {
     udp: bool,
     servers: Vec<Ipv4Addr>,
     check: CheckTiming,
+    by_hash: bool,
 }
 
 #[derive(Debug, Default)]
@@ -167,7 +170,8 @@ impl Scan {
             }
             "virtual_server" => {
                 let port = parse(line, "virtual_server", second)?;
-                self.services.push(Draft { port, udp: true, servers: vec![], check: CheckTiming::DEFAULT });
+                let check = CheckTiming::DEFAULT;
+                self.services.push(Draft { port, udp: true, servers: vec![], check, by_hash: false });
             }
             _ => {
                 if let Some(service) = self.services.last_mut() {
@@ -181,8 +185,12 @@ impl Scan {
     fn finish(self) -> Result<Facts, FactsError> {
         let pick = |udp: bool, what| {
             let draft = self.services.iter().find(|service| service.udp == udp && !service.servers.is_empty());
-            let service =
-                |draft: &Draft| Service { port: draft.port, servers: draft.servers.clone(), check: draft.check };
+            let service = |Draft { port, udp: _, servers, check, by_hash }: &Draft| Service {
+                port: *port,
+                servers: servers.clone(),
+                check: *check,
+                by_hash: *by_hash,
+            };
             draft.map(service).ok_or(FactsError::Missing { what })
         };
         let (tcp, udp) = (pick(false, "virtual_server over TCP")?, pick(true, "virtual_server over UDP")?);
@@ -210,6 +218,7 @@ impl Draft {
         let check = &mut self.check;
         match keyword {
             "protocol" => self.udp = !argument.eq_ignore_ascii_case("tcp"),
+            "lb_algo" | "lvs_sched" => self.by_hash = ["mh", "sh"].contains(&argument),
             "lb_kind" | "lvs_method" if argument != "DR" => {
                 return Err(FactsError::Kind { line, got: argument.to_owned() });
             }

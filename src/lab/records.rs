@@ -82,4 +82,9 @@ impl Window {
     pub fn requests_after(&self) -> impl Iterator<Item = &Request> {
         self.requests.iter().filter(|request| request.ended >= self.from)
     }
+
+    /// Long-lived connections that broke since the fault.
+    pub fn broken_after(&self) -> impl Iterator<Item = &Broken> {
+        self.broken.iter().filter(|broken| broken.at >= self.from)
+    }
 }

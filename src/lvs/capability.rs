@@ -4,14 +4,18 @@
 //! with the same words.
 
 use super::datapath::{Capabilities, DatapathError, Feature};
-use super::table::{Destination, DestinationKey, Forwarding, Protocol, Service, ServiceKey, Step, Table};
+use super::table::{
+    Destination, DestinationKey, Encapsulation, Forwarding, Protocol, Service, ServiceKey, Step, Table,
+};
 use crate::base::Family;
 
 impl Feature {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Masq,
         Self::Route,
         Self::Tunnel,
+        Self::Gue,
+        Self::Gre,
         Self::FullNat,
         Self::Sctp,
         Self::Ipv6,
@@ -27,6 +31,8 @@ impl Feature {
             Self::Masq => "forward by Masq",
             Self::Route => "forward by Route",
             Self::Tunnel => "forward by Tunnel",
+            Self::Gue => "forward by Tunnel in GUE",
+            Self::Gre => "forward by Tunnel in GRE",
             Self::FullNat => "forward by FullNat",
             Self::Sctp => "balance SCTP",
             Self::Ipv6 => "balance IPv6",
@@ -43,7 +49,9 @@ impl Forwarding {
         match self {
             Self::Masq => Feature::Masq,
             Self::Route => Feature::Route,
-            Self::Tunnel(_) => Feature::Tunnel,
+            Self::Tunnel(Encapsulation::Ipip) => Feature::Tunnel,
+            Self::Tunnel(Encapsulation::Gue { .. }) => Feature::Gue,
+            Self::Tunnel(Encapsulation::Gre { .. }) => Feature::Gre,
             Self::FullNat => Feature::FullNat,
         }
     }
@@ -136,7 +144,7 @@ mod tests {
             |scheduler| Service { scheduler, flags: SchedulerFlags::default(), persistence: None, one_packet: false };
         let at = DestinationKey { addr: "10.0.0.1".parse().unwrap(), port: 80 };
         let at6 = DestinationKey { addr: "fd00::1".parse().unwrap(), port: 80 };
-        let ipip = Forwarding::Tunnel(crate::lvs::table::Encapsulation::Ipip);
+        let ipip = Forwarding::Tunnel(Encapsulation::Ipip);
         let rows = [
             ("known scheduler", Step::AddService(KEY, service(Scheduler::Rr)), None),
             ("unknown scheduler", Step::AddService(KEY, service(Scheduler::Mh)), Some("schedule by `mh`")),

@@ -20,7 +20,10 @@ pub struct Capabilities {
 pub enum Feature {
     Masq,
     Route,
+    /// IPIP; GUE and GRE are named apart.
     Tunnel,
+    Gue,
+    Gre,
     FullNat,
     Sctp,
     Ipv6,
@@ -45,6 +48,14 @@ pub trait Datapath {
 
     /// Counters of every service and destination since it was added.
     async fn counters(&mut self) -> Result<Counters, DatapathError>;
+
+    /// What a plane has to do now and then by itself: called every few seconds.
+    ///
+    /// # Errors
+    /// [`DatapathError`]; nothing is lost, the next time does it.
+    async fn tend(&mut self) -> Result<(), DatapathError> {
+        Ok(())
+    }
 
     /// Serve packets of exactly these interfaces; called again when links come and go. The answer is those that
     /// exist. A plane that sees all packets without being told answers none.

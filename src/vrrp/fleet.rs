@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use super::happened::{Failure, Happened, Warning};
 use super::instance::{Discards, Instance};
 use super::lease::Lease;
-use super::links::Links;
+use super::links::{Link, Links};
 use super::packet::{Advert, Body, Envelope};
 use super::reason::{Fault, Standing};
 use super::receive::{Discard, check};
@@ -20,7 +20,7 @@ use super::router::{Action, Condition, Event};
 use super::settings::{Key, Transport, VirtualAddress};
 use super::track::{Scripts, judge};
 use super::view::InstanceView;
-use crate::base::{Family, IfName, MonoTime, Vrid};
+use crate::base::{Cidr, Family, IfName, MonoTime, Vrid};
 
 /// One thing to carry out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -177,19 +177,17 @@ impl Fleet {
     pub fn links(&mut self, now: MonoTime, links: Links) -> Vec<Output> {
         let mut out = vec![];
         let before = std::mem::replace(&mut self.links, links);
+        let gone = gone(&before, &self.links);
         for instance in &mut self.instances {
             if instance.router.standing() != Standing::Active {
                 continue;
             }
-            let missing = |links: &Links, address: &VirtualAddress| {
-                let dev = address.dev.as_ref().unwrap_or(&instance.settings.interface);
-                links.get(dev).is_some_and(|link| link.running)
-                    && !links.get(dev).is_some_and(|link| link.addresses.iter().any(|held| held.cidr == address.cidr))
-            };
             // Gone between two snapshots: not the ones that are still on their way into the kernel.
-            let lost = instance.settings.addresses.iter();
-            let lost: Vec<_> =
-                lost.filter(|address| missing(&self.links, address) && !missing(&before, address)).cloned().collect();
+            let lost = |address: &&VirtualAddress| {
+                let dev = address.dev.as_ref().unwrap_or(&instance.settings.interface);
+                gone.get(dev).is_some_and(|gone| gone.contains(&address.cidr))
+            };
+            let lost: Vec<_> = instance.settings.addresses.iter().filter(lost).cloned().collect();
             if lost.is_empty() {
                 continue;
             }
@@ -222,6 +220,16 @@ impl Fleet {
             && instance.router.standing() == Standing::Active
         {
             instance.announce_when_settled = false;
+            instance.announcer.taken(now);
+        }
+    }
+
+    /// The kernel took an address that it refused before.
+    pub fn healed(&mut self, now: MonoTime, key: &Key) {
+        let found = self.instances.iter_mut().find(|instance| instance.settings.key() == *key);
+        if let Some(instance) = found
+            && instance.router.standing() == Standing::Active
+        {
             instance.announcer.taken(now);
         }
     }
@@ -329,6 +337,16 @@ impl Fleet {
             self.group_left(now, at, &group, &member, out);
         }
     }
+}
+
+/// The addresses that each link lost; not those of a link that is down.
+fn gone<'a>(before: &'a Links, now: &Links) -> BTreeMap<&'a IfName, BTreeSet<Cidr>> {
+    let cidrs = |link: &Link| link.addresses.iter().map(|held| held.cidr).collect::<BTreeSet<_>>();
+    let changed = before.0.iter().filter_map(|(name, link)| Some((name, link, now.get(name)?)));
+    changed
+        .filter(|(_, link, now)| now.running && link.addresses != now.addresses)
+        .map(|(name, link, now)| (name, cidrs(link).difference(&cidrs(now)).copied().collect()))
+        .collect()
 }
 
 fn is_fight(fault: &Fault) -> bool {

@@ -23,6 +23,12 @@ impl Lease {
         let refresh_every = (Duration::from_secs(valid_s.into()) / 4).min(REFRESH_MAX);
         Self { valid_s, refresh_every }
     }
+
+    /// A renewal that waited for so long is void: whoever asked for it may have been frozen since, and its peer
+    /// may have the addresses.
+    pub fn stale_after(&self) -> Duration {
+        Duration::from_secs(self.valid_s.into()) / 2
+    }
 }
 
 #[cfg(test)]

@@ -9,13 +9,22 @@ use vipd::lvs::table::Table;
 
 use crate::promises;
 
+/// A directory that is unmounted also where the test fails.
+struct RunDir(tempfile::TempDir);
+
+impl Drop for RunDir {
+    fn drop(&mut self) {
+        let _ = nix::mount::umount2(&self.0.path().join("bpf"), nix::mount::MntFlags::MNT_DETACH);
+    }
+}
+
 /// The namespace is the thread's: it goes with the test.
 #[tokio::test]
 async fn the_ebpf_plane_keeps_every_promise() {
     unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace of its own needs root");
-    let run_dir = tempfile::tempdir().expect("a directory");
+    let run_dir = RunDir(tempfile::tempdir().expect("a directory"));
     let options = EbpfOptions {
-        pin_dir: run_dir.path().join("bpf"),
+        pin_dir: run_dir.0.path().join("bpf"),
         interfaces: vec!["lo".to_owned()],
         connections_max: 1024,
         services_max: 512,

@@ -19,3 +19,4 @@ mod lab;
 mod schedulers;
 mod steps;
 mod traffic;
+mod tunnel;

@@ -3,9 +3,9 @@
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use vipd::base::HeloName;
 use vipd::healthcheck::io::smtp;
 use vipd::healthcheck::probe::{Endpoint, SmtpProbe};
-use vipd::healthcheck::smtp::HeloName;
 
 use super::{PATIENCE, SHORT};
 

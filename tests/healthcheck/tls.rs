@@ -14,7 +14,7 @@ use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use vipd::healthcheck::expect::{Digest, Expect};
 use vipd::healthcheck::io::tls;
-use vipd::healthcheck::probe::{Endpoint, HttpProbe, HttpVersion, HttpsProbe, Url};
+use vipd::healthcheck::probe::{Endpoint, HttpProbe, HttpVersion, HttpsProbe, Sni, Url};
 
 use super::{PATIENCE, SHORT};
 
@@ -23,12 +23,12 @@ fn probe(addr: SocketAddr) -> HttpsProbe {
     let http = HttpProbe {
         endpoint: Endpoint::new(addr, PATIENCE),
         version: HttpVersion::Http10,
-        first: Url { path: "/".to_owned(), host: None, expect },
+        first: Url { path: "/".to_owned(), host: None, expect, tls_compliant: false },
         more: vec![],
         fast_recovery: false,
         deadline: PATIENCE,
     };
-    HttpsProbe { http, sni: None, compliant: false }
+    HttpsProbe { http, sni: Sni::Off }
 }
 
 /// A configuration with a certificate that nobody has a reason to trust.
@@ -76,12 +76,16 @@ async fn serve(config: Arc<ServerConfig>, notify: bool) -> (SocketAddr, Unbounde
 
 #[tokio::test]
 async fn a_server_with_any_certificate_is_asked_within_tls() {
-    let strict = |addr| HttpsProbe { compliant: true, ..probe(addr) };
+    let strict = |addr| {
+        let mut strict = probe(addr);
+        strict.http.first.tls_compliant = true;
+        strict
+    };
     for version in [&TLS12, &TLS13] {
         let (addr, mut names) = serve(config(version, false), true).await;
         assert_eq!(tls::check(&strict(addr), 0).await.to_string(), "status 200, as wanted");
         assert_eq!(names.recv().await, Some(None), "no name without enable_sni");
-        let with_name = HttpsProbe { sni: Some("www.example.org".to_owned()), ..probe(addr) };
+        let with_name = HttpsProbe { sni: Sni::Name("www.example.org".to_owned()), ..probe(addr) };
         assert_eq!(tls::check(&with_name, 0).await.to_string(), "status 200, as wanted");
         assert_eq!(names.recv().await, Some(Some("www.example.org".to_owned())));
 
@@ -140,7 +144,7 @@ async fn what_is_not_tls_has_its_reason() {
         assert_eq!(outcome.to_string(), wanted, "{name}");
     }
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let unnamed = HttpsProbe { sni: Some("not a name".to_owned()), ..probe(listener.local_addr().unwrap()) };
+    let unnamed = HttpsProbe { sni: Sni::Name("not a name".to_owned()), ..probe(listener.local_addr().unwrap()) };
     let got = tls::check(&unnamed, 0).await.to_string();
     assert_eq!(got, "TLS cannot be set up with this name of the server");
 }

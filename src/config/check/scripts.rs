@@ -40,7 +40,13 @@ pub(super) fn commands(config: &Config) -> Vec<&Command> {
             all.extend([&real.notify_up, &real.notify_down].into_iter().flatten());
             all.extend(real.checkers.iter().filter_map(|checker| match &checker.kind {
                 CheckerKind::Misc(misc) => Some(&misc.command),
-                CheckerKind::Tcp | CheckerKind::Http(_) => None,
+                CheckerKind::Tcp
+                | CheckerKind::Http(_)
+                | CheckerKind::Https(_)
+                | CheckerKind::Smtp { .. }
+                | CheckerKind::Dns(_)
+                | CheckerKind::Udp(_)
+                | CheckerKind::Ping => None,
             }));
         }
     }

@@ -1,8 +1,10 @@
-//! The checks of a real server: `TCP_CHECK`, `HTTP_GET`, `MISC_CHECK`, and what all kinds share. Kinds that nobody carries out yet
+//! The checks of a real server, a file for each family, and what all kinds share. Kinds that nobody carries out yet
 //! are named in a note.
 
+mod datagram;
 mod http;
 mod misc;
+mod smtp;
 
 use std::num::NonZeroU32;
 
@@ -26,14 +28,19 @@ pub fn read(block: &Statement<'_>, checkers: &mut Vec<Checker>, problems: &mut V
             checkers.push(checker);
         }
         "HTTP_GET" => checkers.extend(http::read(block, problems)),
-        "SSL_GET" => {
-            // Its values are held to their ranges all the same.
-            http::read(block, problems);
-        }
+        "SSL_GET" => checkers.extend(http::read_tls(block, problems)),
         "MISC_CHECK" => checkers.extend(misc::read(block, problems)),
-        "SMTP_CHECK" | "DNS_CHECK" | "UDP_CHECK" | "PING_CHECK" | "FILE_CHECK" | "BFD_CHECK" => {
-            unserved(block, problems);
+        "SMTP_CHECK" => checkers.extend(smtp::read(block, problems)),
+        "DNS_CHECK" => checkers.push(datagram::dns(block, problems)),
+        "UDP_CHECK" => checkers.push(datagram::udp(block, problems)),
+        "PING_CHECK" => {
+            let mut checker = empty(block, CheckerKind::Ping);
+            for inner in block.statements() {
+                shared(inner, &mut checker, problems);
+            }
+            checkers.push(checker);
         }
+        "FILE_CHECK" | "BFD_CHECK" => unserved(block, problems),
         _ => return false,
     }
     true

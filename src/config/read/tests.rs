@@ -1,5 +1,6 @@
 //! What the readers make of blocks, by rows: the statements, and the codes of the problems or a value.
 
+mod checks;
 mod services;
 mod unserved;
 

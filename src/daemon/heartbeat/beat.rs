@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::keeper::{Ask, Done, Keeper, Order};
 use super::sockets::{Place, Sockets};
-use super::{Command, HeartbeatOptions, StartError, interfaces_exist};
+use super::{Command, HeartbeatOptions, StartError, interfaces_exist, processor};
 use crate::base::MonoTime;
 use crate::daemon::clock;
 use crate::vrrp::fleet::{Fleet, Output};
@@ -25,8 +25,12 @@ use crate::vrrp::lease::Lease;
 use crate::vrrp::settings::Key;
 use crate::vrrp::{Failure, Happened, InstanceView, Settings};
 
-/// Packets that are read before deadlines get their turn: as many as a socket's queue holds of the smallest.
-const PACKETS_PER_TURN: usize = 4096;
+/// Packets that are read before deadlines get their turn, in the ordinary case: a flood costs them a millisecond.
+const PACKETS_PER_TURN: usize = 256;
+/// The same after the thread was not run for [`LATE`]: more than what queued up in a socket's buffer meanwhile.
+const PACKETS_PER_LATE_TURN: usize = 8192;
+/// So late, a deadline may be void by what waits in the sockets.
+const LATE: Duration = Duration::from_millis(5);
 /// A delay of the thread that is worth an event.
 const STALL: Duration = Duration::from_millis(100);
 /// At least this often the snapshot is replaced.
@@ -47,7 +51,7 @@ pub struct Parts {
 
 /// The thread's body: it ends when all is handed over, or when the keeper has ended.
 pub fn run(parts: Parts, outputs: Vec<Output>, options: HeartbeatOptions) {
-    own_the_processor(options);
+    processor::own(options);
     // Without a runtime nothing can be driven; the supervisor sees that the channels are closed.
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
     runtime.block_on(async {
@@ -65,6 +69,7 @@ pub fn run(parts: Parts, outputs: Vec<Output>, options: HeartbeatOptions) {
             orders: BTreeMap::new(),
             leases: BTreeMap::new(),
             in_flight: None,
+            refused: BTreeMap::new(),
             renew_at: None,
             unread: false,
             publish_at: clock::now(),
@@ -74,22 +79,6 @@ pub fn run(parts: Parts, outputs: Vec<Output>, options: HeartbeatOptions) {
         beat.carry_out(outputs);
         beat.serve(commands).await;
     });
-}
-
-/// Real-time scheduling where asked for, and pages that stay in memory. Where the system forbids it, things go on
-/// as for any other process.
-#[expect(unsafe_code, reason = "libc alone has sched_setscheduler")]
-fn own_the_processor(options: HeartbeatOptions) {
-    use nix::sys::mman::{MlockAllFlags, mlockall};
-    /// `MCL_ONFAULT` (mlockall(2)): only what is used is locked.
-    const ON_FAULT: i32 = 4;
-    let _ =
-        mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE | MlockAllFlags::from_bits_retain(ON_FAULT));
-    if let Some(priority) = options.rt_priority {
-        let parameters = libc::sched_param { sched_priority: priority.get().into() };
-        // SAFETY: `parameters` lives through the call; 0 is the calling thread.
-        unsafe { libc::sched_setscheduler(0, libc::SCHED_RR | libc::SCHED_RESET_ON_FORK, &raw const parameters) };
-    }
 }
 
 /// `None` where the runtime has no descriptor left for it.
@@ -112,6 +101,8 @@ struct Beat {
     /// Virtual routers that hold addresses, and how long each may.
     leases: BTreeMap<Key, Lease>,
     in_flight: Option<oneshot::Receiver<Vec<Done>>>,
+    /// What the kernel refused at the last try.
+    refused: BTreeMap<Key, Vec<Failure>>,
     renew_at: Option<MonoTime>,
     /// The sockets had more packets than one turn may read.
     unread: bool,
@@ -163,14 +154,11 @@ impl Beat {
 
     /// Read, then decide.
     fn turn(&mut self, deadline: Option<MonoTime>) {
-        let woken = clock::now();
-        self.drain();
+        let late = deadline.map_or(Duration::ZERO, |deadline| clock::now().since(deadline));
+        self.drain(if late >= LATE { PACKETS_PER_LATE_TURN } else { PACKETS_PER_TURN });
         let now = clock::now();
-        if let Some(deadline) = deadline
-            && woken > deadline
-            && woken.since(deadline) >= STALL
-        {
-            self.tell(Happened::Stalled { at: now, late: woken.since(deadline) });
+        if late >= STALL {
+            self.tell(Happened::Stalled { at: now, late });
         }
         let outputs = self.fleet.tick(now);
         self.carry_out(outputs);
@@ -181,8 +169,7 @@ impl Beat {
     }
 
     /// Read what waits in the sockets, up to a bound: a flood may not keep deadlines waiting.
-    fn drain(&mut self) {
-        let mut left = PACKETS_PER_TURN;
+    fn drain(&mut self, mut left: usize) {
         loop {
             let places = self.sockets.get_ref().ready();
             self.unread = !places.is_empty() && left == 0;
@@ -255,8 +242,16 @@ impl Beat {
     }
 
     fn tell(&mut self, happened: Happened) {
-        if matches!(happened, Happened::Moved { .. }) {
-            self.publish_at = MonoTime::ZERO;
+        match happened {
+            Happened::Moved { .. } | Happened::PriorityChanged { .. } | Happened::Conflict { .. } => {
+                self.publish_at = clock::now();
+            }
+            Happened::Discarded { .. }
+            | Happened::Warned { .. }
+            | Happened::AddressLost { .. }
+            | Happened::Failed { .. }
+            | Happened::Stalled { .. }
+            | Happened::Resynced { .. } => (),
         }
         match self.told.try_send(happened) {
             Ok(()) | Err(TrySendError::Closed(_)) => {}
@@ -273,7 +268,7 @@ impl Beat {
         }
         let (reply, answer) = oneshot::channel();
         let orders: Vec<Order> = std::mem::take(&mut self.orders).into_values().collect();
-        let ask = if orders.is_empty() { Ask::Renew { reply } } else { Ask::Hold { orders, reply } };
+        let ask = if orders.is_empty() { Ask::Renew { at: now, reply } } else { Ask::Hold { at: now, orders, reply } };
         // Where it cannot be sent the keeper has ended, and the answer says so.
         let _ = self.keeper.asks.try_send(ask);
         self.in_flight = Some(answer);
@@ -284,13 +279,20 @@ impl Beat {
         self.in_flight = None;
         let now = clock::now();
         for Done { key, ordered, failures } in all {
-            let whole = failures.is_empty();
-            for failure in failures {
-                let outputs = self.fleet.failed(now, &key, failure);
+            let before = self.refused.remove(&key).unwrap_or_default();
+            // What stays refused is told once, and tried again with every renewal.
+            for failure in failures.iter().filter(|failure| ordered || !before.contains(failure)) {
+                let outputs = self.fleet.failed(now, &key, failure.clone());
                 self.carry_out(outputs);
             }
-            if ordered && whole && !self.orders.contains_key(&key) {
+            if ordered && !self.orders.contains_key(&key) {
                 self.fleet.settled(now, &key);
+            }
+            if before.iter().any(|failure| !failures.contains(failure)) {
+                self.fleet.healed(now, &key);
+            }
+            if !failures.is_empty() && self.leases.contains_key(&key) {
+                self.refused.insert(key, failures);
             }
         }
     }
@@ -338,6 +340,9 @@ impl Beat {
 
     /// All of it, or nothing: the new sockets are opened first.
     fn reconfigure(&mut self, now: MonoTime, settings: Vec<Settings>) -> Result<(), StartError> {
+        if !self.stopping.is_empty() {
+            return Err(StartError::Ended);
+        }
         Settings::check_all(&settings)?;
         let links = self.keeper.seen.borrow().links.clone();
         let known: BTreeSet<Place> = self.fleet.sockets().into_keys().collect();
@@ -354,7 +359,7 @@ impl Beat {
         self.fleet = fleet;
         self.carry_out(outputs);
         self.sockets.get_mut().prune(&self.fleet.sockets(), &links);
-        self.publish_at = MonoTime::ZERO;
+        self.publish_at = clock::now();
         Ok(())
     }
 

@@ -10,12 +10,15 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::base::{Cidr, IfName};
-use crate::vrrp::io::address;
+use super::{HeartbeatOptions, processor};
+use crate::base::{Cidr, Family, IfName, MonoTime};
+use crate::daemon::clock;
 use crate::vrrp::io::link::{Watcher, Woken, snapshot};
+use crate::vrrp::io::{address, unanswered};
 use crate::vrrp::lease::Lease;
-use crate::vrrp::links::Links;
+use crate::vrrp::links::{Link, Links};
 use crate::vrrp::settings::{Key, VirtualAddress};
 use crate::vrrp::{Failure, Settings};
 
@@ -38,9 +41,9 @@ pub struct Order {
 #[derive(Debug)]
 pub enum Ask {
     /// Hold exactly these, and renew all others that are held.
-    Hold { orders: Vec<Order>, reply: oneshot::Sender<Vec<Done>> },
+    Hold { at: MonoTime, orders: Vec<Order>, reply: oneshot::Sender<Vec<Done>> },
     /// Renew every lease.
-    Renew { reply: oneshot::Sender<Vec<Done>> },
+    Renew { at: MonoTime, reply: oneshot::Sender<Vec<Done>> },
 }
 
 /// How it went, per virtual router.
@@ -53,7 +56,7 @@ pub struct Done {
 }
 
 /// What the keeper tells of the links.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
     pub links: Links,
     /// This host forwards IPv6 packets.
@@ -73,13 +76,14 @@ pub struct Keeper {
 ///
 /// # Errors
 /// Where the kernel gives no netlink socket or no list, or the thread cannot start.
-pub fn start(settings: &[Settings]) -> io::Result<Keeper> {
+pub fn start(settings: &[Settings], options: HeartbeatOptions) -> io::Result<Keeper> {
     let configured: BTreeSet<Cidr> =
         settings.iter().flat_map(|one| &one.addresses).map(|address| address.cidr).collect();
     let (asks, asked) = mpsc::channel(1);
     let (publish, seen) = watch::channel(Seen::default());
     let (ready, started) = std::sync::mpsc::channel();
     let body = move || {
+        processor::beside(options);
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => return drop(ready.send(Err(error))),
@@ -105,6 +109,8 @@ struct Work {
     publish: watch::Sender<Seen>,
     /// What the kernel holds for each virtual router, as ordered last.
     held: BTreeMap<Key, Order>,
+    /// The addresses that we put into the kernel, by link: before Linux 5.18 it does not keep our mark.
+    added: BTreeSet<(u32, Cidr)>,
 }
 
 impl Work {
@@ -120,42 +126,68 @@ impl Work {
                 address::release(&handle, link.index, held.cidr).await.map_err(into_io)?;
             }
         }
-        let mut work = Self { handle, publish, held: BTreeMap::new() };
+        let mut work = Self { handle, publish, held: BTreeMap::new(), added: BTreeSet::new() };
         work.look(0).await;
         Ok((work, watcher))
     }
 
     async fn run(mut self, mut watcher: Watcher, mut asked: mpsc::Receiver<Ask>) {
+        let mut look_at = Instant::now() + LOOK_EVERY;
+        let mut overruns = 0;
         loop {
             tokio::select! {
                 biased;
                 ask = asked.recv() => match ask {
-                    Some(Ask::Hold { orders, reply }) => drop(reply.send(self.carry_out(orders).await)),
-                    Some(Ask::Renew { reply }) => drop(reply.send(self.renew(&BTreeSet::new()).await)),
+                    Some(Ask::Hold { at, orders, reply }) => drop(reply.send(self.carry_out(at, orders).await)),
+                    Some(Ask::Renew { at, reply }) => drop(reply.send(self.renew(at, &BTreeSet::new()).await)),
                     None => return,
                 },
-                () = tokio::time::sleep(LOOK_EVERY) => self.look(0).await,
+                () = sleep_until(look_at) => {
+                    self.look(std::mem::take(&mut overruns)).await;
+                    look_at = Instant::now() + LOOK_EVERY;
+                }
                 woken = watcher.changed() => {
-                    tokio::time::sleep(SETTLE).await;
-                    let overruns = u64::from(matches!(woken, Ok(Woken::Overrun)));
-                    self.look(overruns).await;
+                    match woken {
+                        Ok(Woken::Changed) => (),
+                        Ok(Woken::Overrun) => overruns += 1,
+                        // Not to spin where reading fails for good.
+                        Err(_) => sleep(SETTLE).await,
+                    }
+                    look_at = look_at.min(Instant::now() + SETTLE);
                 }
             }
         }
     }
 
-    /// Read the links and publish them. Where that fails the next change, or the next second, tries again.
+    /// Read the links and publish them where they changed. Where that fails the next change, or the next second,
+    /// tries again.
     async fn look(&mut self, overruns: u64) {
-        if let Ok(links) = snapshot(&self.handle).await {
-            self.publish.send_modify(|seen| {
-                seen.links = links;
-                seen.router = forwards_ipv6();
-                seen.overruns += overruns;
-            });
+        let Ok(links) = snapshot(&self.handle).await else { return };
+        self.welcome_back(&links).await;
+        let there: BTreeSet<(u32, Cidr)> =
+            links.0.values().flat_map(|link| link.addresses.iter().map(|held| (link.index, held.cidr))).collect();
+        self.added.retain(|added| there.contains(added));
+        let before = self.publish.borrow().overruns;
+        let now = Seen { links, router: forwards_ipv6(), overruns: before + overruns };
+        self.publish.send_if_modified(|seen| {
+            let changed = *seen != now;
+            *seen = now;
+            changed
+        });
+    }
+
+    /// Before anybody hears of a link that is back: make it usable at once.
+    async fn welcome_back(&self, links: &Links) {
+        let before = self.publish.borrow().links.clone();
+        for (name, link) in &links.0 {
+            if link.running && before.get(name).is_some_and(|before| !before.running) {
+                // Where it fails, the kernel asks again within a second by itself.
+                let _ = unanswered::forget(&self.handle, link.index).await;
+            }
         }
     }
 
-    async fn carry_out(&mut self, orders: Vec<Order>) -> Vec<Done> {
+    async fn carry_out(&mut self, at: MonoTime, orders: Vec<Order>) -> Vec<Done> {
         let ordered: BTreeSet<Key> = orders.iter().map(|order| order.key.clone()).collect();
         let mut gone = vec![];
         for order in orders {
@@ -164,7 +196,7 @@ impl Work {
                 if order.addresses.is_empty() { self.held.remove(&key) } else { self.held.insert(key.clone(), order) };
             gone.extend(before.into_iter().flat_map(|before| before.addresses).map(|address| (key.clone(), address)));
         }
-        let mut done = self.renew(&ordered).await;
+        let mut done = self.renew(at, &ordered).await;
         let failed = self.release(gone).await;
         for (key, failure) in failed {
             match done.iter_mut().find(|done| done.key == key) {
@@ -172,44 +204,38 @@ impl Work {
                 None => done.push(Done { key, ordered: true, failures: vec![failure] }),
             }
         }
-        for key in ordered {
-            if !done.iter().any(|done| done.key == key) {
-                done.push(Done { key, ordered: true, failures: vec![] });
-            }
-        }
+        let answered: BTreeSet<Key> = done.iter().map(|done| done.key.clone()).collect();
+        let rest = ordered.difference(&answered).cloned();
+        done.extend(rest.map(|key| Done { key, ordered: true, failures: vec![] }));
         self.look(0).await;
         done
     }
 
-    /// Add or renew everything that should be held.
-    async fn renew(&self, ordered: &BTreeSet<Key>) -> Vec<Done> {
+    /// Add or renew everything that should be held; asked for at `at`.
+    async fn renew(&mut self, at: MonoTime, ordered: &BTreeSet<Key>) -> Vec<Done> {
         let links = self.publish.borrow().links.clone();
         let mut all = vec![];
         for order in self.held.values() {
             let mut failures = vec![];
             for batch in order.addresses.chunks(PIPELINE) {
-                let each = batch.iter().map(|address| self.hold(&links, order, address));
-                failures.extend(join_all(each).await.into_iter().flatten());
+                if clock::now().since(at) > order.lease.stale_after() {
+                    break;
+                }
+                let each = batch.iter().map(|address| hold(&self.handle, &links, &self.added, order, address));
+                for held in join_all(each).await {
+                    match held {
+                        Ok(held) => self.added.extend(held),
+                        Err(failure) => failures.push(failure),
+                    }
+                }
             }
             all.push(Done { key: order.key.clone(), ordered: ordered.contains(&order.key), failures });
         }
         all
     }
 
-    async fn hold(&self, links: &Links, order: &Order, address: &VirtualAddress) -> Option<Failure> {
-        let interface = interface(&order.key, address);
-        let failed = |error: String| Failure::AddressAdd { address: address.cidr, error };
-        let Some(link) = links.get(interface) else {
-            return Some(failed(format!("there is no interface {interface}")));
-        };
-        address::hold(&self.handle, link.index, address, order.lease.valid_s)
-            .await
-            .err()
-            .map(|error| failed(error.to_string()))
-    }
-
     /// Remove what no virtual router holds any more.
-    async fn release(&self, gone: Vec<(Key, VirtualAddress)>) -> Vec<(Key, Failure)> {
+    async fn release(&mut self, gone: Vec<(Key, VirtualAddress)>) -> Vec<(Key, Failure)> {
         let links = self.publish.borrow().links.clone();
         let still: BTreeSet<(&IfName, Cidr)> = self
             .held
@@ -222,18 +248,58 @@ impl Work {
             .collect();
         let mut failed = vec![];
         for batch in gone.chunks(PIPELINE) {
-            let each = batch.iter().map(|(key, address)| self.release_one(&links, key, address));
+            let each = batch.iter().map(|(key, address)| release(&self.handle, &links, &self.added, key, address));
             failed.extend(join_all(each).await.into_iter().flatten());
         }
         failed
     }
+}
 
-    /// With its link the address is gone too.
-    async fn release_one(&self, links: &Links, key: &Key, address: &VirtualAddress) -> Option<(Key, Failure)> {
-        let link = links.get(interface(key, address))?;
-        let error = address::release(&self.handle, link.index, address.cidr).await.err()?;
-        Some((key.clone(), Failure::AddressRemove { address: address.cidr, error: error.to_string() }))
+/// Add or renew one address; gives what is ours then. What the host has by itself is held already, and stays so.
+async fn hold(
+    handle: &rtnetlink::Handle,
+    links: &Links,
+    added: &BTreeSet<(u32, Cidr)>,
+    order: &Order,
+    address: &VirtualAddress,
+) -> Result<Option<(u32, Cidr)>, Failure> {
+    let interface = interface(&order.key, address);
+    let failed = |error: String| Failure::AddressAdd { address: address.cidr, error };
+    let link = links.get(interface).ok_or_else(|| failed(format!("there is no interface {interface}")))?;
+    if is_the_hosts(link, address.cidr, added) {
+        return Ok(None);
     }
+    match address::hold(handle, link.index, address, order.lease.valid_s).await {
+        Ok(()) => Ok(Some((link.index, address.cidr))),
+        Err(error) => Err(failed(error.to_string())),
+    }
+}
+
+/// Remove one address that is ours. With its link it is gone too.
+async fn release(
+    handle: &rtnetlink::Handle,
+    links: &Links,
+    added: &BTreeSet<(u32, Cidr)>,
+    key: &Key,
+    address: &VirtualAddress,
+) -> Option<(Key, Failure)> {
+    let link = links.get(interface(key, address))?;
+    if is_the_hosts(link, address.cidr, added) {
+        return None;
+    }
+    let error = address::release(handle, link.index, address.cidr).await.err()?;
+    Some((key.clone(), Failure::AddressRemove { address: address.cidr, error: error.to_string() }))
+}
+
+/// Whether somebody else put this address there: the owner of the address (priority 255) has it in any case.
+///
+/// The kernel tells two IPv4 addresses apart by their prefixes too, and two IPv6 addresses not.
+fn is_the_hosts(link: &Link, cidr: Cidr, added: &BTreeSet<(u32, Cidr)>) -> bool {
+    let same = |held: Cidr| match cidr.family() {
+        Family::V4 => held == cidr,
+        Family::V6 => held.addr() == cidr.addr(),
+    };
+    !added.contains(&(link.index, cidr)) && link.addresses.iter().any(|held| !held.ours && same(held.cidr))
 }
 
 /// `net.ipv6.conf.all.forwarding`; without IPv6, no.

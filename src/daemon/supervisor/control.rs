@@ -1,11 +1,13 @@
-//! What the control socket answers: `GET /status`, `POST /reload`, and for `vipd ipvsadm` `GET /plane`, `GET /table`,
-//! `POST /ipvsadm`.
+//! What the control socket answers: `GET /status`, `GET /config`, `POST /reload`, and for `vipd ipvsadm`
+//! `GET /plane`, `GET /table`, `POST /ipvsadm`.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::config::model::Config;
+use crate::config::show::show;
 use crate::control::api::{CheckStatus, ConfigStatus, DaemonCounters, Refusal, Status};
 use crate::control::io::server::{Answer, Asked};
 use crate::daemon::lvs::LvsCommand;
@@ -18,6 +20,8 @@ use crate::healthcheck::settings::CheckView;
 #[derive(Debug)]
 pub enum Ask {
     Status(oneshot::Sender<Status>),
+    /// The configuration in force.
+    Config(oneshot::Sender<Arc<Config>>),
     Reload(oneshot::Sender<Result<(), String>>),
     /// The forwarding task and the name of its plane; `None` where nothing is forwarded.
     Forwarding(oneshot::Sender<Option<(String, mpsc::Sender<LvsCommand>)>>),
@@ -37,6 +41,11 @@ pub async fn answer(asking: mpsc::Sender<Ask>, asked: Asked) -> Answer {
             Some(status) => json(200, &status),
             None => gone(),
         },
+        ("GET", "/config") => match ask(&asking, Ask::Config).await {
+            // Canonical text, with its passwords: the socket is for root.
+            Some(config) => Answer { status: 200, body: show(&config) },
+            None => gone(),
+        },
         ("POST", "/reload") => match ask(&asking, Ask::Reload).await {
             Some(Ok(())) => json(200, &serde_json::json!({ "reloaded": true })),
             Some(Err(error)) => json(409, &Refusal { error }),
@@ -51,11 +60,12 @@ pub async fn answer(asking: mpsc::Sender<Ask>, asked: Asked) -> Answer {
             Ok(question) => by_hand(&asking, question).await,
             Err(error) => refuse(400, format!("that is no question: {error}")),
         },
-        (_, "/status" | "/reload" | "/plane" | "/table" | "/ipvsadm") => {
+        (_, "/status" | "/config" | "/reload" | "/plane" | "/table" | "/ipvsadm") => {
             refuse(405, format!("{} is not for {}", asked.method, asked.path))
         }
         (_, path) => {
-            refuse(404, format!("there is no {path}; there are GET /status /plane /table and POST /reload /ipvsadm"))
+            let known = "GET /status /config /plane /table and POST /reload /ipvsadm";
+            refuse(404, format!("there is no {path}; there are {known}"))
         }
     }
 }
@@ -103,6 +113,7 @@ impl Daemon {
         // Nobody waits for an answer whose asker is gone.
         match ask {
             Ask::Status(reply) => drop(reply.send(self.status().await)),
+            Ask::Config(reply) => drop(reply.send(Arc::clone(&self.wanted.config))),
             Ask::Forwarding(reply) => {
                 let forwarding = self.forwarding.as_ref();
                 let known = forwarding.map(|held| (held.view.borrow().plane.clone(), held.commands.clone()));

@@ -11,14 +11,18 @@ use crate::daemon::telling;
 use crate::daemon::trackers::TrackEvent;
 use crate::healthcheck::settings::CheckEvent;
 use crate::lvs::pool::{Event, PoolEvent};
-use crate::vrrp::Happened;
+use crate::vrrp::{Happened, Standing};
 
 impl Daemon {
     pub async fn happened(&mut self, happened: &Happened) {
         if let Some(line) = telling::tell(happened) {
             self.recorder.record(clock::now(), line.kind, &line.name, line.text);
         }
-        if let Happened::Moved { instance, to, priority, .. } = happened {
+        if let Happened::Moved { instance, from, to, priority, .. } = happened {
+            if *from == Standing::Fault {
+                // Our own fault may have failed them; a task that has ended is noticed by the loop.
+                let _ = self.checkers.begin_anew().await;
+            }
             let telling = self.notices.moved(instance, *to, priority.get());
             self.notify(telling).await;
         }
@@ -88,9 +92,9 @@ impl Daemon {
 fn pool_line(event: PoolEvent) -> Option<String> {
     match event {
         PoolEvent::RealServerUp { .. } | PoolEvent::RealServerDown { .. } => None,
-        PoolEvent::QuorumGained { weight, threshold } => Some(format!("has quorum: weight {weight} of {threshold}")),
-        PoolEvent::QuorumLost { weight, threshold } => Some(format!("lost quorum: weight {weight} of {threshold}")),
-        PoolEvent::SorryServerIn { sorry_server } => Some(format!("sorry server {sorry_server} serves")),
-        PoolEvent::SorryServerOut { sorry_server } => Some(format!("sorry server {sorry_server} rests")),
+        PoolEvent::QuorumGained { .. }
+        | PoolEvent::QuorumLost { .. }
+        | PoolEvent::SorryServerIn { .. }
+        | PoolEvent::SorryServerOut { .. } => Some(event.to_string()),
     }
 }

@@ -7,8 +7,11 @@ use std::time::Duration;
 
 use crate::config::model::{self, CheckDefaults};
 use crate::healthcheck::expect::{Digest, Expect, StatusRange, StatusRanges};
+use crate::healthcheck::hex::ReplyExpect;
 use crate::healthcheck::judge::OnLocalError;
-use crate::healthcheck::probe::{Endpoint, HttpProbe, HttpVersion, Probe, ScriptProbe, Url};
+use crate::healthcheck::probe::{
+    DnsProbe, Endpoint, HttpProbe, HttpVersion, HttpsProbe, Probe, ScriptProbe, SmtpProbe, Sni, UdpProbe, Url,
+};
 use crate::healthcheck::settings::{CheckId, CheckSettings, TargetId};
 use crate::lvs::pool::PoolId;
 use crate::lvs::table::DestinationKey;
@@ -66,10 +69,19 @@ fn check(
         mark: fwmark.map(NonZeroU32::get),
     };
     let delay_loop = given.or(|check| check.delay_loop, DELAY_LOOP);
+    let second = Duration::from_secs(1);
+    let urls = Urls { id: &id, server, real };
     let (retry, pause, probe) = match kind {
-        model::CheckerKind::Tcp => (1, Duration::from_secs(1), Probe::Tcp(endpoint)),
-        model::CheckerKind::Http(check) => (1, Duration::from_secs(3), http(&id, check, server, real, endpoint)?),
-        model::CheckerKind::Misc(check) => (0, Duration::from_secs(1), misc(check, delay_loop)),
+        model::CheckerKind::Tcp => (1, second, Probe::Tcp(endpoint)),
+        model::CheckerKind::Http(check) => (1, second * 3, Probe::Http(urls.http(check, false, endpoint)?)),
+        model::CheckerKind::Https(check) => (1, second * 3, urls.https(check, endpoint)?),
+        model::CheckerKind::Misc(check) => (0, second, misc(check, delay_loop)),
+        model::CheckerKind::Smtp { helo } => (1, second, Probe::Smtp(SmtpProbe { endpoint, helo: helo.clone() })),
+        model::CheckerKind::Dns(model::DnsCheck { name, record }) => {
+            (3, delay_loop, Probe::Dns(DnsProbe { endpoint, name: name.clone(), record: *record }))
+        }
+        model::CheckerKind::Udp(check) => (1, second, udp(check, endpoint)),
+        model::CheckerKind::Ping => (1, second, Probe::Ping(endpoint)),
     };
     Ok(CheckSettings {
         id,
@@ -92,38 +104,70 @@ impl Given<'_> {
     }
 }
 
-fn http(
-    id: &CheckId,
-    check: &model::HttpCheck,
-    server: &model::VirtualServer,
-    real: &model::RealServer,
-    endpoint: Endpoint,
-) -> Result<Probe, TranslateError> {
-    let model::HttpCheck { version, virtualhost, urls, fast_recovery } = check;
-    let host = virtualhost.as_ref().or(real.virtualhost.as_ref()).or(server.virtualhost.as_ref());
-    let url = |wanted: &model::Url| -> Result<Url, TranslateError> {
-        let model::Url { path, digest, status, virtualhost } = wanted;
-        Ok(Url {
-            path: path.clone(),
-            host: virtualhost.as_ref().or(host).cloned(),
-            expect: Expect { status: statuses(id, status)?, digest: digest.map(Digest::from_bytes) },
+/// Where the urls of a check find what they do not say themselves.
+struct Urls<'a> {
+    id: &'a CheckId,
+    server: &'a model::VirtualServer,
+    real: &'a model::RealServer,
+}
+
+impl Urls<'_> {
+    fn http(&self, check: &model::HttpCheck, compliant: bool, endpoint: Endpoint) -> Result<HttpProbe, TranslateError> {
+        let model::HttpCheck { version, virtualhost, urls, fast_recovery } = check;
+        let above = [virtualhost, &self.real.virtualhost, &self.server.virtualhost];
+        let host = above.into_iter().flatten().next();
+        let url = |wanted: &model::Url| -> Result<Url, TranslateError> {
+            let model::Url { path, digest, status, virtualhost, compliant: own } = wanted;
+            Ok(Url {
+                path: path.clone(),
+                host: virtualhost.as_ref().or(host).cloned(),
+                expect: Expect { status: statuses(self.id, status)?, digest: digest.map(Digest::from_bytes) },
+                tls_compliant: own.unwrap_or(compliant),
+            })
+        };
+        let all: Vec<Url> = urls.iter().map(url).collect::<Result<_, _>>()?;
+        let mut all = all.into_iter();
+        let root =
+            || Url { path: "/".to_owned(), host: host.cloned(), expect: Expect::default(), tls_compliant: compliant };
+        Ok(HttpProbe {
+            deadline: HttpProbe::default_deadline(endpoint.connect_timeout),
+            endpoint,
+            version: match version {
+                model::HttpVersion::V1_0 => HttpVersion::Http10,
+                model::HttpVersion::V1_0WithHost => HttpVersion::Http10Close,
+                model::HttpVersion::V1_1 => HttpVersion::Http11,
+            },
+            first: all.next().unwrap_or_else(root),
+            more: all.collect(),
+            fast_recovery: *fast_recovery,
         })
+    }
+
+    fn https(&self, check: &model::HttpsCheck, endpoint: Endpoint) -> Result<Probe, TranslateError> {
+        let model::HttpsCheck { http, sni, compliant } = check;
+        let sni = match sni {
+            model::Sni::Off => Sni::Off,
+            model::Sni::Virtualhost => Sni::Host,
+            model::Sni::Name(name) => Sni::Name(name.clone()),
+        };
+        Ok(Probe::Https(HttpsProbe { http: self.http(http, *compliant, endpoint)?, sni }))
+    }
+}
+
+/// Lengths count where the file says one or has a pattern; a bare `require_reply` takes any reply.
+fn udp(check: &model::UdpCheck, endpoint: Endpoint) -> Probe {
+    let model::UdpCheck { payload, reply_required, reply, reply_min_bytes, reply_max_bytes } = check;
+    let max = if reply.is_some() { model::UdpCheck::REPLY_MAX_BYTES } else { u16::MAX };
+    let expect = ReplyExpect {
+        min_bytes: reply_min_bytes.unwrap_or(0),
+        max_bytes: reply_max_bytes.unwrap_or(max),
+        pattern: reply.clone(),
     };
-    let all: Vec<Url> = urls.iter().map(url).collect::<Result<_, _>>()?;
-    let mut all = all.into_iter();
-    let root = || Url { path: "/".to_owned(), host: host.cloned(), expect: Expect::default() };
-    Ok(Probe::Http(HttpProbe {
-        deadline: HttpProbe::default_deadline(endpoint.connect_timeout),
+    Probe::Udp(UdpProbe {
         endpoint,
-        version: match version {
-            model::HttpVersion::V1_0 => HttpVersion::Http10,
-            model::HttpVersion::V1_0WithHost => HttpVersion::Http10Close,
-            model::HttpVersion::V1_1 => HttpVersion::Http11,
-        },
-        first: all.next().unwrap_or_else(root),
-        more: all.collect(),
-        fast_recovery: *fast_recovery,
-    }))
+        payload: payload.clone().unwrap_or_else(|| UdpProbe::DEFAULT_PAYLOAD.to_vec()),
+        reply: reply_required.then_some(expect),
+    })
 }
 
 fn misc(check: &model::MiscCheck, delay_loop: Duration) -> Probe {

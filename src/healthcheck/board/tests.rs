@@ -31,7 +31,7 @@ fn tcp(port: u16) -> Probe {
 }
 
 fn http(urls: usize, fast_recovery: bool) -> Probe {
-    let url = |at: usize| Url { path: format!("/{at}"), host: None, expect: Expect::default() };
+    let url = |at: usize| Url { path: format!("/{at}"), host: None, expect: Expect::default(), tls_compliant: false };
     let timeout = Duration::from_secs(5);
     Probe::Http(HttpProbe {
         endpoint: Endpoint::new(([127, 0, 0, 1], 80).into(), timeout),
@@ -258,4 +258,31 @@ fn runs_have_a_limit_and_the_rest_waits() {
     let Action::Start { run, .. } = starts[0] else { panic!("a run") };
     board.finish(at(1_500), run, Outcome::Connected, Duration::ZERO);
     assert_eq!(board.poll(at(1_500)).len(), 1);
+}
+
+#[test]
+fn after_a_fault_of_ours_failed_checks_and_those_under_way_begin_anew() {
+    let mut board = Board::default();
+    let many = ["a", "b", "c"].map(|name| check(name, 0, tcp(80))).to_vec();
+    board.configure(at(0), many, || 0);
+    let outcomes = [Some(Outcome::Refused), Some(Outcome::Connected), None];
+    let mut under_way = vec![];
+    for (action, outcome) in board.poll(at(1_000)).into_iter().zip(outcomes) {
+        let Action::Start { run, .. } = action else { panic!("three runs are due") };
+        match outcome {
+            Some(outcome) => drop(board.finish(at(1_000), run, outcome, Duration::ZERO)),
+            None => under_way.push(run),
+        }
+    }
+    assert_eq!(board.poll(at(1_100)), [], "nothing is due");
+    let aborted: Vec<_> = under_way.iter().map(|run| Action::Abort(*run)).collect();
+    assert_eq!(board.begin_anew(at(1_200)), aborted);
+    assert_eq!(board.finish(at(1_200), under_way[0], Outcome::Refused, Duration::ZERO), [], "its result is for nobody");
+    let starts = board.poll(at(1_200));
+    let [Action::Start { run, check: a, .. }, Action::Start { check: c, .. }] = &starts[..] else {
+        panic!("the failed one and the one under way: {starts:?}")
+    };
+    assert_eq!((&a.id.target, &c.id.target), (&target("a"), &target("c")));
+    let told = events(board.finish(at(1_300), *run, Outcome::Connected, Duration::ZERO));
+    assert_eq!(word(&told), "up");
 }

@@ -19,7 +19,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 
 use crate::healthcheck::outcome::{LocalFault, Outcome, Stage};
-use crate::healthcheck::probe::{HttpsProbe, Url};
+use crate::healthcheck::probe::{HttpsProbe, Sni, Url};
 
 use super::{http, socket, tcp};
 
@@ -36,21 +36,37 @@ async fn ask(probe: &HttpsProbe, url: &Url) -> Result<u16, Outcome> {
     let request = http::request(&probe.http, url)?;
     let ours = || Outcome::Local(LocalFault::Tls);
     let config = CONFIG.as_ref().ok_or_else(ours)?;
-    let name = server_name(probe).ok_or_else(ours)?;
+    let name = server_name(probe, url).ok_or_else(ours)?;
     let stream = tcp::connect(&probe.http.endpoint).await?;
     let after = probe.http.endpoint.connect_timeout;
     let stream = match timeout(after, TlsConnector::from(Arc::clone(config)).connect(name, stream)).await {
         Ok(stream) => stream.map_err(|error| handshake_failure(&error))?,
         Err(_) => return Err(Outcome::Timeout { waiting_for: Stage::Handshake, after }),
     };
-    http::ask_over(EndOfStream { stream, strict: probe.compliant }, &probe.http, url, request).await
+    http::ask_over(EndOfStream { stream, strict: url.tls_compliant }, &probe.http, url, request).await
 }
 
 /// An address is not sent as a name (RFC 6066 section 3).
-fn server_name(probe: &HttpsProbe) -> Option<ServerName<'static>> {
-    match &probe.sni {
-        Some(name) => ServerName::try_from(name.clone()).ok(),
+fn server_name(probe: &HttpsProbe, url: &Url) -> Option<ServerName<'static>> {
+    let name = match &probe.sni {
+        Sni::Off => None,
+        Sni::Host => url.host.as_deref().map(without_port),
+        Sni::Name(name) => Some(name.as_str()),
+    };
+    match name {
+        Some(name) => ServerName::try_from(name.to_owned()).ok(),
         None => Some(ServerName::from(SocketAddr::ip(&probe.http.endpoint.addr))),
+    }
+}
+
+/// `www.example.org:8443`, `192.0.2.1:443`, `[2001:db8::1]:443`: what stands before the port.
+fn without_port(host: &str) -> &str {
+    if let Some((address, _)) = host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        return address;
+    }
+    match host.split_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        Some(_) | None => host,
     }
 }
 

@@ -40,6 +40,8 @@ struct Drill<'a> {
     timeline: Timeline<'a>,
     numbers: Numbers,
     services: Services,
+    /// The directors choose servers without state: connections in flight outlive a director.
+    by_hash: bool,
     stop: Stop,
     /// The moment of the last fault.
     fault_at: MonoTime,
@@ -70,6 +72,7 @@ pub fn run(plan: &Plan, stop: &Stop, out: &mut (dyn Write + Send)) -> Result<Rep
         timeline,
         numbers,
         services: plan.setup.services,
+        by_hash: facts.tcp.by_hash && plan.setup.services == Services::Forwarded,
         stop: stop.clone(),
         fault_at: MonoTime::ZERO,
         faults: vec![],
@@ -124,12 +127,14 @@ impl Drill<'_> {
                 let settled =
                     |drill: &mut Self| drill.owns_alone(Seat::B) && !drill.lab.director_mut(Seat::A).is_running();
                 let until = "a ended, b owns the VIP alone, all answered";
-                self.fault(name, until, &[Promise::NothingLost], |lab| lab.director(Seat::A).terminate(), settled)?;
+                let promises: Vec<_> = [Promise::NothingLost].into_iter().chain(self.long_lived()).collect();
+                self.fault(name, until, &promises, |lab| lab.director(Seat::A).terminate(), settled)?;
                 self.returns("return of a, which preempts", |lab| lab.director_mut(Seat::A).start())
             }
             Scenario::Kill => {
                 let [gone, kept] = self.numbers.lease_of(Seat::A);
-                let promises = [self.numbers.silent(), gone, kept];
+                let promises: Vec<_> =
+                    [self.numbers.silent(), gone, kept].into_iter().chain(self.long_lived()).collect();
                 let name = "kill -9 of every process of the master a";
                 self.taken_over(name, &promises, |lab| lab.director_mut(Seat::A).kill().map(drop))?;
                 self.returns("return of the killed a, which preempts", |lab| lab.director_mut(Seat::A).start())
@@ -140,6 +145,11 @@ impl Drill<'_> {
                 self.returns("link up of a, which preempts", |lab| lab.cable(Seat::A, true))
             }
         }
+    }
+
+    /// With state on one director only, connections in flight may break: then nothing is promised.
+    fn long_lived(&self) -> Option<Promise> {
+        self.by_hash.then_some(Promise::LongLivedKept)
     }
 
     fn server_dies(&mut self) -> Result<(), LabError> {
@@ -182,6 +192,11 @@ impl Drill<'_> {
         act: impl FnOnce(&mut Lab) -> Result<(), LabError>,
         mut settled: impl FnMut(&mut Self) -> bool,
     ) -> Result<(), LabError> {
+        if let Some(client) = &self.client {
+            client.renew();
+        }
+        let renewed = |drill: &mut Self| drill.client.as_ref().is_none_or(Client::is_renewed);
+        self.wait("the long-lived connections are new", PATIENCE, renewed)?;
         let from = self.journal.now();
         self.fault_at = from;
         self.tell("drill", name);

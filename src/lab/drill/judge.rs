@@ -19,6 +19,8 @@ pub enum Promise {
     Outage { limit: Duration, formula: String },
     /// No probe is lost and no connection fails.
     NothingLost,
+    /// No long-lived connection breaks.
+    LongLivedKept,
     /// Clients of the dead `server` are without an answer for at most `limit`.
     ServerOut { server: String, limit: Duration, formula: String },
     /// No client that had other servers than `server` loses a probe or a connection.
@@ -69,14 +71,18 @@ impl Promise {
                 let lost = lost(window, |_| true) + failed(window, |_| true);
                 exactly("no probe lost, no connection failed".to_owned(), nothing, lost)
             }
+            Self::LongLivedKept => {
+                let broken = window.broken_after().count();
+                exactly("no connection in flight broke".to_owned(), nothing, broken)
+            }
             Self::ServerOut { server, limit, formula } => {
                 let measured = server_outage(window, server, interval * flows);
                 within(format!("clients of {server} without an answer"), formula, *limit, measured)
             }
             Self::OthersUnharmed { server } => {
-                let (of_probes, of_requests) = (probe_flows(window, server), request_flows(window, server));
-                let harmed = lost(window, |flow| !of_probes.contains(&flow))
-                    + failed(window, |flow| !of_requests.contains(&flow));
+                let (probes, requests) = (flows_of_others(window, server), request_flows_of_others(window, server));
+                let harmed =
+                    lost(window, |flow| probes.contains(&flow)) + failed(window, |flow| requests.contains(&flow));
                 exactly(format!("no failure for clients of other servers than {server}"), nothing, harmed)
             }
             Self::ServerBack { server, limit, formula } => {
@@ -150,18 +156,35 @@ pub fn failed(window: &Window, counts: impl Fn(Flow) -> bool) -> usize {
     window.requests_after().filter(|request| request.result.is_err() && counts(request.flow)).count()
 }
 
-/// Flows of which a probe was answered by `server` before the fault.
-fn probe_flows(window: &Window, server: &str) -> BTreeSet<Flow> {
+/// Flows of which a probe was answered before the fault by a server that `counts`.
+fn answered_flows(window: &Window, counts: impl Fn(&str) -> bool) -> BTreeSet<Flow> {
     let before = window.probes.iter().filter(|probe| probe.sent < window.from);
-    let theirs = before.filter(|probe| probe.answer.as_ref().is_some_and(|answer| *answer.from == *server));
+    let theirs = before.filter(|probe| probe.answer.as_ref().is_some_and(|answer| counts(&answer.from)));
     theirs.map(|probe| probe.flow).collect()
 }
 
-/// Flows of which a connection was answered by `server` before the fault.
-fn request_flows(window: &Window, server: &str) -> BTreeSet<Flow> {
+/// Flows of which a connection was answered before the fault by a server that `counts`.
+fn connected_flows(window: &Window, counts: impl Fn(&str) -> bool) -> BTreeSet<Flow> {
     let before = window.requests.iter().filter(|request| request.started < window.from);
-    let theirs = before.filter(|request| request.result.as_ref().is_ok_and(|name| **name == *server));
+    let theirs = before.filter(|request| request.result.as_ref().is_ok_and(|name| counts(name)));
     theirs.map(|request| request.flow).collect()
+}
+
+fn probe_flows(window: &Window, server: &str) -> BTreeSet<Flow> {
+    answered_flows(window, |name| name == server)
+}
+
+fn request_flows(window: &Window, server: &str) -> BTreeSet<Flow> {
+    connected_flows(window, |name| name == server)
+}
+
+/// Flows that only other servers answered. Of one that nobody answered yet nothing is known.
+fn flows_of_others(window: &Window, server: &str) -> BTreeSet<Flow> {
+    &answered_flows(window, |name| name != server) - &probe_flows(window, server)
+}
+
+fn request_flows_of_others(window: &Window, server: &str) -> BTreeSet<Flow> {
+    &connected_flows(window, |name| name != server) - &request_flows(window, server)
 }
 
 /// The longest outage of a single flow of `server`: of its probes, and until its last failed connection.

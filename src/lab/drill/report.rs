@@ -51,7 +51,7 @@ impl FaultReport {
             probes_lost: lost(window, |_| true),
             connections: window.requests_after().count(),
             connections_failed: failed(window, |_| true),
-            connections_broken: window.broken.iter().filter(|broken| broken.at >= window.from).count(),
+            connections_broken: window.broken_after().count(),
             kept: stuck.is_none() && verdicts.iter().all(|verdict| verdict.kept),
             verdicts,
             stuck,

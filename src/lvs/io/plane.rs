@@ -89,6 +89,16 @@ impl Datapath for Plane {
         }
     }
 
+    async fn tend(&mut self) -> Result<(), DatapathError> {
+        match self {
+            Self::Memory(plane) => plane.tend().await,
+            Self::Ipvs(plane) => plane.tend().await,
+            // Its counts of connections come from a census, which reading the counters takes.
+            #[cfg(feature = "ebpf")]
+            Self::Ebpf(plane) => plane.counters().await.map(drop),
+        }
+    }
+
     fn attach(&mut self, interfaces: &[String]) -> Result<Vec<String>, DatapathError> {
         match self {
             Self::Memory(plane) => plane.attach(interfaces),

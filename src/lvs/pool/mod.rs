@@ -7,6 +7,7 @@ mod settings;
 mod view;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -92,6 +93,19 @@ pub enum PoolEvent {
     SorryServerOut {
         sorry_server: DestinationKey,
     },
+}
+
+impl fmt::Display for PoolEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RealServerUp { real_server } => write!(f, "real server {real_server} is in"),
+            Self::RealServerDown { real_server } => write!(f, "real server {real_server} is out"),
+            Self::QuorumGained { weight, threshold } => write!(f, "has quorum: weight {weight} of {threshold}"),
+            Self::QuorumLost { weight, threshold } => write!(f, "lost quorum: weight {weight} of {threshold}"),
+            Self::SorryServerIn { sorry_server } => write!(f, "sorry server {sorry_server} serves"),
+            Self::SorryServerOut { sorry_server } => write!(f, "sorry server {sorry_server} rests"),
+        }
+    }
 }
 
 /// An event for a real server that the pool does not have.

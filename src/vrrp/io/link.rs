@@ -1,13 +1,17 @@
 //! Links and addresses, always read whole: a message of the kernel only says that it is time to look again.
 
+use std::collections::BTreeMap;
 use std::io;
 
-use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
+use futures_util::StreamExt as _;
+use netlink_packet_core::{NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressProtocol,
 };
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage};
 use netlink_sys::{AsyncSocket as _, AsyncSocketExt as _, SocketAddr, TokioSocket};
+use nix::sys::socket::{setsockopt, sockopt};
 
 use super::address::MARK;
 use crate::base::{Cidr, IfName};
@@ -16,39 +20,59 @@ use crate::vrrp::links::{Held, Link, Links};
 /// `RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR` (`linux/rtnetlink.h`).
 const GROUPS: u32 = 0x1 | 0x10 | 0x100;
 
+/// Messages that wait while we are busy: every renewal of an address is told too.
+const RECEIVE_BUFFER: usize = 8 << 20;
+/// So often a list is asked for again that changed while it was read (`NLM_F_DUMP_INTR`).
+const READS_MAX: usize = 4;
+
 /// Read all links and addresses.
 ///
 /// # Errors
-/// Of netlink.
+/// Of netlink, and [`rtnetlink::Error::RequestFailed`] where the lists change faster than they can be read.
 pub async fn snapshot(handle: &rtnetlink::Handle) -> Result<Links, rtnetlink::Error> {
-    let mut links = Links::default();
-    let mut names: Vec<(u32, IfName)> = vec![];
-    collect(handle.link().get().execute(), |message| {
-        if let Some((name, link)) = link(&message) {
-            names.push((link.index, name.clone()));
+    let (mut links, mut names) = (Links::default(), BTreeMap::new());
+    for message in dump(handle, RouteNetlinkMessage::GetLink(LinkMessage::default())).await? {
+        if let RouteNetlinkMessage::NewLink(message) = message
+            && let Some((name, link)) = link(&message)
+        {
+            names.insert(link.index, name.clone());
             links.0.insert(name, link);
         }
-    })
-    .await?;
-    collect(handle.address().get().execute(), |message| {
-        let name = names.iter().find(|(index, _)| *index == message.header.index).map(|(_, name)| name);
-        if let (Some(link), Some(held)) = (name.and_then(|name| links.0.get_mut(name)), held(&message)) {
-            link.addresses.push(held);
+    }
+    for message in dump(handle, RouteNetlinkMessage::GetAddress(AddressMessage::default())).await? {
+        if let RouteNetlinkMessage::NewAddress(message) = message
+            && let Some(link) = names.get(&message.header.index).and_then(|name| links.0.get_mut(name))
+        {
+            link.addresses.extend(held(&message));
         }
-    })
-    .await?;
+    }
     Ok(links)
 }
 
-async fn collect<T>(
-    stream: impl Stream<Item = Result<T, rtnetlink::Error>>,
-    mut each: impl FnMut(T),
-) -> Result<(), rtnetlink::Error> {
-    let mut stream = std::pin::pin!(stream.into_stream());
-    while let Some(message) = stream.next().await {
-        each(message?);
+/// A whole list: one that changed while it was read may lack what did not change.
+async fn dump(
+    handle: &rtnetlink::Handle,
+    what: RouteNetlinkMessage,
+) -> Result<Vec<RouteNetlinkMessage>, rtnetlink::Error> {
+    for _ in 0..READS_MAX {
+        let mut request = NetlinkMessage::from(what.clone());
+        request.header.flags = NLM_F_REQUEST | NLM_F_DUMP;
+        let mut answers = std::pin::pin!(handle.clone().request(request)?);
+        let (mut all, mut interrupted) = (vec![], false);
+        while let Some(answer) = answers.next().await {
+            let (header, payload) = answer.into_parts();
+            interrupted |= header.flags & NLM_F_DUMP_INTR != 0;
+            if let NetlinkPayload::InnerMessage(message) = payload {
+                all.push(message);
+            } else if let NetlinkPayload::Error(error) = payload {
+                return Err(rtnetlink::Error::NetlinkError(error));
+            }
+        }
+        if !interrupted {
+            return Ok(all);
+        }
     }
-    Ok(())
+    Err(rtnetlink::Error::RequestFailed)
 }
 
 /// A link with a name that we can speak of.
@@ -113,6 +137,8 @@ impl Watcher {
     /// Of netlink.
     pub fn open() -> io::Result<Self> {
         let mut socket = TokioSocket::new(netlink_sys::protocols::NETLINK_ROUTE)?;
+        // Beyond the system's limit where we may; else as much as there is, and more overruns.
+        let _ = setsockopt(socket.socket_ref(), sockopt::RcvBufForce, &RECEIVE_BUFFER);
         socket.socket_mut().bind(&SocketAddr::new(0, GROUPS))?;
         Ok(Self { socket })
     }

@@ -4,3 +4,4 @@ pub mod address;
 pub mod link;
 pub mod neighbour;
 pub mod socket;
+pub mod unanswered;

@@ -57,6 +57,8 @@ impl Socket {
         }
         match family {
             Family::V4 => {
+                // An address that was just removed still has to resign.
+                socket.set_freebind_v4(true)?;
                 socket.set_multicast_loop_v4(false)?;
                 socket.set_multicast_all_v4(false)?;
                 socket.set_multicast_ttl_v4(255)?;
@@ -64,6 +66,7 @@ impl Socket {
                 socket.set_tos_v4(TRAFFIC_CLASS)?;
             }
             Family::V6 => {
+                socket.set_freebind_v6(true)?;
                 socket.set_multicast_loop_v6(false)?;
                 socket.set_multicast_all_v6(false)?;
                 socket.set_multicast_hops_v6(255)?;

@@ -1,7 +1,7 @@
-//! `HTTP_GET` and its `url` blocks.
+//! `HTTP_GET`, `SSL_GET` and their `url` blocks.
 
 use super::{RETRY_MAX, empty, incomplete, shared};
-use crate::config::model::{Checker, CheckerKind, HttpCheck, HttpVersion, Url};
+use crate::config::model::{Checker, CheckerKind, HttpCheck, HttpVersion, HttpsCheck, Sni, Url};
 use crate::config::problem::{Problem, Severity};
 use crate::config::read::value::{choice, error, flag, number, set};
 use crate::config::tree::{Statement, Word};
@@ -9,10 +9,36 @@ use crate::config::tree::{Statement, Word};
 /// keepalived's limits of `status_code`.
 const STATUS: std::ops::RangeInclusive<u16> = 100..=599;
 
-/// The check; `None` where no url is left.
+/// `HTTP_GET`; `None` where no url is left.
 pub fn read(block: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<Checker> {
+    let Draft { checker, http, .. } = draft(block, problems)?;
+    Some(Checker { kind: CheckerKind::Http(http), ..checker })
+}
+
+/// `SSL_GET`; `None` where no url is left.
+pub fn read_tls(block: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<Checker> {
+    let Draft { checker, http, sni_enabled, sni_name, compliant } = draft(block, problems)?;
+    let sni = match sni_name {
+        Some(name) => Sni::Name(name),
+        None if sni_enabled => Sni::Virtualhost,
+        None => Sni::Off,
+    };
+    Some(Checker { kind: CheckerKind::Https(HttpsCheck { http, sni, compliant }), ..checker })
+}
+
+/// What both kinds may say; keepalived reads the words of TLS in `HTTP_GET` too.
+struct Draft {
+    checker: Checker,
+    http: HttpCheck,
+    sni_enabled: bool,
+    sni_name: Option<String>,
+    compliant: bool,
+}
+
+fn draft(block: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<Draft> {
     let mut checker = empty(block, CheckerKind::Tcp);
     let mut http = HttpCheck::default();
+    let (mut sni_enabled, mut sni_name, mut compliant) = (false, None, false);
     for inner in block.statements() {
         match inner.keyword.text {
             "url" => http.urls.extend(url(inner, problems)),
@@ -20,9 +46,12 @@ pub fn read(block: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<Checke
             "virtualhost" => http.virtualhost = inner.arg(0).map(|word| word.text.to_owned()),
             "http_protocol" => set(&mut http.version, version(inner, problems)),
             "fast_recovery" => set(&mut http.fast_recovery, flag(problems, inner)),
-            "enable_sni" => {
-                flag(problems, inner);
+            "enable_sni" => set(&mut sni_enabled, flag(problems, inner)),
+            "sni_name" => {
+                sni_enabled = true;
+                sni_name = inner.arg(0).map(|word| word.text.to_owned());
             }
+            "tls_compliant" => set(&mut compliant, flag(problems, inner)),
             _ => {
                 shared(inner, &mut checker, problems);
             }
@@ -32,7 +61,7 @@ pub fn read(block: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<Checke
         problems.push(incomplete(block, "url").help("add: url { path / }"));
         return None;
     }
-    Some(Checker { kind: CheckerKind::Http(http), ..checker })
+    Some(Draft { checker, http, sni_enabled, sni_name, compliant })
 }
 
 fn version(inner: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<HttpVersion> {
@@ -58,6 +87,7 @@ fn url(block: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<Url> {
             "digest" => url.digest = inner.arg(0).and_then(|word| digest(word, problems)),
             "status_code" => url.status.extend(inner.args.iter().filter_map(|word| status(*word, problems))),
             "virtualhost" => url.virtualhost = inner.arg(0).map(|word| word.text.to_owned()),
+            "tls_compliant" => url.compliant = flag(problems, inner),
             _ => {}
         }
     }

@@ -110,12 +110,13 @@ fn a_dead_server_is_felt_by_its_own_clients_only() {
         Promise::ServerOut { server: "s1".to_owned(), limit: Duration::from_millis(1_500), formula: String::new() };
     let others = Promise::OthersUnharmed { server: "s1".to_owned() };
     let before = [request(0, 9_500, 9_501, Ok("s1")), request(1, 9_505, 9_506, Ok("s2"))];
-    let rows: [(&str, Lost, Vec<Request>, bool, bool); 5] = [
+    let rows: [(&str, Lost, Vec<Request>, bool, bool); 6] = [
         ("its probes, for a second", |flow, ms| flow == 0 && (10_000..11_000).contains(&ms), vec![], true, true),
         ("its probes, too long", |flow, ms| flow == 0 && (10_000..11_600).contains(&ms), vec![], false, true),
         ("a probe of another one", |flow, ms| flow == 1 && (10_200..10_204).contains(&ms), vec![], true, false),
         ("its connection, too late", |_, _| false, vec![request(0, 11_600, 11_601, Err("refused"))], false, true),
         ("a connection of another one", |_, _| false, vec![request(1, 10_100, 10_101, Err("refused"))], true, false),
+        ("one that nobody knows", |_, _| false, vec![request(9, 10_100, 10_101, Err("refused"))], true, true),
     ];
     for (name, lost, requests, out_kept, others_kept) in rows {
         let mut window = window(probes(9_000, 12_000, lost));

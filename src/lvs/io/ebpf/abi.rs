@@ -5,7 +5,7 @@
 
 use aya::Pod;
 
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// The compiled program.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vipd.bpf.o"));
@@ -32,6 +32,7 @@ pub const SERVICE_LIMITED: u8 = 16;
 
 pub const FORWARDING_MASQ: u8 = 1;
 pub const FORWARDING_ROUTE: u8 = 2;
+pub const FORWARDING_TUNNEL: u8 = 3;
 
 /// Entries of a page of a schedule.
 pub const SCHEDULE_PAGE: usize = 256;

@@ -1,7 +1,8 @@
 //! Our own plane: `bpf/` on TC ingress, loaded and fed by aya.
 //!
 //! `plane` is the door; `abi` and `maps` are the kernel's side, `words` translates, `model` and `schedule` decide,
-//! `commit` and `adopt` write and read the maps, `pins` and `links` keep it alive without us, `stats` counts.
+//! `commit` and `adopt` write and read the maps, `pins` and `links` keep it alive without us, `stats` counts;
+//! `decapsulate` is for real servers.
 //!
 //! Packets count the connections of each destination as they begin and end; those that end in silence are found by the
 //! census that every `counters()` takes. Whoever uses lc, wlc, sed, nq, ovf, lblc, lblcr or thresholds should therefore
@@ -19,6 +20,7 @@
 pub mod abi;
 mod adopt;
 mod commit;
+mod decapsulate;
 mod fault;
 mod links;
 mod manual;
@@ -31,5 +33,6 @@ mod slots;
 mod stats;
 mod words;
 
+pub use decapsulate::Decapsulator;
 pub use plane::{Ebpf, EbpfOptions};
 pub use stats::Reason;

@@ -27,7 +27,7 @@ pub enum Reason {
     NoRoute,
     /// Dropped: `net.ipv4.ip_forward` is off.
     ForwardingOff,
-    /// Not forwarded: larger than the MTU of the way out. The stack tells a real server; a client is not told.
+    /// Not forwarded: larger than the MTU of the way out. Who forbade to cut it is told (RFC 1191).
     TooBig,
     /// Dropped: the time to live is used up.
     Ttl,

@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 
+use aya::util::KernelVersion;
+
 use super::abi;
 use super::fault::PLANE;
 use crate::base::Weight;
 use crate::lvs::datapath::{Capabilities, DatapathError, Feature};
 use crate::lvs::table::{
-    Destination, DestinationKey, Forwarding, Protocol, Scheduler, SchedulerFlags, Service, ServiceKey,
+    Destination, DestinationKey, Encapsulation, Forwarding, Protocol, Scheduler, SchedulerFlags, Service, ServiceKey,
 };
 
 const FAMILY_V4: u8 = 4;
@@ -70,13 +72,18 @@ pub(super) fn service_key_back(key: &abi::ServiceKey) -> Result<ServiceKey, Data
     Ok(ServiceKey::Address { protocol, addr: ip(key.address), port: u16::from_be(key.port) })
 }
 
-/// What the program can do.
+/// What the program can do on this kernel.
 pub(super) fn capabilities() -> Capabilities {
-    Capabilities {
-        plane: PLANE,
-        schedulers: Scheduler::ALL.into(),
-        features: BTreeSet::from([Feature::Masq, Feature::Route, Feature::OnePacket, Feature::Thresholds]),
+    let mut features = BTreeSet::from([Feature::Masq, Feature::Route, Feature::OnePacket, Feature::Thresholds]);
+    if finds_source() {
+        features.insert(Feature::Tunnel);
     }
+    Capabilities { plane: PLANE, schedulers: Scheduler::ALL.into(), features }
+}
+
+/// `BPF_FIB_LOOKUP_SRC`: the program can ask for the address that a tunnel begins at.
+fn finds_source() -> bool {
+    KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(6, 7, 0))
 }
 
 pub(super) const fn scheduler_number(scheduler: Scheduler) -> u8 {
@@ -147,7 +154,8 @@ pub(super) fn destination(
     let forwarding = match destination.forwarding {
         Forwarding::Masq => abi::FORWARDING_MASQ,
         Forwarding::Route => abi::FORWARDING_ROUTE,
-        Forwarding::Tunnel(_) | Forwarding::FullNat => return None,
+        Forwarding::Tunnel(Encapsulation::Ipip) => abi::FORWARDING_TUNNEL,
+        Forwarding::Tunnel(Encapsulation::Gue { .. } | Encapsulation::Gre { .. }) | Forwarding::FullNat => return None,
     };
     Some(abi::Destination {
         address: address(key.addr),
@@ -168,6 +176,7 @@ pub(super) fn destination_back(value: &abi::Destination) -> Result<(DestinationK
     let forwarding = match value.forwarding {
         abi::FORWARDING_MASQ => Forwarding::Masq,
         abi::FORWARDING_ROUTE => Forwarding::Route,
+        abi::FORWARDING_TUNNEL => Forwarding::Tunnel(Encapsulation::Ipip),
         other => return Err(senseless("destination", format!("forwarding {other}"))),
     };
     let weight = Weight::new(value.weight).map_err(|error| senseless("destination", error.to_string()))?;

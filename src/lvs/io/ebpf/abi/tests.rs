@@ -142,6 +142,7 @@ fn every_number_of_the_header_is_ours() {
         ("VIPD_SERVICE_THREE", SERVICE_THREE.into()),
         ("VIPD_FORWARDING_MASQ", FORWARDING_MASQ.into()),
         ("VIPD_FORWARDING_ROUTE", FORWARDING_ROUTE.into()),
+        ("VIPD_FORWARDING_TUNNEL", FORWARDING_TUNNEL.into()),
         ("VIPD_SCHEDULE_PAGE", SCHEDULE_PAGE.try_into().unwrap()),
         ("VIPD_STATES", STATES.try_into().unwrap()),
         ("VIPD_REASONS", REASONS),

@@ -1,0 +1,104 @@
+//! Addresses that are hard to hold: the host's own, those the kernel refuses, very many, on an interface made anew.
+
+use vipd::base::Family;
+use vipd::lab::until;
+use vipd::vrrp::{Happened, Standing, Version, VirtualAddress};
+
+use super::wire::{PATIENCE, Wire, ip, settings, standing, stop};
+
+#[test]
+fn an_address_that_the_host_has_by_itself_is_neither_leased_nor_removed() {
+    let wire = Wire::new();
+    let address = |wanted: &str| {
+        let all = ip(&format!("-n {} -o address show dev eth0", wire.hosts[0].name()));
+        all.lines().find(|line| line.contains(&format!(" {wanted} "))).map(str::to_owned)
+    };
+    for (family, own) in [(Family::V4, "192.0.2.1/24"), (Family::V6, "2001:db8::1/64")] {
+        let mut owner = settings(family, Version::V3, 255);
+        owner.addresses.push(VirtualAddress::new(own.parse().unwrap()));
+        let before = address(own);
+        assert!(before.as_ref().is_some_and(|line| line.contains("valid_lft forever")), "{before:?}");
+        let a = wire.start(0, vec![owner]).unwrap();
+        until("announced, so all is held", PATIENCE, || a.snapshot.borrow()[0].counters.announcements_sent > 1)
+            .unwrap();
+        assert_eq!(address(own), before, "it is held as the host set it");
+        stop(&a);
+        assert_eq!(address(own), before, "it is still the host's");
+    }
+}
+
+#[test]
+fn an_address_that_the_kernel_refuses_does_not_keep_the_others_from_being_announced() {
+    let wire = Wire::new();
+    let mut with_a_bad_one = settings(Family::V4, Version::V3, 150);
+    let mut bad = VirtualAddress::new("192.0.2.101/24".parse().unwrap());
+    bad.dev = Some("eth7".parse().unwrap());
+    with_a_bad_one.addresses.insert(0, bad);
+    let mut a = wire.start(0, vec![with_a_bad_one]).unwrap();
+    until("the good one is held and announced", PATIENCE, || {
+        wire.holds(0, "192.0.2.100") && a.snapshot.borrow()[0].counters.announcements_sent > 1
+    })
+    .unwrap();
+    let renewed = a.snapshot.borrow()[0].counters.adverts_sent + 20;
+    until("leases are renewed", PATIENCE, || a.snapshot.borrow()[0].counters.adverts_sent > renewed).unwrap();
+    let told = std::iter::from_fn(|| a.events.try_recv().ok());
+    let told = told.filter(|told| matches!(told, Happened::Failed { .. })).count();
+    assert_eq!(told, 1, "a failure that stays is told once");
+
+    ip(&format!("-n {} link add eth7 type veth peer name far7", wire.hosts[0].name()));
+    ip(&format!("-n {} link set far7 up", wire.hosts[0].name()));
+    ip(&format!("-n {} link set eth7 up", wire.hosts[0].name()));
+    let on_eth7 = || ip(&format!("-n {} -o address show dev eth7", wire.hosts[0].name()));
+    until("it is held as soon as it can be", PATIENCE, || on_eth7().contains("192.0.2.101/24")).unwrap();
+    stop(&a);
+    assert!(!on_eth7().contains("192.0.2.101/24"));
+}
+
+#[test]
+fn two_hundred_addresses_are_held_renewed_and_put_back_one_by_one() {
+    let wire = Wire::new();
+    let mut many = settings(Family::V4, Version::V3, 150);
+    many.addresses =
+        (1..=200).map(|last| VirtualAddress::new(format!("198.51.100.{last}/24").parse().unwrap())).collect();
+    let mut a = wire.start(0, vec![many]).unwrap();
+    let held =
+        || ip(&format!("-n {} -o address show dev eth0 to 198.51.100.0/24", wire.hosts[0].name())).lines().count();
+    until("all are held", PATIENCE, || held() == 200).unwrap();
+    for round in 1..=2 {
+        ip(&format!("-n {} address del 198.51.100.10{round}/24 dev eth0", wire.hosts[0].name()));
+        until("it is put back", PATIENCE, || {
+            held() == 200 && a.snapshot.borrow()[0].counters.addresses_restored == round
+        })
+        .unwrap();
+    }
+    let sent = a.snapshot.borrow()[0].counters.adverts_sent;
+    until("it outlives its first lease", PATIENCE, || a.snapshot.borrow()[0].counters.adverts_sent > sent + 30)
+        .unwrap();
+    assert_eq!(held(), 200);
+    let resynced = std::iter::from_fn(|| a.events.try_recv().ok())
+        .filter(|told| matches!(told, Happened::Resynced { .. }))
+        .count();
+    assert_eq!(resynced, 0, "our own renewals do not overrun us");
+    stop(&a);
+    assert_eq!(held(), 0);
+}
+
+#[test]
+fn an_interface_that_is_made_anew_is_taken_up() {
+    let wire = Wire::new();
+    let [a_name, b_name] = [wire.hosts[0].name(), wire.hosts[1].name()];
+    let a = wire.start(0, vec![settings(Family::V4, Version::V3, 150)]).unwrap();
+    until("it is active", PATIENCE, || standing(&a) == Standing::Active).unwrap();
+    ip(&format!("-n {a_name} link del eth0"));
+    until("it is in fault", PATIENCE, || standing(&a) == Standing::Fault).unwrap();
+    ip(&format!("-n {a_name} link add eth0 type veth peer name eth0 netns {b_name}"));
+    for (at, name) in [(1, a_name), (2, b_name)] {
+        ip(&format!("-n {name} address add 192.0.2.{at}/24 dev eth0"));
+        ip(&format!("-n {name} link set eth0 up"));
+    }
+    until("it is active again", PATIENCE, || standing(&a) == Standing::Active && wire.holds(0, "192.0.2.100")).unwrap();
+    let b = wire.start(1, vec![settings(Family::V4, Version::V3, 100)]).unwrap();
+    until("it is heard there", PATIENCE, || b.snapshot.borrow()[0].counters.adverts_received > 2).unwrap();
+    stop(&b);
+    stop(&a);
+}
