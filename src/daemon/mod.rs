@@ -2,6 +2,8 @@
 
 pub mod checkers;
 pub mod clock;
+pub mod detach;
+pub mod dump;
 pub mod heartbeat;
 pub mod ipvsadm;
 pub mod log;
@@ -11,6 +13,7 @@ pub mod notices;
 pub mod notifier;
 pub mod outbox;
 pub mod owned;
+pub mod pidfile;
 pub mod recorder;
 pub mod rundir;
 pub mod status;
