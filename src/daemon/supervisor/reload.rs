@@ -8,7 +8,7 @@ use crate::daemon::lvs::{LvsCommand, ReconfigureError};
 use crate::daemon::recorder::Kind;
 use crate::daemon::supervisor::RunError;
 use crate::daemon::supervisor::running::Daemon;
-use crate::daemon::supervisor::start::{forward, load, note, services};
+use crate::daemon::supervisor::start::{forward, load, services};
 use crate::daemon::systemd::{Told, tell};
 use crate::daemon::translate::Wanted;
 use crate::daemon::{clock, owned};
@@ -183,11 +183,10 @@ impl Daemon {
     async fn reconfigure_forwarding(&mut self, before: &Wanted) {
         let Some(forwarding) = &self.forwarding else { return };
         let (old, new) = (services(&before.pools), services(&self.wanted.pools));
-        let both = old.union(&new).copied().collect();
-        note(self.wanted.plane, || owned::write(&self.run_dir, &both));
+        owned::write(&self.run_dir, &old.union(&new).copied().collect());
         let pools = self.wanted.pools.clone();
         match forwarding.ask(|reply| LvsCommand::Reconfigure { pools, reply }).await {
-            Some(Ok(())) => note(self.wanted.plane, || owned::write(&self.run_dir, &new)),
+            Some(Ok(())) => owned::write(&self.run_dir, &new),
             Some(Err(ReconfigureError::Pending(_))) | None => {}
             Some(Err(error)) => {
                 tracing::error!(%error, "the plane took the configuration when asked, and refuses it now");

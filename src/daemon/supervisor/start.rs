@@ -155,32 +155,21 @@ pub async fn forward(
     run_dir: &std::path::Path,
     told: mpsc::Sender<LvsEvent>,
 ) -> Result<Forwarding, RunError> {
-    let mut plane = plane::open(wanted.plane, run_dir).await?;
-    let left = match wanted.plane {
-        // The program and its maps are ours alone.
-        model::Plane::Ebpf => match plane.snapshot().await {
-            Ok(held) => held.services.into_keys().collect(),
-            Err(error) => {
-                if let Err(error) = plane.close(false).await {
-                    tracing::error!(%error, "the forwarding plane was not taken down whole");
-                }
-                return Err(error.into());
-            }
-        },
-        model::Plane::Ipvs => owned::read(run_dir),
-    };
+    let plane = plane::open(wanted.plane, run_dir).await?;
+    // Services that an operator added by hand are not in it, and stay.
+    let left = owned::read(run_dir);
     let settings = LvsSettings { owned: left, flush_at_start: wanted.flush_at_start, resync: RESYNC };
     let (commands, taken) = mpsc::channel(LVS_COMMANDS_MAX);
     let (publish, view) = watch::channel(LvsView::default());
     let task = tokio::spawn(lvs::run(plane, settings, taken, publish, told));
     let forwarding = Forwarding { commands, view, task, kind: wanted.plane };
     let ours = services(&wanted.pools);
-    note(wanted.plane, || owned::add(run_dir, &ours));
+    owned::add(run_dir, &ours);
     match forwarding.ask(|reply| LvsCommand::Reconfigure { pools: wanted.pools.clone(), reply }).await {
         // Taken up, and tried again until the plane follows: the task has logged why.
         Some(Err(lvs::ReconfigureError::Pending(_))) | None => Ok(forwarding),
         Some(Ok(())) => {
-            note(wanted.plane, || owned::write(run_dir, &ours));
+            owned::write(run_dir, &ours);
             Ok(forwarding)
         }
         Some(Err(error)) => {
@@ -190,18 +179,12 @@ pub async fn forward(
     }
 }
 
-/// IPVS is shared with others, so what is ours is noted; the eBPF maps are ours alone.
-pub fn note(plane: model::Plane, write: impl FnOnce()) {
-    match plane {
-        model::Plane::Ipvs => write(),
-        model::Plane::Ebpf => {}
-    }
-}
-
 /// Take down what a killed daemon left in a plane that this configuration does not use.
 async fn clear_leftovers(wanted: &Wanted, run_dir: &std::path::Path) {
-    let left =
-        [(model::Plane::Ebpf, plane::left_by_ebpf(run_dir)), (model::Plane::Ipvs, !owned::read(run_dir).is_empty())];
+    let left = [
+        (model::Plane::Ebpf, plane::left_by_ebpf(run_dir)),
+        (model::Plane::Ipvs, !plane::left_by_ebpf(run_dir) && !owned::read(run_dir).is_empty()),
+    ];
     for (kind, left) in left {
         if !left || (kind == wanted.plane && !wanted.pools.is_empty()) {
             continue;
@@ -235,8 +218,10 @@ impl Forwarding {
             tracing::error!(%error, "the services were not all deleted");
         }
         match self.task.await {
-            Ok(plane) => {
-                if let Err(error) = plane.close(false).await {
+            Ok(mut plane) => {
+                // Services of an operator's hand go on being served, as IPVS goes on serving them.
+                let keep = plane.snapshot().await.is_ok_and(|held| !held.services.is_empty());
+                if let Err(error) = plane.close(keep).await {
                     tracing::error!(%error, "the forwarding plane was not taken down whole");
                 }
                 owned::forget(run_dir);
