@@ -8,6 +8,7 @@ mod scripts;
 mod vrrp;
 
 use std::num::NonZeroU8;
+use std::sync::Arc;
 
 use crate::config::model::{Config, Global, Plane};
 use crate::daemon::trackers::TrackSettings;
@@ -20,6 +21,8 @@ pub use scripts::{Group, PoolScripts, RealServerScripts, Scripts};
 /// What the tasks are to do.
 #[derive(Clone, Debug)]
 pub struct Wanted {
+    /// What all of it was made of.
+    pub config: Arc<Config>,
     pub instances: Vec<Settings>,
     pub trackers: Vec<TrackSettings>,
     pub pools: Vec<PoolSettings>,
@@ -50,8 +53,8 @@ pub enum TranslateError {
 
 /// # Errors
 /// The first [`TranslateError`].
-pub fn translate(config: &Config) -> Result<Wanted, TranslateError> {
-    let Config { global, scripts, sync_groups, instances, virtual_server_groups, virtual_servers } = config;
+pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
+    let Config { global, tls, scripts, sync_groups, instances, virtual_server_groups, virtual_servers } = &**config;
     let Global {
         router_id: _,
         script_user: _,
@@ -74,7 +77,7 @@ pub fn translate(config: &Config) -> Result<Wanted, TranslateError> {
     let pools = lvs::pools(virtual_servers, virtual_server_groups)?;
     let adjusted = pools.iter().map(|(_, pool)| pool.clone().adjusted());
     let (settings, adjustments): (Vec<_>, Vec<_>) = adjusted.unzip();
-    let (checks, targets) = checks::checks(&pools)?;
+    let (checks, targets) = checks::checks(&pools, tls)?;
     Ok(Wanted {
         instances: instances.iter().map(|instance| vrrp::instance(instance, &above)).collect(),
         trackers: scripts::trackers(scripts, instances, sync_groups)?,
@@ -86,5 +89,9 @@ pub fn translate(config: &Config) -> Result<Wanted, TranslateError> {
         plane: *plane,
         flush_at_start: *lvs_flush,
         rt_priority: *rt_priority,
+        config: Arc::clone(config),
     })
 }
+
+#[cfg(test)]
+mod tests;
