@@ -3,7 +3,7 @@
 use super::{codes, read_text, tree};
 use crate::config::model::{Checker, CheckerKind, DnsCheck, HttpsCheck, Sni, UdpCheck};
 use crate::config::problem::Problem;
-use crate::config::schema;
+use crate::config::schema::tests::shape;
 
 /// The checks of one real server; each is told without a note that it is not carried out.
 fn checks(blocks: &str) -> (Vec<Checker>, Vec<Problem>) {
@@ -11,7 +11,7 @@ fn checks(blocks: &str) -> (Vec<Checker>, Vec<Problem>) {
         "virtual_server 192.0.2.80 80 {{\nprotocol TCP\nlb_algo rr\nlb_kind NAT\nreal_server 192.0.2.11 80 {{\n{blocks}\n}}\n}}"
     );
     let (mut config, mut problems) = read_text(&text);
-    schema::check(&tree(&text), &mut problems);
+    problems.extend(shape(tree(&text)));
     let checkers = std::mem::take(&mut config.virtual_servers[0].real_servers[0].checkers);
     (checkers, problems)
 }
