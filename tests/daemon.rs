@@ -300,3 +300,27 @@ fn scripts_are_told_of_every_state() {
     assert_eq!(running.ended().code(), Some(0), "{}", host.log());
     assert!(lines().ends_with("INSTANCE VI_1 STOP 100\n"), "{}", lines());
 }
+
+#[test]
+fn a_plan_compares_with_what_is_in_force_and_not_with_the_file() {
+    let host = Host::new();
+    let config = host.config(&format!("{INSTANCE}{SERVER}"));
+    let running = host.start(&config);
+    let plan = || {
+        let output =
+            host.vipd(&["plan", "--no-system", "--run-dir"]).arg(host.run_dir()).arg(&config).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(plan(), "nothing changes\n");
+    host.config(&format!("{INSTANCE}{SERVER}").replace("priority 100", "priority 90"));
+    let told = plan();
+    assert!(told.contains("~ priority 100 -> 90") && told.contains("VI_1: no transition"), "{told}");
+    let reload = host.vipd(&["reload", "--run-dir"]).arg(host.run_dir()).output().unwrap();
+    assert!(reload.status.success(), "{}", String::from_utf8_lossy(&reload.stderr));
+    assert_eq!(plan(), "nothing changes\n");
+    drop(running);
+    let alone = host.vipd(&["plan", "--run-dir"]).arg(host.run_dir()).arg(&config).output().unwrap();
+    assert_eq!(alone.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&alone.stderr).contains("--from FILE"));
+}

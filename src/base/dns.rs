@@ -1,6 +1,9 @@
 //! Names and record types of DNS (RFC 1035), as a check asks for them.
 
+use std::fmt;
 use std::str::FromStr;
+
+use serde::{Serialize, Serializer};
 
 /// A name to ask for, in the form that goes on the wire.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -47,6 +50,28 @@ impl FromStr for DnsName {
         }
         wire.push(0);
         if wire.len() > 255 { Err(DnsNameError::Long { got: wire.len() }) } else { Ok(Self(wire)) }
+    }
+}
+
+impl fmt::Display for DnsName {
+    /// As a file writes it: without a dot at the end, but for the root.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = self.0.as_slice();
+        let mut first = true;
+        while let Some((length, after)) = rest.split_first() {
+            let Some((label, more)) = after.split_at_checked(usize::from(*length)).filter(|_| *length > 0) else {
+                break;
+            };
+            write!(f, "{}{}", if first { "" } else { "." }, String::from_utf8_lossy(label))?;
+            (rest, first) = (more, false);
+        }
+        if first { f.write_str(".") } else { Ok(()) }
+    }
+}
+
+impl Serialize for DnsName {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
     }
 }
 
@@ -100,6 +125,19 @@ impl RecordType {
     }
 }
 
+impl fmt::Display for RecordType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = Self::ALL.iter().find(|(record, _)| record == self).map_or("", |(_, name)| name);
+        f.write_str(name)
+    }
+}
+
+impl Serialize for RecordType {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
 impl FromStr for RecordType {
     type Err = RecordTypeError;
     /// In any case.
@@ -139,6 +177,7 @@ mod tests {
         fn any_text_is_a_name_within_the_limits_or_none(text in "[a-z.]{0,300}") {
             if let Ok(name) = text.parse::<DnsName>() {
                 prop_assert!(name.0.len() <= 255 && name.0.ends_with(&[0]));
+                prop_assert_eq!(name.to_string().parse(), Ok(name));
             }
         }
     }

@@ -2,8 +2,10 @@
 
 use std::str::FromStr;
 
+use serde::Serialize;
+
 /// `helo_name`: one word of visible characters.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct HeloName(String);
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,6 +1,9 @@
 //! Bytes in hexadecimal, and half bytes that do not matter: `payload` and `require_reply` of `UDP_CHECK`.
 
+use std::fmt;
 use std::str::FromStr;
+
+use serde::{Serialize, Serializer};
 
 /// The longest pattern: what one UDP datagram over IPv4 can carry.
 pub const PATTERN_MAX_BYTES: usize = 65_507;
@@ -80,9 +83,36 @@ impl Pattern {
     }
 }
 
+impl fmt::Display for Pattern {
+    /// Two digits a byte.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (value, mask) in &self.bytes {
+            for (value, mask) in [(value >> 4, mask >> 4), (value & 0xf, mask & 0xf)] {
+                if mask == 0 { f.write_str("x")? } else { write!(f, "{value:x}")? }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for Pattern {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pattern_is_written_as_it_is_read() {
+        for (text, shown) in [("Ab1 x2 3x f", "ab01x23x0f"), ("x", "0x"), ("00", "00")] {
+            let pattern: Pattern = text.parse().unwrap();
+            assert_eq!(pattern.to_string(), shown);
+            assert_eq!(shown.parse(), Ok(pattern), "{text}");
+        }
+    }
 
     #[test]
     fn a_hexadecimal_string_is_read_as_by_keepalived() {

@@ -35,7 +35,8 @@ fn json(loaded: &Loaded) -> String {
     format!("{answer:#}\n")
 }
 
-fn text(loaded: &Loaded, colour: bool) -> String {
+/// The problems as people read them, and the verdict.
+pub fn text(loaded: &Loaded, colour: bool) -> String {
     let mut text = String::new();
     for problem in &loaded.problems {
         text.push_str(&problem.render(&loaded.sources, colour));

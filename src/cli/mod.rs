@@ -1,7 +1,9 @@
 //! The command line: one file per verb, no logic. What people read goes to stdout, what went wrong to stderr.
 
 mod check;
+mod config;
 mod drill;
+mod plan;
 mod print;
 mod reload;
 mod run;
@@ -11,6 +13,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::config::io::loader::LoadOptions;
 
 /// Where the socket and the lock are unless `--run-dir` says otherwise.
 pub const RUN_DIR: &str = "/run/vipd";
@@ -31,6 +35,12 @@ enum Verb {
     ///
     /// Exit status: 0 clean, 4 it would not run, 5 it would run with problems, 6 only the script security warning.
     Check(check::Args),
+    /// Show a configuration as vipd understood it.
+    Config(config::Args),
+    /// Show what loading a configuration would change in the running daemon, object by object.
+    ///
+    /// Exit status: 0 whether or not something would change, 4 where the file would not run, 1 where no daemon answers.
+    Plan(plan::Args),
     /// Let the running daemon read its configuration again: all of it is taken up, or nothing.
     Reload(reload::Args),
     /// Show what the running daemon owns, checks and forwards.
@@ -47,10 +57,29 @@ struct RunDirArg {
     run_dir: PathBuf,
 }
 
+/// How a configuration is loaded.
+#[derive(Clone, Debug, clap::Args)]
+struct LoadArgs {
+    /// Do not look at this machine's interfaces, users and script files.
+    #[arg(long)]
+    no_system: bool,
+    /// What `@ID` lines are compared with; the host's name by default.
+    #[arg(short = 'i', long, value_name = "ID")]
+    config_id: Option<String>,
+}
+
+impl LoadArgs {
+    fn options(&self) -> LoadOptions {
+        LoadOptions { system: !self.no_system, config_id: self.config_id.clone(), ..LoadOptions::default() }
+    }
+}
+
 pub fn main() -> ExitCode {
     match Arguments::parse().verb {
         Verb::Run(args) => run::run(args),
         Verb::Check(args) => check::run(&args),
+        Verb::Config(args) => config::run(&args),
+        Verb::Plan(args) => plan::run(&args),
         Verb::Reload(args) => reload::run(&args),
         Verb::Status(args) => status::run(&args),
         Verb::Drill(args) => drill::run(args),

@@ -1,5 +1,6 @@
 //! keepalived.conf: bytes to expanded text, tree, model, checks. Reading never fails: it returns all problems.
 
+pub mod change;
 pub mod check;
 pub mod collect;
 pub mod command;
@@ -14,5 +15,6 @@ pub mod print;
 pub mod problem;
 pub mod read;
 pub mod schema;
+pub mod show;
 pub mod source;
 pub mod tree;

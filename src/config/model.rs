@@ -5,12 +5,31 @@ use std::net::IpAddr;
 use std::num::{NonZeroU8, NonZeroU32};
 use std::time::Duration;
 
+use serde::{Serialize, Serializer};
+
 use super::source::Span;
 use crate::base::{
     AdvertInterval, Cidr, DnsName, Family, HeloName, IfName, Pattern, Priority, RecordType, Vrid, Weight,
 };
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// As the file writes it: a number of seconds.
+fn seconds<S: Serializer, T: Into<Option<Duration>> + Copy>(value: &T, to: S) -> Result<S::Ok, S::Error> {
+    let value: Option<Duration> = (*value).into();
+    value.map(|span| span.as_secs_f64()).serialize(to)
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference to the field")]
+fn interval_seconds<S: Serializer>(value: &AdvertInterval, to: S) -> Result<S::Ok, S::Error> {
+    seconds(&value.duration(), to)
+}
+
+#[expect(clippy::ref_option, reason = "serde hands over a reference to the field")]
+fn hexadecimal<S: Serializer, B: AsRef<[u8]>>(value: &Option<B>, to: S) -> Result<S::Ok, S::Error> {
+    let text = |bytes: &B| bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
+    value.as_ref().map(text).serialize(to)
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Config {
     pub global: Global,
     pub scripts: Vec<VrrpScript>,
@@ -21,7 +40,7 @@ pub struct Config {
 }
 
 /// `global_defs`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a keyword of the file, free of the others")]
 pub struct Global {
     pub router_id: Option<String>,
@@ -48,7 +67,7 @@ pub struct Global {
 }
 
 /// `lvs_datapath`: a keyword of ours.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub enum Plane {
     #[default]
     Ebpf,
@@ -56,48 +75,56 @@ pub enum Plane {
 }
 
 /// `script_user USER [GROUP]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ScriptUser {
     pub user: String,
     pub group: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum VrrpVersion {
     V2,
     V3,
 }
 
 /// `garp_*` and `vrrp_garp_*`; `None`: the level above, at last keepalived's default.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Garp {
+    #[serde(serialize_with = "seconds")]
     pub master_delay: Option<Duration>,
     pub master_repeat: Option<u32>,
+    #[serde(serialize_with = "seconds")]
     pub master_refresh: Option<Duration>,
     pub master_refresh_repeat: Option<u32>,
+    #[serde(serialize_with = "seconds")]
     pub lower_prio_delay: Option<Duration>,
     pub lower_prio_repeat: Option<u32>,
     /// `vrrp_garp_interval`, `garp_interval`.
+    #[serde(serialize_with = "seconds")]
     pub interval: Option<Duration>,
 }
 
 /// A command that is split already: no shell is involved.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Command {
     /// Program and arguments; never empty.
     pub argv: Vec<String>,
     pub user: Option<ScriptUser>,
+    #[serde(skip)]
     pub at: Span,
 }
 
 /// `vrrp_script NAME`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct VrrpScript {
     pub name: String,
+    #[serde(skip)]
     pub at: Span,
     pub command: Command,
+    #[serde(serialize_with = "seconds")]
     pub interval: Duration,
     /// The interval where none is given.
+    #[serde(serialize_with = "seconds")]
     pub timeout: Duration,
     /// Successes in a row, 1 by default.
     pub rise: u32,
@@ -110,7 +137,7 @@ pub struct VrrpScript {
 }
 
 /// `notify_*` of an instance or a sync group.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Notify {
     pub master: Option<Command>,
     pub backup: Option<Command>,
@@ -121,9 +148,10 @@ pub struct Notify {
 }
 
 /// `vrrp_sync_group NAME`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SyncGroup {
     pub name: String,
+    #[serde(skip)]
     pub at: Span,
     pub members: Vec<String>,
     pub tracking_weight: bool,
@@ -135,33 +163,35 @@ pub struct SyncGroup {
 }
 
 /// `state`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum InitialState {
     Master,
     Backup,
 }
 
 /// `track_interface` and `track_script` entries.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TrackInterface {
     pub interface: IfName,
     /// `None` or 0: a failure is a fault.
     pub weight: Option<i16>,
     pub reverse: bool,
+    #[serde(skip)]
     pub at: Span,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TrackScript {
     pub script: String,
     /// `None`: the script's own weight.
     pub weight: Option<i16>,
     pub reverse: bool,
+    #[serde(skip)]
     pub at: Span,
 }
 
 /// One line of `virtual_ipaddress`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct VirtualAddress {
     pub cidr: Cidr,
     pub dev: Option<IfName>,
@@ -169,10 +199,11 @@ pub struct VirtualAddress {
     pub broadcast: Option<Broadcast>,
     /// `RT_SCOPE_*`; 0 is global.
     pub scope: u8,
+    #[serde(skip)]
     pub at: Span,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Broadcast {
     /// `+`: the highest address of the prefix.
     Ones,
@@ -183,21 +214,24 @@ pub enum Broadcast {
 
 /// `vrrp_instance NAME`. Only instances that could run are in the model: interface and VRID are there, in version 3 an
 /// address too. A version 2 instance without addresses elects, and its scripts do the rest.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a keyword of the file, free of the others")]
 pub struct VrrpInstance {
     pub name: String,
+    #[serde(skip)]
     pub at: Span,
     pub state: InitialState,
     pub interface: IfName,
     pub vrid: Vrid,
     pub priority: Priority,
+    #[serde(serialize_with = "interval_seconds")]
     pub interval: AdvertInterval,
     /// Decided: the instance's, the global one, 2 for IPv4 and 3 for IPv6.
     pub version: VrrpVersion,
     /// The family of the first virtual address, or of the unicast addresses.
     pub family: Family,
     pub preempt: bool,
+    #[serde(serialize_with = "seconds")]
     pub preempt_delay: Duration,
     /// `auth_type PASS`; at most 8 bytes.
     pub auth_pass: Option<String>,
@@ -219,14 +253,15 @@ pub struct VrrpInstance {
 }
 
 /// `virtual_server_group NAME`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct VirtualServerGroup {
     pub name: String,
+    #[serde(skip)]
     pub at: Span,
     pub members: Vec<GroupMember>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum GroupMember {
     /// `ADDR[-LAST|/MASK] PORT`, expanded.
     Addresses {
@@ -237,14 +272,14 @@ pub enum GroupMember {
 }
 
 /// What `virtual_server` names.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum VirtualServerId {
     Address { addr: IpAddr, port: u16 },
     Fwmark { mark: NonZeroU32 },
     Group { name: String },
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Protocol {
     Tcp,
     Udp,
@@ -252,7 +287,7 @@ pub enum Protocol {
 }
 
 /// `lb_kind` / `lvs_method`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum LbKind {
     Nat,
     Dr,
@@ -261,7 +296,7 @@ pub enum LbKind {
 }
 
 /// `persistence_timeout` and `persistence_granularity`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Persistence {
     /// Seconds, 1..=2678400.
     pub timeout_s: u32,
@@ -270,10 +305,11 @@ pub struct Persistence {
 }
 
 /// `virtual_server`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a keyword of the file, free of the others")]
 pub struct VirtualServer {
     pub id: VirtualServerId,
+    #[serde(skip)]
     pub at: Span,
     /// Of the address, the group, or the real servers (fwmark).
     pub family: Family,
@@ -301,7 +337,7 @@ pub struct VirtualServer {
     pub real_servers: Vec<RealServer>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct SorryServer {
     pub addr: IpAddr,
     pub port: u16,
@@ -310,20 +346,25 @@ pub struct SorryServer {
 }
 
 /// Values that a checker takes from the blocks above it; `None`: the next block, at last the checker's built-in one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct CheckDefaults {
+    #[serde(serialize_with = "seconds")]
     pub delay_loop: Option<Duration>,
+    #[serde(serialize_with = "seconds")]
     pub connect_timeout: Option<Duration>,
     pub retry: Option<u32>,
+    #[serde(serialize_with = "seconds")]
     pub delay_before_retry: Option<Duration>,
+    #[serde(serialize_with = "seconds")]
     pub warmup: Option<Duration>,
 }
 
 /// `real_server ADDR PORT`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RealServer {
     pub addr: IpAddr,
     pub port: u16,
+    #[serde(skip)]
     pub at: Span,
     pub weight: Weight,
     /// `None`: the service's.
@@ -340,8 +381,9 @@ pub struct RealServer {
 }
 
 /// One check block of a real server.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Checker {
+    #[serde(skip)]
     pub at: Span,
     pub kind: CheckerKind,
     pub check: CheckDefaults,
@@ -355,7 +397,7 @@ pub struct Checker {
     pub alpha: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum CheckerKind {
     Tcp,
     Http(HttpCheck),
@@ -371,16 +413,17 @@ pub enum CheckerKind {
 }
 
 /// `DNS_CHECK`: by default the SOA record of the root.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct DnsCheck {
     pub name: DnsName,
     pub record: RecordType,
 }
 
 /// `UDP_CHECK`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct UdpCheck {
     /// `None`: keepalived's 32 bytes, or ours.
+    #[serde(serialize_with = "hexadecimal")]
     pub payload: Option<Vec<u8>>,
     /// `require_reply`.
     pub reply_required: bool,
@@ -396,16 +439,17 @@ impl UdpCheck {
 }
 
 /// `MISC_CHECK`: exit status 0 is up.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MiscCheck {
     pub command: Command,
     /// `misc_timeout`; `None`: the period of the check.
+    #[serde(serialize_with = "seconds")]
     pub timeout: Option<Duration>,
     /// `misc_dynamic`: exit status 2 to 255 sets the weight to it less 2.
     pub dynamic: bool,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub enum HttpVersion {
     #[default]
     V1_0,
@@ -414,7 +458,7 @@ pub enum HttpVersion {
 }
 
 /// `HTTP_GET`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct HttpCheck {
     pub version: HttpVersion,
     pub virtualhost: Option<String>,
@@ -423,7 +467,7 @@ pub struct HttpCheck {
 }
 
 /// `SSL_GET`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct HttpsCheck {
     pub http: HttpCheck,
     pub sni: Sni,
@@ -432,7 +476,7 @@ pub struct HttpsCheck {
 }
 
 /// `enable_sni` and `sni_name`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub enum Sni {
     #[default]
     Off,
@@ -441,10 +485,11 @@ pub enum Sni {
     Name(String),
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Url {
     pub path: String,
     /// MD5 of the body, 32 hexadecimal digits.
+    #[serde(serialize_with = "hexadecimal")]
     pub digest: Option<[u8; 16]>,
     /// Ranges of status codes that are a success; empty: 200-299.
     pub status: Vec<(u16, u16)>,

@@ -1,10 +1,12 @@
-//! What the control socket answers: `GET /status`, `POST /reload`.
+//! What the control socket answers: `GET /status`, `GET /config`, `POST /reload`.
 
 use std::sync::Arc;
 
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::config::model::Config;
+use crate::config::show::show;
 use crate::control::api::{CheckStatus, ConfigStatus, DaemonCounters, Refusal, Status};
 use crate::control::io::server::{Answer, Asked};
 use crate::daemon::lvs::LvsCommand;
@@ -16,6 +18,8 @@ use crate::healthcheck::settings::CheckView;
 #[derive(Debug)]
 pub enum Ask {
     Status(oneshot::Sender<Status>),
+    /// The configuration in force.
+    Config(oneshot::Sender<Arc<Config>>),
     Reload(oneshot::Sender<Result<(), String>>),
 }
 
@@ -26,13 +30,18 @@ pub async fn answer(asking: mpsc::Sender<Ask>, asked: Asked) -> Answer {
             Some(status) => json(200, &status),
             None => gone(),
         },
+        ("GET", "/config") => match ask(&asking, Ask::Config).await {
+            // Canonical text, with its passwords: the socket is for root.
+            Some(config) => Answer { status: 200, body: show(&config) },
+            None => gone(),
+        },
         ("POST", "/reload") => match ask(&asking, Ask::Reload).await {
             Some(Ok(())) => json(200, &serde_json::json!({ "reloaded": true })),
             Some(Err(error)) => json(409, &Refusal { error }),
             None => gone(),
         },
-        (_, "/status" | "/reload") => refuse(405, format!("{} is not for {}", asked.method, asked.path)),
-        (_, path) => refuse(404, format!("there is no {path}; there are GET /status and POST /reload")),
+        (_, "/status" | "/config" | "/reload") => refuse(405, format!("{} is not for {}", asked.method, asked.path)),
+        (_, path) => refuse(404, format!("there is no {path}; there are GET /status, GET /config and POST /reload")),
     }
 }
 
@@ -62,6 +71,7 @@ impl Daemon {
         // Nobody waits for an answer whose asker is gone.
         match ask {
             Ask::Status(reply) => drop(reply.send(self.status().await)),
+            Ask::Config(reply) => drop(reply.send(Arc::clone(&self.wanted.config))),
             Ask::Reload(reply) => {
                 let reloaded = self.reload().await.map_err(|error| error.to_string());
                 drop(reply.send(reloaded));

@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "the supervisor starts tasks")]
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -50,7 +51,7 @@ pub fn load(options: &Options) -> Result<Wanted, RunError> {
     if fatal > 0 {
         return Err(RunError::Config { file: options.file.clone(), fatal });
     }
-    let wanted = translate(&loaded.config)?;
+    let wanted = translate(&Arc::new(loaded.config))?;
     for adjustment in &wanted.adjustments {
         tracing::warn!("{adjustment}");
     }

@@ -8,6 +8,7 @@ mod scripts;
 mod vrrp;
 
 use std::num::NonZeroU8;
+use std::sync::Arc;
 
 use crate::config::model::{Config, Global, Plane};
 use crate::daemon::trackers::TrackSettings;
@@ -20,6 +21,8 @@ pub use scripts::{Group, PoolScripts, RealServerScripts, Scripts};
 /// What the tasks are to do.
 #[derive(Clone, Debug)]
 pub struct Wanted {
+    /// What all of it was made of.
+    pub config: Arc<Config>,
     pub instances: Vec<Settings>,
     pub trackers: Vec<TrackSettings>,
     pub pools: Vec<PoolSettings>,
@@ -50,8 +53,8 @@ pub enum TranslateError {
 
 /// # Errors
 /// The first [`TranslateError`].
-pub fn translate(config: &Config) -> Result<Wanted, TranslateError> {
-    let Config { global, scripts, sync_groups, instances, virtual_server_groups, virtual_servers } = config;
+pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
+    let Config { global, scripts, sync_groups, instances, virtual_server_groups, virtual_servers } = &**config;
     let Global {
         router_id: _,
         script_user: _,
@@ -86,5 +89,9 @@ pub fn translate(config: &Config) -> Result<Wanted, TranslateError> {
         plane: *plane,
         flush_at_start: *lvs_flush,
         rt_priority: *rt_priority,
+        config: Arc::clone(config),
     })
 }
+
+#[cfg(test)]
+mod tests;

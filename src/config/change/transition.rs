@@ -1,0 +1,199 @@
+//! What a reload does to virtual routers. They are matched as the running daemon matches them: by interface, family
+//! and VRID; names do not matter.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use crate::base::{Family, IfName, Vrid};
+use crate::config::model::{Config, InitialState, VrrpInstance, VrrpVersion};
+
+/// One virtual router, and what is expected of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Transition {
+    pub instance: String,
+    pub expected: Expected,
+    /// Why the state may move afterwards; empty: it does not.
+    pub risks: Vec<Risk>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Expected {
+    /// State, timers and counters are kept.
+    NoTransition,
+    /// The same, under another name.
+    Renamed { from: String },
+    /// It is new, and begins as Backup; with `short_wait` it does not wait for a whole `Active_Down` first.
+    Starts { short_wait: bool },
+    /// A master sends priority 0 and serves until the peer has taken over.
+    HandsOver { because: Gone },
+}
+
+/// Why a virtual router goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Gone {
+    Removed,
+    /// The name stays, but it names another virtual router.
+    Replaced {
+        by: String,
+    },
+}
+
+/// What may move the state after the reload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Risk {
+    PriorityRaised {
+        from: u8,
+        to: u8,
+    },
+    PriorityLowered {
+        from: u8,
+        to: u8,
+    },
+    /// Something else is tracked, or weighs otherwise.
+    Tracking,
+    /// Peers of before do not understand its adverts, or hear none: what changed.
+    Adverts {
+        what: Vec<&'static str>,
+    },
+}
+
+/// What the daemon knows a virtual router by.
+type Key<'a> = (&'a IfName, Family, Vrid);
+
+fn key(instance: &VrrpInstance) -> Key<'_> {
+    (&instance.interface, instance.family, instance.vrid)
+}
+
+fn described((interface, family, vrid): Key<'_>) -> String {
+    let family = match family {
+        Family::V4 => "IPv4",
+        Family::V6 => "IPv6",
+    };
+    format!("{family} VRID {vrid} on {interface}")
+}
+
+/// Of every virtual router: those of the new configuration in its order, then those that go.
+pub(super) fn transitions(old: &Config, new: &Config) -> Vec<Transition> {
+    let stays =
+        new.instances.iter().map(|instance| match old.instances.iter().find(|before| key(before) == key(instance)) {
+            Some(before) => kept(before, instance, old, new),
+            None => Transition {
+                instance: instance.name.clone(),
+                expected: Expected::Starts { short_wait: instance.state == InitialState::Master },
+                risks: vec![],
+            },
+        });
+    let gone = old.instances.iter().filter(|instance| !new.instances.iter().any(|after| key(after) == key(instance)));
+    let gone = gone.map(|instance| {
+        let same_name = new.instances.iter().find(|other| other.name == instance.name);
+        let because = same_name.map_or(Gone::Removed, |other| Gone::Replaced { by: described(key(other)) });
+        Transition { instance: instance.name.clone(), expected: Expected::HandsOver { because }, risks: vec![] }
+    });
+    stays.chain(gone).collect()
+}
+
+fn kept(before: &VrrpInstance, after: &VrrpInstance, old: &Config, new: &Config) -> Transition {
+    let mut risks = vec![];
+    let (from, to) = (before.priority.get(), after.priority.get());
+    match from.cmp(&to) {
+        Ordering::Less => risks.push(Risk::PriorityRaised { from, to }),
+        Ordering::Greater => risks.push(Risk::PriorityLowered { from, to }),
+        Ordering::Equal => {}
+    }
+    if tracks(before, old) != tracks(after, new) || before.dont_track_primary != after.dont_track_primary {
+        risks.push(Risk::Tracking);
+    }
+    let what = adverts(before, after, old, new);
+    if !what.is_empty() {
+        risks.push(Risk::Adverts { what });
+    }
+    let same = before.name == after.name;
+    let expected = if same { Expected::NoTransition } else { Expected::Renamed { from: before.name.clone() } };
+    Transition { instance: after.name.clone(), expected, risks }
+}
+
+/// What it tracks by itself and by its group, with the weights that count; a weight of 0 is a fault.
+fn tracks<'a>(instance: &'a VrrpInstance, config: &'a Config) -> Vec<(&'a str, i16, bool)> {
+    let (mut interfaces, mut scripts) = (vec![&instance.track_interfaces], vec![&instance.track_scripts]);
+    for group in config.sync_groups.iter().filter(|group| group.members.contains(&instance.name)) {
+        interfaces.push(&group.track_interfaces);
+        scripts.push(&group.track_scripts);
+    }
+    let scripts = scripts.into_iter().flatten().map(|entry| {
+        let own = config.scripts.iter().find(|script| script.name == entry.script);
+        let own = own.map_or((0, false), |script| (script.weight, script.reverse));
+        let (weight, reverse) = entry.weight.map_or(own, |weight| (weight, entry.reverse));
+        (entry.script.as_str(), weight, reverse)
+    });
+    let interfaces = interfaces.into_iter().flatten();
+    let interfaces = interfaces.map(|entry| (entry.interface.as_str(), entry.weight.unwrap_or(0), entry.reverse));
+    let mut all: Vec<_> = interfaces.chain(scripts).collect();
+    all.sort_unstable();
+    all
+}
+
+/// Which parts of the adverts change that a peer has to know.
+fn adverts(before: &VrrpInstance, after: &VrrpInstance, old: &Config, new: &Config) -> Vec<&'static str> {
+    let unicast = |instance: &VrrpInstance| !instance.unicast_peers.is_empty();
+    let group = |config: &Config| match after.family {
+        Family::V4 => config.global.mcast_group4.map(IpAddr::V4),
+        Family::V6 => config.global.mcast_group6.map(IpAddr::V6),
+    };
+    // VRRPv2 has one interval for all routers; in VRRPv3 a Backup learns it (RFC 9568 section 6.4.2).
+    let fixed = before.version == VrrpVersion::V2;
+    let rows = [
+        ("version", before.version != after.version),
+        ("advert_int", fixed && before.interval != after.interval),
+        ("authentication", before.auth_pass != after.auth_pass),
+        ("multicast group", !unicast(after) && group(old) != group(new)),
+        ("unicast or multicast", unicast(before) != unicast(after)),
+        ("unicast_peer", unicast(before) && unicast(after) && before.unicast_peers != after.unicast_peers),
+    ];
+    rows.iter().filter(|(_, changed)| *changed).map(|(what, _)| *what).collect()
+}
+
+impl fmt::Display for Transition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.instance, self.expected)?;
+        for risk in &self.risks {
+            write!(f, "; {risk}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoTransition => f.write_str("no transition"),
+            Self::Renamed { from } => write!(f, "no transition (its name was {from})"),
+            Self::Starts { short_wait: true } => {
+                f.write_str("starts: MASTER after one interval, unless it hears a better peer")
+            }
+            Self::Starts { short_wait: false } => f.write_str("starts: BACKUP"),
+            Self::HandsOver { because: Gone::Removed } => f.write_str("hands over: removed"),
+            Self::HandsOver { because: Gone::Replaced { by } } => write!(f, "hands over: it becomes {by}"),
+        }
+    }
+}
+
+impl fmt::Display for Risk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PriorityRaised { from, to } => {
+                write!(f, "priority {from} -> {to}: it may take over from a peer between the two")
+            }
+            Self::PriorityLowered { from, to } => {
+                write!(f, "priority {from} -> {to}: a peer between the two may take over")
+            }
+            Self::Tracking => f.write_str("what it tracks changes: a failed one may lower its priority or be a fault"),
+            Self::Adverts { what } => write!(f, "adverts change ({}): change the peers alike", what.join(", ")),
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! The model as canonical keepalived.conf: after expansion, with what was decided written out. Reading it back gives
+//! the same model.
+//!
+//! Every model struct is taken apart by name: a new field does not compile until it is shown. What the model does not
+//! hold (keywords that are not served, comments, definitions) is not in the text.
+
+mod checker;
+mod global;
+mod instance;
+mod node;
+mod service;
+#[cfg(test)]
+pub mod tests;
+mod track;
+
+pub use node::Node;
+
+use super::model::Config;
+
+/// The statements of the top level, in the order in which they depend on one another.
+pub fn statements(config: &Config) -> Vec<Node> {
+    let Config { global, scripts, sync_groups, instances, virtual_server_groups, virtual_servers } = config;
+    let mut all = vec![];
+    let defs = global::statements(global);
+    if !defs.is_empty() {
+        all.push(Node::block("global_defs", String::new(), defs));
+    }
+    all.extend(scripts.iter().map(track::script));
+    all.extend(sync_groups.iter().map(track::group));
+    all.extend(instances.iter().map(|instance| instance::instance(instance, global)));
+    all.extend(virtual_server_groups.iter().map(service::group));
+    all.extend(virtual_servers.iter().map(service::service));
+    all
+}
+
+/// The whole text.
+pub fn show(config: &Config) -> String {
+    let blocks: Vec<String> = statements(config).iter().map(ToString::to_string).collect();
+    blocks.join("\n")
+}

@@ -1,0 +1,111 @@
+//! The checks of a real server.
+
+use super::node::{Node, Nodes, boolean};
+use super::service::times;
+use crate::config::model::{
+    Checker, CheckerKind, Command, DnsCheck, HttpCheck, HttpVersion, HttpsCheck, MiscCheck, Sni, UdpCheck, Url,
+};
+
+/// Status codes of one line: it stays far below the limit of a line.
+const STATUS_CODES: usize = 64;
+
+pub(super) fn checker(checker: &Checker) -> Node {
+    let Checker { at: _, kind, check, connect_ip, connect_port, bind_ip, bind_port, bind_if, fwmark, alpha } = checker;
+    let mut nodes = Nodes::default();
+    let name = match kind {
+        CheckerKind::Tcp => "TCP_CHECK",
+        CheckerKind::Http(_) => "HTTP_GET",
+        CheckerKind::Https(_) => "SSL_GET",
+        CheckerKind::Misc(_) => "MISC_CHECK",
+        CheckerKind::Smtp { .. } => "SMTP_CHECK",
+        CheckerKind::Dns(_) => "DNS_CHECK",
+        CheckerKind::Udp(_) => "UDP_CHECK",
+        CheckerKind::Ping => "PING_CHECK",
+    };
+    match kind {
+        CheckerKind::Tcp | CheckerKind::Ping => {}
+        CheckerKind::Http(check) => http(&mut nodes, check),
+        CheckerKind::Https(check) => https(&mut nodes, check),
+        CheckerKind::Misc(check) => misc(&mut nodes, check),
+        CheckerKind::Smtp { helo } => nodes.put(Node::word("helo_name", helo.as_str())),
+        CheckerKind::Dns(check) => dns(&mut nodes, check),
+        CheckerKind::Udp(check) => udp(&mut nodes, check),
+    }
+    nodes.plain("connect_ip", *connect_ip);
+    nodes.plain("connect_port", *connect_port);
+    nodes.plain("bindto", *bind_ip);
+    nodes.plain("bind_port", *bind_port);
+    nodes.word("bind_if", bind_if.as_ref().map(|name| name.as_str().to_owned()).as_ref());
+    nodes.plain("fwmark", *fwmark);
+    times(&mut nodes, check);
+    nodes.flag("alpha", *alpha);
+    Node::block(name, String::new(), nodes.0)
+}
+
+fn http(nodes: &mut Nodes, check: &HttpCheck) {
+    let HttpCheck { version, virtualhost, urls, fast_recovery } = check;
+    match version {
+        HttpVersion::V1_0 => {}
+        HttpVersion::V1_0WithHost => nodes.put(Node::plain("http_protocol", "1.0C")),
+        HttpVersion::V1_1 => nodes.put(Node::plain("http_protocol", "1.1")),
+    }
+    nodes.word("virtualhost", virtualhost.as_ref());
+    for each in urls {
+        nodes.put(url(each));
+    }
+    nodes.flag("fast_recovery", *fast_recovery);
+}
+
+fn url(url: &Url) -> Node {
+    let Url { path, digest, status, virtualhost, compliant } = url;
+    let mut nodes = Nodes::default();
+    nodes.put(Node::word("path", path));
+    nodes.plain("digest", digest.map(|bytes| bytes.map(|byte| format!("{byte:02x}")).concat()));
+    let range = |(first, last): &(u16, u16)| {
+        if first == last { first.to_string() } else { format!("{first}-{last}") }
+    };
+    for some in status.chunks(STATUS_CODES) {
+        let codes: Vec<String> = some.iter().map(range).collect();
+        nodes.put(Node::plain("status_code", codes.join(" ")));
+    }
+    nodes.word("virtualhost", virtualhost.as_ref());
+    nodes.plain("tls_compliant", compliant.map(boolean));
+    Node::block("url", String::new(), nodes.0)
+}
+
+fn https(nodes: &mut Nodes, check: &HttpsCheck) {
+    let HttpsCheck { http: check, sni, compliant } = check;
+    http(nodes, check);
+    match sni {
+        Sni::Off => {}
+        Sni::Virtualhost => nodes.flag("enable_sni", true),
+        Sni::Name(name) => nodes.put(Node::word("sni_name", name)),
+    }
+    nodes.flag("tls_compliant", *compliant);
+}
+
+fn dns(nodes: &mut Nodes, check: &DnsCheck) {
+    let DnsCheck { name, record } = check;
+    nodes.put(Node::plain("type", record));
+    nodes.put(Node::word("name", &name.to_string()));
+}
+
+fn udp(nodes: &mut Nodes, check: &UdpCheck) {
+    let UdpCheck { payload, reply_required, reply, reply_min_bytes, reply_max_bytes } = check;
+    let bytes = |bytes: &Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
+    nodes.plain("payload", payload.as_ref().map(bytes));
+    if *reply_required || reply.is_some() {
+        nodes.put(Node::plain("require_reply", reply.as_ref().map_or_else(String::new, ToString::to_string)));
+    }
+    nodes.plain("min_reply_length", *reply_min_bytes);
+    nodes.plain("max_reply_length", *reply_max_bytes);
+}
+
+fn misc(nodes: &mut Nodes, check: &MiscCheck) {
+    let MiscCheck { command, timeout, dynamic } = check;
+    let alone = Command { user: None, ..command.clone() };
+    nodes.command("misc_path", Some(&alone));
+    nodes.time("misc_timeout", *timeout);
+    nodes.flag("misc_dynamic", *dynamic);
+    nodes.user("user", command.user.as_ref());
+}

@@ -1,0 +1,74 @@
+//! `global_defs`. What stands at its default is left out.
+
+use std::num::NonZeroU8;
+
+use super::node::{Node, Nodes};
+use crate::config::model::{Garp, Global, Plane, VrrpVersion};
+
+pub(super) fn statements(global: &Global) -> Vec<Node> {
+    let Global {
+        router_id,
+        script_user,
+        script_security,
+        vrrp_version,
+        mcast_group4,
+        mcast_group6,
+        garp,
+        skip_check_adv_addr,
+        check_unicast_src,
+        lower_prio_no_advert,
+        strict,
+        down_timer_adverts,
+        rt_priority,
+        plane,
+        lvs_flush,
+    } = global;
+    let mut nodes = Nodes::default();
+    nodes.word("router_id", router_id.as_ref());
+    nodes.flag("enable_script_security", *script_security);
+    nodes.user("script_user", script_user.as_ref());
+    nodes.plain("vrrp_version", vrrp_version.map(version));
+    nodes.plain("vrrp_mcast_group4", *mcast_group4);
+    nodes.plain("vrrp_mcast_group6", *mcast_group6);
+    self::garp(&mut nodes, "vrrp_", garp);
+    nodes.flag("vrrp_skip_check_adv_addr", *skip_check_adv_addr);
+    nodes.flag("vrrp_check_unicast_src", *check_unicast_src);
+    nodes.flag("vrrp_lower_prio_no_advert", *lower_prio_no_advert);
+    nodes.flag("vrrp_strict", *strict);
+    nodes.plain("vrrp_down_timer_adverts", *down_timer_adverts);
+    nodes.plain("vrrp_rt_priority", rt_priority.map(NonZeroU8::get));
+    match plane {
+        Plane::Ebpf => {}
+        Plane::Ipvs => nodes.put(Node::plain("lvs_datapath", "ipvs")),
+    }
+    nodes.flag("lvs_flush", *lvs_flush);
+    nodes.0
+}
+
+pub(super) const fn version(version: VrrpVersion) -> u8 {
+    match version {
+        VrrpVersion::V2 => 2,
+        VrrpVersion::V3 => 3,
+    }
+}
+
+/// `garp_*` after the prefix: `vrrp_` in `global_defs`, none in an instance.
+pub(super) fn garp(nodes: &mut Nodes, prefix: &str, garp: &Garp) {
+    let Garp {
+        master_delay,
+        master_repeat,
+        master_refresh,
+        master_refresh_repeat,
+        lower_prio_delay,
+        lower_prio_repeat,
+        interval,
+    } = *garp;
+    let name = |keyword: &str| format!("{prefix}{keyword}");
+    nodes.time(&name("garp_master_delay"), master_delay);
+    nodes.plain(&name("garp_master_repeat"), master_repeat);
+    nodes.time(&name("garp_master_refresh"), master_refresh);
+    nodes.plain(&name("garp_master_refresh_repeat"), master_refresh_repeat);
+    nodes.time(&name("garp_lower_prio_delay"), lower_prio_delay);
+    nodes.plain(&name("garp_lower_prio_repeat"), lower_prio_repeat);
+    nodes.time(&name("garp_interval"), interval);
+}

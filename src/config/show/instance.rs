@@ -1,0 +1,115 @@
+//! `vrrp_instance`: what was decided from the blocks above it is written out in its own.
+
+use std::net::IpAddr;
+
+use super::node::{Node, Nodes, boolean, word};
+use super::{global, track};
+use crate::base::Family;
+use crate::config::model::{Broadcast, Global, InitialState, VirtualAddress, VrrpInstance};
+
+pub(super) fn instance(instance: &VrrpInstance, above: &Global) -> Node {
+    let VrrpInstance {
+        name,
+        at: _,
+        state,
+        interface,
+        vrid,
+        priority,
+        interval,
+        version,
+        family: _, // The addresses tell.
+        preempt,
+        preempt_delay,
+        auth_pass,
+        source,
+        unicast_peers,
+        check_unicast_src,
+        skip_check_adv_addr,
+        lower_prio_no_advert,
+        down_timer_adverts,
+        garp,
+        dont_track_primary,
+        track_interfaces,
+        track_scripts,
+        addresses,
+        excluded_addresses,
+        notify,
+    } = instance;
+    let mut nodes = Nodes::default();
+    nodes.put(Node::plain("state", self::state(*state)));
+    nodes.put(Node::word("interface", interface.as_str()));
+    nodes.put(Node::plain("virtual_router_id", vrid));
+    nodes.put(Node::plain("priority", priority));
+    nodes.put(Node::plain("version", global::version(*version)));
+    nodes.put(Node::plain("advert_int", interval));
+    nodes.put(Node::plain("down_timer_adverts", down_timer_adverts));
+    if above.strict && !is_strict(instance) {
+        nodes.put(Node::plain("strict_mode", boolean(false)));
+    }
+    nodes.flag("nopreempt", !preempt);
+    nodes.time("preempt_delay", Some(*preempt_delay).filter(|delay| !delay.is_zero()));
+    nodes.put(Node::plain("lower_prio_no_advert", boolean(*lower_prio_no_advert)));
+    nodes.flag("skip_check_adv_addr", *skip_check_adv_addr);
+    nodes.flag("check_unicast_src", *check_unicast_src);
+    nodes.flag("dont_track_primary", *dont_track_primary);
+    if let Some(pass) = auth_pass {
+        let auth = vec![Node::plain("auth_type", "PASS"), Node::word("auth_pass", pass)];
+        nodes.put(Node::block("authentication", String::new(), auth));
+    }
+    nodes.plain(if unicast_peers.is_empty() { "mcast_src_ip" } else { "unicast_src_ip" }, *source);
+    nodes.list("unicast_peer", unicast_peers.iter().map(|peer| Node::item(&peer.to_string())).collect());
+    global::garp(&mut nodes, "", garp);
+    track::tracked(&mut nodes, track_interfaces, track_scripts);
+    nodes.list("virtual_ipaddress", addresses.iter().map(address).collect());
+    nodes.list("virtual_ipaddress_excluded", excluded_addresses.iter().map(address).collect());
+    track::notify(&mut nodes, notify);
+    Node::block("vrrp_instance", word(name), nodes.0)
+}
+
+const fn state(state: InitialState) -> &'static str {
+    match state {
+        InitialState::Master => "MASTER",
+        InitialState::Backup => "BACKUP",
+    }
+}
+
+/// Whether reading it under `vrrp_strict` would change nothing of it and find nothing wrong.
+fn is_strict(instance: &VrrpInstance) -> bool {
+    let link_local = match instance.addresses.first().map(|address| address.cidr.addr()) {
+        Some(IpAddr::V6(addr)) => addr.is_unicast_link_local(),
+        Some(IpAddr::V4(_)) | None => instance.family == Family::V4,
+    };
+    (instance.state == InitialState::Master) == instance.priority.is_owner()
+        && instance.preempt_delay.is_zero()
+        && instance.auth_pass.is_none()
+        && instance.unicast_peers.is_empty()
+        && link_local
+}
+
+fn address(address: &VirtualAddress) -> Node {
+    let VirtualAddress { cidr, dev, label, broadcast, scope, at: _ } = address;
+    let mut words = vec![];
+    let mut put = |option: &str, value: String| words.push(format!("{option} {value}"));
+    if let Some(dev) = dev {
+        put("dev", word(dev.as_str()));
+    }
+    if let Some(label) = label {
+        put("label", word(label));
+    }
+    match broadcast {
+        Some(Broadcast::Ones) => put("broadcast", "+".to_owned()),
+        Some(Broadcast::Zeros) => put("broadcast", "-".to_owned()),
+        Some(Broadcast::Address(addr)) => put("broadcast", addr.to_string()),
+        None => {}
+    }
+    // `RT_SCOPE_*` of linux/rtnetlink.h by the names of iproute2.
+    match scope {
+        0 => {}
+        200 => put("scope", "site".to_owned()),
+        253 => put("scope", "link".to_owned()),
+        254 => put("scope", "host".to_owned()),
+        255 => put("scope", "nowhere".to_owned()),
+        other => put("scope", other.to_string()),
+    }
+    Node { value: words.join(" "), ..Node::item(&cidr.to_string()) }
+}

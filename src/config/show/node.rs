@@ -1,0 +1,154 @@
+//! A statement of the canonical text: its keyword, what follows it, its block. How words are quoted is decided here.
+
+use std::fmt::{self, Display};
+use std::time::Duration;
+
+use crate::config::model::{Command, ScriptUser};
+
+/// One statement. The texts are as they stand in the file: quoted where they have to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    pub keyword: String,
+    /// What follows the keyword; empty: nothing.
+    pub value: String,
+    pub block: Option<Vec<Node>>,
+}
+
+impl Node {
+    pub fn flag(keyword: &str) -> Self {
+        Self { keyword: keyword.to_owned(), value: String::new(), block: None }
+    }
+
+    /// A keyword and a value that needs no quotes.
+    pub fn plain(keyword: &str, value: impl Display) -> Self {
+        Self { value: value.to_string(), ..Self::flag(keyword) }
+    }
+
+    /// A keyword and one word.
+    pub fn word(keyword: &str, value: &str) -> Self {
+        Self { value: word(value), ..Self::flag(keyword) }
+    }
+
+    pub fn block(keyword: &str, value: String, block: Vec<Self>) -> Self {
+        Self { keyword: keyword.to_owned(), value, block: Some(block) }
+    }
+
+    /// A line of a block that lists something.
+    pub fn item(text: &str) -> Self {
+        Self::flag(&word(text))
+    }
+
+    /// Keyword and value, without the block.
+    pub fn head(&self) -> String {
+        if self.value.is_empty() { self.keyword.clone() } else { format!("{} {}", self.keyword, self.value) }
+    }
+}
+
+/// Collects statements; what is not there leaves nothing.
+#[derive(Debug, Default)]
+pub(super) struct Nodes(pub(super) Vec<Node>);
+
+impl Nodes {
+    pub(super) fn put(&mut self, node: Node) {
+        self.0.push(node);
+    }
+
+    pub(super) fn flag(&mut self, keyword: &str, on: bool) {
+        if on {
+            self.put(Node::flag(keyword));
+        }
+    }
+
+    pub(super) fn plain(&mut self, keyword: &str, value: Option<impl Display>) {
+        self.0.extend(value.map(|value| Node::plain(keyword, value)));
+    }
+
+    pub(super) fn word(&mut self, keyword: &str, value: Option<&String>) {
+        self.0.extend(value.map(|value| Node::word(keyword, value)));
+    }
+
+    pub(super) fn time(&mut self, keyword: &str, value: Option<Duration>) {
+        self.plain(keyword, value.map(seconds));
+    }
+
+    pub(super) fn user(&mut self, keyword: &str, value: Option<&ScriptUser>) {
+        self.plain(keyword, value.map(user));
+    }
+
+    /// A command, with the account that it runs as behind it.
+    pub(super) fn command(&mut self, keyword: &str, value: Option<&Command>) {
+        let Some(Command { argv, user: account, at: _ }) = value else { return };
+        let account = account.as_ref().map_or_else(String::new, |account| format!(" {}", user(account)));
+        self.put(Node::plain(keyword, format!("{}{account}", command(argv))));
+    }
+
+    /// A block, where there is something in it.
+    pub(super) fn list(&mut self, keyword: &str, items: Vec<Node>) {
+        if !items.is_empty() {
+            self.put(Node::block(keyword, String::new(), items));
+        }
+    }
+}
+
+impl Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        indented(self, 0, f)
+    }
+}
+
+fn indented(node: &Node, depth: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let blank = "    ".repeat(depth);
+    let Some(block) = &node.block else { return writeln!(f, "{blank}{}", node.head()) };
+    writeln!(f, "{blank}{} {{", node.head())?;
+    for inner in block {
+        indented(inner, depth + 1, f)?;
+    }
+    writeln!(f, "{blank}}}")
+}
+
+/// A time in seconds with the decimals that it needs, six at most.
+pub(super) fn seconds(time: Duration) -> String {
+    let (whole, micros) = (time.as_secs(), time.subsec_micros());
+    if micros == 0 {
+        return whole.to_string();
+    }
+    format!("{whole}.{micros:06}").trim_end_matches('0').to_owned()
+}
+
+pub(super) const fn boolean(on: bool) -> &'static str {
+    if on { "true" } else { "false" }
+}
+
+fn user(account: &ScriptUser) -> String {
+    let ScriptUser { user, group } = account;
+    group.as_ref().map_or_else(|| word(user), |group| format!("{} {}", word(user), word(group)))
+}
+
+/// In double quotes where it could be read as something else: a comment, a brace, a definition, an include.
+pub(super) fn word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':' | '/' | ',' | '+' | '%' | '=');
+    let bare = !text.is_empty() && text.chars().all(plain) && !text.starts_with("include");
+    if bare { text.to_owned() } else { format!("\"{text}\"") }
+}
+
+/// One word that `split_command` splits into these again.
+fn command(argv: &[String]) -> String {
+    let words: Vec<String> = argv.iter().map(|argument| quoted(argument)).collect();
+    format!("\"{}\"", words.join(" "))
+}
+
+/// An argument inside the double quotes of its command. What the expansion or the quotes would take is an escape.
+fn quoted(argument: &str) -> String {
+    let mut text = String::new();
+    let mut chars = argument.chars().peekable();
+    while let Some(c) = chars.next() {
+        let named =
+            |next: Option<&char>| next.is_some_and(|next| next.is_ascii_alphabetic() || matches!(next, '_' | '{'));
+        match c {
+            '"' | '\'' | '\\' | '\x7f' | '\x00'..='\x1f' => text.push_str(&format!("\\{:03o}", u32::from(c))),
+            '$' if named(chars.peek()) => text.push_str("\\044"),
+            _ => text.push(c),
+        }
+    }
+    if text.is_empty() || text.contains(' ') { format!("'{text}'") } else { text }
+}

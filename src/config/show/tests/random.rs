@@ -1,0 +1,298 @@
+//! Random models that a file without an error could become. Names and keys are few, so that two of them meet.
+//!
+//! A model is built from a list of choices: a shorter list of smaller numbers is a smaller model, so proptest shrinks it.
+
+mod service;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use crate::base::{AdvertInterval, Cidr, Family, IfName, Priority, Vrid};
+use crate::config::model::*;
+use crate::config::source::Span;
+
+/// Any model.
+pub fn any_config() -> impl Strategy<Value = Config> {
+    vec(any::<u16>(), 0..900).prop_map(|choices| config(&choices))
+}
+
+/// The model that these choices make; choices that are not there count as 0.
+pub fn config(choices: &[u16]) -> Config {
+    let mut choose = Choices(choices.iter());
+    let global = global(&mut choose);
+    let mut config = Config { global, ..Config::default() };
+    config.scripts = (0..choose.below(4)).map(|at| script(&mut choose, at)).collect();
+    config.instances = instances(&mut choose, &config);
+    config.sync_groups = groups(&mut choose, &mut config);
+    service::services(&mut choose, &mut config);
+    config
+}
+
+pub(super) struct Choices<'a>(std::slice::Iter<'a, u16>);
+
+impl Choices<'_> {
+    pub(super) fn below(&mut self, bound: u16) -> u16 {
+        self.0.next().copied().unwrap_or(0) % bound
+    }
+
+    pub(super) fn yes(&mut self) -> bool {
+        self.below(2) == 1
+    }
+
+    pub(super) fn seldom(&mut self) -> bool {
+        self.below(6) == 5
+    }
+
+    pub(super) fn of<T: Clone>(&mut self, all: &[T]) -> T {
+        all[usize::from(self.below(all.len().try_into().unwrap()))].clone()
+    }
+
+    pub(super) fn maybe<T>(&mut self, make: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        self.seldom().then(|| make(self))
+    }
+
+    pub(super) fn time(&mut self) -> Duration {
+        Duration::from_micros(self.of(&[1_000_000, 1000, 250_000, 1_500_000, 3_000_001, 60_000_000, 4_294_000_000]))
+    }
+
+    /// A word as a file may hold it.
+    pub(super) fn text(&mut self) -> String {
+        let all = ["web", "a b", "x#y", "q!z", "{b}", "$FOO", "@lb1", "~SEQ(N, 2) x", "include x", "é", r"b\s", "it's"];
+        self.of(&all).to_owned()
+    }
+
+    pub(super) fn command(&mut self, account: bool) -> Command {
+        let all = [
+            "-v",
+            "exit 1",
+            "it's",
+            "say \"x\"",
+            r"a\b",
+            "$HOME",
+            "${X} y",
+            "",
+            "tab\there",
+            "line\nfeed",
+            "é ü",
+            "#h !",
+            "{x}",
+            "\u{1}7",
+            r"\041",
+            "@a",
+            "~LST",
+            "\u{7f}",
+            "$",
+            "a$",
+        ];
+        let mut argv = vec![self.of(&["/bin/true", "/opt/a b", "</etc/hosts", "check"]).to_owned()];
+        argv.extend((0..self.below(5)).map(|_| self.of(&all).to_owned()));
+        Command { argv, user: if account { self.maybe(Self::user) } else { None }, at: Span::default() }
+    }
+
+    pub(super) fn user(&mut self) -> ScriptUser {
+        ScriptUser { user: self.of(&["nobody", "www-data"]).to_owned(), group: self.maybe(|_| "nogroup".to_owned()) }
+    }
+
+    fn garp(&mut self) -> Garp {
+        let times = |choose: &mut Self| choose.of(&[1, 5, 2_000_000_000]);
+        Garp {
+            master_delay: self.maybe(Self::time),
+            master_repeat: self.maybe(times),
+            master_refresh: self.maybe(|choose| choose.of(&[Duration::ZERO, Duration::from_mins(1)])),
+            master_refresh_repeat: self.maybe(times),
+            lower_prio_delay: self.maybe(Self::time),
+            lower_prio_repeat: self.maybe(|choose| choose.of(&[0, 7])),
+            interval: self.maybe(Self::time),
+        }
+    }
+
+    fn notify(&mut self) -> Notify {
+        Notify {
+            master: self.maybe(|choose| choose.command(true)),
+            backup: self.maybe(|choose| choose.command(true)),
+            fault: self.maybe(|choose| choose.command(true)),
+            stop: self.maybe(|choose| choose.command(true)),
+            any: self.maybe(|choose| choose.command(true)),
+        }
+    }
+}
+
+fn global(choose: &mut Choices<'_>) -> Global {
+    Global {
+        router_id: choose.maybe(|choose| choose.of(&["lb1", "", "a b"]).to_owned()),
+        script_user: choose.maybe(Choices::user),
+        script_security: choose.yes(),
+        vrrp_version: choose.maybe(|choose| choose.of(&[VrrpVersion::V2, VrrpVersion::V3])),
+        mcast_group4: choose.maybe(|_| "224.0.0.19".parse().unwrap()),
+        mcast_group6: choose.maybe(|_| "ff02::13".parse().unwrap()),
+        garp: choose.garp(),
+        skip_check_adv_addr: choose.seldom(),
+        check_unicast_src: choose.seldom(),
+        lower_prio_no_advert: choose.seldom(),
+        strict: choose.seldom(),
+        down_timer_adverts: choose.maybe(|choose| choose.of(&[1, 3, 100])),
+        rt_priority: choose.maybe(|choose| choose.of(&[1, 99]).try_into().unwrap()),
+        plane: choose.of(&[Plane::Ebpf, Plane::Ipvs]),
+        lvs_flush: choose.seldom(),
+    }
+}
+
+fn script(choose: &mut Choices<'_>, at: u16) -> VrrpScript {
+    let user = choose.maybe(Choices::user);
+    VrrpScript {
+        name: ["chk", "chk a", "@chk", "{chk}"][usize::from(at)].to_owned(),
+        at: Span::default(),
+        command: Command { user, ..choose.command(false) },
+        interval: choose.time(),
+        timeout: choose.time(),
+        rise: choose.of(&[1, 2, 2_147_483_647]),
+        fall: choose.of(&[1, 3]),
+        weight: choose.of(&[0, 0, 5, -20, 253]),
+        reverse: choose.seldom(),
+        init_fail: choose.seldom(),
+    }
+}
+
+const INTERFACES: [&str; 3] = ["eth0", "lan.10", "br@x"];
+
+fn interface(choose: &mut Choices<'_>) -> IfName {
+    choose.of(&INTERFACES).parse().unwrap()
+}
+
+fn instances(choose: &mut Choices<'_>, config: &Config) -> Vec<VrrpInstance> {
+    let mut keys = BTreeSet::new();
+    let mut all = vec![];
+    for name in ["VI_1", "VI 2", "include", "VI_4"].into_iter().take(choose.below(5).into()) {
+        let instance = instance(choose, name, config);
+        if keys.insert((instance.interface.clone(), instance.vrid, instance.family)) {
+            all.push(instance);
+        }
+    }
+    all
+}
+
+fn address(choose: &mut Choices<'_>, family: Family, at: u16) -> VirtualAddress {
+    let prefix = choose.of(&["24", "32", "0", "25"]);
+    let cidr: Cidr = match family {
+        Family::V4 => format!("192.0.2.{}/{prefix}", 10 * at + choose.below(10)).parse().unwrap(),
+        Family::V6 => format!("2001:db8::{at}:{:x}/{prefix}", choose.below(99)).parse().unwrap(),
+    };
+    let broadcasts = [Broadcast::Ones, Broadcast::Zeros, Broadcast::Address("192.0.2.255".parse().unwrap())];
+    let v4 = family == Family::V4;
+    VirtualAddress {
+        cidr,
+        dev: choose.maybe(interface),
+        label: choose.maybe(|choose| choose.of(&["eth0:1", "a b", "x#1"]).to_owned()),
+        broadcast: choose.maybe(|choose| choose.of(&broadcasts)).filter(|_| v4),
+        scope: choose.of(&[0, 0, 200, 253, 254, 255, 7]),
+        at: Span::default(),
+    }
+}
+
+fn instance(choose: &mut Choices<'_>, name: &str, config: &Config) -> VrrpInstance {
+    let family = choose.of(&[Family::V4, Family::V4, Family::V6]);
+    let version = if family == Family::V6 || choose.yes() { VrrpVersion::V3 } else { VrrpVersion::V2 };
+    let v2 = version == VrrpVersion::V2;
+    let interface = interface(choose);
+    let track_interfaces = INTERFACES.iter().filter(|name| **name != interface.as_str() && choose.seldom());
+    let track_interfaces: Vec<TrackInterface> = track_interfaces
+        .map(|name| name.parse().unwrap())
+        .collect::<Vec<IfName>>()
+        .into_iter()
+        .map(|name| track_interface(choose, name))
+        .collect();
+    let track_scripts: Vec<TrackScript> = track_scripts(choose, config);
+    let own = |entry: &TrackScript| config.scripts.iter().find(|script| script.name == entry.script).unwrap().weight;
+    let weighted = track_interfaces.iter().any(|entry| entry.weight.is_some_and(|weight| weight != 0))
+        || track_scripts.iter().any(|entry| entry.weight.unwrap_or(own(entry)) != 0);
+    let most = if weighted { 254 } else { 255 };
+    let priority = Priority::new(choose.of(&[100, 150, 1, most])).unwrap();
+    let state = choose.of(&[InitialState::Backup, InitialState::Master]);
+    let free = state == InitialState::Backup && !priority.is_owner();
+    let preempt = !free || !choose.seldom();
+    let host = |at: u16| match family {
+        Family::V4 => format!("198.51.100.{at}").parse().unwrap(),
+        Family::V6 => format!("fe80::{at}").parse().unwrap(),
+    };
+    let peers = if choose.seldom() { 1 + choose.below(2) } else { 0 };
+    let excluded = (0..choose.below(2)).map(|at| {
+        let family = choose.of(&[Family::V4, Family::V6]);
+        address(choose, family, 20 + at)
+    });
+    let excluded_addresses = excluded.collect();
+    VrrpInstance {
+        name: name.to_owned(),
+        at: Span::default(),
+        state,
+        interface,
+        vrid: Vrid::new(choose.of(&[1, 2, 3])).unwrap(),
+        priority,
+        interval: AdvertInterval::from_centis(if v2 {
+            choose.of(&[100, 25_500])
+        } else {
+            choose.of(&[100, 1, 4095, 25])
+        })
+        .unwrap(),
+        version,
+        family,
+        preempt,
+        preempt_delay: if free && preempt && choose.seldom() {
+            Duration::from_micros(1_000_001)
+        } else {
+            Duration::ZERO
+        },
+        auth_pass: choose.maybe(|choose| choose.of(&["secret", "a#b c", "}", "12345678"]).to_owned()).filter(|_| v2),
+        source: choose.maybe(|_| host(1)),
+        unicast_peers: (0..peers).map(|at| host(2 + at)).collect(),
+        check_unicast_src: choose.seldom() || config.global.check_unicast_src,
+        skip_check_adv_addr: choose.seldom() || config.global.skip_check_adv_addr,
+        lower_prio_no_advert: choose.yes(),
+        down_timer_adverts: choose.of(&[3, 1, 100]),
+        garp: Garp { interval: None, ..choose.garp() },
+        dont_track_primary: choose.seldom(),
+        track_interfaces,
+        track_scripts,
+        addresses: (0..=choose.below(3)).map(|at| address(choose, family, at)).collect(),
+        excluded_addresses,
+        notify: choose.notify(),
+    }
+}
+
+fn track_interface(choose: &mut Choices<'_>, interface: IfName) -> TrackInterface {
+    let weight = choose.maybe(|choose| choose.of(&[0, 10, -253]));
+    TrackInterface { interface, weight, reverse: weight.is_some() && choose.yes(), at: Span::default() }
+}
+
+fn track_scripts(choose: &mut Choices<'_>, config: &Config) -> Vec<TrackScript> {
+    let mut all = vec![];
+    for script in &config.scripts {
+        if choose.yes() {
+            let weight = choose.maybe(|choose| choose.of(&[0, 10, -253]));
+            let reverse = weight.is_some() && choose.yes();
+            all.push(TrackScript { script: script.name.clone(), weight, reverse, at: Span::default() });
+        }
+    }
+    all
+}
+
+/// One group of all instances, where there are two at least.
+fn groups(choose: &mut Choices<'_>, config: &mut Config) -> Vec<SyncGroup> {
+    if config.instances.len() < 2 || choose.yes() {
+        return vec![];
+    }
+    let own =
+        config.instances.iter().flat_map(|instance| &instance.track_interfaces).any(|entry| entry.weight.is_some());
+    let scripts = config.instances.iter().any(|instance| !instance.track_scripts.is_empty());
+    vec![SyncGroup {
+        name: choose.of(&["G", "G 2", "include"]).to_owned(),
+        at: Span::default(),
+        members: config.instances.iter().map(|instance| instance.name.clone()).collect(),
+        tracking_weight: own || scripts || choose.yes(),
+        track_interfaces: choose.maybe(|choose| track_interface(choose, "eth9".parse().unwrap())).into_iter().collect(),
+        track_scripts: track_scripts(choose, config),
+        notify: choose.notify(),
+    }]
+}

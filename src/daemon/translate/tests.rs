@@ -1,0 +1,100 @@
+//! The law of a reload: starting with A and loading B leaves what starting with B leaves.
+//!
+//! `VIPD_LAW_PAIRS=N` sets the number of pairs. It goes on the memory plane; what differs on purpose is health: it is
+//! carried over, so every check reports once after the reload before the two are compared.
+
+use std::env;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config as RunConfig, TestRunner};
+
+use super::*;
+use crate::base::{MonoTime, Weight};
+use crate::config::show::tests::random::any_config;
+use crate::lvs::director::Director;
+use crate::lvs::io::memory::Memory;
+use crate::lvs::plan::plan;
+use crate::lvs::pool::Event;
+use crate::lvs::table::Table;
+use crate::vrrp::fleet::Fleet;
+use crate::vrrp::view::InstanceView;
+
+const PAIRS: u32 = 10_000;
+
+fn pairs() -> u32 {
+    env::var("VIPD_LAW_PAIRS").map_or(PAIRS, |pairs| pairs.parse().unwrap())
+}
+
+/// A hysteresis remembers whether the quorum was there: without one, what is wanted follows from health alone.
+fn wanted(mut config: Config) -> Wanted {
+    for server in &mut config.virtual_servers {
+        server.hysteresis = 0;
+    }
+    translate(&Arc::new(config)).unwrap()
+}
+
+/// What the forwarding task does, without the waiting.
+fn converge(plane: &mut Memory, director: &mut Director) {
+    let steps = plan(plane.table(), &director.desired(), &director.scope());
+    for step in steps {
+        plane.apply_one(&step).unwrap();
+    }
+    director.settled();
+}
+
+/// Every check tells; `news` are picked in turn.
+fn report(director: &mut Director, wanted: &Wanted, news: &[u8]) {
+    for (target, news) in wanted.targets.values().zip(news.iter().cycle()) {
+        let real_server = target.real_server;
+        let events = match news % 4 {
+            0 => vec![Event::Up { real_server }, Event::Weight { real_server, weight: None }],
+            1 => vec![Event::Down { real_server }],
+            2 => vec![Event::Up { real_server }, Event::Weight { real_server, weight: Weight::new(7).ok() }],
+            _ => vec![],
+        };
+        for event in events {
+            director.handle(&target.pool, event).unwrap();
+        }
+    }
+}
+
+/// The table after each configuration was loaded in turn; checks of all but the last tell `news`, then all are good.
+fn forwarding(all: &[&Wanted], news: &[u8]) -> Table {
+    let mut plane = Memory::new();
+    let mut director = Director::default();
+    for (at, wanted) in all.iter().enumerate() {
+        director.reconfigure(wanted.pools.clone()).unwrap();
+        converge(&mut plane, &mut director);
+        report(&mut director, wanted, if at + 1 < all.len() { news } else { &[0] });
+        converge(&mut plane, &mut director);
+    }
+    plane.table().clone()
+}
+
+/// What virtual routers show of their settings, and where they listen.
+fn election(all: &[&Wanted]) -> (Vec<InstanceView>, String) {
+    let mut fleet = Fleet::default();
+    for (second, wanted) in (0..).zip(all) {
+        let now = MonoTime::from_start(std::time::Duration::from_secs(second));
+        fleet.reconfigure(now, wanted.instances.clone());
+    }
+    let mut views = fleet.views();
+    for view in &mut views {
+        view.since = MonoTime::ZERO;
+    }
+    (views, format!("{:?}", fleet.sockets()))
+}
+
+#[test]
+fn a_reload_leaves_what_a_start_leaves() {
+    let mut runner = TestRunner::new(RunConfig::with_cases(pairs()));
+    let two = (any_config(), any_config(), proptest::collection::vec(any::<u8>(), 1..8));
+    let law = runner.run(&two, |(a, b, news)| {
+        let (a, b) = (wanted(a), wanted(b));
+        prop_assert_eq!(forwarding(&[&a, &b], &news), forwarding(&[&b], &[]));
+        prop_assert_eq!(election(&[&a, &b]), election(&[&b]));
+        Ok(())
+    });
+    law.unwrap_or_else(|error| panic!("{error}"));
+}

@@ -1,0 +1,144 @@
+//! What goes wrong, and how it is repaired.
+
+use std::time::Duration;
+
+use super::lan::{Lan, Wire};
+
+#[derive(Clone, Copy, Debug)]
+pub enum Fault {
+    Boot(usize),
+    /// Kill -9.
+    Crash(usize),
+    /// The operator stops the daemon.
+    Stop(usize),
+    /// The daemon is not run (SIGSTOP, a hypervisor, a storm of interrupts).
+    Stall(usize),
+    Wake(usize),
+    Link {
+        at: usize,
+        up: bool,
+    },
+    Script {
+        at: usize,
+        good: bool,
+    },
+    /// In parts of a thousand.
+    Loss(u64),
+    Duplication(u64),
+    Late(u64),
+    Cut {
+        from: usize,
+        to: usize,
+    },
+    Join {
+        from: usize,
+        to: usize,
+    },
+    /// Repair everything.
+    Heal,
+}
+
+/// Plan some faults for the next `span`.
+pub fn plan(lan: &mut Lan, span: Duration) {
+    let count = 3 + lan.random.index(10);
+    for _ in 0..count {
+        let start = lan.random.between(Duration::ZERO, span);
+        let longest = lan.intervals(12);
+        let end = start + lan.random.between(Duration::ZERO, longest);
+        let hosts = lan.nodes.len();
+        let (one, other) = (lan.random.index(hosts), lan.random.index(hosts));
+        let some = lan.random.pick(&[50, 100, 300, 500]);
+        let kind = lan.random.below(10);
+        let mut pair = |first, then| {
+            lan.at(start, first);
+            lan.at(end, then);
+        };
+        match kind {
+            0 => pair(Fault::Crash(one), Fault::Boot(one)),
+            1 => pair(Fault::Stop(one), Fault::Boot(one)),
+            2 => pair(Fault::Stall(one), Fault::Wake(one)),
+            3 => pair(Fault::Link { at: one, up: false }, Fault::Link { at: one, up: true }),
+            4 => pair(Fault::Script { at: one, good: false }, Fault::Script { at: one, good: true }),
+            5 => pair(Fault::Loss(some), Fault::Loss(0)),
+            6 => pair(Fault::Duplication(some), Fault::Duplication(0)),
+            7 => pair(Fault::Late(some), Fault::Late(0)),
+            8 => pair(Fault::Cut { from: one, to: other }, Fault::Join { from: one, to: other }),
+            _ => {
+                // A partition: the hosts below `one` and the others do not hear each other.
+                for (from, to) in (0..hosts).flat_map(|from| (0..hosts).map(move |to| (from, to))) {
+                    if (from < one) != (to < one) {
+                        pair(Fault::Cut { from, to }, Fault::Join { from, to });
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Carry it out.
+pub fn happen(lan: &mut Lan, fault: Fault) {
+    let now = lan.now;
+    match fault {
+        Fault::Boot(at) if lan.nodes[at].fleet.is_none() => {
+            let outputs = lan.nodes[at].boot(at, now);
+            lan.carry_out(at, outputs);
+            lan.turn(at);
+        }
+        // It still hands over.
+        Fault::Boot(at) if lan.nodes[at].stopping => {
+            let soon = lan.intervals(1);
+            lan.at(soon, Fault::Boot(at));
+        }
+        Fault::Crash(at) => lan.nodes[at].die(),
+        Fault::Stop(at) if lan.nodes[at].runs() => {
+            lan.nodes[at].stopping = true;
+            let outputs = lan.nodes[at].shutdown(now);
+            lan.carry_out(at, outputs);
+            lan.turn(at);
+        }
+        Fault::Boot(_) | Fault::Stop(_) => (),
+        Fault::Stall(at) => lan.nodes[at].stalled = true,
+        Fault::Wake(at) => {
+            lan.nodes[at].stalled = false;
+            lan.turn(at);
+        }
+        Fault::Link { at, up } => {
+            lan.nodes[at].link_up = up;
+            let outputs = if lan.nodes[at].stalled { vec![] } else { lan.nodes[at].look(at, now) };
+            lan.carry_out(at, outputs);
+        }
+        Fault::Script { at, good } => {
+            lan.nodes[at].script_good = good;
+            let outputs = if lan.nodes[at].stalled { vec![] } else { lan.nodes[at].report(now) };
+            lan.carry_out(at, outputs);
+        }
+        Fault::Loss(permille) => lan.wire.loss = permille,
+        Fault::Duplication(permille) => lan.wire.duplication = permille,
+        Fault::Late(permille) => {
+            lan.wire.late = permille;
+            lan.stale_until = now + lan.intervals(2);
+        }
+        Fault::Cut { from, to } => *lan.wire.cuts.entry((from, to)).or_default() += 1,
+        Fault::Join { from, to } => {
+            let cuts = lan.wire.cuts.entry((from, to)).or_default();
+            *cuts = cuts.saturating_sub(1);
+        }
+        Fault::Heal => heal(lan),
+    }
+}
+
+fn heal(lan: &mut Lan) {
+    if lan.wire.late > 0 {
+        lan.stale_until = lan.now + lan.intervals(2);
+    }
+    lan.wire = Wire::default();
+    for at in 0..lan.nodes.len() {
+        lan.nodes[at].script_good = true;
+        lan.nodes[at].link_up = true;
+        lan.nodes[at].stalled = false;
+        for fault in [Fault::Link { at, up: true }, Fault::Script { at, good: true }, Fault::Wake(at), Fault::Boot(at)]
+        {
+            happen(lan, fault);
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! One simulated host: a fleet, its clock, its sockets, and what its kernel holds.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use vipd::base::{Cidr, Family, IfName, MonoTime};
+use vipd::vrrp::fleet::{Fleet, Output};
+use vipd::vrrp::lease::Lease;
+use vipd::vrrp::links::{Held, Link, Links};
+use vipd::vrrp::packet::Envelope;
+use vipd::vrrp::{Key, Settings, Standing};
+
+/// A packet in a socket.
+#[derive(Clone, Debug)]
+pub struct Packet {
+    pub interface: IfName,
+    pub envelope: Envelope,
+    pub bytes: Vec<u8>,
+}
+
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fault of its own")]
+pub struct Node {
+    pub settings: Vec<Settings>,
+    /// `None`: the daemon is not running.
+    pub fleet: Option<Fleet>,
+    /// Its clock is ahead of the world's by this.
+    offset: Duration,
+    pub stalled: bool,
+    /// Told to stop, and not gone yet.
+    pub stopping: bool,
+    pub link_up: bool,
+    pub script_good: bool,
+    /// What came while it was stalled.
+    pub queue: Vec<Packet>,
+    /// What the daemon keeps renewing.
+    renewed: BTreeMap<Key, (Lease, MonoTime)>,
+    /// What the kernel holds, and until when (in the world's time).
+    kernel: BTreeMap<Key, MonoTime>,
+    /// By the events that were told.
+    pub standing: BTreeMap<Key, Standing>,
+}
+
+impl Node {
+    pub fn new(settings: Vec<Settings>, offset: Duration) -> Self {
+        Self {
+            settings,
+            fleet: None,
+            offset,
+            stalled: false,
+            stopping: false,
+            link_up: true,
+            script_good: true,
+            queue: vec![],
+            renewed: BTreeMap::new(),
+            kernel: BTreeMap::new(),
+            standing: BTreeMap::new(),
+        }
+    }
+
+    pub fn runs(&self) -> bool {
+        self.fleet.is_some() && !self.stalled
+    }
+
+    /// It could be Active.
+    pub fn is_fit(&self) -> bool {
+        self.runs() && !self.stopping && self.link_up && self.script_good
+    }
+
+    pub fn local(&self, now: MonoTime) -> MonoTime {
+        now + self.offset
+    }
+
+    pub fn address(at: usize, interface: &IfName, family: Family) -> IpAddr {
+        let net = u8::from(interface.as_str() != "eth0");
+        match family {
+            Family::V4 => format!("10.0.{net}.{}", at + 1),
+            Family::V6 => format!("fe80::{net}:{}", at + 1),
+        }
+        .parse()
+        .unwrap()
+    }
+
+    fn links(&self, at: usize) -> Links {
+        let link = |(number, one): (usize, &Settings)| {
+            let cidr = Cidr::host(Self::address(at, &one.interface, one.family));
+            let addresses = vec![Held { cidr, ours: false, usable: true }];
+            let index = u32::try_from(number).unwrap() + 2;
+            (one.interface.clone(), Link { index, running: self.link_up, mac: None, addresses })
+        };
+        Links(self.settings.iter().enumerate().map(link).collect())
+    }
+
+    /// Start the daemon; it removes what an earlier run left.
+    pub fn boot(&mut self, at: usize, now: MonoTime) -> Vec<Output> {
+        let local = self.local(now);
+        let mut fleet = Fleet::default();
+        let mut out = fleet.links(local, self.links(at));
+        out.extend(fleet.reconfigure(local, self.settings.clone()));
+        out.extend(fleet.script(local, "chk".to_owned(), self.script_good));
+        self.fleet = Some(fleet);
+        self.kernel.clear();
+        out
+    }
+
+    /// Kill -9: the kernel keeps what it holds for as long as the lease goes.
+    pub fn die(&mut self) {
+        self.fleet = None;
+        self.stalled = false;
+        self.stopping = false;
+        self.queue.clear();
+        self.renewed.clear();
+        self.standing.clear();
+    }
+
+    pub fn look(&mut self, at: usize, now: MonoTime) -> Vec<Output> {
+        let (local, links) = (self.local(now), self.links(at));
+        self.fleet.as_mut().map_or(vec![], |fleet| fleet.links(local, links))
+    }
+
+    pub fn report(&mut self, now: MonoTime) -> Vec<Output> {
+        let (local, good) = (self.local(now), self.script_good);
+        self.fleet.as_mut().map_or(vec![], |fleet| fleet.script(local, "chk".to_owned(), good))
+    }
+
+    pub fn shutdown(&mut self, now: MonoTime) -> Vec<Output> {
+        let local = self.local(now);
+        self.fleet.as_mut().map_or(vec![], |fleet| fleet.shutdown(local))
+    }
+
+    /// The kernel does what the daemon says, at once.
+    pub fn hold(&mut self, now: MonoTime, key: &Key, any: bool, lease: Lease) {
+        if any {
+            self.kernel.insert(key.clone(), now + Duration::from_secs(lease.valid_s.into()));
+            self.renewed.insert(key.clone(), (lease, now + lease.refresh_every));
+        } else {
+            self.kernel.remove(key);
+            self.renewed.remove(key);
+        }
+        let local = self.local(now);
+        if let Some(fleet) = &mut self.fleet {
+            fleet.settled(local, key);
+        }
+    }
+
+    /// Renew what is due; called after the fleet decided, as the heartbeat does.
+    pub fn renew(&mut self, now: MonoTime) {
+        for (key, (lease, at)) in &mut self.renewed {
+            if *at <= now {
+                *at = now + lease.refresh_every;
+                self.kernel.insert(key.clone(), now + Duration::from_secs(lease.valid_s.into()));
+            }
+        }
+    }
+
+    /// When it has something to do, in the world's time.
+    pub fn wakes_at(&self, now: MonoTime) -> Option<MonoTime> {
+        let fleet = self.fleet.as_ref().filter(|_| !self.stalled)?;
+        let deadline = fleet.deadline(self.local(now));
+        let deadline = deadline.map(|at| MonoTime::from_start(at.since_start().saturating_sub(self.offset)));
+        let renew = self.renewed.values().map(|(_, at)| *at).min();
+        [deadline, renew].into_iter().flatten().min()
+    }
+
+    /// Whether its kernel answers for this virtual router.
+    pub fn answers(&self, key: &Key, now: MonoTime) -> bool {
+        self.kernel.get(key).is_some_and(|until| *until > now)
+    }
+
+    pub fn is(&self, key: &Key, standing: Standing) -> bool {
+        self.runs() && self.standing.get(key) == Some(&standing)
+    }
+
+    pub fn serves(&self, key: &Key) -> bool {
+        self.runs() && self.standing.get(key).is_some_and(|standing| standing.serves())
+    }
+}

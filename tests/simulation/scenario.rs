@@ -1,0 +1,84 @@
+//! What a seed makes: how many hosts, with which settings; and the mistakes that the simulator must find.
+
+use std::time::Duration;
+
+use vipd::base::{AdvertInterval, Family, Priority, Vrid};
+use vipd::vrrp::{Settings, SyncGroup, Track, Tracked, Version, VirtualAddress};
+
+use super::node::Node;
+use super::random::Random;
+
+/// A mistake that an implementation may make, planted between the fleet and the world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mistake {
+    /// Deadlines are served in whole centiseconds, as by a skew that is truncated.
+    CoarseTimer,
+    /// At equal priority nobody gives way.
+    TieNeverLost,
+    /// An advert with priority 0 is not seen.
+    PriorityZeroMissed,
+    /// Deadlines are served before the packets that waited are read.
+    DecideBeforeDrain,
+    /// Addresses are never removed.
+    NothingLetGo,
+}
+
+/// The interval, the hosts, and a line that describes them.
+pub fn scenario(random: &mut Random) -> (AdvertInterval, Vec<Node>, String) {
+    let centis = random.pick(&[1, 2, 10, 50, 100, 300]);
+    let interval = AdvertInterval::from_centis(centis).unwrap();
+    let family = random.pick(&[Family::V4, Family::V4, Family::V6]);
+    let version = match family {
+        Family::V4 if interval.fits_v2() && random.permille(500) => Version::V2,
+        Family::V4 | Family::V6 => Version::V3,
+    };
+    let hosts = 2 + random.index(4);
+    let priorities = priorities(random, hosts);
+    let preempt = random.permille(750);
+    let grouped = random.permille(250);
+    let tracked = random.permille(250);
+    let nodes = priorities.iter().map(|priority| {
+        let start_as_active = random.permille(300);
+        let interfaces: &[&str] = if grouped { &["eth0", "eth1"] } else { &["eth0"] };
+        let one = |(number, interface): (usize, &&str)| {
+            let vrid = Vrid::new(u8::try_from(number).unwrap() + 1).unwrap();
+            let mut settings = Settings::new(&format!("VI_{vrid}"), interface.parse().unwrap(), vrid, family);
+            settings.version = version;
+            settings.interval = interval;
+            settings.priority = Priority::new(*priority).unwrap();
+            settings.preempt = preempt;
+            settings.start_as_active = start_as_active;
+            let vip = match family {
+                Family::V4 => "10.0.0.100/24",
+                Family::V6 => "2001:db8::100/64",
+            };
+            settings.addresses = vec![VirtualAddress::new(vip.parse().unwrap())];
+            settings.sync_group = grouped.then(|| SyncGroup { name: "G".to_owned(), tracking_weight: false });
+            if tracked {
+                settings.track = vec![Track { what: Tracked::Script("chk".into()), weight: None, reverse: false }];
+            }
+            settings
+        };
+        let settings = interfaces.iter().enumerate().map(one).collect();
+        Node::new(settings, random.between(Duration::ZERO, Duration::from_secs(1000)))
+    });
+    let nodes: Vec<Node> = nodes.collect();
+    let text = format!(
+        "{hosts} hosts, {version:?} over {family:?}, {interval} s, priorities {priorities:?}, preempt {preempt}, \
+         grouped {grouped}, tracked {tracked}"
+    );
+    (interval, nodes, text)
+}
+
+fn priorities(random: &mut Random, hosts: usize) -> Vec<u8> {
+    match random.below(4) {
+        0 => vec![100; hosts],
+        1 => (0..hosts).map(|_| u8::try_from(1 + random.below(254)).unwrap()).collect(),
+        _ => {
+            let mut apart = [if random.permille(250) { 255 } else { 200 }, 150, 100, 60, 30];
+            let first = random.index(hosts);
+            apart.swap(0, first);
+            apart[..hosts].to_vec()
+        }
+    }
+}
