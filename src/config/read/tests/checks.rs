@@ -62,7 +62,11 @@ fn a_datagram_is_read_with_what_must_come_back() {
     ];
     for (name, lines, udp, expected) in rows {
         let (checks, problems) = checks(&format!("UDP_CHECK {{\n{lines}\n}}"));
-        assert_eq!((&checks[0].kind, codes(&problems).as_slice()), (&CheckerKind::Udp(udp), expected), "{name}");
+        assert_eq!(
+            (&checks[0].kind, codes(&problems).as_slice()),
+            (&CheckerKind::Udp(Box::new(udp)), expected),
+            "{name}"
+        );
     }
 }
 
@@ -106,9 +110,8 @@ fn a_check_within_tls_says_which_name_it_asks_for() {
         let own = of_url.map_or(String::new(), |own| format!("tls_compliant {own}"));
         let (checks, problems) = checks(&format!("SSL_GET {{\n{lines}\nurl {{\npath /\n{own}\n}}\n}}"));
         assert_eq!(codes(&problems), Vec::<&str>::new(), "{name}");
-        let CheckerKind::Https(HttpsCheck { http, sni: got, compliant: strict }) = &checks[0].kind else {
-            panic!("{name}: not SSL_GET")
-        };
+        let CheckerKind::Https(check) = &checks[0].kind else { panic!("{name}: not SSL_GET") };
+        let HttpsCheck { http, sni: got, compliant: strict } = &**check;
         assert_eq!((got, *strict, http.urls[0].compliant), (&sni, compliant, of_url), "{name}");
     }
 }
