@@ -324,3 +324,71 @@ fn a_plan_compares_with_what_is_in_force_and_not_with_the_file() {
     assert_eq!(alone.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&alone.stderr).contains("--from FILE"));
 }
+
+/// keepalived's command line, with files of this host.
+fn keepalived(host: &Host, config: &Path, options: &[&str]) -> Command {
+    let mut command = host.inside();
+    command.env("TMPDIR", host.dir.path()).args([env!("CARGO_BIN_EXE_vipd"), "keepalived"]).args(options);
+    command.arg("--run-dir").arg(host.run_dir()).arg("-f").arg(config);
+    command.arg("-p").arg(host.dir.path().join("k.pid")).arg("-r").arg(host.dir.path().join("v.pid"));
+    command
+}
+
+/// A daemon without a parent, which does not outlive its test.
+struct Background(Pid);
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        // One that has ended is fine.
+        let _ = kill(self.0, Signal::SIGKILL);
+    }
+}
+
+#[test]
+fn keepalived_goes_to_the_background_dumps_and_stops() {
+    let host = Host::new();
+    let config = host.config(INSTANCE);
+    let file = |name: &str| host.dir.path().join(name);
+    let started = keepalived(&host, &config, &["-D"]).output().unwrap();
+    assert!(started.status.success(), "{}", String::from_utf8_lossy(&started.stderr));
+    until("the daemon answers", PATIENCE, || host.status().is_some()).unwrap();
+    let pid = fs::read_to_string(file("k.pid")).unwrap();
+    assert_eq!(fs::read_to_string(file("v.pid")).unwrap(), pid);
+    let pid = Pid::from_raw(pid.trim().parse().unwrap());
+    let _guard = Background(pid);
+    let again = keepalived(&host, &config, &[]).output().unwrap();
+    assert_eq!(again.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("already running"));
+    for (signal, name, word) in [
+        (nix::libc::SIGUSR1, "keepalived.data", " VRRP Instance = VI_1"),
+        (nix::libc::SIGUSR2, "keepalived.stats", "VRRP Instance: VI_1"),
+        (nix::libc::SIGRTMIN() + 2, "keepalived.json", "\"iname\":\"VI_1\""),
+        (nix::libc::SIGRTMAX() - 1, "keepalived.stats", "VRRP Instance: VI_1"),
+    ] {
+        let send = Command::new("kill").args([format!("-{signal}"), pid.to_string()]).status().unwrap();
+        assert!(send.success(), "{name}");
+        until(name, PATIENCE, || fs::read_to_string(file(name)).is_ok_and(|text| text.contains(word))).unwrap();
+        fs::remove_file(file(name)).unwrap();
+    }
+    kill(pid, Signal::SIGTERM).unwrap();
+    until("the pid files go away", PATIENCE, || !file("k.pid").exists() && !file("v.pid").exists()).unwrap();
+    assert!(!host.holds("192.0.2.100"), "the address stays");
+}
+
+#[test]
+fn keepalived_tests_a_configuration_and_runs_under_its_own_name() {
+    let host = Host::new();
+    let config = host.config(&INSTANCE.replace("priority 100", "prioritty 100"));
+    let log = host.dir.path().join("test.log");
+    let tested = keepalived(&host, &config, &["-t"]).output().unwrap();
+    assert_eq!(tested.status.code(), Some(5));
+    let expected = format!("({}: Line 4) `vrrp_instance` has no keyword `prioritty`", config.display());
+    assert!(String::from_utf8_lossy(&tested.stderr).contains(&expected), "{}", String::from_utf8_lossy(&tested.stderr));
+    let tested = keepalived(&host, &config, &[&format!("--config-test={}", log.display())]).output().unwrap();
+    assert_eq!((tested.status.code(), tested.stderr.len()), (Some(5), 0));
+    assert!(fs::read_to_string(&log).unwrap().contains(&expected));
+    let link = host.dir.path().join("keepalived");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_vipd"), &link).unwrap();
+    let told = Command::new(&link).arg("--signum=RELOAD").output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&told.stdout), "1\n");
+}

@@ -1,6 +1,7 @@
 //! Words that every room shares. Imports nothing of ours, does no I/O.
 
 mod address;
+mod answer_pattern;
 mod dns;
 mod helo;
 mod hex;
@@ -10,6 +11,7 @@ mod vrrp;
 mod weight;
 
 pub use address::{Cidr, CidrError, Family};
+pub use answer_pattern::{AnswerPattern, AnswerPatternError, PatternOptions, PatternPlace};
 pub use dns::{DnsName, DnsNameError, RecordType, RecordTypeError};
 pub use helo::{HeloName, HeloNameError};
 pub use hex::{HexError, PATTERN_MAX_BYTES, Pattern};

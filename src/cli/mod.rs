@@ -3,13 +3,14 @@
 mod check;
 mod config;
 mod drill;
+mod keepalived;
 mod plan;
 mod print;
 mod reload;
 mod run;
 mod status;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -45,6 +46,12 @@ enum Verb {
     Reload(reload::Args),
     /// Show what the running daemon owns, checks and forwards.
     Status(status::Args),
+    /// Take keepalived's own command line: `vipd keepalived --help` lists it. A link named `keepalived` does the same.
+    #[command(disable_help_flag = true)]
+    Keepalived {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTION")]
+        arguments: Vec<String>,
+    },
     /// Break a pair of directors in every planned way, in throw-away network namespaces, and measure what a client felt.
     Drill(drill::Args),
 }
@@ -75,6 +82,11 @@ impl LoadArgs {
 }
 
 pub fn main() -> ExitCode {
+    let mut words = std::env::args_os();
+    if words.next().is_some_and(|name| Path::new(&name).file_name().is_some_and(|name| name == "keepalived")) {
+        let arguments: Vec<String> = words.map(|word| word.to_string_lossy().into_owned()).collect();
+        return keepalived::run(&arguments);
+    }
     match Arguments::parse().verb {
         Verb::Run(args) => run::run(args),
         Verb::Check(args) => check::run(&args),
@@ -82,6 +94,7 @@ pub fn main() -> ExitCode {
         Verb::Plan(args) => plan::run(&args),
         Verb::Reload(args) => reload::run(&args),
         Verb::Status(args) => status::run(&args),
+        Verb::Keepalived { arguments } => keepalived::run(&arguments),
         Verb::Drill(args) => drill::run(args),
     }
 }

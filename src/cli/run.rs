@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::print::err;
-use crate::daemon::supervisor;
+use crate::config::io::loader::LoadOptions;
+use crate::daemon::log::LogTo;
+use crate::daemon::supervisor::{self, Parts};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -22,8 +24,14 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> ExitCode {
-    let options =
-        supervisor::Options { file: args.file, run_dir: args.at.run_dir, config_id: args.config_id, log: args.log };
+    let options = supervisor::Options {
+        file: args.file,
+        run_dir: args.at.run_dir,
+        load: LoadOptions { config_id: args.config_id, ..LoadOptions::default() },
+        log: args.log,
+        log_to: LogTo::Stderr,
+        parts: Parts::default(),
+    };
     match supervisor::run(options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -1,11 +1,15 @@
 //! What a configuration says, typed and with every default of its own block filled in; what a block inherits is
 //! `None` until somebody asks the block above. It knows neither text nor system.
 
+mod http;
+
 use std::net::IpAddr;
 use std::num::{NonZeroU8, NonZeroU32};
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
+
+pub use http::{HttpCheck, HttpVersion, HttpsCheck, Sni, TlsFiles, Url};
 
 use super::source::Span;
 use crate::base::{
@@ -32,6 +36,8 @@ fn hexadecimal<S: Serializer, B: AsRef<[u8]>>(value: &Option<B>, to: S) -> Resul
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Config {
     pub global: Global,
+    /// `SSL`.
+    pub tls: TlsFiles,
     pub scripts: Vec<VrrpScript>,
     pub sync_groups: Vec<SyncGroup>,
     pub instances: Vec<VrrpInstance>,
@@ -447,53 +453,4 @@ pub struct MiscCheck {
     pub timeout: Option<Duration>,
     /// `misc_dynamic`: exit status 2 to 255 sets the weight to it less 2.
     pub dynamic: bool,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub enum HttpVersion {
-    #[default]
-    V1_0,
-    V1_0WithHost,
-    V1_1,
-}
-
-/// `HTTP_GET`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct HttpCheck {
-    pub version: HttpVersion,
-    pub virtualhost: Option<String>,
-    pub urls: Vec<Url>,
-    pub fast_recovery: bool,
-}
-
-/// `SSL_GET`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct HttpsCheck {
-    pub http: HttpCheck,
-    pub sni: Sni,
-    /// `tls_compliant`, where a url does not say.
-    pub compliant: bool,
-}
-
-/// `enable_sni` and `sni_name`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub enum Sni {
-    #[default]
-    Off,
-    /// The virtualhost, where there is one.
-    Virtualhost,
-    Name(String),
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Url {
-    pub path: String,
-    /// MD5 of the body, 32 hexadecimal digits.
-    #[serde(serialize_with = "hexadecimal")]
-    pub digest: Option<[u8; 16]>,
-    /// Ranges of status codes that are a success; empty: 200-299.
-    pub status: Vec<(u16, u16)>,
-    pub virtualhost: Option<String>,
-    /// `tls_compliant`; `None`: the check's.
-    pub compliant: Option<bool>,
 }

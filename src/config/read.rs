@@ -7,6 +7,7 @@ mod global;
 mod instance;
 mod notify;
 mod real_server;
+mod ssl;
 mod sync_group;
 #[cfg(test)]
 pub(in crate::config) mod tests;
@@ -42,6 +43,7 @@ impl<'a> Reader<'a> {
         let Self { config, problems, .. } = self;
         match statement.keyword.text {
             "global_defs" => global::read(statement, &mut config.global, problems),
+            "SSL" => config.tls = ssl::read(statement),
             "virtual_server_group" => {
                 config.virtual_server_groups.extend(virtual_server_group::read(statement, problems));
             }

@@ -19,12 +19,13 @@ use super::model::Config;
 
 /// The statements of the top level, in the order in which they depend on one another.
 pub fn statements(config: &Config) -> Vec<Node> {
-    let Config { global, scripts, sync_groups, instances, virtual_server_groups, virtual_servers } = config;
+    let Config { global, tls, scripts, sync_groups, instances, virtual_server_groups, virtual_servers } = config;
     let mut all = vec![];
     let defs = global::statements(global);
     if !defs.is_empty() {
         all.push(Node::block("global_defs", String::new(), defs));
     }
+    all.extend(checker::ssl(tls));
     all.extend(scripts.iter().map(track::script));
     all.extend(sync_groups.iter().map(track::group));
     all.extend(instances.iter().map(|instance| instance::instance(instance, global)));

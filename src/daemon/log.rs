@@ -1,4 +1,7 @@
-//! Events to stderr, through a bounded queue: a full pipe loses lines and counts them, and holds nobody up.
+//! Events to stderr or to syslog, through a bounded queue: a full pipe loses lines and counts them, and holds nobody up.
+
+use std::io::{self, Write};
+use std::os::unix::net::UnixDatagram;
 
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
@@ -20,10 +23,56 @@ impl Log {
     }
 }
 
+/// Where lines go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogTo {
+    Stderr,
+    /// `/dev/log`, with facility daemon and the name of keepalived, which operators look for.
+    Syslog,
+}
+
+/// Lines as datagrams to the local syslog (RFC 3164). A syslog that is not there loses them.
+#[derive(Debug, Default)]
+struct Syslog {
+    socket: Option<UnixDatagram>,
+}
+
+/// Facility daemon, severity notice: what a line says of its level is in the line.
+const PRIORITY: u8 = 3 * 8 + 5;
+
+impl Write for Syslog {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let mut message = format!("<{PRIORITY}>Keepalived[{}]: ", std::process::id()).into_bytes();
+        message.extend_from_slice(line.strip_suffix(b"\n").unwrap_or(line));
+        // A syslog that was started again has another socket.
+        let sent = self.socket.as_ref().is_some_and(|socket| socket.send(&message).is_ok());
+        if !sent {
+            self.socket = connect();
+            if let Some(socket) = &self.socket {
+                socket.send(&message)?;
+            }
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn connect() -> Option<UnixDatagram> {
+    let socket = UnixDatagram::unbound().ok()?;
+    socket.connect("/dev/log").ok()?;
+    Some(socket)
+}
+
 /// Start logging at `level` (`VIPD_LOG` overrides it, in `EnvFilter`'s grammar).
-pub fn start(level: &str) -> Log {
-    let (writer, worker): (NonBlocking, WorkerGuard) =
-        NonBlockingBuilder::default().lossy(true).buffered_lines_limit(LINES_MAX).finish(std::io::stderr());
+pub fn start(level: &str, to: LogTo) -> Log {
+    let queue = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(LINES_MAX);
+    let (writer, worker): (NonBlocking, WorkerGuard) = match to {
+        LogTo::Stderr => queue.finish(io::stderr()),
+        LogTo::Syslog => queue.finish(Syslog::default()),
+    };
     let lost = writer.error_counter();
     let filter = EnvFilter::try_from_env("VIPD_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     let subscriber = tracing_subscriber::fmt()

@@ -2,6 +2,8 @@
 
 pub mod checkers;
 pub mod clock;
+pub mod detach;
+pub mod dump;
 pub mod heartbeat;
 pub mod log;
 pub mod lvs;
@@ -9,6 +11,7 @@ pub mod notices;
 pub mod notifier;
 pub mod outbox;
 pub mod owned;
+pub mod pidfile;
 pub mod recorder;
 pub mod rundir;
 pub mod status;

@@ -1,4 +1,4 @@
-//! What an HTTP answer must look like: its status, and the MD5 of its body. Both must hold.
+//! What an HTTP answer must look like: its status, the MD5 of its body, and a pattern. All must hold.
 //!
 //! It reads nothing from a socket; `io/http.rs` feeds it the status and the bytes.
 
@@ -9,6 +9,7 @@ use md5::{Digest as _, Md5};
 use serde::{Deserialize, Serialize};
 
 use super::outcome::Outcome;
+use crate::base::AnswerPattern;
 
 /// Status codes from `low` to `high`, both included, 100..=599.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -193,18 +194,22 @@ impl RunningDigest {
 pub struct Expect {
     pub status: StatusRanges,
     pub digest: Option<Digest>,
+    pub pattern: Option<AnswerPattern>,
 }
 
 impl Expect {
-    /// The failure of a whole answer, status first; `None` where both hold.
-    pub fn failure(&self, status: u16, body: Digest) -> Option<Outcome> {
+    /// The failure of a whole answer, status first; `None` where all hold. `answer` is its head and body, and is not
+    /// looked at without a pattern.
+    pub fn failure(&self, status: u16, body: Digest, answer: &[u8]) -> Option<Outcome> {
         if !self.status.hold(status) {
             return Some(Outcome::Status { got: status, wanted: self.status.clone() });
         }
         match self.digest {
-            Some(wanted) if wanted != body => Some(Outcome::Digest { got: body, wanted }),
-            Some(_) | None => None,
+            Some(wanted) if wanted != body => return Some(Outcome::Digest { got: body, wanted }),
+            Some(_) | None => {}
         }
+        let pattern = self.pattern.as_ref().filter(|pattern| !pattern.holds(answer))?;
+        Some(Outcome::Pattern { matched: pattern.is_negated() })
     }
 }
 
@@ -263,7 +268,7 @@ mod tests {
             ),
         ];
         for (name, status, digest, got, body, wanted) in rows {
-            let failure = Expect { status, digest }.failure(got, Digest::of(body));
+            let failure = Expect { status, digest, pattern: None }.failure(got, Digest::of(body), body);
             assert_eq!(failure.map(|failure| failure.to_string()).as_deref(), wanted, "{name}");
         }
     }

@@ -56,6 +56,8 @@ pub enum LocalFault {
     Request,
     /// TLS cannot be set up, or `sni_name` is not a name.
     Tls,
+    /// A file of the `SSL` block cannot be read, or holds nothing of use.
+    TlsFile { file: TlsFile },
     /// The script could not be started.
     Script { errno: i32 },
     /// The account that a script should run as is not known here.
@@ -77,11 +79,54 @@ impl fmt::Display for LocalFault {
             Self::Script { errno } => ("cannot start the script", errno),
             Self::Request => return f.write_str("the path or virtualhost cannot be sent in an HTTP request"),
             Self::Tls => return f.write_str("TLS cannot be set up with this name of the server"),
+            Self::TlsFile { file } => return write!(f, "the {file} of the SSL block cannot be used"),
             Self::Account => return f.write_str("the script's user or group is not known"),
             Self::TaskEnded => return f.write_str("the check's task ended without a result"),
             Self::TaskStuck => return f.write_str("the check's task did not come back after its deadline"),
         };
         write!(f, "{what}: {}", std::io::Error::from_raw_os_error(*errno))
+    }
+}
+
+/// A file of the `SSL` block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TlsFile {
+    Ca,
+    Certificate,
+    Key,
+}
+
+impl fmt::Display for TlsFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ca => "CA file",
+            Self::Certificate => "certificate",
+            Self::Key => "key",
+        })
+    }
+}
+
+/// Why a server's certificate is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CertificateFault {
+    Expired { ago_s: u64 },
+    NotValidYet,
+    UnknownIssuer,
+    Other,
+}
+
+impl fmt::Display for CertificateFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Expired { ago_s: s @ 172_800.. } => write!(f, "expired {} days ago", s / 86_400),
+            Self::Expired { ago_s: s @ 7_200.. } => write!(f, "expired {} hours ago", s / 3_600),
+            Self::Expired { ago_s } => write!(f, "expired {} minutes ago", ago_s / 60),
+            Self::NotValidYet => f.write_str("is not valid yet"),
+            Self::UnknownIssuer => f.write_str("is not signed by the CA of the SSL block"),
+            Self::Other => f.write_str("cannot be verified"),
+        }
     }
 }
 
@@ -154,6 +199,9 @@ pub enum Outcome {
     TlsAlert {
         code: u8,
     },
+    Certificate {
+        fault: CertificateFault,
+    },
     NotTls,
     /// No version or cipher that both sides know.
     TlsIncompatible,
@@ -174,6 +222,10 @@ pub enum Outcome {
     Digest {
         got: Digest,
         wanted: Digest,
+    },
+    /// `regex`, or with `regex_no_match` its contrary.
+    Pattern {
+        matched: bool,
     },
     ScriptFailed {
         code: i32,
@@ -224,6 +276,7 @@ impl Outcome {
             | Self::Reset
             | Self::ClosedEarly
             | Self::TlsAlert { .. }
+            | Self::Certificate { .. }
             | Self::NotTls
             | Self::TlsIncompatible
             | Self::TlsBroken
@@ -232,6 +285,7 @@ impl Outcome {
             | Self::BodyTooLarge { .. }
             | Self::Status { .. }
             | Self::Digest { .. }
+            | Self::Pattern { .. }
             | Self::ScriptFailed { .. }
             | Self::ScriptKilled { .. }
             | Self::System { .. } => Verdict::Fail,
@@ -268,6 +322,7 @@ impl fmt::Display for Outcome {
             Self::Reset => f.write_str("connection reset by the server"),
             Self::ClosedEarly => f.write_str("the server closed before its answer was complete"),
             Self::TlsAlert { code } => write!(f, "the server ended TLS by alert {code}{}", alert_word(*code)),
+            Self::Certificate { fault } => write!(f, "the certificate {fault}"),
             Self::NotTls => f.write_str("the answer is not TLS"),
             Self::TlsIncompatible => f.write_str("no common version or cipher of TLS (1.2 and 1.3 are offered)"),
             Self::TlsBroken => f.write_str("the server breaks the rules of TLS"),
@@ -278,6 +333,8 @@ impl fmt::Display for Outcome {
             Self::BodyTooLarge { limit_bytes } => write!(f, "the answer's body exceeds {limit_bytes} bytes"),
             Self::Status { got, wanted } => write!(f, "status {got}, wanted {wanted}"),
             Self::Digest { got, wanted } => write!(f, "digest {got}, wanted {wanted}"),
+            Self::Pattern { matched: false } => f.write_str("the answer does not match the regex"),
+            Self::Pattern { matched: true } => f.write_str("the answer matches the regex, and must not"),
             Self::ScriptFailed { code } => write!(f, "script ended with {code}"),
             Self::ScriptKilled { signal } => write!(f, "script ended by signal {signal}"),
             Self::System { errno } => write!(f, "connection failed: {}", std::io::Error::from_raw_os_error(*errno)),

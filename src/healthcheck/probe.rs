@@ -3,6 +3,7 @@
 //! It does nothing itself: `io/` has one file per kind.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::base::{DnsName, HeloName, IfName, RecordType};
@@ -93,11 +94,21 @@ impl HttpProbe {
     }
 }
 
-/// `SSL_GET`: the same within TLS 1.2 or 1.3. Who the server is is not asked: any certificate will do.
+/// `SSL_GET`: the same within TLS 1.2 or 1.3. Without a CA any certificate will do.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HttpsProbe {
     pub http: HttpProbe,
     pub sni: Sni,
+    pub files: TlsFiles,
+}
+
+/// The `SSL` block: whom we trust, and who we are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct TlsFiles {
+    pub ca: Option<PathBuf>,
+    pub certificate: Option<PathBuf>,
+    /// `None`: it stands in the file of the certificate.
+    pub key: Option<PathBuf>,
 }
 
 /// The name that TLS tells the server first.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use vipd::base::{AnswerPattern, PatternOptions, PatternPlace};
 use vipd::healthcheck::expect::{Digest, Expect, StatusRanges};
 use vipd::healthcheck::io::http;
 use vipd::healthcheck::outcome::Outcome;
@@ -22,16 +23,22 @@ fn probe(addr: SocketAddr, expect: Expect) -> HttpProbe {
 }
 
 fn status(range: &str) -> Expect {
-    Expect { status: StatusRanges::new(vec![range.parse().unwrap()]).unwrap(), digest: None }
+    Expect { status: StatusRanges::new(vec![range.parse().unwrap()]).unwrap(), ..Expect::default() }
 }
 
 fn digest(body: &str) -> Expect {
-    Expect { status: StatusRanges::default(), digest: Some(Digest::of(body.as_bytes())) }
+    Expect { digest: Some(Digest::of(body.as_bytes())), ..Expect::default() }
 }
 
 /// A reply whose header and body are filled up to this many bytes.
 fn long(before: &str, bytes: usize, after: &str) -> String {
     format!("{before}{}{after}", "x".repeat(bytes))
+}
+
+fn regex(text: &str, wanted: bool) -> Expect {
+    let options = PatternOptions { multiline: true, ..PatternOptions::default() };
+    let place = PatternPlace { no_match: !wanted, ..PatternPlace::default() };
+    Expect { pattern: Some(AnswerPattern::new(text, options, place).unwrap()), ..Expect::default() }
 }
 
 #[tokio::test]
@@ -55,6 +62,34 @@ async fn every_answer_has_its_outcome_and_reason() {
             bytes("HTTP/1.0 302 F\r\nLocation: http://127.0.0.1:1/\r\n\r\n"),
             End::Close,
             "status 302, wanted 200-299",
+        ),
+        (
+            "a regex of the body",
+            regex("^ok$", true),
+            bytes("HTTP/1.0 200 OK\r\n\r\nok"),
+            End::Close,
+            "status 200, as wanted",
+        ),
+        (
+            "a regex of the header",
+            regex("^HTTP/1.1 200 OK\r\nX-Up: 1", true),
+            bytes("HTTP/1.1 200 OK\r\nX-Up: 1\r\nContent-Length: 0\r\n\r\n"),
+            End::Hold,
+            "status 200, as wanted",
+        ),
+        (
+            "no match",
+            regex("up", true),
+            bytes("HTTP/1.0 200 OK\r\n\r\ndown"),
+            End::Close,
+            "the answer does not match the regex",
+        ),
+        (
+            "a match that must not be",
+            regex("down", false),
+            bytes("HTTP/1.0 200 OK\r\n\r\ndown"),
+            End::Close,
+            "the answer matches the regex, and must not",
         ),
         ("digest, closed", digest("ok\n"), bytes("HTTP/1.0 200 OK\r\n\r\nok\n"), End::Close, "status 200, as wanted"),
         (

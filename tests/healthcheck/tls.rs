@@ -14,7 +14,7 @@ use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use vipd::healthcheck::expect::{Digest, Expect};
 use vipd::healthcheck::io::tls;
-use vipd::healthcheck::probe::{Endpoint, HttpProbe, HttpVersion, HttpsProbe, Sni, Url};
+use vipd::healthcheck::probe::{Endpoint, HttpProbe, HttpVersion, HttpsProbe, Sni, TlsFiles, Url};
 
 use super::{PATIENCE, SHORT};
 
@@ -28,7 +28,7 @@ fn probe(addr: SocketAddr) -> HttpsProbe {
         fast_recovery: false,
         deadline: PATIENCE,
     };
-    HttpsProbe { http, sni: Sni::Off }
+    HttpsProbe { http, sni: Sni::Off, files: TlsFiles::default() }
 }
 
 /// A configuration with a certificate that nobody has a reason to trust.
@@ -147,4 +147,82 @@ async fn what_is_not_tls_has_its_reason() {
     let unnamed = HttpsProbe { sni: Sni::Name("not a name".to_owned()), ..probe(listener.local_addr().unwrap()) };
     let got = tls::check(&unnamed, 0).await.to_string();
     assert_eq!(got, "TLS cannot be set up with this name of the server");
+}
+
+/// RFC 7468, with the base64 of RFC 4648 section 4.
+fn pem(der: &[u8]) -> String {
+    let alphabet: Vec<u8> = (b'A'..=b'Z').chain(b'a'..=b'z').chain(b'0'..=b'9').chain(*b"+/").collect();
+    let mut text = String::from("-----BEGIN CERTIFICATE-----\n");
+    for (at, group) in der.chunks(3).enumerate() {
+        let three = [0, 1, 2].map(|at| u32::from(group.get(at).copied().unwrap_or(0)));
+        let bits = three[0] << 16 | three[1] << 8 | three[2];
+        for digit in 0..4 {
+            let sextet = usize::try_from(bits >> (18 - 6 * digit) & 63).unwrap();
+            text.push(if digit <= group.len() { char::from(alphabet[sextet]) } else { '=' });
+        }
+        if at % 16 == 15 {
+            text.push('\n');
+        }
+    }
+    text + "\n-----END CERTIFICATE-----\n"
+}
+
+/// A CA; it signs certificates from one month to another.
+struct Authority {
+    issuer: rcgen::CertifiedIssuer<'static, rcgen::KeyPair>,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = rcgen::CertificateParams::default();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let key = rcgen::KeyPair::generate().unwrap();
+        Self { issuer: rcgen::CertifiedIssuer::self_signed(params, key).unwrap() }
+    }
+
+    fn server(&self, from: (i32, u8), to: (i32, u8)) -> Arc<ServerConfig> {
+        let mut params = rcgen::CertificateParams::new(vec!["www.example.org".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(from.0, from.1, 1);
+        params.not_after = rcgen::date_time_ymd(to.0, to.1, 1);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+        Arc::new(builder.with_single_cert(vec![certificate.der().clone()], key).unwrap())
+    }
+}
+
+#[tokio::test]
+async fn with_a_ca_the_chain_and_the_dates_count_and_the_name_does_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ours, other) = (Authority::new(), Authority::new());
+    let good = ours.server((2020, 1), (4000, 1));
+    let rows = [
+        ("signed by it", Arc::clone(&good), "status 200, as wanted"),
+        ("not valid yet", ours.server((3000, 1), (4000, 1)), "the certificate is not valid yet"),
+        (
+            "signed by another",
+            other.server((2020, 1), (4000, 1)),
+            "the certificate is not signed by the CA of the SSL block",
+        ),
+        ("self-signed", config(&TLS13, false), "the certificate is not signed by the CA of the SSL block"),
+    ];
+    let ca = dir.path().join("ca.pem");
+    std::fs::write(&ca, pem(ours.issuer.der())).unwrap();
+    let trusting = |addr| HttpsProbe { files: TlsFiles { ca: Some(ca.clone()), ..TlsFiles::default() }, ..probe(addr) };
+    for (name, server, wanted) in rows {
+        let (addr, _names) = serve(server, true).await;
+        assert_eq!(tls::check(&trusting(addr), 0).await.to_string(), wanted, "{name}");
+    }
+    let (addr, _names) = serve(ours.server((2020, 1), (2021, 1)), true).await;
+    let expired = tls::check(&trusting(addr), 0).await.to_string();
+    assert!(expired.starts_with("the certificate expired ") && expired.ends_with(" days ago"), "{expired}");
+
+    let (addr, _names) = serve(good, true).await;
+    let mut lost = trusting(addr);
+    lost.files.ca = Some(dir.path().join("none.pem"));
+    assert_eq!(tls::check(&lost, 0).await.to_string(), "the CA file of the SSL block cannot be used");
+    lost.files = TlsFiles { certificate: Some(ca.clone()), ..TlsFiles::default() };
+    assert_eq!(tls::check(&lost, 0).await.to_string(), "the key of the SSL block cannot be used");
 }

@@ -1,4 +1,4 @@
-//! keepalived's options, as getopt_long(3) reads them: long names may be cut short, values may be glued on.
+//! keepalived's options, as `getopt_long(3)` reads them: long names may be cut short, values may be glued on.
 //!
 //! Only reading is here; what an option does is decided in `keepalived.rs`.
 
@@ -155,11 +155,7 @@ fn read_long(text: &str, more: &mut std::slice::Iter<'_, String>) -> Result<Give
 }
 
 /// `-nlf FILE`: flags, the last of which may take a value.
-fn read_short(
-    text: &str,
-    more: &mut std::slice::Iter<'_, String>,
-    given: &mut Vec<Given>,
-) -> Result<(), UsageError> {
+fn read_short(text: &str, more: &mut std::slice::Iter<'_, String>, given: &mut Vec<Given>) -> Result<(), UsageError> {
     let mut letters = text.chars();
     while let Some(letter) = letters.next() {
         let name = format!("-{letter}");
@@ -194,15 +190,20 @@ pub fn usage() -> String {
             Value::Needed => "=VALUE",
             Value::Optional => "[=VALUE]",
         };
-        let note = match opt {
-            Opt::NoEffect(why) => format!("no effect: {why}"),
-            Opt::Refused(why) => format!("refused: {why}"),
-            other => meaning(*other).to_owned(),
-        };
         let head = format!("  {short}--{long}{value}");
-        text.push_str(&format!("{head:<34} {note}\n"));
+        text.push_str(&format!("{head:<34} {}{}\n", verdict(*opt), meaning(*opt)));
     }
     text
+}
+
+fn verdict(opt: Opt) -> &'static str {
+    if matches!(opt, Opt::NoEffect(_)) {
+        "no effect: "
+    } else if matches!(opt, Opt::Refused(_)) {
+        "refused: "
+    } else {
+        ""
+    }
 }
 
 const fn meaning(opt: Opt) -> &'static str {
@@ -211,12 +212,11 @@ const fn meaning(opt: Opt) -> &'static str {
         Opt::VrrpOnly => "only virtual routers, unless -C is given too",
         Opt::CheckersOnly => "only virtual servers, unless -P is given too",
         Opt::LogConsole => "log to stderr",
-        Opt::LogDetail => "log more; twice: much more",
+        Opt::LogDetail => "given twice: log more",
         Opt::Umask => "umask of the files that are made",
         Opt::DontFork => "stay in the foreground, and log to stderr",
         Opt::Pid => "pid file; default /run/keepalived.pid",
-        Opt::VrrpPid => "one more pid file, of the same process",
-        Opt::CheckersPid => "one more pid file, of the same process",
+        Opt::VrrpPid | Opt::CheckersPid => "one more pid file, of the same process",
         Opt::AllConfig => "an include that finds no file is an error",
         Opt::ConfigId => "what `@ID` lines are compared with",
         Opt::Signum => "print the signal of STOP, RELOAD, DATA, STATS, STATS_CLEAR or JSON",
@@ -240,13 +240,18 @@ mod tests {
 
     #[test]
     fn options_are_read_as_getopt_reads_them() {
-        let rows: [(&str, &[(Opt, Option<&str>)], &[&str]); 8] = [
+        type Row<'a> = (&'a str, &'a [(Opt, Option<&'a str>)], &'a [&'a str]);
+        let rows: [Row<'_>; 8] = [
             ("-n -l", &[(Opt::DontFork, None), (Opt::LogConsole, None)], &[]),
             ("-nlf a.conf", &[(Opt::DontFork, None), (Opt::LogConsole, None), (Opt::File, Some("a.conf"))], &[]),
             ("-fa.conf x", &[(Opt::File, Some("a.conf"))], &["x"]),
             ("--use-file=a.conf --use-file b", &[(Opt::File, Some("a.conf")), (Opt::File, Some("b"))], &[]),
             ("--use a -- -n", &[(Opt::File, Some("a"))], &["-n"]),
-            ("-t -tlog --config-test=log", &[(Opt::ConfigTest, None), (Opt::ConfigTest, Some("log")), (Opt::ConfigTest, Some("log"))], &[]),
+            (
+                "-t -tlog --config-test=log",
+                &[(Opt::ConfigTest, None), (Opt::ConfigTest, Some("log")), (Opt::ConfigTest, Some("log"))],
+                &[],
+            ),
             ("-t log", &[(Opt::ConfigTest, None)], &["log"]),
             ("--vrrp", &[(Opt::VrrpOnly, None)], &[]),
         ];

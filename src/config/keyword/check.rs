@@ -7,7 +7,7 @@ use super::Context::{
     UdpCheck, Url,
 };
 use super::Form::{Address, Block, Bool, Command, Flag, Int, OneOf, Seconds, Word, Words};
-use super::Service::{NotYet, Served};
+use super::Service::{NoEffect, NotYet, Served};
 use super::Standing::{Deprecated, New, Removed};
 use super::Tier::{A, B, C};
 use super::{ANY, Keyword, MAX, row};
@@ -27,10 +27,10 @@ const NOT_HTTP: &[Context] = &[TcpCheck, SmtpCheck, SmtpHost, DnsCheck, UdpCheck
 
 #[rustfmt::skip]
 pub(super) const ROWS: &[Keyword] = &[
-    row(SSL, "password", Word("STRING"), C, "-", "password of the private key", NotYet).complains(),
-    row(SSL, "ca", Word("PATH"), C, "-", "CA file", NotYet).complains(),
-    row(SSL, "certificate", Word("PATH"), C, "-", "client certificate file", NotYet).complains(),
-    row(SSL, "key", Word("PATH"), C, "-", "private key file", NotYet).complains(),
+    row(SSL, "password", Word("STRING"), C, "-", "password of the private key: the key must stand in its file unencrypted", NotYet).complains(),
+    row(SSL, "ca", Word("PATH"), C, "-", "CA file", Served).complains(),
+    row(SSL, "certificate", Word("PATH"), C, "-", "client certificate file", Served).complains(),
+    row(SSL, "key", Word("PATH"), C, "-", "private key file", Served).complains(),
     row(CONNECTING, "connect_ip", Address, B, "real server", "address to test (all but MISC, FILE, BFD)", Served),
     row(CONNECTING, "connect_port", Int(1, 65_535, ""), A, "real server port", "port to test", Served),
     row(CONNECTING, "bindto", Address, B, "-", "source address", Served),
@@ -56,12 +56,12 @@ pub(super) const ROWS: &[Keyword] = &[
     row(URL, "digest", Word("32 HEX DIGITS"), A, "none", "MD5 of the body", Served),
     row(URL, "status_code", Words("INT[-INT]...", 1, ANY), A, "200-299", "accepted codes", Served).complains(),
     row(URL, "virtualhost", Word("STRING"), B, "checker", "Host header of this url", Served).complains(),
-    row(URL, "regex", Word("REGEX"), C, "none", "PCRE2 pattern over headers and body; without it the status and the digest decide", NotYet).complains(),
-    row(URL, "regex_no_match", Flag, C, "off", "succeed when the regex does not match", NotYet),
-    row(URL, "regex_options", Words("WORD...", 1, ANY), C, "none", "PCRE2 option names; unknown ones are ignored silently", NotYet).complains(),
-    row(URL, "regex_min_offset", Int(0, MAX, ""), C, "0", "earliest match position", NotYet).complains(),
-    row(URL, "regex_max_offset", Int(0, MAX, ""), C, "none", "latest match position", NotYet).complains(),
-    row(URL, "regex_stack", Words("INT INT", 2, 2), C, "none", "JIT stack start and maximum", NotYet).complains(),
+    row(URL, "regex", Word("REGEX"), C, "none", "pattern over headers and body, without look-around and back-references", Served).complains(),
+    row(URL, "regex_no_match", Flag, C, "off", "succeed when the regex does not match", Served),
+    row(URL, "regex_options", Words("WORD...", 1, ANY), C, "none", "PCRE2 option names", Served).complains(),
+    row(URL, "regex_min_offset", Int(0, MAX, ""), C, "0", "earliest match position", Served).complains(),
+    row(URL, "regex_max_offset", Int(0, MAX, ""), C, "none", "latest match position", Served).complains(),
+    row(URL, "regex_stack", Words("INT INT", 2, 2), C, "none", "JIT stack start and maximum", NoEffect("patterns run in linear time, and need no stack")).complains(),
     row(URL, "tls_compliant", Bool, C, "checker", "SSL_GET only", Served).standing(New),
     row(SMTP, "helo_name", Word("STRING"), B, "smtpchecker.keepalived.org", "HELO argument", Served).complains(),
     row(SMTP, "host", Block("", 0, 0, SmtpHost), B, "-", "one host to test; an old nesting", Served),

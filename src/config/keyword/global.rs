@@ -45,7 +45,7 @@ pub(super) const ROWS: &[Keyword] = &[
     row(TOP, "vrrp_track_process", Block("NAME", 1, 1, TrackProcess), B, "-", "process watcher using the kernel proc connector", NotYet),
     row(TOP, "interface_up_down_delays", Block("", 0, 0, Names), C, "0", "debounce of link events, 0..255 s each", NotYet).strict(),
     row(TOP, "bfd_instance", Block("NAME", 1, 1, Bfd), B, "-", "one BFD session; name below 32 characters", NotYet).complains(),
-    row(TOP, "SSL", Block("", 0, 0, Ssl), C, "-", "TLS material used by SSL_GET", NotYet),
+    row(TOP, "SSL", Block("", 0, 0, Ssl), C, "-", "TLS material used by SSL_GET", Served),
     row(TOP, "virtual_server_group", Block("NAME", 1, 1, ServiceAddresses), B, "-", "addresses/ranges/fwmarks sharing one set of real servers", Served),
     row(TOP, "virtual_server", Block("ADDRESS [PORT] | fwmark INT | group NAME", 1, 2, VirtualServer), A, "-", "one IPVS service", Served),
     row(TOP, "include", Word("GLOB"), B, "-", "include files; nothing wrong if none match", Served),

@@ -1,9 +1,11 @@
 //! The checks of a real server.
 
-use super::node::{Node, Nodes, boolean};
+use super::node::{Node, Nodes, boolean, escaped_word};
 use super::service::times;
+use crate::base::{AnswerPattern, PatternOptions, PatternPlace};
 use crate::config::model::{
-    Checker, CheckerKind, Command, DnsCheck, HttpCheck, HttpVersion, HttpsCheck, MiscCheck, Sni, UdpCheck, Url,
+    Checker, CheckerKind, Command, DnsCheck, HttpCheck, HttpVersion, HttpsCheck, MiscCheck, Sni, TlsFiles, UdpCheck,
+    Url,
 };
 
 /// Status codes of one line: it stays far below the limit of a line.
@@ -57,7 +59,7 @@ fn http(nodes: &mut Nodes, check: &HttpCheck) {
 }
 
 fn url(url: &Url) -> Node {
-    let Url { path, digest, status, virtualhost, compliant } = url;
+    let Url { path, digest, status, virtualhost, pattern, compliant } = url;
     let mut nodes = Nodes::default();
     nodes.put(Node::word("path", path));
     nodes.plain("digest", digest.map(|bytes| bytes.map(|byte| format!("{byte:02x}")).concat()));
@@ -69,8 +71,40 @@ fn url(url: &Url) -> Node {
         nodes.put(Node::plain("status_code", codes.join(" ")));
     }
     nodes.word("virtualhost", virtualhost.as_ref());
+    if let Some(pattern) = pattern {
+        regex(&mut nodes, pattern);
+    }
     nodes.plain("tls_compliant", compliant.map(boolean));
     Node::block("url", String::new(), nodes.0)
+}
+
+fn regex(nodes: &mut Nodes, pattern: &AnswerPattern) {
+    let PatternOptions { caseless, dotall, extended, multiline, ungreedy, unicode } = pattern.options();
+    let PatternPlace { min_offset, max_offset, no_match } = pattern.place();
+    nodes.put(Node::plain("regex", escaped_word(pattern.text())));
+    let options = [
+        ("caseless", caseless),
+        ("dotall", dotall),
+        ("extended", extended),
+        ("multiline", multiline),
+        ("ungreedy", ungreedy),
+        ("utf", unicode),
+    ];
+    let options: Vec<&str> = options.into_iter().filter(|(_, on)| *on).map(|(option, _)| option).collect();
+    nodes.plain("regex_options", Some(options.join(" ")).filter(|options| !options.is_empty()));
+    nodes.plain("regex_min_offset", Some(min_offset).filter(|offset| *offset > 0));
+    nodes.plain("regex_max_offset", max_offset);
+    nodes.flag("regex_no_match", no_match);
+}
+
+/// The `SSL` block, where it says something.
+pub(super) fn ssl(files: &TlsFiles) -> Option<Node> {
+    let TlsFiles { ca, certificate, key } = files;
+    let mut nodes = Nodes::default();
+    nodes.word("ca", ca.as_ref());
+    nodes.word("certificate", certificate.as_ref());
+    nodes.word("key", key.as_ref());
+    (*files != TlsFiles::default()).then(|| Node::block("SSL", String::new(), nodes.0))
 }
 
 fn https(nodes: &mut Nodes, check: &HttpsCheck) {

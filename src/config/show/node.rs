@@ -137,8 +137,18 @@ fn command(argv: &[String]) -> String {
     format!("\"{}\"", words.join(" "))
 }
 
+/// One word that `split_escaped` reads as this again.
+pub(super) fn escaped_word(text: &str) -> String {
+    format!("\"{}\"", escaped(text))
+}
+
 /// An argument inside the double quotes of its command. What the expansion or the quotes would take is an escape.
 fn quoted(argument: &str) -> String {
+    let text = escaped(argument);
+    if text.is_empty() || text.contains(' ') { format!("'{text}'") } else { text }
+}
+
+fn escaped(argument: &str) -> String {
     let mut text = String::new();
     let mut chars = argument.chars().peekable();
     while let Some(c) = chars.next() {
@@ -150,5 +160,5 @@ fn quoted(argument: &str) -> String {
             _ => text.push(c),
         }
     }
-    if text.is_empty() || text.contains(' ') { format!("'{text}'") } else { text }
+    text
 }

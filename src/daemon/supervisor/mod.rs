@@ -3,16 +3,20 @@
 //! It decides nothing about election, health or forwarding: it carries words from room to room.
 
 mod control;
+mod dumps;
 mod events;
 mod plane;
 mod reload;
 mod running;
+pub mod signals;
 mod start;
 
 use std::path::PathBuf;
 
+use crate::config::io::loader::LoadOptions;
+use crate::config::model::Config;
 use crate::daemon::heartbeat::StartError;
-use crate::daemon::log;
+use crate::daemon::log::{self, LogTo};
 use crate::daemon::lvs::ReconfigureError;
 use crate::daemon::rundir::{RunDir, RunDirError};
 use crate::daemon::translate::TranslateError;
@@ -23,10 +27,40 @@ use crate::lvs::datapath::DatapathError;
 pub struct Options {
     pub file: PathBuf,
     pub run_dir: PathBuf,
-    /// `-i`: what `@ID` lines are compared with.
-    pub config_id: Option<String>,
+    /// How the file is read: `-i` is in it.
+    pub load: LoadOptions,
     /// Least level of log lines.
     pub log: String,
+    pub log_to: LogTo,
+    pub parts: Parts,
+}
+
+/// Which halves of the configuration are carried out: keepalived's `--vrrp` and `--check`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// Virtual routers.
+    pub vrrp: bool,
+    /// Virtual servers.
+    pub checkers: bool,
+}
+
+impl Default for Parts {
+    fn default() -> Self {
+        Self { vrrp: true, checkers: true }
+    }
+}
+
+impl Parts {
+    /// Take out what is not carried out.
+    pub fn keep(self, config: &mut Config) {
+        if !self.vrrp {
+            config.instances.clear();
+            config.sync_groups.clear();
+        }
+        if !self.checkers {
+            config.virtual_servers.clear();
+        }
+    }
 }
 
 /// Why the daemon does not run, or ran into its end. Nothing is left behind.
@@ -77,7 +111,7 @@ impl RunError {
 /// # Errors
 /// [`RunError`]: one line for the operator.
 pub fn run(options: Options) -> Result<(), RunError> {
-    let log = log::start(&options.log);
+    let log = log::start(&options.log, options.log_to);
     let loaded = start::load(&options)?;
     let run_dir = RunDir::lock(&options.run_dir)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -12,13 +12,15 @@ use tracing_appender::non_blocking::ErrorCounter;
 use crate::base::MonoTime;
 use crate::config::model;
 use crate::daemon::checkers::Checkers;
+use crate::daemon::dump::AllStats;
 use crate::daemon::heartbeat::{Command, Heartbeat};
 use crate::daemon::lvs::{LvsCommand, LvsEvent, LvsView};
 use crate::daemon::notices::Notices;
 use crate::daemon::notifier::Notifier;
 use crate::daemon::recorder::Recorder;
 use crate::daemon::supervisor::control::Ask;
-use crate::daemon::supervisor::{Options, RunError, plane};
+use crate::daemon::supervisor::dumps::Dump;
+use crate::daemon::supervisor::{Options, RunError, plane, signals};
 use crate::daemon::systemd::{Told, tell};
 use crate::daemon::trackers::{TrackEvent, Trackers};
 use crate::daemon::translate::Wanted;
@@ -49,10 +51,12 @@ pub struct Standing {
     pub last_failure: Option<String>,
     pub stopping: bool,
     pub plane_failures: u64,
+    /// What was counted when keepalived's statistics were cleared.
+    pub cleared: AllStats,
 }
 
 impl Standing {
-    pub const fn new(now: MonoTime) -> Self {
+    pub fn new(now: MonoTime) -> Self {
         Self {
             started: now,
             loaded: now,
@@ -61,6 +65,7 @@ impl Standing {
             last_failure: None,
             stopping: false,
             plane_failures: 0,
+            cleared: AllStats::new(),
         }
     }
 }
@@ -103,8 +108,10 @@ impl Daemon {
         let mut terminate = listen(SignalKind::terminate())?;
         let mut interrupt = listen(SignalKind::interrupt())?;
         let mut hangup = listen(SignalKind::hangup())?;
-        let mut user1 = listen(SignalKind::user_defined1())?;
-        let mut user2 = listen(SignalKind::user_defined2())?;
+        let mut data = listen(SignalKind::from_raw(signals::DATA))?;
+        let mut stats = listen(SignalKind::from_raw(signals::STATS))?;
+        let mut stats_clear = listen(SignalKind::from_raw(signals::stats_clear()))?;
+        let mut json = listen(SignalKind::from_raw(signals::json()))?;
         tell(Told::Ready);
         let (instances, servers) = (self.wanted.instances.len(), self.wanted.pools.len());
         tracing::info!(instances, virtual_servers = servers, "vipd {} is running", env!("CARGO_PKG_VERSION"));
@@ -113,8 +120,10 @@ impl Daemon {
                 _ = terminate.recv() => return Ok(()),
                 _ = interrupt.recv() => return Ok(()),
                 _ = hangup.recv() => self.reload_and_tell().await,
-                _ = user1.recv() => tracing::info!("SIGUSR1: ask `vipd status --json` instead"),
-                _ = user2.recv() => tracing::info!("SIGUSR2: ask `vipd status --json` instead"),
+                _ = data.recv() => self.dump(Dump::Data),
+                _ = stats.recv() => self.dump(Dump::Stats),
+                _ = stats_clear.recv() => self.dump(Dump::StatsClear),
+                _ = json.recv() => self.dump(Dump::Json),
                 task = self.next() => if let Some(task) = task {
                     return Err(RunError::TaskEnded { task });
                 },

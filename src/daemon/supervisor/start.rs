@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use crate::config::io::loader::{LoadOptions, load as load_file};
+use crate::config::io::loader::load as load_file;
 use crate::config::model;
 use crate::config::problem::{Problem, Severity};
 use crate::config::source::Sources;
@@ -42,8 +42,7 @@ const RESYNC: std::time::Duration = std::time::Duration::from_secs(10);
 /// # Errors
 /// [`RunError::Config`] where it has a fatal problem, [`RunError::Translate`] where the rooms cannot take it.
 pub fn load(options: &Options) -> Result<Wanted, RunError> {
-    let how = LoadOptions { config_id: options.config_id.clone(), ..LoadOptions::default() };
-    let loaded = load_file(&options.file, &how);
+    let mut loaded = load_file(&options.file, &options.load);
     for problem in &loaded.problems {
         log(problem, &loaded.sources);
     }
@@ -51,6 +50,7 @@ pub fn load(options: &Options) -> Result<Wanted, RunError> {
     if fatal > 0 {
         return Err(RunError::Config { file: options.file.clone(), fatal });
     }
+    options.parts.keep(&mut loaded.config);
     let wanted = translate(&Arc::new(loaded.config))?;
     for adjustment in &wanted.adjustments {
         tracing::warn!("{adjustment}");

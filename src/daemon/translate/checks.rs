@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::model::{self, CheckDefaults};
@@ -10,7 +11,7 @@ use crate::healthcheck::expect::{Digest, Expect, StatusRange, StatusRanges};
 use crate::healthcheck::hex::ReplyExpect;
 use crate::healthcheck::judge::OnLocalError;
 use crate::healthcheck::probe::{
-    DnsProbe, Endpoint, HttpProbe, HttpVersion, HttpsProbe, Probe, ScriptProbe, SmtpProbe, Sni, UdpProbe, Url,
+    DnsProbe, Endpoint, HttpProbe, HttpVersion, HttpsProbe, Probe, ScriptProbe, SmtpProbe, Sni, TlsFiles, UdpProbe, Url,
 };
 use crate::healthcheck::settings::{CheckId, CheckSettings, TargetId};
 use crate::lvs::pool::PoolId;
@@ -33,7 +34,8 @@ pub type Targets = BTreeMap<TargetId, Target>;
 const DELAY_LOOP: Duration = Duration::from_mins(1);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-pub fn checks(pools: &Pools<'_>) -> Result<(Vec<CheckSettings>, Targets), TranslateError> {
+pub fn checks(pools: &Pools<'_>, tls: &model::TlsFiles) -> Result<(Vec<CheckSettings>, Targets), TranslateError> {
+    let files = files(tls);
     let mut checks = vec![];
     let mut targets = Targets::new();
     for (server, pool) in pools {
@@ -41,7 +43,7 @@ pub fn checks(pools: &Pools<'_>) -> Result<(Vec<CheckSettings>, Targets), Transl
             let real_server = key(real);
             let id = TargetId { service: pool.id.to_string(), destination: real_server.to_string() };
             for (index, checker) in (0_u32..).zip(&real.checkers) {
-                checks.push(check(CheckId { target: id.clone(), index }, server, real, checker)?);
+                checks.push(check(CheckId { target: id.clone(), index }, server, real, checker, &files)?);
             }
             if !real.checkers.is_empty() {
                 targets.insert(id, Target { pool: pool.id.clone(), real_server });
@@ -56,6 +58,7 @@ fn check(
     server: &model::VirtualServer,
     real: &model::RealServer,
     checker: &model::Checker,
+    files: &TlsFiles,
 ) -> Result<CheckSettings, TranslateError> {
     let model::Checker { at: _, kind, check, connect_ip, connect_port, bind_ip, bind_port, bind_if, fwmark, alpha } =
         checker;
@@ -70,7 +73,7 @@ fn check(
     };
     let delay_loop = given.or(|check| check.delay_loop, DELAY_LOOP);
     let second = Duration::from_secs(1);
-    let urls = Urls { id: &id, server, real };
+    let urls = Urls { id: &id, server, real, files };
     let (retry, pause, probe) = match kind {
         model::CheckerKind::Tcp => (1, second, Probe::Tcp(endpoint)),
         model::CheckerKind::Http(check) => (1, second * 3, Probe::Http(urls.http(check, false, endpoint)?)),
@@ -95,6 +98,12 @@ fn check(
     })
 }
 
+fn files(tls: &model::TlsFiles) -> TlsFiles {
+    let model::TlsFiles { ca, certificate, key } = tls;
+    let path = |path: &Option<String>| path.as_ref().map(PathBuf::from);
+    TlsFiles { ca: path(ca), certificate: path(certificate), key: path(key) }
+}
+
 /// The blocks that may give a value, the nearest first.
 struct Given<'a>([&'a CheckDefaults; 3]);
 
@@ -109,6 +118,7 @@ struct Urls<'a> {
     id: &'a CheckId,
     server: &'a model::VirtualServer,
     real: &'a model::RealServer,
+    files: &'a TlsFiles,
 }
 
 impl Urls<'_> {
@@ -117,11 +127,15 @@ impl Urls<'_> {
         let above = [virtualhost, &self.real.virtualhost, &self.server.virtualhost];
         let host = above.into_iter().flatten().next();
         let url = |wanted: &model::Url| -> Result<Url, TranslateError> {
-            let model::Url { path, digest, status, virtualhost, compliant: own } = wanted;
+            let model::Url { path, digest, status, virtualhost, pattern, compliant: own } = wanted;
             Ok(Url {
                 path: path.clone(),
                 host: virtualhost.as_ref().or(host).cloned(),
-                expect: Expect { status: statuses(self.id, status)?, digest: digest.map(Digest::from_bytes) },
+                expect: Expect {
+                    status: statuses(self.id, status)?,
+                    digest: digest.map(Digest::from_bytes),
+                    pattern: pattern.clone(),
+                },
                 tls_compliant: own.unwrap_or(compliant),
             })
         };
@@ -150,7 +164,7 @@ impl Urls<'_> {
             model::Sni::Virtualhost => Sni::Host,
             model::Sni::Name(name) => Sni::Name(name.clone()),
         };
-        Ok(Probe::Https(HttpsProbe { http: self.http(http, *compliant, endpoint)?, sni }))
+        Ok(Probe::Https(HttpsProbe { http: self.http(http, *compliant, endpoint)?, sni, files: self.files.clone() }))
     }
 }
 

@@ -54,7 +54,7 @@ pub enum TranslateError {
 /// # Errors
 /// The first [`TranslateError`].
 pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
-    let Config { global, scripts, sync_groups, instances, virtual_server_groups, virtual_servers } = &**config;
+    let Config { global, tls, scripts, sync_groups, instances, virtual_server_groups, virtual_servers } = &**config;
     let Global {
         router_id: _,
         script_user: _,
@@ -77,7 +77,7 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
     let pools = lvs::pools(virtual_servers, virtual_server_groups)?;
     let adjusted = pools.iter().map(|(_, pool)| pool.clone().adjusted());
     let (settings, adjustments): (Vec<_>, Vec<_>) = adjusted.unzip();
-    let (checks, targets) = checks::checks(&pools)?;
+    let (checks, targets) = checks::checks(&pools, tls)?;
     Ok(Wanted {
         instances: instances.iter().map(|instance| vrrp::instance(instance, &above)).collect(),
         trackers: scripts::trackers(scripts, instances, sync_groups)?,

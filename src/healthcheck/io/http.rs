@@ -1,7 +1,8 @@
 //! `HTTP_GET`: one GET on a fresh connection, and the whole answer read within limits.
 //!
 //! Redirects are not followed and nothing is kept between runs; `tls.rs` puts TLS below. A body longer than
-//! [`BODY_MAX_BYTES`] is a failure; only its MD5 is kept while it is read.
+//! [`BODY_MAX_BYTES`] is a failure; its MD5 is kept while it is read, and
+//! the answer itself only where there is a pattern to hold it against.
 
 use std::convert::Infallible;
 use std::error::Error as _;
@@ -86,15 +87,38 @@ async fn exchange(
         Err(_) => return Err(Outcome::Timeout { waiting_for: Stage::Header, after }),
     };
     let status = answer.status().as_u16();
-    let digest = read_body(probe, answer).await?;
-    match url.expect.failure(status, digest.finish()) {
+    // The answer is kept only for a pattern.
+    let mut kept = url.expect.pattern.is_some().then(|| head(&answer));
+    let digest = read_body(probe, answer, kept.as_mut()).await?;
+    match url.expect.failure(status, digest.finish(), kept.as_deref().unwrap_or_default()) {
         None => Ok(status),
         Some(failure) => Err(failure),
     }
 }
 
+/// The status line and the fields as a server would write them: hyper keeps neither their spelling nor their blanks.
+fn head(answer: &Response<Incoming>) -> Vec<u8> {
+    let mut head = format!("{:?} {}\r\n", answer.version(), answer.status()).into_bytes();
+    for (name, value) in answer.headers() {
+        for part in name.as_str().split_inclusive('-') {
+            let mut letters = part.bytes();
+            head.extend(letters.next().map(|first| first.to_ascii_uppercase()));
+            head.extend(letters);
+        }
+        head.extend_from_slice(b": ");
+        head.extend_from_slice(value.as_bytes());
+        head.extend_from_slice(b"\r\n");
+    }
+    head.extend_from_slice(b"\r\n");
+    head
+}
+
 /// Each piece has `connect_timeout` to come, and the run as a whole its deadline.
-async fn read_body(probe: &HttpProbe, mut answer: Response<Incoming>) -> Result<RunningDigest, Outcome> {
+async fn read_body(
+    probe: &HttpProbe,
+    mut answer: Response<Incoming>,
+    mut kept: Option<&mut Vec<u8>>,
+) -> Result<RunningDigest, Outcome> {
     let after = probe.endpoint.connect_timeout;
     let mut digest = RunningDigest::default();
     let mut read_bytes: usize = 0;
@@ -110,6 +134,9 @@ async fn read_body(probe: &HttpProbe, mut answer: Response<Incoming>) -> Result<
                 return Err(Outcome::BodyTooLarge { limit_bytes: BODY_MAX_BYTES });
             }
             digest.feed(piece);
+            if let Some(kept) = &mut kept {
+                kept.extend_from_slice(piece);
+            }
         }
     }
 }

@@ -7,4 +7,5 @@ pub mod smtp;
 mod socket;
 pub mod tcp;
 pub mod tls;
+mod tls_files;
 pub mod udp;

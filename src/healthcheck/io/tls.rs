@@ -1,7 +1,7 @@
 //! `SSL_GET`: the TLS below an HTTP check.
 //!
-//! It asks whether the service works, not who runs it: no certificate is checked, as in keepalived without an
-//! `SSL` block. TLS 1.2 and 1.3; each run makes a full handshake, as a new client would.
+//! It asks whether the service works, not who runs it: without an `SSL` block (`tls_files.rs`) no certificate is
+//! checked, as in keepalived. TLS 1.2 and 1.3; each run makes a full handshake, as a new client would.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,12 +16,12 @@ use tokio_rustls::rustls::client::Resumption;
 use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use tokio_rustls::rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use tokio_rustls::rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 
-use crate::healthcheck::outcome::{LocalFault, Outcome, Stage};
-use crate::healthcheck::probe::{HttpsProbe, Sni, Url};
+use crate::healthcheck::outcome::{CertificateFault, LocalFault, Outcome, Stage};
+use crate::healthcheck::probe::{HttpsProbe, Sni, TlsFiles, Url};
 
-use super::{http, socket, tcp};
+use super::{http, socket, tcp, tls_files};
 
 /// Ask the url at `index`, counted from 0. It ends within the deadline of the probe.
 pub async fn check(probe: &HttpsProbe, index: usize) -> Outcome {
@@ -35,11 +35,15 @@ pub async fn check(probe: &HttpsProbe, index: usize) -> Outcome {
 async fn ask(probe: &HttpsProbe, url: &Url) -> Result<u16, Outcome> {
     let request = http::request(&probe.http, url)?;
     let ours = || Outcome::Local(LocalFault::Tls);
-    let config = CONFIG.as_ref().ok_or_else(ours)?;
+    let config = if probe.files == TlsFiles::default() {
+        CONFIG.clone().ok_or_else(ours)?
+    } else {
+        tls_files::config(&probe.files).await.map_err(Outcome::Local)?
+    };
     let name = server_name(probe, url).ok_or_else(ours)?;
     let stream = tcp::connect(&probe.http.endpoint).await?;
     let after = probe.http.endpoint.connect_timeout;
-    let stream = match timeout(after, TlsConnector::from(Arc::clone(config)).connect(name, stream)).await {
+    let stream = match timeout(after, TlsConnector::from(config).connect(name, stream)).await {
         Ok(stream) => stream.map_err(|error| handshake_failure(&error))?,
         Err(_) => return Err(Outcome::Timeout { waiting_for: Stage::Handshake, after }),
     };
@@ -81,7 +85,13 @@ static CONFIG: LazyLock<Option<Arc<ClientConfig>>> = LazyLock::new(|| {
 
 /// Takes every certificate for good.
 #[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
+pub(super) struct Anybody(Arc<CryptoProvider>);
+
+impl Anybody {
+    pub(super) const fn new(provider: Arc<CryptoProvider>) -> Self {
+        Self(provider)
+    }
+}
 
 impl ServerCertVerifier for Anybody {
     fn verify_server_cert(
@@ -136,6 +146,9 @@ pub(super) fn tls_failure(error: &io::Error) -> Option<Outcome> {
     if let Error::AlertReceived(alert) = error {
         return Some(Outcome::TlsAlert { code: (*alert).into() });
     }
+    if let Error::InvalidCertificate(why) = error {
+        return Some(Outcome::Certificate { fault: certificate_fault(why) });
+    }
     let is_garbage = matches!(error, Error::InvalidMessage(_));
     let is_incompatible = matches!(error, Error::PeerIncompatible(_));
     Some(match (is_garbage, is_incompatible) {
@@ -143,6 +156,19 @@ pub(super) fn tls_failure(error: &io::Error) -> Option<Outcome> {
         (false, true) => Outcome::TlsIncompatible,
         (false, false) => Outcome::TlsBroken,
     })
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is rustls's, and may grow")]
+fn certificate_fault(why: &CertificateError) -> CertificateFault {
+    match why {
+        CertificateError::ExpiredContext { time, not_after } => {
+            CertificateFault::Expired { ago_s: time.as_secs().saturating_sub(not_after.as_secs()) }
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => CertificateFault::NotValidYet,
+        // A signature that does not hold: another CA with the name of ours.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => CertificateFault::UnknownIssuer,
+        _ => CertificateFault::Other,
+    }
 }
 
 /// A stream whose end without `close_notify` is an end like any other, unless `strict`.

@@ -1,6 +1,9 @@
 //! `HTTP_GET`, `SSL_GET` and their `url` blocks.
 
+mod pattern;
+
 use super::{RETRY_MAX, empty, incomplete, shared};
+use crate::base::{PatternOptions, PatternPlace};
 use crate::config::model::{Checker, CheckerKind, HttpCheck, HttpVersion, HttpsCheck, Sni, Url};
 use crate::config::problem::{Problem, Severity};
 use crate::config::read::value::{choice, error, flag, number, set};
@@ -77,6 +80,7 @@ fn version(inner: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<HttpVer
 
 fn url(block: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<Url> {
     let mut url = Url::default();
+    let (mut regex, mut options, mut place) = (None, PatternOptions::default(), PatternPlace::default());
     for inner in block.statements() {
         match inner.keyword.text {
             "path" => {
@@ -88,9 +92,11 @@ fn url(block: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<Url> {
             "status_code" => url.status.extend(inner.args.iter().filter_map(|word| status(*word, problems))),
             "virtualhost" => url.virtualhost = inner.arg(0).map(|word| word.text.to_owned()),
             "tls_compliant" => url.compliant = flag(problems, inner),
-            _ => {}
+            "regex" => regex = pattern::regex(inner, problems),
+            keyword => pattern::around(keyword, inner, &mut options, &mut place, problems),
         }
     }
+    url.pattern = regex.and_then(|regex| regex.compile(options, place, problems));
     if url.path.is_empty() {
         let message = "the url has no path, and is left out";
         problems.push(

@@ -115,3 +115,20 @@ fn a_check_within_tls_says_which_name_it_asks_for() {
         assert_eq!((got, *strict, http.urls[0].compliant), (&sni, compliant, of_url), "{name}");
     }
 }
+
+#[test]
+fn a_regex_is_read_or_refused() {
+    let rows: [(&str, &str, bool, &[&str]); 6] = [
+        ("a pattern", "regex \"all is (up|well)\"\nregex_options caseless dotall", true, &[]),
+        ("its place", "regex_min_offset 3\nregex_max_offset 9\nregex_no_match\nregex up", true, &[]),
+        ("look-ahead", "regex \"up(?=.)\"", false, &["bad-regex"]),
+        ("an open bracket", "regex \"(\"", false, &["bad-regex"]),
+        ("another option", "regex up\nregex_options firstline", true, &["regex-option"]),
+        ("a bad place", "regex up\nregex_min_offset -1", true, &["out-of-range"]),
+    ];
+    for (name, lines, given, expected) in rows {
+        let (checks, problems) = checks(&format!("HTTP_GET {{\nurl {{\npath /\n{lines}\n}}\n}}"));
+        let CheckerKind::Http(http) = &checks[0].kind else { panic!("{name}: not HTTP_GET") };
+        assert_eq!((http.urls[0].pattern.is_some(), codes(&problems).as_slice()), (given, expected), "{name}");
+    }
+}

@@ -27,6 +27,7 @@ pub fn config(choices: &[u16]) -> Config {
     config.scripts = (0..choose.below(4)).map(|at| script(&mut choose, at)).collect();
     config.instances = instances(&mut choose, &config);
     config.sync_groups = groups(&mut choose, &mut config);
+    config.tls.ca = choose.maybe(Choices::text);
     service::services(&mut choose, &mut config);
     config
 }

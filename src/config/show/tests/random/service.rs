@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::Choices;
-use crate::base::{Family, RecordType, Weight};
+use crate::base::{AnswerPattern, Family, PatternOptions, PatternPlace, RecordType, Weight};
 use crate::config::model::*;
 use crate::config::source::Span;
 
@@ -222,6 +222,18 @@ fn url(choose: &mut Choices<'_>) -> Url {
         digest: choose.maybe(|_| *b"0123456789abcdef"),
         status: (0..choose.below(3)).map(|_| choose.of(&[(200, 200), (200, 299), (100, 599)])).collect(),
         virtualhost: choose.maybe(Choices::text),
+        pattern: choose.maybe(pattern),
         compliant: choose.maybe(Choices::yes),
     }
+}
+
+fn pattern(choose: &mut Choices<'_>) -> AnswerPattern {
+    let options = PatternOptions { caseless: choose.yes(), multiline: choose.yes(), ..PatternOptions::default() };
+    let place = PatternPlace {
+        min_offset: choose.below(3).into(),
+        max_offset: choose.maybe(|choose| choose.below(9).into()),
+        no_match: choose.yes(),
+    };
+    let text = choose.of(&["up", r"a\s+b", "say \"x\"", "it's", "$HOME", "^[b]$", "#x !", "é"]);
+    AnswerPattern::new(text, options, place).unwrap()
 }

@@ -1,0 +1,66 @@
+//! `HTTP_GET`, `SSL_GET` and `SSL`.
+
+use serde::Serialize;
+
+use super::hexadecimal;
+use crate::base::AnswerPattern;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum HttpVersion {
+    #[default]
+    V1_0,
+    V1_0WithHost,
+    V1_1,
+}
+
+/// `HTTP_GET`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct HttpCheck {
+    pub version: HttpVersion,
+    pub virtualhost: Option<String>,
+    pub urls: Vec<Url>,
+    pub fast_recovery: bool,
+}
+
+/// `SSL_GET`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HttpsCheck {
+    pub http: HttpCheck,
+    pub sni: Sni,
+    /// `tls_compliant`, where a url does not say.
+    pub compliant: bool,
+}
+
+/// `SSL`: with a CA the certificates of servers are verified; with a certificate we show who we are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct TlsFiles {
+    pub ca: Option<String>,
+    pub certificate: Option<String>,
+    /// `None`: it stands in the file of the certificate.
+    pub key: Option<String>,
+}
+
+/// `enable_sni` and `sni_name`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum Sni {
+    #[default]
+    Off,
+    /// The virtualhost, where there is one.
+    Virtualhost,
+    Name(String),
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Url {
+    pub path: String,
+    /// MD5 of the body, 32 hexadecimal digits.
+    #[serde(serialize_with = "hexadecimal")]
+    pub digest: Option<[u8; 16]>,
+    /// Ranges of status codes that are a success; empty: 200-299.
+    pub status: Vec<(u16, u16)>,
+    pub virtualhost: Option<String>,
+    /// `regex`, its options and its place.
+    pub pattern: Option<AnswerPattern>,
+    /// `tls_compliant`; `None`: the check's.
+    pub compliant: Option<bool>,
+}

@@ -1,0 +1,147 @@
+//! The files of the `SSL` block: whom `SSL_GET` trusts, and who it is itself.
+//!
+//! They are read when a check first needs them and again when one of them has changed. With a CA the chain and the
+//! dates of a server's certificate are verified; its name is not, since real servers are asked by address.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use tokio_rustls::rustls::client::{Resumption, WebPkiServerVerifier};
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use tokio_rustls::rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+};
+
+use crate::healthcheck::outcome::{LocalFault, TlsFile};
+use crate::healthcheck::probe::TlsFiles;
+
+use super::tls::Anybody;
+
+/// When each of the files was last written; `None`: there is none, or it is gone.
+type Stamps = [Option<SystemTime>; 3];
+
+type Loaded = (TlsFiles, Stamps, Arc<ClientConfig>);
+
+/// A configuration has one `SSL` block.
+static LAST: LazyLock<Mutex<Option<Loaded>>> = LazyLock::new(Mutex::default);
+
+/// # Errors
+/// [`LocalFault::TlsFile`] where a file cannot be read or holds nothing of use, [`LocalFault::Tls`] for any other fault.
+pub(super) async fn config(files: &TlsFiles) -> Result<Arc<ClientConfig>, LocalFault> {
+    let TlsFiles { ca, certificate, key } = files;
+    let stamps = [stamp(ca.as_ref()).await, stamp(certificate.as_ref()).await, stamp(key.as_ref()).await];
+    let kept = LAST.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    if let Some((of, at, config)) = kept
+        && (&of, at) == (files, stamps)
+    {
+        return Ok(config);
+    }
+    let config = Arc::new(load(files).await?);
+    *LAST.lock().unwrap_or_else(PoisonError::into_inner) = Some((files.clone(), stamps, Arc::clone(&config)));
+    Ok(config)
+}
+
+async fn stamp(path: Option<&PathBuf>) -> Option<SystemTime> {
+    tokio::fs::metadata(path?).await.and_then(|about| about.modified()).ok()
+}
+
+async fn load(files: &TlsFiles) -> Result<ClientConfig, LocalFault> {
+    let TlsFiles { ca, certificate, key } = files;
+    let provider = Arc::new(ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
+    let builder = builder.map_err(|_| LocalFault::Tls)?.dangerous();
+    let builder = match ca {
+        None => builder.with_custom_certificate_verifier(Arc::new(Anybody::new(provider))),
+        Some(path) => {
+            let trusted = certificates(path, TlsFile::Ca).await?;
+            let mut roots = RootCertStore::empty();
+            let unusable = |_| LocalFault::TlsFile { file: TlsFile::Ca };
+            trusted.iter().try_for_each(|one| roots.add(one.clone())).map_err(unusable)?;
+            let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+            let chain = chain.map_err(|_| LocalFault::TlsFile { file: TlsFile::Ca })?;
+            builder.with_custom_certificate_verifier(Arc::new(Trusting { chain, trusted }))
+        }
+    };
+    let mut config = match certificate {
+        None => builder.with_no_client_auth(),
+        Some(path) => {
+            let own = certificates(path, TlsFile::Certificate).await?;
+            let unusable = LocalFault::TlsFile { file: TlsFile::Key };
+            let text = tokio::fs::read(key.as_ref().unwrap_or(path)).await.map_err(|_| unusable)?;
+            let key = PrivateKeyDer::from_pem_slice(&text).map_err(|_| unusable)?;
+            builder.with_client_auth_cert(own, key).map_err(|_| unusable)?
+        }
+    };
+    config.resumption = Resumption::disabled();
+    Ok(config)
+}
+
+/// All certificates of a PEM file; at least one.
+async fn certificates(path: &PathBuf, file: TlsFile) -> Result<Vec<CertificateDer<'static>>, LocalFault> {
+    let read = async {
+        let text = tokio::fs::read(path).await?;
+        let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+        all.ok().filter(|all| !all.is_empty()).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+    };
+    read.await.map_err(|_| LocalFault::TlsFile { file })
+}
+
+/// Trusts what the CA file vouches for, and what stands in it.
+#[derive(Debug)]
+struct Trusting {
+    chain: Arc<WebPkiServerVerifier>,
+    trusted: Vec<CertificateDer<'static>>,
+}
+
+impl ServerCertVerifier for Trusting {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let verified = self.chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        match &verified {
+            // The name is looked at last: the chain holds.
+            Err(Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
+            // A self-signed CA that serves with its own certificate; the dates are looked at before.
+            Err(Error::InvalidCertificate(CertificateError::Other(_) | CertificateError::UnknownIssuer))
+                if self.trusted.contains(end_entity) =>
+            {
+                Ok(ServerCertVerified::assertion())
+            }
+            Ok(_) | Err(_) => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.chain.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.chain.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.chain.supported_verify_schemes()
+    }
+}
