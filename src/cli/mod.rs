@@ -3,6 +3,7 @@
 mod check;
 mod config;
 mod drill;
+mod ipvsadm;
 mod keepalived;
 mod plan;
 mod print;
@@ -46,6 +47,8 @@ enum Verb {
     Reload(reload::Args),
     /// Show what the running daemon owns, checks and forwards.
     Status(status::Args),
+    /// Read and change a forwarding plane with ipvsadm's command line; `vipd ipvsadm -h` explains it.
+    Ipvsadm(ipvsadm::Args),
     /// Take keepalived's own command line: `vipd keepalived --help` lists it. A link named `keepalived` does the same.
     #[command(disable_help_flag = true)]
     Keepalived {
@@ -94,6 +97,7 @@ pub fn main() -> ExitCode {
         Verb::Plan(args) => plan::run(&args),
         Verb::Reload(args) => reload::run(&args),
         Verb::Status(args) => status::run(&args),
+        Verb::Ipvsadm(args) => ipvsadm::run(args),
         Verb::Keepalived { arguments } => keepalived::run(&arguments),
         Verb::Drill(args) => drill::run(args),
     }

@@ -13,8 +13,11 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
-use crate::lvs::datapath::{ApplyError, Counters, Datapath, DatapathError};
+use crate::daemon::manual::{self, Question, Reply};
+use crate::lvs::datapath::{ApplyError, Counters, DatapathError};
 use crate::lvs::director::{Director, PoolsError, Told};
+use crate::lvs::ipvsadm::Refusal;
+use crate::lvs::ipvsadm::manual::Manual;
 use crate::lvs::plan::{Scope, outcome, plan};
 use crate::lvs::pool::{Event, PoolEvent, PoolId, PoolSettings, PoolView};
 use crate::lvs::table::{ServiceKey, Step, Table};
@@ -51,6 +54,8 @@ pub enum LvsCommand {
     Health { pool: PoolId, event: Event },
     /// What the plane holds now, for `status`; services of others too.
     Snapshot { reply: oneshot::Sender<Result<(Table, Counters), DatapathError>> },
+    /// What an operator asks of the plane, or changes in it. Services that are added so are not ours.
+    Manual { question: Question, reply: oneshot::Sender<Result<Reply, Refusal>> },
     /// End: with `flush` our services are deleted, without it they stay as they are.
     Shutdown { flush: bool, reply: oneshot::Sender<Result<(), ConvergeError>> },
 }
@@ -111,7 +116,7 @@ pub struct LvsView {
 
 /// Own the plane until told to stop, or until nobody can tell any more; then the plane stays as it is, and is
 /// given back.
-pub async fn run<D: Datapath>(
+pub async fn run<D: Manual>(
     plane: D,
     settings: LvsSettings,
     mut commands: mpsc::Receiver<LvsCommand>,
@@ -172,7 +177,7 @@ struct Task<D> {
     unattached: Option<Vec<String>>,
 }
 
-impl<D: Datapath> Task<D> {
+impl<D: Manual> Task<D> {
     fn new(plane: D, settings: LvsSettings, views: watch::Sender<LvsView>, events: mpsc::Sender<LvsEvent>) -> Self {
         Self {
             plane,
@@ -210,6 +215,12 @@ impl<D: Datapath> Task<D> {
                 Err(error) => tracing::debug!(%error, "health of something that is gone"),
             },
             LvsCommand::Snapshot { reply } => answer(reply, self.read().await),
+            LvsCommand::Manual { question, reply } => {
+                if matches!(question, Question::Change(_)) {
+                    self.known = None;
+                }
+                answer(reply, manual::ask(&mut self.plane, question).await);
+            }
             LvsCommand::Shutdown { flush, reply } => {
                 let told = self.director.stop();
                 self.tell_pools(told);

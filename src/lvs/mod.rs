@@ -6,6 +6,7 @@ pub mod capability;
 pub mod datapath;
 pub mod director;
 pub mod io;
+pub mod ipvsadm;
 pub mod plan;
 pub mod pool;
 pub mod table;

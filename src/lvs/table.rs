@@ -238,7 +238,7 @@ pub struct Table {
 }
 
 /// One change of a plane. Idempotent: adding what is there edits it, deleting what is gone does nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Step {
     AddService(ServiceKey, Service),
     EditService(ServiceKey, Service),

@@ -1,21 +1,24 @@
-//! A table and its counters as `ipvsadm -Ln` prints them, byte for byte (ipvsadm 1.31).
+//! A table and its counters as `ipvsadm -L` prints them, byte for byte (ipvsadm 1.31).
 //!
-//! Services stand in ipvsadm's order: addresses before marks, IPv4 before IPv6, then protocol, address and
-//! port. Where ipvsadm compares IPv4 addresses it subtracts in 32 bits, so addresses more than 2^31 apart
-//! stand the other way round there; here they stand in their order.
+//! The order of services is `order.rs`; `-S` and what else ipvsadm prints is `lvs/ipvsadm/`.
+
+pub mod order;
 
 use std::fmt::{self, Write as _};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
+
+use serde::{Deserialize, Serialize};
 
 use super::datapath::{Counters, DestinationStats, Rate, ServiceStats, Stats};
+use super::ipvsadm::{Names, Numeric, place};
 use super::table::{
-    Destination, DestinationKey, Encapsulation, Entry, Forwarding, Protocol, Scheduler, Service, ServiceKey, Table,
+    Destination, DestinationKey, Encapsulation, Forwarding, Protocol, Scheduler, Service, ServiceKey, Table,
     TunnelChecksum,
 };
 use crate::base::Family;
 
 /// The first line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
     pub version: (u8, u8, u8),
     /// Size of the connection table, in buckets.
@@ -46,17 +49,57 @@ pub enum Listing {
     Rate { exact: bool },
 }
 
-/// The text of a listing; a service or destination without counters has zeros.
-pub fn list(header: Header, table: &Table, counters: &Counters, listing: Listing) -> String {
-    let (major, minor, patch) = header.version;
-    let mut text = format!("IP Virtual Server version {major}.{minor}.{patch} (size={})\n", header.table_size);
-    text.push_str(title(listing));
-    let mut services: Vec<_> = table.services.iter().collect();
-    services.sort_by_key(|(key, _)| place(key));
-    for (key, entry) in services {
-        let nothing = ServiceStats::default();
+/// A service as it is listed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Row {
+    pub key: ServiceKey,
+    pub service: Service,
+    pub stats: Stats,
+    pub destinations: Vec<DestinationRow>,
+}
+
+/// A destination as it is listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DestinationRow {
+    pub key: DestinationKey,
+    pub destination: Destination,
+    pub counted: DestinationStats,
+}
+
+/// A table with its counters; what has none has zeros.
+pub fn rows(table: &Table, counters: &Counters) -> Vec<Row> {
+    let nothing = ServiceStats::default();
+    let row = |(key, entry): (&ServiceKey, &super::table::Entry)| {
         let counted = counters.services.get(key).unwrap_or(&nothing);
-        write_service(&mut text, *key, entry, counted, listing);
+        let destination = |(at, to): (&DestinationKey, &Destination)| DestinationRow {
+            key: *at,
+            destination: *to,
+            counted: counted.destinations.get(at).copied().unwrap_or_default(),
+        };
+        let destinations = entry.destinations.iter().map(destination).collect();
+        Row { key: *key, service: entry.service, stats: counted.stats, destinations }
+    };
+    table.services.iter().map(row).collect()
+}
+
+/// The text of `-Ln`.
+pub fn list(header: Header, table: &Table, counters: &Counters, listing: Listing) -> String {
+    let mut text = head(header);
+    text.push_str(&services(&order::sorted(rows(table, counters)), listing, &mut Numeric));
+    text
+}
+
+/// The line above the titles; a listing of one service goes without.
+pub fn head(header: Header) -> String {
+    let (major, minor, patch) = header.version;
+    format!("IP Virtual Server version {major}.{minor}.{patch} (size={})\n", header.table_size)
+}
+
+/// The titles and the services, in the order given.
+pub fn services(rows: &[Row], listing: Listing, names: &mut dyn Names) -> String {
+    let mut text = title(listing).to_owned();
+    for row in rows {
+        write_service(&mut text, row, listing, names);
     }
     text
 }
@@ -89,37 +132,31 @@ const fn title(listing: Listing) -> &'static str {
     }
 }
 
-/// ipvsadm's order (`ipvs_cmp_services`): mark, family, protocol, address, port.
-fn place(key: &ServiceKey) -> (u32, Family, Option<Protocol>, Option<(IpAddr, u16)>) {
-    match *key {
-        ServiceKey::Address { protocol, addr, port } => (0, key.family(), Some(protocol), Some((addr, port))),
-        ServiceKey::Fwmark { mark, family } => (mark.get(), family, None, None),
-    }
-}
-
-fn write_service(text: &mut String, key: ServiceKey, entry: &Entry, counted: &ServiceStats, listing: Listing) {
-    let name = ServiceName(key).to_string();
+fn write_service(text: &mut String, row: &Row, listing: Listing, names: &mut dyn Names) {
+    let Row { key, service, stats, destinations } = row;
+    let name = service_name(*key, names);
     match listing {
         Listing::Table | Listing::TunnelInfo | Listing::Thresholds | Listing::PersistentConnections => {
-            line(text, format_args!("{name} {}", ServiceWords(key.family(), entry.service)));
+            line(text, format_args!("{name} {}", ServiceWords(key.family(), *service)));
         }
-        Listing::Stats { exact } => line(text, format_args!("{name:<33}{}", Numbers(totals(&counted.stats), exact))),
-        Listing::Rate { exact } => line(text, format_args!("{name:<33}{}", Numbers(rates(&counted.stats.rate), exact))),
+        Listing::Stats { exact } => line(text, format_args!("{name:<33}{}", Numbers(totals(stats), exact))),
+        Listing::Rate { exact } => line(text, format_args!("{name:<33}{}", Numbers(rates(&stats.rate), exact))),
     }
-    for (at, to) in &entry.destinations {
-        let counted = counted.destinations.get(at).copied().unwrap_or_default();
-        write_destination(text, *at, to, &counted, listing);
+    for destination in destinations {
+        write_destination(text, *key, destination, listing, names);
     }
 }
 
 fn write_destination(
     text: &mut String,
-    at: DestinationKey,
-    to: &Destination,
-    counted: &DestinationStats,
+    service: ServiceKey,
+    row: &DestinationRow,
     listing: Listing,
+    names: &mut dyn Names,
 ) {
-    let at = at.to_string();
+    let DestinationRow { key, destination: to, counted } = row;
+    let at = place(names, key.addr, key.port, protocol_of(service));
+    let at = cut(at, service, 28);
     let forward = forward_word(to.forwarding);
     let weight = to.weight.get();
     let (upper, lower) = (to.upper_threshold, to.lower_threshold);
@@ -148,18 +185,65 @@ fn line(text: &mut String, words: fmt::Arguments<'_>) {
     let _ = writeln!(text, "{words}");
 }
 
-/// `TCP  192.0.2.1:80`, `FWM  7`, `FWM  8 IPv6`.
-struct ServiceName(ServiceKey);
-
-impl fmt::Display for ServiceName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            ServiceKey::Address { protocol, addr, port } => {
-                write!(f, "{:<4} {}", protocol.to_string(), SocketAddr::new(addr, port))
-            }
-            ServiceKey::Fwmark { mark, family: Family::V4 } => write!(f, "FWM  {mark}"),
-            ServiceKey::Fwmark { mark, family: Family::V6 } => write!(f, "FWM  {mark} IPv6"),
+/// `TCP  192.0.2.1:80`, `FWM  7`, `FWM  8 IPv6`; a mark is printed as a C `int`.
+fn service_name(key: ServiceKey, names: &mut dyn Names) -> String {
+    match key {
+        ServiceKey::Address { protocol, addr, port } => {
+            let name = format!("{:<4} {}", protocol.to_string(), place(names, addr, port, Some(protocol)));
+            cut(name, key, 33)
         }
+        ServiceKey::Fwmark { mark, family: Family::V4 } => format!("FWM  {}", mark.get().cast_signed()),
+        ServiceKey::Fwmark { mark, family: Family::V6 } => format!("FWM  {} IPv6", mark.get().cast_signed()),
+    }
+}
+
+/// Whose ports a service has; those of a marked one have no names.
+pub(super) const fn protocol_of(service: ServiceKey) -> Option<Protocol> {
+    match service {
+        ServiceKey::Address { protocol, .. } => Some(protocol),
+        ServiceKey::Fwmark { .. } => None,
+    }
+}
+
+/// A long host name is cut, but not in an IPv6 service.
+fn cut(name: String, service: ServiceKey, width: usize) -> String {
+    match service.family() {
+        Family::V4 if name.chars().count() > width => name.chars().take(width).collect(),
+        Family::V4 | Family::V6 => name,
+    }
+}
+
+/// The scheduler's flags that are set, as `-b` takes them; sh and mh have no third one.
+pub(super) fn flag_words(service: Service) -> String {
+    let names: [Option<&str>; 3] = match service.scheduler {
+        Scheduler::Sh => [Some("sh-fallback"), Some("sh-port"), None],
+        Scheduler::Mh => [Some("mh-fallback"), Some("mh-port"), None],
+        Scheduler::Rr
+        | Scheduler::Wrr
+        | Scheduler::Lc
+        | Scheduler::Wlc
+        | Scheduler::Lblc
+        | Scheduler::Lblcr
+        | Scheduler::Dh
+        | Scheduler::Sed
+        | Scheduler::Nq
+        | Scheduler::Fo
+        | Scheduler::Ovf => [Some("flag-1"), Some("flag-2"), Some("flag-3")],
+    };
+    let set = [service.flags.one, service.flags.two, service.flags.three];
+    let words: Vec<&str> = names.into_iter().zip(set).filter_map(|(name, set)| name.filter(|_| set)).collect();
+    words.join(",")
+}
+
+/// The persistence mask where it is not one client: `255.255.255.0`, or the length of an IPv6 prefix.
+pub(super) fn mask_words(family: Family, prefix_len: u8) -> Option<String> {
+    match family {
+        Family::V4 if prefix_len < 32 => {
+            let mask = u32::MAX.checked_shl(u32::from(32 - prefix_len)).unwrap_or(0);
+            Some(Ipv4Addr::from_bits(mask).to_string())
+        }
+        Family::V6 if prefix_len < 128 => Some(prefix_len.to_string()),
+        Family::V4 | Family::V6 => None,
     }
 }
 
@@ -170,36 +254,14 @@ impl fmt::Display for ServiceWords {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(family, service) = self;
         write!(f, "{}", service.scheduler)?;
-        let names: [&str; 3] = match service.scheduler {
-            Scheduler::Sh => ["sh-fallback", "sh-port", "flag-3"],
-            Scheduler::Mh => ["mh-fallback", "mh-port", "flag-3"],
-            Scheduler::Rr
-            | Scheduler::Wrr
-            | Scheduler::Lc
-            | Scheduler::Wlc
-            | Scheduler::Lblc
-            | Scheduler::Lblcr
-            | Scheduler::Dh
-            | Scheduler::Sed
-            | Scheduler::Nq
-            | Scheduler::Fo
-            | Scheduler::Ovf => ["flag-1", "flag-2", "flag-3"],
-        };
-        let set = [service.flags.one, service.flags.two, service.flags.three];
-        let set: Vec<&str> = names.into_iter().zip(set).filter(|(_, set)| *set).map(|(name, _)| name).collect();
-        if !set.is_empty() {
-            write!(f, " ({})", set.join(","))?;
+        let flags = flag_words(*service);
+        if !flags.is_empty() {
+            write!(f, " ({flags})")?;
         }
         if let Some(persistence) = service.persistence {
             write!(f, " persistent {}", persistence.timeout_s)?;
-            let length = persistence.prefix_len;
-            match family {
-                Family::V4 if length < 32 => {
-                    let mask = u32::MAX.checked_shl(u32::from(32 - length)).unwrap_or(0);
-                    write!(f, " mask {}", Ipv4Addr::from_bits(mask))?;
-                }
-                Family::V6 if length < 128 => write!(f, " mask {length}")?,
-                Family::V4 | Family::V6 => {}
+            if let Some(mask) = mask_words(*family, persistence.prefix_len) {
+                write!(f, " mask {mask}")?;
             }
             if persistence.sip {
                 f.write_str(" pe sip")?;

@@ -3,7 +3,8 @@
 use std::process::Command;
 
 use vipd::lvs::datapath::Datapath;
-use vipd::lvs::io::ipvs::{Ipvs, Timeouts};
+use vipd::lvs::io::ipvs::Ipvs;
+use vipd::lvs::ipvsadm::Timeouts;
 use vipd::lvs::plan::{Scope, plan};
 use vipd::lvs::table::Table;
 use vipd::lvs::view::{Header, Listing, list};

@@ -19,8 +19,8 @@ use tokio::sync::Semaphore;
 
 /// Connections served at once; a further one waits in the kernel's backlog.
 const CONNECTIONS_MAX: usize = 32;
-/// A request's body above this is refused: the largest is a path.
-const BODY_BYTES_MAX: usize = 64 * 1024;
+/// A request's body above this is refused: the largest is a table to restore, 5 MB for 5,000 services of 4 servers.
+const BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// A client that says nothing for this long is cut off.
 const CONNECTION_TIME_MAX: Duration = Duration::from_secs(30);
 

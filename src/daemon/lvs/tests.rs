@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::base::Weight;
 use crate::lvs::datapath::Capabilities;
+use crate::lvs::datapath::Datapath;
 use crate::lvs::io::memory::Memory;
 use crate::lvs::io::plane::Plane;
 use crate::lvs::pool::{RealServer, Start};
@@ -29,7 +30,7 @@ impl Shared {
         self.memory.lock().unwrap().table().clone()
     }
 
-    fn change(&self, step: &Step) {
+    fn meddle(&self, step: &Step) {
         self.memory.lock().unwrap().apply_one(step).unwrap();
     }
 
@@ -37,6 +38,8 @@ impl Shared {
         *self.broken.lock().unwrap() = broken;
     }
 }
+
+impl Manual for Shared {}
 
 impl Datapath for Shared {
     fn capabilities(&self) -> Capabilities {
@@ -52,7 +55,7 @@ impl Datapath for Shared {
             return Err(ApplyError { tried: steps.len(), failed: vec![(steps[0], DatapathError::NoIpvs)] });
         }
         for step in steps {
-            self.change(step);
+            self.meddle(step);
         }
         self.applied.lock().unwrap().extend_from_slice(steps);
         Ok(())
@@ -192,7 +195,7 @@ async fn a_flush_at_start_deletes_once_what_the_configuration_does_not_name() {
     assert_eq!(services(&running.plane.table()), [service(1)]);
     let steps = running.plane.applied.lock().unwrap().clone();
     assert!(!steps.contains(&Step::DeleteService(service(1))), "what stays is not interrupted: {steps:?}");
-    running.plane.change(&Step::AddService(service(9), rr()));
+    running.plane.meddle(&Step::AddService(service(9), rr()));
     running.reconfigure(vec![pool(1), pool(2)]).await.unwrap();
     assert_eq!(services(&running.plane.table()), [service(1), service(2), service(9)]);
 }
@@ -273,8 +276,8 @@ async fn what_somebody_else_changes_of_ours_is_repaired_and_told() {
     let mut running = start(Memory::new(), Duration::from_millis(10), false);
     running.reconfigure(vec![pool(1)]).await.unwrap();
     let wanted = running.plane.table();
-    running.plane.change(&Step::AddService(service(9), rr()));
-    running.plane.change(&Step::DeleteDestination(service(1), at(2)));
+    running.plane.meddle(&Step::AddService(service(9), rr()));
+    running.plane.meddle(&Step::DeleteDestination(service(1), at(2)));
     let LvsEvent::ForeignChange { repair } = running.told().await else { panic!("a repair") };
     assert_eq!(repair.len(), 1, "{repair:?}");
     let deadline = tokio::time::timeout(Duration::from_secs(10), async {

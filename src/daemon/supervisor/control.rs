@@ -1,8 +1,9 @@
-//! What the control socket answers: `GET /status`, `GET /config`, `POST /reload`.
+//! What the control socket answers: `GET /status`, `GET /config`, `POST /reload`, and for `vipd ipvsadm`
+//! `GET /plane`, `GET /table`, `POST /ipvsadm`.
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::model::Config;
@@ -10,6 +11,7 @@ use crate::config::show::show;
 use crate::control::api::{CheckStatus, ConfigStatus, DaemonCounters, Refusal, Status};
 use crate::control::io::server::{Answer, Asked};
 use crate::daemon::lvs::LvsCommand;
+use crate::daemon::manual::Question;
 use crate::daemon::supervisor::running::Daemon;
 use crate::daemon::{clock, status};
 use crate::healthcheck::settings::CheckView;
@@ -21,6 +23,15 @@ pub enum Ask {
     /// The configuration in force.
     Config(oneshot::Sender<Arc<Config>>),
     Reload(oneshot::Sender<Result<(), String>>),
+    /// The forwarding task and the name of its plane; `None` where nothing is forwarded.
+    Forwarding(oneshot::Sender<Option<(String, mpsc::Sender<LvsCommand>)>>),
+}
+
+/// `GET /plane`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlaneAnswer {
+    /// `ipvs` or `ebpf`; `None` where nothing is forwarded.
+    pub plane: Option<String>,
 }
 
 /// Answer one request.
@@ -40,8 +51,39 @@ pub async fn answer(asking: mpsc::Sender<Ask>, asked: Asked) -> Answer {
             Some(Err(error)) => json(409, &Refusal { error }),
             None => gone(),
         },
-        (_, "/status" | "/config" | "/reload") => refuse(405, format!("{} is not for {}", asked.method, asked.path)),
-        (_, path) => refuse(404, format!("there is no {path}; there are GET /status, GET /config and POST /reload")),
+        ("GET", "/plane") => match ask(&asking, Ask::Forwarding).await {
+            Some(forwarding) => json(200, &PlaneAnswer { plane: forwarding.map(|(plane, _)| plane) }),
+            None => gone(),
+        },
+        ("GET", "/table") => by_hand(&asking, Question::Table).await,
+        ("POST", "/ipvsadm") => match serde_json::from_slice(&asked.body) {
+            Ok(question) => by_hand(&asking, question).await,
+            Err(error) => refuse(400, format!("that is no question: {error}")),
+        },
+        (_, "/status" | "/config" | "/reload" | "/plane" | "/table" | "/ipvsadm") => {
+            refuse(405, format!("{} is not for {}", asked.method, asked.path))
+        }
+        (_, path) => {
+            let known = "GET /status /config /plane /table and POST /reload /ipvsadm";
+            refuse(404, format!("there is no {path}; there are {known}"))
+        }
+    }
+}
+
+/// Ask the forwarding task itself: the supervisor does not wait for it.
+async fn by_hand(asking: &mpsc::Sender<Ask>, question: Question) -> Answer {
+    match ask(asking, Ask::Forwarding).await {
+        Some(Some((_, commands))) => {
+            let (reply, answer) = oneshot::channel();
+            let sent = commands.send(LvsCommand::Manual { question, reply }).await;
+            match (sent, answer.await) {
+                (Ok(()), Ok(Ok(reply))) => json(200, &reply),
+                (Ok(()), Ok(Err(refusal))) => json(409, &refusal),
+                (Err(_), _) | (_, Err(_)) => gone(),
+            }
+        }
+        Some(None) => refuse(409, "the daemon forwards nothing: its configuration has no virtual server".to_owned()),
+        None => gone(),
     }
 }
 
@@ -72,6 +114,11 @@ impl Daemon {
         match ask {
             Ask::Status(reply) => drop(reply.send(self.status().await)),
             Ask::Config(reply) => drop(reply.send(Arc::clone(&self.wanted.config))),
+            Ask::Forwarding(reply) => {
+                let forwarding = self.forwarding.as_ref();
+                let known = forwarding.map(|held| (held.view.borrow().plane.clone(), held.commands.clone()));
+                drop(reply.send(known));
+            }
             Ask::Reload(reply) => {
                 let reloaded = self.reload().await.map_err(|error| error.to_string());
                 drop(reply.send(reloaded));

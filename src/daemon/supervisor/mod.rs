@@ -5,11 +5,13 @@
 mod control;
 mod dumps;
 mod events;
-mod plane;
+pub mod plane;
 mod reload;
 mod running;
 pub mod signals;
 mod start;
+
+pub use control::PlaneAnswer;
 
 use std::path::PathBuf;
 

@@ -16,6 +16,16 @@ const SERVICES_MAX: u32 = 16_384;
 #[cfg(feature = "ebpf")]
 const DESTINATIONS_MAX: u32 = 65_536;
 
+/// Where the eBPF plane lives on without us.
+fn pins(run_dir: &Path) -> std::path::PathBuf {
+    run_dir.join("bpf")
+}
+
+/// Whether an eBPF plane lives there.
+pub fn pinned(run_dir: &Path) -> bool {
+    pins(run_dir).join("settings").exists()
+}
+
 /// # Errors
 /// [`DatapathError`]: no such plane in this kernel or in this build, or no permission.
 pub async fn open(plane: model::Plane, run_dir: &Path) -> Result<Plane, DatapathError> {
@@ -30,7 +40,7 @@ async fn ebpf(run_dir: &Path) -> Result<Plane, DatapathError> {
     use crate::lvs::io::ebpf::{Ebpf, EbpfOptions};
     let interfaces = interfaces()?;
     let options = EbpfOptions {
-        pin_dir: run_dir.join("bpf"),
+        pin_dir: pins(run_dir),
         interfaces,
         connections_max: CONNECTIONS_MAX,
         services_max: SERVICES_MAX,

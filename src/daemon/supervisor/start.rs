@@ -8,7 +8,6 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::config::io::loader::load as load_file;
-use crate::config::model;
 use crate::config::problem::{Problem, Severity};
 use crate::config::source::Sources;
 use crate::control::io::server::Listener;
@@ -151,12 +150,9 @@ pub async fn forward(
     run_dir: &std::path::Path,
     told: mpsc::Sender<LvsEvent>,
 ) -> Result<Forwarding, RunError> {
-    let mut plane = plane::open(wanted.plane, run_dir).await?;
-    let left = match wanted.plane {
-        // The program and its maps are ours alone.
-        model::Plane::Ebpf => plane.snapshot().await?.services.into_keys().collect(),
-        model::Plane::Ipvs => owned::read(run_dir),
-    };
+    let plane = plane::open(wanted.plane, run_dir).await?;
+    // Services that an operator added by hand are not in it, and stay.
+    let left = owned::read(run_dir);
     let settings = LvsSettings { owned: left, flush_at_start: wanted.flush_at_start, resync: RESYNC };
     let (commands, taken) = mpsc::channel(LVS_COMMANDS_MAX);
     let (publish, view) = watch::channel(LvsView::default());
@@ -192,8 +188,10 @@ impl Forwarding {
             tracing::error!(%error, "the services were not all deleted");
         }
         match self.task.await {
-            Ok(plane) => {
-                if let Err(error) = plane.close(false).await {
+            Ok(mut plane) => {
+                // Services of an operator's hand go on being served, as IPVS goes on serving them.
+                let keep = plane.snapshot().await.is_ok_and(|held| !held.services.is_empty());
+                if let Err(error) = plane.close(keep).await {
                     tracing::error!(%error, "the forwarding plane was not taken down whole");
                 }
                 owned::forget(run_dir);

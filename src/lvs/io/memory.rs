@@ -80,6 +80,8 @@ impl Memory {
     }
 }
 
+impl crate::lvs::ipvsadm::manual::Manual for Memory {}
+
 impl Datapath for Memory {
     fn capabilities(&self) -> Capabilities {
         self.capabilities.clone()

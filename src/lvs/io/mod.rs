@@ -4,4 +4,5 @@
 pub mod ebpf;
 pub mod ipvs;
 pub mod memory;
+pub mod names;
 pub mod plane;

@@ -5,7 +5,11 @@ use super::ebpf::Ebpf;
 use super::ipvs::Ipvs;
 use super::memory::Memory;
 use crate::lvs::datapath::{ApplyError, Capabilities, Counters, Datapath, DatapathError};
+use crate::lvs::ipvsadm::connections::Connection;
+use crate::lvs::ipvsadm::manual::Manual;
+use crate::lvs::ipvsadm::{Change, Refusal, SyncDaemon, Timeouts};
 use crate::lvs::table::{Step, Table};
+use crate::lvs::view::{Header, Row};
 
 /// One of the planes; a new one is a new arm here and an entry in `tests/contract/main.rs`.
 #[derive(Debug)]
@@ -101,6 +105,53 @@ impl Datapath for Plane {
             Self::Ipvs(plane) => plane.attach(interfaces),
             #[cfg(feature = "ebpf")]
             Self::Ebpf(plane) => plane.attach(interfaces),
+        }
+    }
+}
+
+impl Manual for Plane {
+    async fn listing(&mut self) -> Result<(Header, Vec<Row>), DatapathError> {
+        match self {
+            Self::Memory(plane) => plane.listing().await,
+            Self::Ipvs(plane) => Manual::listing(plane).await,
+            #[cfg(feature = "ebpf")]
+            Self::Ebpf(plane) => plane.listing().await,
+        }
+    }
+
+    async fn change(&mut self, changes: &[Change]) -> Vec<Result<(), Refusal>> {
+        match self {
+            Self::Memory(plane) => plane.change(changes).await,
+            Self::Ipvs(plane) => Manual::change(plane, changes).await,
+            #[cfg(feature = "ebpf")]
+            Self::Ebpf(plane) => plane.change(changes).await,
+        }
+    }
+
+    async fn connections(&mut self) -> Result<Vec<Connection>, DatapathError> {
+        match self {
+            Self::Memory(plane) => plane.connections().await,
+            Self::Ipvs(plane) => Manual::connections(plane).await,
+            #[cfg(feature = "ebpf")]
+            Self::Ebpf(plane) => plane.connections().await,
+        }
+    }
+
+    async fn timeouts(&mut self) -> Result<Timeouts, DatapathError> {
+        match self {
+            Self::Memory(plane) => plane.timeouts().await,
+            Self::Ipvs(plane) => Manual::timeouts(plane).await,
+            #[cfg(feature = "ebpf")]
+            Self::Ebpf(plane) => plane.timeouts().await,
+        }
+    }
+
+    async fn sync_daemons(&mut self) -> Result<Vec<SyncDaemon>, DatapathError> {
+        match self {
+            Self::Memory(plane) => plane.sync_daemons().await,
+            Self::Ipvs(plane) => Manual::sync_daemons(plane).await,
+            #[cfg(feature = "ebpf")]
+            Self::Ebpf(plane) => plane.sync_daemons().await,
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Against what ipvsadm 1.31 printed for the same table; `tests/contract/ipvs.rs` asks a live one.
 
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 
 use super::*;
 use crate::base::Weight;
-use crate::lvs::table::{Persistence, SchedulerFlags};
+use crate::lvs::table::{Entry, Persistence, SchedulerFlags};
 
 fn of(protocol: Protocol, address: &str) -> ServiceKey {
     let address: SocketAddr = address.parse().unwrap();

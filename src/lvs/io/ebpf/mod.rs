@@ -23,6 +23,7 @@ mod commit;
 mod decapsulate;
 mod fault;
 mod links;
+mod manual;
 mod maps;
 mod model;
 mod pins;

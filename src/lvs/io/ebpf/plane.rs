@@ -47,9 +47,9 @@ pub struct EbpfOptions {
 /// It attaches in the network namespace of the calling thread.
 pub struct Ebpf {
     pin_dir: PathBuf,
-    object: aya::Ebpf,
-    kernel: Kernel,
-    model: Model,
+    pub(super) object: aya::Ebpf,
+    pub(super) kernel: Kernel,
+    pub(super) model: Model,
     rates: Rates,
     began: Instant,
 }

@@ -31,7 +31,7 @@ const fn address(addr: IpAddr) -> abi::Address {
     }
 }
 
-const fn ip(address: abi::Address) -> IpAddr {
+pub(super) const fn ip(address: abi::Address) -> IpAddr {
     Ipv6Addr::from_octets(address).to_canonical()
 }
 

@@ -9,6 +9,7 @@ use super::AnswerError;
 use super::attribute::{Attribute, Reader, Writer};
 use crate::base::{Family, Weight};
 use crate::lvs::datapath::{DestinationStats, Rate, Stats};
+use crate::lvs::ipvsadm::Timeouts;
 use crate::lvs::table::{
     Destination, DestinationKey, Encapsulation, Forwarding, Persistence, Protocol, Scheduler, SchedulerFlags, Service,
     ServiceKey, TunnelChecksum,
@@ -25,9 +26,13 @@ pub(super) enum Command {
     SetDest = 6,
     DelDest = 7,
     GetDest = 8,
+    NewDaemon = 9,
+    DelDaemon = 10,
+    GetDaemon = 11,
     SetConfig = 12,
     GetConfig = 13,
     GetInfo = 15,
+    Zero = 16,
     Flush = 17,
 }
 
@@ -94,14 +99,6 @@ const FWD_BYPASS: u32 = 4;
 
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
-
-/// The kernel's own timeouts, in seconds; in a request 0 keeps the value (`ipvsadm --set`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts {
-    pub tcp_s: u32,
-    pub tcp_fin_s: u32,
-    pub udp_s: u32,
-}
 
 /// Version of the kernel's IPVS and the size of its connection table: the first line of `ipvsadm -Ln`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,18 +6,21 @@
 
 mod attribute;
 mod codec;
+mod manual;
 mod socket;
+mod sync;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-pub use codec::{Info, Timeouts};
+pub use codec::Info;
 
 use self::codec::{Command, HeldDestination, HeldService};
 use self::socket::{BATCH_MAX, Outcome, Packet, Socket};
 use crate::lvs::datapath::{
     ApplyError, Capabilities, Counters, Datapath, DatapathError, DestinationStats, Feature, ServiceStats,
 };
+use crate::lvs::ipvsadm::Timeouts;
 use crate::lvs::table::{DestinationKey, Entry, Scheduler, ServiceKey, Step, Table};
 
 const PLANE: &str = "ipvs";

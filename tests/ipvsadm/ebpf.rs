@@ -1,0 +1,172 @@
+//! On the eBPF plane, in a namespace: without a daemon the program is ours, with one the daemon is asked.
+
+use std::fs;
+use std::io::Write as _;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use vipd::lab::{Namespace, until};
+
+const PATIENCE: Duration = Duration::from_secs(40);
+
+const CONFIG: &str = "virtual_server 192.0.2.100 80 {
+    protocol TCP
+    lb_algo rr
+    lb_kind NAT
+    real_server 127.0.0.1 81 {
+    }
+}
+";
+
+const SAVED: &str = "-A -t 192.0.2.10:80 -s wrr
+-a -t 192.0.2.10:80 -r 10.0.0.1:8080 -m -w 3
+-a -t 192.0.2.10:80 -r 10.0.0.2:8080 -m -w 0
+-A -u 192.0.2.10:53 -s rr
+-a -u 192.0.2.10:53 -r 10.0.0.1:53 -g -w 1
+";
+
+struct Host {
+    namespace: Namespace,
+    dir: tempfile::TempDir,
+}
+
+impl Host {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("vipd-{}-{}-ipvsadm", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let namespace = Namespace::create(&name).expect("needs root and iproute2");
+        let host = Self { namespace, dir: tempfile::tempdir().unwrap() };
+        for line in ["link add eth0 type veth peer name far0", "link set far0 up", "link set eth0 up"] {
+            let args = ["-n", host.namespace.name()].into_iter().chain(line.split(' '));
+            assert!(Command::new("ip").args(args).status().unwrap().success(), "ip {line}");
+        }
+        host
+    }
+
+    fn run_dir(&self) -> std::path::PathBuf {
+        self.dir.path().join("run")
+    }
+
+    fn vipd(&self, verb: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/run/netns/{}", self.namespace.name()));
+        command.arg(env!("CARGO_BIN_EXE_vipd")).arg(verb);
+        command
+    }
+
+    fn say(&self, line: &str, stdin: &str) -> Output {
+        let mut command = self.vipd("ipvsadm");
+        command.arg("--run-dir").arg(self.run_dir()).args(line.split_whitespace());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // One that does not read has closed its end.
+        let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+        child.wait_with_output().unwrap()
+    }
+
+    /// What it prints where it succeeds.
+    fn good(&self, line: &str) -> String {
+        let Output { status, stdout, stderr } = self.say(line, "");
+        assert!(status.success(), "{line}: {}", String::from_utf8_lossy(&stderr));
+        String::from_utf8(stdout).unwrap()
+    }
+
+    /// It fails with this status and says so.
+    fn bad(&self, line: &str, code: i32, said: &str) {
+        let Output { status, stderr, .. } = self.say(line, "");
+        let stderr = String::from_utf8_lossy(&stderr);
+        assert_eq!(status.code(), Some(code), "{line}: {stderr}");
+        assert!(stderr.contains(said), "{line}: {stderr}");
+    }
+
+    fn start(&self) -> Running {
+        let config = self.dir.path().join("vipd.conf");
+        fs::write(&config, CONFIG).unwrap();
+        let log = fs::File::create(self.dir.path().join("log")).unwrap();
+        let mut command = self.vipd("run");
+        command.arg("-f").arg(config).arg("--run-dir").arg(self.run_dir());
+        let running = Running(command.stdout(Stdio::null()).stderr(log).spawn().unwrap());
+        until("the daemon answers", PATIENCE, || self.control("status").success()).unwrap_or_else(|error| {
+            panic!("{error}\n{}", fs::read_to_string(self.dir.path().join("log")).unwrap_or_default());
+        });
+        running
+    }
+
+    fn control(&self, verb: &str) -> std::process::ExitStatus {
+        let mut command = self.vipd(verb);
+        command.arg("--run-dir").arg(self.run_dir()).output().unwrap().status
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // The program may live on; its mount would outlive the directory.
+        let _ = Command::new("umount").arg("-l").arg(self.run_dir().join("bpf")).stderr(Stdio::null()).status();
+    }
+}
+
+struct Running(Child);
+
+impl Running {
+    fn stop(mut self) {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.0.id()).unwrap());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+        until("the daemon ends", PATIENCE, || self.0.try_wait().unwrap().is_some()).unwrap();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // One that has ended is fine.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn without_a_daemon_the_program_is_loaded_kept_and_taken_down() {
+    let host = Host::new();
+    assert_eq!(host.good("--plane ebpf -Ln").lines().count(), 3, "an empty table");
+    assert!(!host.run_dir().join("bpf").exists(), "a look makes no plane");
+    let restored = host.say("--plane ebpf -R", SAVED);
+    assert!(restored.status.success(), "{}", String::from_utf8_lossy(&restored.stderr));
+    assert_eq!(host.good("--plane ebpf -Sn"), SAVED);
+    host.bad("--plane ebpf -A -t 192.0.2.10:80", 255, "Service already exists");
+    host.bad("--plane ebpf -a -t 192.0.2.10:80 -r 10.0.0.1:8080 -m", 255, "Destination already exists");
+    host.bad("--plane ebpf -D -t 192.0.2.11:80", 255, "No such service");
+    host.bad("--plane ebpf --start-daemon master", 1, "the ebpf plane cannot run sync daemons");
+    host.good("--plane ebpf --set 100 0 50");
+    assert_eq!(host.good("--plane ebpf -L --timeout"), "Timeout (tcp tcpfin udp): 100 120 50\n");
+    host.good("--plane ebpf -Z");
+    let connections = host.good("--plane ebpf -Lcn");
+    assert_eq!(connections.lines().count(), 2, "{connections}");
+    let json: serde_json::Value = serde_json::from_str(&host.good("--plane ebpf --json -Ln")).unwrap();
+    assert_eq!(json["services"].as_array().unwrap().len(), 2);
+    host.good("--plane ebpf -C");
+    assert!(!host.run_dir().join("bpf/settings").exists(), "the last service is gone, and so is the program");
+}
+
+#[test]
+fn a_daemons_table_is_changed_through_the_daemon_and_what_is_not_the_daemons_stays() {
+    let host = Host::new();
+    let running = host.start();
+    assert!(host.good("-Ln").contains("TCP  192.0.2.100:80 rr\n  -> 127.0.0.1:81"), "{}", host.good("-Ln"));
+    let restored = host.say("-R", SAVED);
+    assert!(restored.status.success(), "{}", String::from_utf8_lossy(&restored.stderr));
+    host.bad("-A -u 192.0.2.10:53", 255, "Service already exists");
+    host.good("-D -t 192.0.2.100:80");
+    assert!(!host.good("-Sn").contains("192.0.2.100"));
+    until("the daemon repairs its own", PATIENCE, || host.good("-Sn").contains("-A -t 192.0.2.100:80")).unwrap();
+    assert!(host.control("reload").success());
+    assert!(host.good("-Sn").contains("-A -u 192.0.2.10:53 -s rr"), "a reload leaves it alone");
+    running.stop();
+    assert_eq!(host.good("--plane ebpf -Sn"), SAVED, "the daemon took its own with it, and nothing else");
+    let running = host.start();
+    let held = host.good("-Sn");
+    assert!(held.contains("-A -t 192.0.2.100:80") && held.contains("-A -u 192.0.2.10:53"), "{held}");
+    host.good("-D -t 192.0.2.10:80");
+    host.good("-D -u 192.0.2.10:53");
+    running.stop();
+    assert!(!host.run_dir().join("bpf/settings").exists(), "nothing is left");
+}
