@@ -18,4 +18,4 @@ pub use hex::{HexError, PATTERN_MAX_BYTES, Pattern};
 pub use ifname::{IfName, IfNameError};
 pub use time::MonoTime;
 pub use vrrp::{AdvertInterval, IntervalError, Priority, PriorityError, Vrid, VridError};
-pub use weight::{Weight, WeightError};
+pub use weight::{Weight, WeightError, WeightWish};

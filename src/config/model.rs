@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-pub use http::{HttpCheck, HttpVersion, HttpsCheck, Sni, TlsFiles, Url};
+pub use http::{GrpcCheck, GrpcTls, Header, HttpCheck, HttpVersion, HttpsCheck, Sni, TlsFiles, Url};
 
 use super::source::Span;
 use crate::base::{
@@ -416,6 +416,11 @@ pub enum CheckerKind {
     Dns(DnsCheck),
     Udp(Box<UdpCheck>),
     Ping,
+    /// `AGENT_CHECK`; what is said first.
+    Agent {
+        send: Option<String>,
+    },
+    Grpc(Box<GrpcCheck>),
 }
 
 /// `DNS_CHECK`: by default the SOA record of the root.

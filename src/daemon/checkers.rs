@@ -4,8 +4,9 @@
 //! it ends as a fault of our own and the check goes on at its next time.
 #![expect(clippy::disallowed_methods, reason = "a task of the daemon waits")]
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher as _, RandomState};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::base::MonoTime;
 use crate::healthcheck::board::{Action, Board, RunId};
-use crate::healthcheck::io::{dns, http, ping, smtp, tcp, tls, udp};
+use crate::healthcheck::io::{agent, dns, file, grpc, http, ping, smtp, tcp, tls, udp};
 use crate::healthcheck::outcome::{LocalFault, Outcome, Stage};
 use crate::healthcheck::probe::{Probe, ScriptProbe};
 use crate::healthcheck::schedule::Spread;
@@ -45,6 +46,8 @@ pub struct Checkers(mpsc::Sender<Message>);
 enum Message {
     Configure(Vec<CheckSettings>, oneshot::Sender<()>),
     BeginAnew,
+    Rest(BTreeSet<String>),
+    FileChanged(PathBuf),
     Standings(oneshot::Sender<BTreeMap<TargetId, Standing>>),
     Views(oneshot::Sender<Vec<CheckView>>),
 }
@@ -101,6 +104,22 @@ impl Checkers {
         self.ask(Message::Standings).await
     }
 
+    /// The checks of these services rest: see [`Board::rest`].
+    ///
+    /// # Errors
+    /// [`CheckersGone`] where the task has ended.
+    pub async fn rest(&self, services: BTreeSet<String>) -> Result<(), CheckersGone> {
+        self.0.send(Message::Rest(services)).await.map_err(|_| CheckersGone)
+    }
+
+    /// A file that a check may read was written.
+    ///
+    /// # Errors
+    /// [`CheckersGone`] where the task has ended.
+    pub async fn file_changed(&self, path: PathBuf) -> Result<(), CheckersGone> {
+        self.0.send(Message::FileChanged(path)).await.map_err(|_| CheckersGone)
+    }
+
     /// Every checker, for `status`.
     ///
     /// # Errors
@@ -117,7 +136,7 @@ impl Checkers {
 }
 
 /// Of one real server, the standing and the weight are told apart.
-type EventKey = (TargetId, bool);
+type EventKey = (TargetId, u32);
 
 struct Task<P> {
     board: Board,
@@ -171,6 +190,11 @@ where
                 let actions = self.board.begin_anew(now);
                 self.carry_out(actions);
             }
+            Message::Rest(services) => {
+                let actions = self.board.rest(now, services);
+                self.carry_out(actions);
+            }
+            Message::FileChanged(path) => self.board.changed(now, &path),
             Message::Standings(answer) => {
                 answer.send(self.board.standings()).ok();
             }
@@ -197,8 +221,7 @@ where
                 }
                 Action::Tell(event) => {
                     log(&event);
-                    let is_weight = matches!(event, CheckEvent::Weight { .. });
-                    self.outbox.put((event.target().clone(), is_weight), event);
+                    self.outbox.put((event.target().clone(), subject(&event)), event);
                 }
             }
         }
@@ -229,6 +252,15 @@ async fn timed(probing: impl Future<Output = Outcome>, deadline: Duration) -> (O
     (outcome, started.elapsed())
 }
 
+/// Of what an event tells: a later one about the same takes the place of one that nobody has read.
+const fn subject(event: &CheckEvent) -> u32 {
+    match event {
+        CheckEvent::Up { .. } | CheckEvent::Down { .. } => 0,
+        CheckEvent::Weight { .. } => 1,
+        CheckEvent::Silence { check, .. } => check.index.saturating_add(2),
+    }
+}
+
 fn log(event: &CheckEvent) {
     match event {
         CheckEvent::Up { target, reason } => {
@@ -237,12 +269,28 @@ fn log(event: &CheckEvent) {
         CheckEvent::Down { target, reason } => {
             tracing::info!(service = target.service, destination = target.destination, %reason, "real server is down");
         }
-        CheckEvent::Weight { target, weight } => {
+        CheckEvent::Weight { target, wish } => {
             tracing::info!(
                 service = target.service,
                 destination = target.destination,
-                weight,
+                %wish,
                 "real server asks for a weight"
+            );
+        }
+        CheckEvent::Silence { target, check, silent: true } => {
+            tracing::warn!(
+                service = target.service,
+                destination = target.destination,
+                check = check.index,
+                "a check has no result any more"
+            );
+        }
+        CheckEvent::Silence { target, check, silent: false } => {
+            tracing::info!(
+                service = target.service,
+                destination = target.destination,
+                check = check.index,
+                "a check has results again"
             );
         }
     }
@@ -254,9 +302,13 @@ fn random() -> u32 {
     u32::from_be_bytes([high, a, b, c])
 }
 
-/// Carry out one run for real.
-pub async fn probe(check: Arc<CheckSettings>, url: usize) -> Outcome {
-    match &check.probe {
+async fn probe(check: Arc<CheckSettings>, url: usize) -> Outcome {
+    run(&check.probe, url).await
+}
+
+/// Carry out one run for real; `url` counts from 0.
+pub async fn run(probe: &Probe, url: usize) -> Outcome {
+    match probe {
         Probe::Tcp(endpoint) => tcp::check(endpoint).await,
         Probe::Http(probe) => http::check(probe, url).await,
         Probe::Https(probe) => tls::check(probe, url).await,
@@ -265,6 +317,9 @@ pub async fn probe(check: Arc<CheckSettings>, url: usize) -> Outcome {
         Probe::Dns(probe) => dns::check(probe).await,
         Probe::Udp(probe) => udp::check(probe).await,
         Probe::Ping(endpoint) => ping::check(endpoint).await,
+        Probe::Agent(probe) => agent::check(probe).await,
+        Probe::Grpc(probe) => grpc::check(probe).await,
+        Probe::File(probe) => file::check(probe).await,
     }
 }
 

@@ -49,6 +49,8 @@ pub enum HttpVersion {
     /// `1.0C`: with `Connection: close`.
     Http10Close,
     Http11,
+    /// `2`: by ALPN within TLS, at once without it.
+    Http2,
 }
 
 /// One `url` block.
@@ -60,6 +62,8 @@ pub struct Url {
     pub expect: Expect,
     /// `tls_compliant` of the url or the check: an answer that ends without `close_notify` is cut short.
     pub tls_compliant: bool,
+    /// `header` of the check and of the url: fields that are sent besides.
+    pub headers: Vec<(String, String)>,
 }
 
 /// `HTTP_GET`.
@@ -98,8 +102,17 @@ impl HttpProbe {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HttpsProbe {
     pub http: HttpProbe,
+    pub tls: TlsClient,
+}
+
+/// How a check speaks TLS.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct TlsClient {
     pub sni: Sni,
     pub files: TlsFiles,
+    /// `tls_session_reuse`: a later run may go on with the session of an earlier one, which costs a tenth; then the
+    /// certificate is not seen again for as long as the server takes the session.
+    pub reuse: bool,
 }
 
 /// The `SSL` block: whom we trust, and who we are.
@@ -164,6 +177,39 @@ pub struct SmtpProbe {
     pub helo: HeloName,
 }
 
+/// `AGENT_CHECK`: one line of a program beside the server, in HAProxy's agent protocol.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AgentProbe {
+    pub endpoint: Endpoint,
+    /// `agent_send`: said first.
+    pub send: Vec<u8>,
+}
+
+/// `GRPC_CHECK`: `grpc.health.v1.Health/Check`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct GrpcProbe {
+    pub endpoint: Endpoint,
+    /// `service`; empty: the server as a whole.
+    pub service: String,
+    /// `virtualhost`; without it the address is sent.
+    pub host: Option<String>,
+    /// `tls`; `None`: HTTP/2 without it.
+    pub tls: Option<TlsClient>,
+}
+
+/// `FILE_CHECK`: the number in a file, times `weight`, is added to the server's weight.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct FileProbe {
+    pub path: PathBuf,
+    /// -254..=254, negative where it is reversed; 0: a number other than 0 is down.
+    pub weight: i16,
+}
+
+impl FileProbe {
+    /// To read a few bytes, be the disk as slow as it may.
+    pub const DEADLINE: Duration = Duration::from_secs(5);
+}
+
 /// What a check does.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Probe {
@@ -176,6 +222,9 @@ pub enum Probe {
     Udp(UdpProbe),
     /// `PING_CHECK`; the port means nothing.
     Ping(Endpoint),
+    Agent(AgentProbe),
+    Grpc(GrpcProbe),
+    File(FileProbe),
 }
 
 impl Probe {
@@ -190,6 +239,9 @@ impl Probe {
             Self::Dns(_) => "DNS_CHECK",
             Self::Udp(_) => "UDP_CHECK",
             Self::Ping(_) => "PING_CHECK",
+            Self::Agent(_) => "AGENT_CHECK",
+            Self::Grpc(_) => "GRPC_CHECK",
+            Self::File(_) => "FILE_CHECK",
         }
     }
 
@@ -200,6 +252,10 @@ impl Probe {
             | Self::Ping(endpoint)
             | Self::Udp(UdpProbe { endpoint, .. })
             | Self::Dns(DnsProbe { endpoint, .. }) => endpoint.connect_timeout,
+            // To connect, and for one line; to connect, for the handshake and for the answer.
+            Self::Agent(AgentProbe { endpoint, .. }) => endpoint.connect_timeout.saturating_mul(2),
+            Self::Grpc(grpc) => grpc.endpoint.connect_timeout.saturating_mul(3),
+            Self::File(_) => FileProbe::DEADLINE,
             // To connect, and for three answers.
             Self::Smtp(smtp) => smtp.endpoint.connect_timeout.saturating_mul(4),
             Self::Http(http) | Self::Https(HttpsProbe { http, .. }) => http.deadline,
@@ -208,11 +264,24 @@ impl Probe {
         }
     }
 
+    /// The file that it reads, where that is what it does.
+    pub fn file(&self) -> Option<&std::path::Path> {
+        if let Self::File(file) = self { Some(&file.path) } else { None }
+    }
+
     /// Whether what passed is followed by the next part at once, until the checker is up.
     pub const fn fast_recovery(&self) -> bool {
         match self {
             Self::Http(http) | Self::Https(HttpsProbe { http, .. }) => http.fast_recovery,
-            Self::Tcp(_) | Self::Script(_) | Self::Smtp(_) | Self::Dns(_) | Self::Udp(_) | Self::Ping(_) => false,
+            Self::Tcp(_)
+            | Self::Script(_)
+            | Self::Smtp(_)
+            | Self::Dns(_)
+            | Self::Udp(_)
+            | Self::Ping(_)
+            | Self::Agent(_)
+            | Self::Grpc(_)
+            | Self::File(_) => false,
         }
     }
 
@@ -220,7 +289,15 @@ impl Probe {
     pub fn parts(&self) -> usize {
         match self {
             Self::Http(http) | Self::Https(HttpsProbe { http, .. }) => http.urls(),
-            Self::Tcp(_) | Self::Script(_) | Self::Smtp(_) | Self::Dns(_) | Self::Udp(_) | Self::Ping(_) => 1,
+            Self::Tcp(_)
+            | Self::Script(_)
+            | Self::Smtp(_)
+            | Self::Dns(_)
+            | Self::Udp(_)
+            | Self::Ping(_)
+            | Self::Agent(_)
+            | Self::Grpc(_)
+            | Self::File(_) => 1,
         }
     }
 }

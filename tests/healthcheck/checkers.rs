@@ -40,7 +40,7 @@ fn told(event: CheckEvent) -> (&'static str, String) {
     match event {
         CheckEvent::Up { reason, .. } => ("up", reason.to_string()),
         CheckEvent::Down { reason, .. } => ("down", reason.to_string()),
-        CheckEvent::Weight { weight, .. } => ("weight", weight.to_string()),
+        CheckEvent::Weight { wish, .. } => ("weight", wish.to_string()),
     }
 }
 

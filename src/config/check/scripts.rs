@@ -46,7 +46,9 @@ pub(super) fn commands(config: &Config) -> Vec<&Command> {
                 | CheckerKind::Smtp { .. }
                 | CheckerKind::Dns(_)
                 | CheckerKind::Udp(_)
-                | CheckerKind::Ping => None,
+                | CheckerKind::Ping
+                | CheckerKind::Agent { .. }
+                | CheckerKind::Grpc(_) => None,
             }));
         }
     }

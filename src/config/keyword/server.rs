@@ -3,12 +3,12 @@
 //! One row a line: block, word, form, tier, default, meaning, what vipd does.
 
 use super::Context::{
-    self, BfdCheck, DnsCheck, FileCheck, HttpGet, MiscCheck, PingCheck, RealServer, SmtpCheck, SslGet, TcpCheck,
-    UdpCheck, VirtualServer,
+    self, AgentCheck, BfdCheck, DnsCheck, FileCheck, GrpcCheck, HttpGet, MiscCheck, PingCheck, RealServer, SmtpCheck,
+    SslGet, TcpCheck, UdpCheck, VirtualServer,
 };
 use super::Form::{Block, Bool, Command, Flag, Int, OneOf, Seconds, Word, Words};
 use super::Service::{NoEffect, NotYet, Served};
-use super::Standing::{Dpvs, Removed};
+use super::Standing::{Dpvs, Ours, Removed};
 use super::Tier::{A, B, C};
 use super::{ANY, Keyword, MAX, row};
 
@@ -82,6 +82,8 @@ pub(super) const ROWS: &[Keyword] = &[
     row(RS, "DNS_CHECK", Block("", 0, 0, DnsCheck), B, "-", "DNS query over UDP", Served),
     row(RS, "UDP_CHECK", Block("", 0, 0, UdpCheck), B, "-", "UDP datagram test", Served),
     row(RS, "PING_CHECK", Block("", 0, 0, PingCheck), B, "-", "ICMP echo test", Served),
+    row(RS, "AGENT_CHECK", Block("", 0, 0, AgentCheck), C, "-", "health and weight by HAProxy's agent protocol", Served).standing(Ours),
+    row(RS, "GRPC_CHECK", Block("", 0, 0, GrpcCheck), C, "-", "grpc.health.v1 test", Served).standing(Ours),
     row(RS, "FILE_CHECK", Block("", 0, 0, FileCheck), C, "-", "a track_file as check; without it the real server counts as up", NotYet),
     row(RS, "BFD_CHECK", Block("", 0, 0, BfdCheck), C, "-", "a BFD session as check; without it the real server counts as up", NotYet),
     row(VS, "laddr_group_name", Word("NAME"), C, "-", "the local_address_group that FullNat takes its source addresses from", NotYet).standing(Dpvs),

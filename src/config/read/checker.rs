@@ -1,6 +1,7 @@
 //! The checks of a real server, a file for each family, and what all kinds share. Kinds that nobody carries out yet
 //! are named in a note.
 
+mod agent;
 mod datagram;
 mod http;
 mod misc;
@@ -40,6 +41,8 @@ pub fn read(block: &Statement<'_>, checkers: &mut Vec<Checker>, problems: &mut V
             }
             checkers.push(checker);
         }
+        "AGENT_CHECK" => checkers.push(agent::read(block, problems)),
+        "GRPC_CHECK" => checkers.push(agent::grpc(block, problems)),
         "FILE_CHECK" | "BFD_CHECK" => unserved(block, problems),
         _ => return false,
     }

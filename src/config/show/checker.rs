@@ -4,8 +4,8 @@ use super::node::{Node, Nodes, boolean, escaped_word};
 use super::service::times;
 use crate::base::{AnswerPattern, PatternOptions, PatternPlace};
 use crate::config::model::{
-    Checker, CheckerKind, Command, DnsCheck, HttpCheck, HttpVersion, HttpsCheck, MiscCheck, Sni, TlsFiles, UdpCheck,
-    Url,
+    Checker, CheckerKind, Command, DnsCheck, GrpcCheck, GrpcTls, Header, HttpCheck, HttpVersion, HttpsCheck, MiscCheck,
+    Sni, TlsFiles, UdpCheck, Url,
 };
 
 /// Status codes of one line: it stays far below the limit of a line.
@@ -23,6 +23,8 @@ pub(super) fn checker(checker: &Checker) -> Node {
         CheckerKind::Dns(_) => "DNS_CHECK",
         CheckerKind::Udp(_) => "UDP_CHECK",
         CheckerKind::Ping => "PING_CHECK",
+        CheckerKind::Agent { .. } => "AGENT_CHECK",
+        CheckerKind::Grpc(_) => "GRPC_CHECK",
     };
     match kind {
         CheckerKind::Tcp | CheckerKind::Ping => {}
@@ -32,6 +34,8 @@ pub(super) fn checker(checker: &Checker) -> Node {
         CheckerKind::Smtp { helo } => nodes.put(Node::word("helo_name", helo.as_str())),
         CheckerKind::Dns(check) => dns(&mut nodes, check),
         CheckerKind::Udp(check) => udp(&mut nodes, check),
+        CheckerKind::Agent { send } => nodes.word("agent_send", send.as_ref()),
+        CheckerKind::Grpc(check) => grpc(&mut nodes, check),
     }
     nodes.plain("connect_ip", *connect_ip);
     nodes.plain("connect_port", *connect_port);
@@ -45,12 +49,14 @@ pub(super) fn checker(checker: &Checker) -> Node {
 }
 
 fn http(nodes: &mut Nodes, check: &HttpCheck) {
-    let HttpCheck { version, virtualhost, urls, fast_recovery } = check;
+    let HttpCheck { version, virtualhost, urls, fast_recovery, headers: sent } = check;
     match version {
         HttpVersion::V1_0 => {}
         HttpVersion::V1_0WithHost => nodes.put(Node::plain("http_protocol", "1.0C")),
         HttpVersion::V1_1 => nodes.put(Node::plain("http_protocol", "1.1")),
+        HttpVersion::V2 => nodes.put(Node::plain("http_protocol", "2")),
     }
+    headers(nodes, sent);
     nodes.word("virtualhost", virtualhost.as_ref());
     for each in urls {
         nodes.put(url(each));
@@ -59,7 +65,7 @@ fn http(nodes: &mut Nodes, check: &HttpCheck) {
 }
 
 fn url(url: &Url) -> Node {
-    let Url { path, digest, status, virtualhost, pattern, compliant } = url;
+    let Url { path, digest, status, virtualhost, pattern, compliant, headers: sent } = url;
     let mut nodes = Nodes::default();
     nodes.put(Node::word("path", path));
     nodes.plain("digest", digest.map(|bytes| bytes.map(|byte| format!("{byte:02x}")).concat()));
@@ -75,7 +81,24 @@ fn url(url: &Url) -> Node {
         regex(&mut nodes, pattern);
     }
     nodes.plain("tls_compliant", compliant.map(boolean));
+    headers(&mut nodes, sent);
     Node::block("url", String::new(), nodes.0)
+}
+
+fn headers(nodes: &mut Nodes, headers: &[Header]) {
+    for Header { name, value } in headers {
+        nodes.put(Node::plain("header", format!("{} {}", escaped_word(name), escaped_word(value))));
+    }
+}
+
+fn grpc(nodes: &mut Nodes, check: &GrpcCheck) {
+    let GrpcCheck { service, virtualhost, tls } = check;
+    nodes.word("service", Some(service).filter(|service| !service.is_empty()));
+    nodes.word("virtualhost", virtualhost.as_ref());
+    let Some(GrpcTls { sni, reuse }) = tls else { return };
+    nodes.flag("tls", true);
+    sni_words(nodes, sni);
+    nodes.flag("tls_session_reuse", *reuse);
 }
 
 fn regex(nodes: &mut Nodes, pattern: &AnswerPattern) {
@@ -108,14 +131,19 @@ pub(super) fn ssl(files: &TlsFiles) -> Option<Node> {
 }
 
 fn https(nodes: &mut Nodes, check: &HttpsCheck) {
-    let HttpsCheck { http: check, sni, compliant } = check;
+    let HttpsCheck { http: check, sni, compliant, reuse } = check;
     http(nodes, check);
+    sni_words(nodes, sni);
+    nodes.flag("tls_compliant", *compliant);
+    nodes.flag("tls_session_reuse", *reuse);
+}
+
+fn sni_words(nodes: &mut Nodes, sni: &Sni) {
     match sni {
         Sni::Off => {}
         Sni::Virtualhost => nodes.flag("enable_sni", true),
         Sni::Name(name) => nodes.put(Node::word("sni_name", name)),
     }
-    nodes.flag("tls_compliant", *compliant);
 }
 
 fn dns(nodes: &mut Nodes, check: &DnsCheck) {

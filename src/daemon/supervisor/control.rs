@@ -183,10 +183,14 @@ impl Daemon {
 }
 
 fn check(view: CheckView) -> CheckStatus {
-    let CheckView { id: _, kind, state, failures: _, last, results: _, stale } = view;
+    let CheckView { id: _, kind, state, failures: _, last, results: _, stale, resting, shared_by: _ } = view;
     CheckStatus {
         kind,
-        state: if stale { "stale".to_owned() } else { state.standing().to_string() },
+        state: match (resting, stale) {
+            (true, _) => "resting".to_owned(),
+            (false, true) => "stale".to_owned(),
+            (false, false) => state.standing().to_string(),
+        },
         last: last.as_ref().map(|last| last.text.clone()),
         latency_ms: last.as_ref().map(|last| last.latency.as_secs_f64() * 1e3),
         age_s: last.as_ref().map(|last| last.age.as_secs_f64()),

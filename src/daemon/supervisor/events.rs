@@ -1,6 +1,5 @@
 //! What each event sets off: a line for the recorder, a command for another task, scripts to run.
 
-use crate::base::Weight;
 use crate::daemon::clock;
 use crate::daemon::heartbeat::Command;
 use crate::daemon::lvs::{LvsCommand, LvsEvent};
@@ -33,14 +32,21 @@ impl Daemon {
         let Some(target) = self.wanted.targets.get(event.target()).cloned() else { return };
         let real_server = target.real_server;
         let (event, text) = match event {
-            CheckEvent::Up { reason, .. } => (Event::Up { real_server }, format!("up: {reason}")),
-            CheckEvent::Down { reason, .. } => (Event::Down { real_server }, format!("down: {reason}")),
-            CheckEvent::Weight { weight, .. } => {
-                let asked = Weight::new(weight.into()).ok();
-                (Event::Weight { real_server, weight: asked }, format!("asks for weight {weight}"))
+            CheckEvent::Up { reason, .. } => (Some(Event::Up { real_server }), format!("up: {reason}")),
+            CheckEvent::Down { reason, .. } => (Some(Event::Down { real_server }), format!("down: {reason}")),
+            CheckEvent::Weight { wish, .. } => {
+                (Some(Event::Weight { real_server, weight: Some(wish) }), format!("asks for weight {wish}"))
+            }
+            CheckEvent::Silence { check, silent, .. } => {
+                let word = if silent { "has no result any more" } else { "has results again" };
+                (None, format!("check {} {word}", check.index))
             }
         };
         let name = format!("{real_server} of {}", target.pool);
+        let Some(event) = event else {
+            self.recorder.record(clock::now(), Kind::RealServer, &name, text);
+            return;
+        };
         self.recorder.record(clock::now(), Kind::RealServer, &name, text);
         if let Some(forwarding) = &self.forwarding {
             // A task that has ended is noticed by the loop.

@@ -11,7 +11,8 @@ use crate::healthcheck::expect::{Digest, Expect, StatusRange, StatusRanges};
 use crate::healthcheck::hex::ReplyExpect;
 use crate::healthcheck::judge::OnLocalError;
 use crate::healthcheck::probe::{
-    DnsProbe, Endpoint, HttpProbe, HttpVersion, HttpsProbe, Probe, ScriptProbe, SmtpProbe, Sni, TlsFiles, UdpProbe, Url,
+    AgentProbe, DnsProbe, Endpoint, GrpcProbe, HttpProbe, HttpVersion, HttpsProbe, Probe, ScriptProbe, SmtpProbe, Sni,
+    TlsClient, TlsFiles, UdpProbe, Url,
 };
 use crate::healthcheck::settings::{CheckId, CheckSettings, TargetId};
 use crate::lvs::pool::PoolId;
@@ -85,6 +86,8 @@ fn check(
         }
         model::CheckerKind::Udp(check) => (1, second, udp(check, endpoint)),
         model::CheckerKind::Ping => (1, second, Probe::Ping(endpoint)),
+        model::CheckerKind::Agent { send } => (1, second, Probe::Agent(agent(send.as_deref(), endpoint))),
+        model::CheckerKind::Grpc(check) => (1, second, Probe::Grpc(urls.grpc(check, endpoint))),
     };
     Ok(CheckSettings {
         id,
@@ -123,11 +126,10 @@ struct Urls<'a> {
 
 impl Urls<'_> {
     fn http(&self, check: &model::HttpCheck, compliant: bool, endpoint: Endpoint) -> Result<HttpProbe, TranslateError> {
-        let model::HttpCheck { version, virtualhost, urls, fast_recovery } = check;
-        let above = [virtualhost, &self.real.virtualhost, &self.server.virtualhost];
-        let host = above.into_iter().flatten().next();
+        let model::HttpCheck { version, virtualhost, urls, fast_recovery, headers } = check;
+        let host = self.host(virtualhost.as_ref());
         let url = |wanted: &model::Url| -> Result<Url, TranslateError> {
-            let model::Url { path, digest, status, virtualhost, pattern, compliant: own } = wanted;
+            let model::Url { path, digest, status, virtualhost, pattern, compliant: own, headers: more } = wanted;
             Ok(Url {
                 path: path.clone(),
                 host: virtualhost.as_ref().or(host).cloned(),
@@ -137,12 +139,18 @@ impl Urls<'_> {
                     pattern: pattern.clone(),
                 },
                 tls_compliant: own.unwrap_or(compliant),
+                headers: headers.iter().chain(more).map(field).collect(),
             })
         };
         let all: Vec<Url> = urls.iter().map(url).collect::<Result<_, _>>()?;
         let mut all = all.into_iter();
-        let root =
-            || Url { path: "/".to_owned(), host: host.cloned(), expect: Expect::default(), tls_compliant: compliant };
+        let root = || Url {
+            path: "/".to_owned(),
+            host: host.cloned(),
+            expect: Expect::default(),
+            tls_compliant: compliant,
+            headers: headers.iter().map(field).collect(),
+        };
         Ok(HttpProbe {
             deadline: HttpProbe::default_deadline(endpoint.connect_timeout),
             endpoint,
@@ -150,6 +158,7 @@ impl Urls<'_> {
                 model::HttpVersion::V1_0 => HttpVersion::Http10,
                 model::HttpVersion::V1_0WithHost => HttpVersion::Http10Close,
                 model::HttpVersion::V1_1 => HttpVersion::Http11,
+                model::HttpVersion::V2 => HttpVersion::Http2,
             },
             first: all.next().unwrap_or_else(root),
             more: all.collect(),
@@ -158,14 +167,41 @@ impl Urls<'_> {
     }
 
     fn https(&self, check: &model::HttpsCheck, endpoint: Endpoint) -> Result<Probe, TranslateError> {
-        let model::HttpsCheck { http, sni, compliant } = check;
+        let model::HttpsCheck { http, sni, compliant, reuse } = check;
+        Ok(Probe::Https(HttpsProbe { http: self.http(http, *compliant, endpoint)?, tls: self.tls(sni, *reuse) }))
+    }
+
+    fn grpc(&self, check: &model::GrpcCheck, endpoint: Endpoint) -> GrpcProbe {
+        let model::GrpcCheck { service, virtualhost, tls } = check;
+        GrpcProbe {
+            endpoint,
+            service: service.clone(),
+            host: self.host(virtualhost.as_ref()).cloned(),
+            tls: tls.as_ref().map(|model::GrpcTls { sni, reuse }| self.tls(sni, *reuse)),
+        }
+    }
+
+    fn host<'a>(&'a self, own: Option<&'a String>) -> Option<&'a String> {
+        own.or(self.real.virtualhost.as_ref()).or(self.server.virtualhost.as_ref())
+    }
+
+    fn tls(&self, sni: &model::Sni, reuse: bool) -> TlsClient {
         let sni = match sni {
             model::Sni::Off => Sni::Off,
             model::Sni::Virtualhost => Sni::Host,
             model::Sni::Name(name) => Sni::Name(name.clone()),
         };
-        Ok(Probe::Https(HttpsProbe { http: self.http(http, *compliant, endpoint)?, sni, files: self.files.clone() }))
+        TlsClient { sni, files: self.files.clone(), reuse }
     }
+}
+
+fn field(header: &model::Header) -> (String, String) {
+    let model::Header { name, value } = header;
+    (name.clone(), value.clone())
+}
+
+fn agent(send: Option<&str>, endpoint: Endpoint) -> AgentProbe {
+    AgentProbe { endpoint, send: send.map(|text| format!("{text}\n").into_bytes()).unwrap_or_default() }
 }
 
 /// Lengths count where the file says one or has a pattern; a bare `require_reply` takes any reply.

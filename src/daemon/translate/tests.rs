@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config as RunConfig, TestRunner};
 
 use super::*;
-use crate::base::{MonoTime, Weight};
+use crate::base::{MonoTime, WeightWish};
 use crate::config::show::tests::random::any_config;
 use crate::lvs::director::Director;
 use crate::lvs::io::memory::Memory;
@@ -50,7 +50,7 @@ fn report(director: &mut Director, wanted: &Wanted, news: &[u8]) {
         let events = match news % 4 {
             0 => vec![Event::Up { real_server }, Event::Weight { real_server, weight: None }],
             1 => vec![Event::Down { real_server }],
-            2 => vec![Event::Up { real_server }, Event::Weight { real_server, weight: Weight::new(7).ok() }],
+            2 => vec![Event::Up { real_server }, Event::Weight { real_server, weight: Some(WeightWish::Percent(70)) }],
             _ => vec![],
         };
         for event in events {

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::SystemTime;
 
+use tokio_rustls::rustls::client::WebPkiServerVerifier;
 use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use tokio_rustls::rustls::client::{Resumption, WebPkiServerVerifier};
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -20,29 +20,32 @@ use tokio_rustls::rustls::{
 use crate::healthcheck::outcome::{LocalFault, TlsFile};
 use crate::healthcheck::probe::TlsFiles;
 
-use super::tls::Anybody;
+use super::tls::{Anybody, resumption};
 
 /// When each of the files was last written; `None`: there is none, or it is gone.
 type Stamps = [Option<SystemTime>; 3];
 
-type Loaded = (TlsFiles, Stamps, Arc<ClientConfig>);
+/// Whether sessions are used again, the files, when they were written, what came of them.
+type Loaded = (bool, TlsFiles, Stamps, Arc<ClientConfig>);
 
-/// A configuration has one `SSL` block.
-static LAST: LazyLock<Mutex<Option<Loaded>>> = LazyLock::new(Mutex::default);
+/// A configuration has one `SSL` block, and checks that use sessions again beside those that do not.
+static LAST: LazyLock<Mutex<Vec<Loaded>>> = LazyLock::new(Mutex::default);
 
 /// # Errors
 /// [`LocalFault::TlsFile`] where a file cannot be read or holds nothing of use, [`LocalFault::Tls`] for any other fault.
-pub(super) async fn config(files: &TlsFiles) -> Result<Arc<ClientConfig>, LocalFault> {
+pub(super) async fn config(files: &TlsFiles, reuse: bool) -> Result<Arc<ClientConfig>, LocalFault> {
     let TlsFiles { ca, certificate, key } = files;
     let stamps = [stamp(ca.as_ref()).await, stamp(certificate.as_ref()).await, stamp(key.as_ref()).await];
     let kept = LAST.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    if let Some((of, at, config)) = kept
-        && (&of, at) == (files, stamps)
-    {
-        return Ok(config);
+    let fits = |(reuses, of, at, _): &&Loaded| (*reuses, of, *at) == (reuse, files, stamps);
+    if let Some((_, _, _, config)) = kept.iter().find(fits) {
+        return Ok(Arc::clone(config));
     }
-    let config = Arc::new(load(files).await?);
-    *LAST.lock().unwrap_or_else(PoisonError::into_inner) = Some((files.clone(), stamps, Arc::clone(&config)));
+    let config = Arc::new(load(files, reuse).await?);
+    let mut kept = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    // One for each way; what was made of other files goes.
+    kept.retain(|(reuses, of, at, _)| *reuses != reuse && (of, *at) == (files, stamps));
+    kept.push((reuse, files.clone(), stamps, Arc::clone(&config)));
     Ok(config)
 }
 
@@ -50,7 +53,7 @@ async fn stamp(path: Option<&PathBuf>) -> Option<SystemTime> {
     tokio::fs::metadata(path?).await.and_then(|about| about.modified()).ok()
 }
 
-async fn load(files: &TlsFiles) -> Result<ClientConfig, LocalFault> {
+async fn load(files: &TlsFiles, reuse: bool) -> Result<ClientConfig, LocalFault> {
     let TlsFiles { ca, certificate, key } = files;
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
@@ -77,7 +80,7 @@ async fn load(files: &TlsFiles) -> Result<ClientConfig, LocalFault> {
             builder.with_client_auth_cert(own, key).map_err(|_| unusable)?
         }
     };
-    config.resumption = Resumption::disabled();
+    config.resumption = resumption(reuse);
     Ok(config)
 }
 

@@ -12,7 +12,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::table::{Destination, DestinationKey, Entry, ServiceKey};
-use crate::base::Weight;
+use crate::base::{Weight, WeightWish};
 pub use settings::{Adjustment, PoolId, PoolSettings, RealServer, SorryServer, Start, table_key};
 pub use view::{PoolView, RealServerView, SorryServerView};
 
@@ -31,7 +31,7 @@ pub enum Health {
 struct Member {
     health: Health,
     /// The weight a checker asked for, in place of the configured one.
-    dynamic_weight: Option<Weight>,
+    dynamic_weight: Option<WeightWish>,
     /// An operator wants no new connections on it; its health goes on being counted.
     draining: bool,
 }
@@ -48,7 +48,7 @@ pub enum Event {
     /// A checker asks for this weight; `None` goes back to the configured one.
     Weight {
         real_server: DestinationKey,
-        weight: Option<Weight>,
+        weight: Option<WeightWish>,
     },
     /// An operator's wish: weight 0 while it lasts, and no part in the quorum.
     Drain {
@@ -247,7 +247,7 @@ impl Pool {
         let member = self.members.get(&at)?;
         let replaced = !self.quorum_up && self.settings.sorry_server.is_some();
         if member.health == Health::Up && !replaced {
-            Some(if member.draining { Weight::ZERO } else { member.dynamic_weight.unwrap_or(real.weight) })
+            Some(if member.draining { Weight::ZERO } else { member.asked(real.weight) })
         } else {
             real.inhibit_on_failure.then_some(Weight::ZERO)
         }
@@ -258,7 +258,7 @@ impl Pool {
         let live = self.members.iter().filter(|(_, member)| member.health == Health::Up && !member.draining);
         let weights = live.filter_map(|(at, member)| {
             let configured = self.settings.real_servers.get(at)?.weight;
-            Some(u64::from(member.dynamic_weight.unwrap_or(configured).get()))
+            Some(u64::from(member.asked(configured).get()))
         });
         weights.sum()
     }
@@ -301,6 +301,11 @@ impl Member {
             Start::Down => Health::Untried,
         };
         Self { health, dynamic_weight: None, draining: false }
+    }
+
+    /// The weight that a checker asked for, else the configured one.
+    fn asked(&self, configured: Weight) -> Weight {
+        self.dynamic_weight.map_or(configured, |wish| wish.of(configured))
     }
 
     /// The same member under other settings: one without checkers is up.

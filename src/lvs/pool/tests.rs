@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use proptest::prelude::*;
 
 use super::*;
-use crate::base::Family;
+use crate::base::{Family, WeightWish};
 use crate::lvs::table::{Encapsulation, Forwarding, Protocol, Scheduler, SchedulerFlags, Service};
 
 const VIP: ServiceKey =
@@ -100,7 +100,10 @@ fn the_table_follows_health_and_quorum() {
         settings.hysteresis = hysteresis;
         settings
     };
-    let weight = |n, weight| Event::Weight { real_server: rs(n), weight: Some(Weight::new(weight).unwrap()) };
+    let weight = |n, weight| Event::Weight {
+        real_server: rs(n),
+        weight: Some(WeightWish::Exactly(Weight::new(weight).unwrap())),
+    };
     let drain = |n| Event::Drain { real_server: rs(n), on: true };
     let rows: Vec<(&str, PoolSettings, Vec<Event>, &[&str])> = vec![
         ("one down is removed", settings(&[1, 1]), vec![down(1)], &["10.0.0.2:8080=1"]),
@@ -254,7 +257,7 @@ fn any_events() -> impl Strategy<Value = Vec<Event>> {
     let event = (1u8..5, 0u8..4, 0u32..4).prop_map(|(n, kind, weight)| match kind {
         0 => up(n),
         1 => down(n),
-        2 => Event::Weight { real_server: rs(n), weight: Weight::new(weight).ok() },
+        2 => Event::Weight { real_server: rs(n), weight: Weight::new(weight).ok().map(WeightWish::Exactly) },
         _ => Event::Drain { real_server: rs(n), on: weight > 1 },
     });
     prop::collection::vec(event, 0..20)
@@ -273,7 +276,7 @@ impl Final {
         for (n, (is_up, weight)) in (1u8..).zip(self.up.iter().zip(&self.weights)) {
             events.push(if *is_up { up(n) } else { down(n) });
             let weight = weight.and_then(|weight| Weight::new(weight).ok());
-            events.push(Event::Weight { real_server: rs(n), weight });
+            events.push(Event::Weight { real_server: rs(n), weight: weight.map(WeightWish::Exactly) });
             events.push(Event::Drain { real_server: rs(n), on: false });
         }
         events
@@ -325,8 +328,8 @@ proptest! {
             }
             if was.is_some_and(|was| was.start == Start::Unchecked) || real.start == Start::Unchecked {
                 let weight = None;
-                feed(&mut started, &[Event::Weight { real_server: *at, weight }]);
-                feed(&mut reloaded, &[Event::Weight { real_server: *at, weight }]);
+                feed(&mut started, &[Event::Weight { real_server: *at, weight: weight.map(WeightWish::Exactly) }]);
+                feed(&mut reloaded, &[Event::Weight { real_server: *at, weight: weight.map(WeightWish::Exactly) }]);
             }
         }
         prop_assert_eq!(reloaded.desired(), started.desired());

@@ -156,7 +156,7 @@ fn times(choose: &mut Choices<'_>, connecting: bool) -> CheckDefaults {
 }
 
 fn checker(choose: &mut Choices<'_>) -> Checker {
-    let kind = match choose.below(8) {
+    let kind = match choose.below(10) {
         0 => CheckerKind::Tcp,
         1 => CheckerKind::Http(Box::new(http(choose))),
         2 => CheckerKind::Https(Box::new(HttpsCheck {
@@ -167,6 +167,7 @@ fn checker(choose: &mut Choices<'_>) -> Checker {
                 _ => Sni::Name(choose.text()),
             },
             compliant: choose.yes(),
+            reuse: choose.seldom(),
         })),
         3 => CheckerKind::Smtp { helo: choose.of(&["a.example", "#x", "}"]).parse().unwrap() },
         4 => CheckerKind::Dns(DnsCheck {
@@ -175,6 +176,15 @@ fn checker(choose: &mut Choices<'_>) -> Checker {
         }),
         5 => CheckerKind::Udp(Box::new(udp(choose))),
         6 => CheckerKind::Ping,
+        7 => CheckerKind::Agent { send: choose.maybe(Choices::text) },
+        8 => CheckerKind::Grpc(Box::new(GrpcCheck {
+            service: choose.of(&["", "a.B", "#x"]).to_owned(),
+            virtualhost: choose.maybe(Choices::text),
+            tls: choose.maybe(|choose| GrpcTls {
+                sni: choose.of(&[Sni::Off, Sni::Virtualhost, Sni::Name("b".to_owned())]),
+                reuse: choose.yes(),
+            }),
+        })),
         _ => CheckerKind::Misc(Box::new(MiscCheck {
             command: Command { user: choose.maybe(Choices::user), ..choose.command(false) },
             timeout: choose.maybe(|_| std::time::Duration::from_secs(7)),
@@ -198,10 +208,11 @@ fn checker(choose: &mut Choices<'_>) -> Checker {
 
 fn http(choose: &mut Choices<'_>) -> HttpCheck {
     HttpCheck {
-        version: choose.of(&[HttpVersion::V1_0, HttpVersion::V1_0WithHost, HttpVersion::V1_1]),
+        version: choose.of(&[HttpVersion::V1_0, HttpVersion::V1_0WithHost, HttpVersion::V1_1, HttpVersion::V2]),
         virtualhost: choose.maybe(Choices::text),
         urls: (0..=choose.below(2)).map(|_| url(choose)).collect(),
         fast_recovery: choose.seldom(),
+        headers: headers(choose),
     }
 }
 
@@ -224,7 +235,14 @@ fn url(choose: &mut Choices<'_>) -> Url {
         virtualhost: choose.maybe(Choices::text),
         pattern: choose.maybe(pattern),
         compliant: choose.maybe(Choices::yes),
+        headers: headers(choose),
     }
+}
+
+fn headers(choose: &mut Choices<'_>) -> Vec<Header> {
+    (0..choose.below(2))
+        .map(|_| Header { name: "X-A".to_owned(), value: choose.of(&["b", "b c", "\"#"]).to_owned() })
+        .collect()
 }
 
 fn pattern(choose: &mut Choices<'_>) -> AnswerPattern {
