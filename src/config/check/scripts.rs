@@ -48,7 +48,8 @@ pub(super) fn commands(config: &Config) -> Vec<&Command> {
                 | CheckerKind::Udp(_)
                 | CheckerKind::Ping
                 | CheckerKind::Agent { .. }
-                | CheckerKind::Grpc(_) => None,
+                | CheckerKind::Grpc(_)
+                | CheckerKind::File(_) => None,
             }));
         }
     }

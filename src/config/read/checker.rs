@@ -43,7 +43,8 @@ pub fn read(block: &Statement<'_>, checkers: &mut Vec<Checker>, problems: &mut V
         }
         "AGENT_CHECK" => checkers.push(agent::read(block, problems)),
         "GRPC_CHECK" => checkers.push(agent::grpc(block, problems)),
-        "FILE_CHECK" | "BFD_CHECK" => unserved(block, problems),
+        "FILE_CHECK" => checkers.extend(agent::file(block, problems)),
+        "BFD_CHECK" => unserved(block, problems),
         _ => return false,
     }
     true
@@ -110,7 +111,6 @@ fn unserved(block: &Statement<'_>, problems: &mut Vec<Problem>) {
         shared(inner, &mut scratch, problems);
     }
     let needed = match block.keyword.text {
-        "FILE_CHECK" => Some("track_file"),
         "BFD_CHECK" => Some("name"),
         _ => None,
     };

@@ -59,6 +59,7 @@ struct Draft {
     quorum_down: Option<Box<Command>>,
     alpha: bool,
     omega: bool,
+    ha_suspend: bool,
     sorry: Option<(SorryServer, Span)>,
     sorry_inhibit: bool,
     inhibit_on_failure: bool,
@@ -174,6 +175,7 @@ fn options(keyword: &str, inner: &Statement<'_>, draft: &mut Draft, problems: &m
         "retry" => checker::retry(inner, &mut draft.check, problems),
         "alpha" => draft.alpha = true,
         "omega" => draft.omega = true,
+        "ha_suspend" => draft.ha_suspend = true,
         "inhibit_on_failure" => draft.inhibit_on_failure = true,
         "virtualhost" => draft.virtualhost = inner.arg(0).map(|word| word.text.to_owned()),
         "smtp_alert" => {

@@ -5,7 +5,7 @@ use super::service::times;
 use crate::base::{AnswerPattern, PatternOptions, PatternPlace};
 use crate::config::model::{
     Checker, CheckerKind, Command, DnsCheck, GrpcCheck, GrpcTls, Header, HttpCheck, HttpVersion, HttpsCheck, MiscCheck,
-    Sni, TlsFiles, UdpCheck, Url,
+    Sni, TlsFiles, TrackEntry, UdpCheck, Url,
 };
 
 /// Status codes of one line: it stays far below the limit of a line.
@@ -25,6 +25,7 @@ pub(super) fn checker(checker: &Checker) -> Node {
         CheckerKind::Ping => "PING_CHECK",
         CheckerKind::Agent { .. } => "AGENT_CHECK",
         CheckerKind::Grpc(_) => "GRPC_CHECK",
+        CheckerKind::File(_) => "FILE_CHECK",
     };
     match kind {
         CheckerKind::Tcp | CheckerKind::Ping => {}
@@ -36,6 +37,7 @@ pub(super) fn checker(checker: &Checker) -> Node {
         CheckerKind::Udp(check) => udp(&mut nodes, check),
         CheckerKind::Agent { send } => nodes.word("agent_send", send.as_ref()),
         CheckerKind::Grpc(check) => grpc(&mut nodes, check),
+        CheckerKind::File(entry) => file(&mut nodes, entry),
     }
     nodes.plain("connect_ip", *connect_ip);
     nodes.plain("connect_port", *connect_port);
@@ -99,6 +101,13 @@ fn grpc(nodes: &mut Nodes, check: &GrpcCheck) {
     nodes.flag("tls", true);
     sni_words(nodes, sni);
     nodes.flag("tls_session_reuse", *reuse);
+}
+
+fn file(nodes: &mut Nodes, entry: &TrackEntry) {
+    let TrackEntry { name, weight, reverse, at: _ } = entry;
+    nodes.put(Node::word("track_file", name));
+    let reverse = if *reverse { " reverse" } else { "" };
+    nodes.plain("weight", weight.map(|weight| format!("{weight}{reverse}")));
 }
 
 fn regex(nodes: &mut Nodes, pattern: &AnswerPattern) {

@@ -45,6 +45,7 @@ pub(super) fn service(server: &VirtualServer) -> Node {
         quorum_down,
         alpha,
         omega,
+        ha_suspend,
         sorry_server,
         sorry_inhibit,
         inhibit_on_failure,
@@ -77,6 +78,7 @@ pub(super) fn service(server: &VirtualServer) -> Node {
     nodes.command("quorum_down", quorum_down.as_deref());
     nodes.flag("alpha", *alpha);
     nodes.flag("omega", *omega);
+    nodes.flag("ha_suspend", *ha_suspend);
     nodes.flag("inhibit_on_failure", *inhibit_on_failure);
     times(&mut nodes, check);
     nodes.word("virtualhost", virtualhost.as_ref());

@@ -1,6 +1,8 @@
 //! The loop: one event after the other, each handed to the task that it concerns; and the end in good order.
 #![expect(clippy::disallowed_methods, reason = "the supervisor waits")]
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -25,6 +27,8 @@ use crate::daemon::supervisor::{Options, RunError, plane};
 use crate::daemon::systemd::{Told, tell};
 use crate::daemon::trackers::{TrackEvent, Trackers};
 use crate::daemon::translate::Wanted;
+use crate::daemon::watchers::{WatchEvent, Watchers};
+use crate::daemon::watching;
 use crate::healthcheck::settings::CheckEvent;
 use crate::lvs::io::plane::Plane;
 use crate::vrrp::Happened;
@@ -90,6 +94,8 @@ pub struct Daemon {
     pub check_events: mpsc::Receiver<CheckEvent>,
     pub trackers: Trackers,
     pub track_events: mpsc::Receiver<TrackEvent>,
+    pub watchers: Watchers,
+    pub watch_events: mpsc::Receiver<WatchEvent>,
     pub notifier: Notifier,
     pub links: mpsc::Receiver<()>,
     pub asks: mpsc::Receiver<Ask>,
@@ -108,6 +114,7 @@ enum Incoming {
     Checked(CheckEvent),
     Forwarded(LvsEvent),
     Tracked(TrackEvent),
+    Watched(WatchEvent),
     Links,
     Asked(Ask),
     /// A configuration was read.
@@ -158,6 +165,7 @@ impl Daemon {
             Some(event) = self.check_events.recv() => Incoming::Checked(event),
             Some(event) = self.lvs_events.recv() => Incoming::Forwarded(event),
             Some(event) = self.track_events.recv() => Incoming::Tracked(event),
+            Some(event) = self.watch_events.recv() => Incoming::Watched(event),
             Some(()) = self.links.recv() => Incoming::Links,
             Some(ask) = self.asks.recv() => Incoming::Asked(ask),
             loaded = self.loading.loaded() => Incoming::Loaded(loaded),
@@ -173,6 +181,7 @@ impl Daemon {
             Incoming::Checked(event) => self.checked(event).await,
             Incoming::Forwarded(event) => self.forwarded(event).await,
             Incoming::Tracked(event) => self.tracked(event).await,
+            Incoming::Watched(event) => self.watched(event).await,
             Incoming::Links => self.links_changed().await,
             Incoming::Asked(ask) => self.asked(ask).await,
             Incoming::Loaded(loaded) => self.loaded(loaded).await,
@@ -181,7 +190,26 @@ impl Daemon {
         None
     }
 
+    /// Let the checks of services rest whose addresses are not here (`ha_suspend`).
+    pub async fn rest_checks(&self) {
+        if self.wanted.suspended.is_empty() {
+            // The set that the last configuration left is empty then too.
+            let _ = self.checkers.rest(BTreeSet::new()).await;
+            return;
+        }
+        match watching::addresses() {
+            Ok(here) => {
+                let away = |addresses: &[IpAddr]| !addresses.iter().any(|address| here.contains(address));
+                let resting = self.wanted.suspended.iter().filter(|(_, addresses)| away(addresses));
+                // A task that has ended is noticed by the loop.
+                let _ = self.checkers.rest(resting.map(|(service, _)| service.clone()).collect()).await;
+            }
+            Err(error) => tracing::warn!(%error, "the addresses of this host are not known; checks go on as they are"),
+        }
+    }
+
     async fn links_changed(&mut self) {
+        self.rest_checks().await;
         let Some(forwarding) = &self.forwarding else { return };
         match plane::interfaces() {
             // A task that has ended is noticed by the loop.

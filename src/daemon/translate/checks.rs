@@ -11,8 +11,8 @@ use crate::healthcheck::expect::{Digest, Expect, StatusRange, StatusRanges};
 use crate::healthcheck::hex::ReplyExpect;
 use crate::healthcheck::judge::OnLocalError;
 use crate::healthcheck::probe::{
-    AgentProbe, DnsProbe, Endpoint, GrpcProbe, HttpProbe, HttpVersion, HttpsProbe, Probe, ScriptProbe, SmtpProbe, Sni,
-    TlsClient, TlsFiles, UdpProbe, Url,
+    AgentProbe, DnsProbe, Endpoint, FileProbe, GrpcProbe, HttpProbe, HttpVersion, HttpsProbe, Probe, ScriptProbe,
+    SmtpProbe, Sni, TlsClient, TlsFiles, UdpProbe, Url,
 };
 use crate::healthcheck::settings::{CheckId, CheckSettings, TargetId};
 use crate::lvs::pool::PoolId;
@@ -35,7 +35,11 @@ pub type Targets = BTreeMap<TargetId, Target>;
 const DELAY_LOOP: Duration = Duration::from_mins(1);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-pub fn checks(pools: &Pools<'_>, tls: &model::TlsFiles) -> Result<(Vec<CheckSettings>, Targets), TranslateError> {
+pub fn checks(
+    pools: &Pools<'_>,
+    tls: &model::TlsFiles,
+    track_files: &[model::TrackFile],
+) -> Result<(Vec<CheckSettings>, Targets), TranslateError> {
     let files = files(tls);
     let mut checks = vec![];
     let mut targets = Targets::new();
@@ -44,7 +48,8 @@ pub fn checks(pools: &Pools<'_>, tls: &model::TlsFiles) -> Result<(Vec<CheckSett
             let real_server = key(real);
             let id = TargetId { service: pool.id.to_string(), destination: real_server.to_string() };
             for (index, checker) in (0_u32..).zip(&real.checkers) {
-                checks.push(check(CheckId { target: id.clone(), index }, server, real, checker, &files)?);
+                let id = CheckId { target: id.clone(), index };
+                checks.extend(check(id, server, real, checker, &files, track_files)?);
             }
             if !real.checkers.is_empty() {
                 targets.insert(id, Target { pool: pool.id.clone(), real_server });
@@ -54,13 +59,15 @@ pub fn checks(pools: &Pools<'_>, tls: &model::TlsFiles) -> Result<(Vec<CheckSett
     Ok((checks, targets))
 }
 
+/// `None`: it reads a file that the configuration does not define, which the file's problems tell.
 fn check(
     id: CheckId,
     server: &model::VirtualServer,
     real: &model::RealServer,
     checker: &model::Checker,
     files: &TlsFiles,
-) -> Result<CheckSettings, TranslateError> {
+    track_files: &[model::TrackFile],
+) -> Result<Option<CheckSettings>, TranslateError> {
     let model::Checker { at: _, kind, check, connect_ip, connect_port, bind_ip, bind_port, bind_if, fwmark, alpha } =
         checker;
     let given = Given([check, &real.check, &server.check]);
@@ -73,6 +80,8 @@ fn check(
         mark: fwmark.map(NonZeroU32::get),
     };
     let delay_loop = given.or(|check| check.delay_loop, DELAY_LOOP);
+    // A file is there to be read at once.
+    let warmup = if matches!(kind, model::CheckerKind::File(_)) { Duration::ZERO } else { delay_loop };
     let second = Duration::from_secs(1);
     let urls = Urls { id: &id, server, real, files };
     let (retry, pause, probe) = match kind {
@@ -88,17 +97,29 @@ fn check(
         model::CheckerKind::Ping => (1, second, Probe::Ping(endpoint)),
         model::CheckerKind::Agent { send } => (1, second, Probe::Agent(agent(send.as_deref(), endpoint))),
         model::CheckerKind::Grpc(check) => (1, second, Probe::Grpc(urls.grpc(check, endpoint))),
+        model::CheckerKind::File(entry) => match file(entry, track_files) {
+            Some(probe) => (0, second, Probe::File(probe)),
+            None => return Ok(None),
+        },
     };
-    Ok(CheckSettings {
+    Ok(Some(CheckSettings {
         id,
         probe,
         delay_loop,
         retry: given.or(|check| check.retry, retry),
         delay_before_retry: given.or(|check| check.delay_before_retry, pause),
-        warmup: given.or(|check| check.warmup, delay_loop),
+        warmup: given.or(|check| check.warmup, warmup),
         alpha: *alpha || real.alpha || server.alpha,
         on_local_error: OnLocalError::Keep,
-    })
+    }))
+}
+
+/// The weight of the check, or else of the file; `reverse` turns its sign.
+fn file(entry: &model::TrackEntry, track_files: &[model::TrackFile]) -> Option<FileProbe> {
+    let model::TrackEntry { name, weight, reverse, at: _ } = entry;
+    let file = track_files.iter().find(|file| file.name == *name)?;
+    let (weight, reverse) = weight.map_or((file.weight, file.reverse), |weight| (weight, *reverse));
+    Some(FileProbe { path: file.path.clone().into(), weight: if reverse { -weight } else { weight } })
 }
 
 fn files(tls: &model::TlsFiles) -> TlsFiles {

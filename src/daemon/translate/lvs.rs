@@ -1,5 +1,7 @@
 //! `virtual_server` to pools of the forwarding plane.
 
+use std::net::IpAddr;
+
 use crate::base::Family;
 use crate::config::model;
 use crate::lvs::pool::{PoolId, PoolSettings, RealServer, SorryServer, Start};
@@ -36,6 +38,7 @@ fn pool(server: &model::VirtualServer, groups: &[model::VirtualServerGroup]) -> 
         quorum_down: _,
         alpha,
         omega,
+        ha_suspend: _,
         sorry_server,
         sorry_inhibit,
         inhibit_on_failure,
@@ -83,6 +86,16 @@ fn pool(server: &model::VirtualServer, groups: &[model::VirtualServerGroup]) -> 
             .map(|real| (key(real), real_server(real, *lb_kind, *alpha, *inhibit_on_failure)))
             .collect(),
     })
+}
+
+/// The addresses without which its checks rest; not for one that has none.
+pub fn suspended(server: &model::VirtualServer, pool: &PoolSettings) -> Option<(String, Vec<IpAddr>)> {
+    let address = |service: &ServiceKey| match service {
+        ServiceKey::Address { addr, .. } => Some(*addr),
+        ServiceKey::Fwmark { .. } => None,
+    };
+    let addresses: Vec<IpAddr> = pool.services.iter().filter_map(address).collect();
+    (server.ha_suspend && !addresses.is_empty()).then(|| (pool.id.to_string(), addresses))
 }
 
 /// What names a real server within its pool.

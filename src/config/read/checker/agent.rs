@@ -1,8 +1,9 @@
-//! `AGENT_CHECK` and `GRPC_CHECK`: keywords of vipd alone.
+//! `AGENT_CHECK` and `GRPC_CHECK`, keywords of vipd alone, and `FILE_CHECK`.
 
-use super::{empty, shared};
-use crate::config::model::{Checker, CheckerKind, GrpcCheck, GrpcTls, Sni};
+use super::{empty, incomplete, shared};
+use crate::config::model::{Checker, CheckerKind, GrpcCheck, GrpcTls, Sni, TrackEntry};
 use crate::config::problem::Problem;
+use crate::config::read::track::{WIDE_WEIGHTS, weight};
 use crate::config::read::value::{error, flag, set};
 use crate::config::tree::Statement;
 
@@ -50,4 +51,25 @@ pub fn grpc(block: &Statement<'_>, problems: &mut Vec<Problem>) -> Checker {
     }
     grpc.tls = tls.then_some(GrpcTls { sni, reuse });
     Checker { kind: CheckerKind::Grpc(Box::new(grpc)), ..checker }
+}
+
+/// `FILE_CHECK`; `None` where no file is named.
+pub fn file(block: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<Checker> {
+    let mut checker = empty(block, CheckerKind::Tcp);
+    let (mut name, mut own, mut reverse) = (None, None, false);
+    for inner in block.statements() {
+        match inner.keyword.text {
+            "track_file" => name = inner.arg(0),
+            "weight" => (own, reverse) = weight(problems, inner, WIDE_WEIGHTS),
+            _ => {
+                shared(inner, &mut checker, problems);
+            }
+        }
+    }
+    let Some(name) = name else {
+        problems.push(incomplete(block, "track_file"));
+        return None;
+    };
+    let entry = TrackEntry { name: name.text.to_owned(), weight: own, reverse, at: name.at };
+    Some(Checker { kind: CheckerKind::File(entry), ..checker })
 }

@@ -56,6 +56,7 @@ pub(super) fn settle(
         quorum_down: draft.quorum_down,
         alpha: draft.alpha,
         omega: draft.omega,
+        ha_suspend: draft.ha_suspend,
         sorry_server,
         sorry_inhibit: draft.sorry_inhibit,
         inhibit_on_failure: draft.inhibit_on_failure,

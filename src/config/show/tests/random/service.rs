@@ -104,6 +104,7 @@ fn service(choose: &mut Choices<'_>, config: &Config) -> Option<VirtualServer> {
         quorum_down: choose.maybe(|choose| Box::new(choose.command(true))),
         alpha: choose.seldom(),
         omega: choose.seldom(),
+        ha_suspend: choose.seldom(),
         sorry_server: choose.maybe(|choose| SorryServer {
             addr: range(family, 5, 1)[0],
             port: choose.of(&[8080, port.filter(|port| *port != 0).unwrap_or(0).max(1)]),
