@@ -76,6 +76,7 @@ pub struct Global {
     pub plane: Plane,
     /// `lvs_flush`.
     pub lvs_flush: bool,
+    pub rs_init_notifies: bool,
 }
 
 /// `lvs_datapath`: a keyword of ours.
@@ -295,6 +296,12 @@ pub struct VirtualServer {
     pub omega: bool,
     /// Checked only while one of its addresses is on this host.
     pub ha_suspend: bool,
+    /// `slow_start`; `None`: a server that comes up has its weight at once.
+    #[serde(serialize_with = "seconds")]
+    pub slow_start: Option<Duration>,
+    /// `drain_time`; `None`: a server that leaves the configuration is removed at once.
+    #[serde(serialize_with = "seconds")]
+    pub drain_time: Option<Duration>,
     pub sorry_server: Option<SorryServer>,
     /// `sorry_server_inhibit`.
     pub sorry_inhibit: bool,

@@ -13,6 +13,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
+use crate::base::MonoTime;
 use crate::daemon::manual::{self, Question, Reply};
 use crate::lvs::datapath::{ApplyError, Counters, DatapathError};
 use crate::lvs::director::{Director, PoolsError, Told};
@@ -21,6 +22,7 @@ use crate::lvs::ipvsadm::manual::Manual;
 use crate::lvs::plan::{Scope, outcome, plan};
 use crate::lvs::pool::{Event, PoolEvent, PoolId, PoolSettings, PoolView};
 use crate::lvs::table::{ServiceKey, Step, Table};
+use crate::lvs::timed::Timed;
 
 /// First pause after the plane refused a change, doubled each time up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(100);
@@ -126,7 +128,7 @@ pub async fn run<D: Manual>(
     let mut task = Task::new(plane, settings, views, events);
     task.publish();
     loop {
-        let wake_at = task.retry_at.unwrap_or(task.resync_at).min(task.resync_at).min(task.tend_at);
+        let wake_at = task.wake_at();
         tokio::select! {
             command = commands.recv() => {
                 let Some(first) = command else { return task.plane };
@@ -170,6 +172,8 @@ struct Task<D> {
     pause: Duration,
     resync_at: Instant,
     tend_at: Instant,
+    started: Instant,
+    timed: Timed,
     views: watch::Sender<LvsView>,
     events: mpsc::Sender<LvsEvent>,
     events_lost: u64,
@@ -190,11 +194,35 @@ impl<D: Manual> Task<D> {
             pause: RETRY_MIN,
             resync_at: Instant::now() + settings.resync,
             tend_at: Instant::now() + TEND_EVERY,
+            started: Instant::now(),
+            timed: Timed::default(),
             settings,
             views,
             events,
             events_lost: 0,
             unattached: None,
+        }
+    }
+
+    fn wake_at(&self) -> Instant {
+        let timed = self.timed.deadline().map(|at| self.started + at.since_start());
+        self.retry_at.into_iter().chain(timed).chain([self.resync_at, self.tend_at]).min().unwrap_or(self.tend_at)
+    }
+
+    fn now(&self) -> MonoTime {
+        MonoTime::from_start(self.started.elapsed())
+    }
+
+    /// Shares grow, and servers that left go.
+    fn pass_time(&mut self) {
+        for (pool, event) in self.timed.due(self.now()) {
+            match self.director.handle(&pool, event) {
+                Ok(told) => {
+                    self.changed = true;
+                    self.tell_pools(told);
+                }
+                Err(error) => tracing::debug!(%error, "time has passed for something that is gone"),
+            }
         }
     }
 
@@ -274,6 +302,7 @@ impl<D: Manual> Task<D> {
 
     /// Bring the plane in step where something changed, and tell those who wait for it.
     async fn settle(&mut self, waiting: Vec<Waiting>) {
+        self.timed.follow(self.now(), self.director.timers());
         // While the plane refuses, health alone waits for the retry: a broken plane is not hammered.
         let due = self.changed && (self.retry_at.is_none() || !waiting.is_empty());
         let mut result = if due { self.converge().await } else { Ok(()) };
@@ -307,7 +336,9 @@ impl<D: Manual> Task<D> {
         if let Some(names) = self.unattached.take() {
             self.attach(names);
         }
-        if self.retry_at.is_some_and(|at| at <= now) {
+        self.pass_time();
+        // What time has changed waits for the retry while the plane refuses.
+        if self.retry_at.map_or(self.changed, |at| at <= now) {
             // The error is told and kept by `converge`.
             let _ = self.converge().await;
         } else if self.resync_at <= now {

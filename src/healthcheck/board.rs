@@ -14,7 +14,7 @@ use crate::base::MonoTime;
 use super::judge::Change;
 use super::outcome::{LocalFault, Outcome};
 use super::schedule::Next;
-use super::settings::{CheckEvent, CheckId, CheckSettings, CheckView, Reason, Standing, TargetId};
+use super::settings::{CheckEvent, CheckId, CheckSettings, CheckState, CheckView, Reason, Standing, TargetId};
 use check::{Check, RunState};
 
 /// Runs at one time. Further ones that are due wait for a free place, oldest first.
@@ -273,10 +273,20 @@ impl Board {
 
     fn tell_one(&mut self, id: &CheckId, change: Change, outcome: &Outcome, latency: Duration) -> Option<CheckEvent> {
         let standing = self.standing_of(&id.target);
+        let all_tried =
+            self.checks_of(&id.target).all(|check| !matches!(check.judge.state(), CheckState::Untried { .. }));
+        let tell_first = self.checks_of(&id.target).any(|check| check.settings.tell_first);
         let target = self.targets.get_mut(&id.target)?;
-        let news = standing != target.standing || (change == Change::Confirmed(Standing::Down) && !target.told);
+        let first = !target.told
+            && match change {
+                Change::Confirmed(Standing::Down) => true,
+                // Up is known when every checker has passed.
+                Change::Confirmed(Standing::Up) => tell_first && all_tried && standing == Standing::Up,
+                Change::None | Change::Moved(_) => false,
+            };
+        let news = first || standing != target.standing;
+        target.told |= news || !tell_first;
         target.standing = standing;
-        target.told = true;
         let reason = || Reason::Checked { check: id.clone(), outcome: outcome.clone(), latency };
         news.then(|| event(id.target.clone(), standing, reason()))
     }

@@ -55,6 +55,8 @@ pub struct CheckSettings {
     /// Down until the first success, instead of up until the first failure.
     pub alpha: bool,
     pub on_local_error: OnLocalError,
+    /// `rs_init_notifies`: that the server is up at first is told too.
+    pub tell_first: bool,
 }
 
 /// Whether a checker, or a real server as a whole, counts as usable.

@@ -10,4 +10,5 @@ pub mod ipvsadm;
 pub mod plan;
 pub mod pool;
 pub mod table;
+pub mod timed;
 pub mod view;

@@ -169,7 +169,7 @@ pub(super) const ROWS: &[Keyword] = &[
     row(GLOBAL, "lvs_netlink_cmd_rcv_bufs_force", Bool, C, "false", "force buffer past rmem_max", NoEffect(NETLINK)),
     row(GLOBAL, "lvs_netlink_monitor_rcv_bufs", Int(0, MAX, "bytes"), C, "kernel", "netlink buffer", NoEffect(NETLINK)).complains(),
     row(GLOBAL, "lvs_netlink_monitor_rcv_bufs_force", Bool, C, "false", "force buffer past rmem_max", NoEffect(NETLINK)),
-    row(GLOBAL, "rs_init_notifies", Bool, C, "false", "run real server notifies at start and reload too", NotYet),
+    row(GLOBAL, "rs_init_notifies", Bool, C, "false", "run real server notifies at start too", Served),
     row(GLOBAL, "no_checker_emails", Bool, C, "false", "mail only when the real server as a whole changes", NotYet),
     row(GLOBAL, "vrrp_rx_bufs_policy", Words("MTU | ADVERT | INT", 1, 1), C, "kernel", "receive buffer sizing", NotYet).complains(),
     row(GLOBAL, "vrrp_rx_bufs_multiplier", Int(1, MAX, ""), C, "3", "factor for the policy", NotYet).complains(),

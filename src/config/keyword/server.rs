@@ -44,6 +44,8 @@ pub(super) const ROWS: &[Keyword] = &[
     row(VS, "persistence_granularity", Word("NETMASK | INT 1..128"), B, "none", "turns persistence on (360 s)", Served),
     row(VS, "protocol", OneOf(&["TCP", "UDP", "SCTP"]), A, "UDP, with a complaint", "any case", Served),
     row(VS, "ha_suspend", Flag, B, "off", "check only while we hold the VIP; not for fwmark", Served),
+    row(VS, "slow_start", Seconds("0.000001", "4294"), C, "-", "a server that comes up gets its weight step by step over this time", Served).standing(Ours),
+    row(VS, "drain_time", Seconds("0.000001", "4294"), C, "-", "a server that leaves the configuration keeps its connections for so long, at weight 0", Served).standing(Ours),
     row(VS, "smtp_alert", Bool, B, "smtp_alert_checker, smtp_alert, false", "mail on quorum changes", NotYet),
     row(VS, "virtualhost", Word("STRING"), A, "-", "Host header inherited by HTTP/SSL_GET", Served).complains(),
     row(VS, "snmp_name", Word("NAME"), C, "-", "name shown over SNMP", NotYet).complains().strict(),

@@ -62,6 +62,7 @@ pub fn read(block: &Statement<'_>, global: &mut Global, problems: &mut Vec<Probl
             }
             "lvs_datapath" => set(&mut global.plane, choice(problems, inner, 0, &PLANES)),
             "lvs_flush" => global.lvs_flush = true,
+            "rs_init_notifies" => set(&mut global.rs_init_notifies, flag(problems, inner)),
             "notification_email" => empty(inner, problems),
             keyword => {
                 let garp = keyword.strip_prefix("vrrp_").unwrap_or("");
@@ -83,7 +84,6 @@ fn only_checked(keyword: &str, inner: &Statement<'_>, problems: &mut Vec<Problem
         }
         "vrrp_higher_prio_send_advert"
         | "vrrp_notify_priority_changes"
-        | "rs_init_notifies"
         | "no_checker_emails"
         | "smtp_alert"
         | "smtp_alert_vrrp"

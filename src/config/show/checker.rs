@@ -1,6 +1,6 @@
 //! The checks of a real server.
 
-use super::node::{Node, Nodes, boolean, escaped_word};
+use super::node::{Node, Nodes, boolean, escaped_word, word};
 use super::service::times;
 use crate::base::{AnswerPattern, PatternOptions, PatternPlace};
 use crate::config::model::{
@@ -89,7 +89,7 @@ fn url(url: &Url) -> Node {
 
 fn headers(nodes: &mut Nodes, headers: &[Header]) {
     for Header { name, value } in headers {
-        nodes.put(Node::plain("header", format!("{} {}", escaped_word(name), escaped_word(value))));
+        nodes.put(Node::plain("header", format!("{} {}", word(name), word(value))));
     }
 }
 

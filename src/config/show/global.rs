@@ -22,6 +22,7 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
         rt_priority,
         plane,
         lvs_flush,
+        rs_init_notifies,
     } = global;
     let mut nodes = Nodes::default();
     nodes.word("router_id", router_id.as_ref());
@@ -42,6 +43,7 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
         Plane::Ipvs => nodes.put(Node::plain("lvs_datapath", "ipvs")),
     }
     nodes.flag("lvs_flush", *lvs_flush);
+    nodes.flag("rs_init_notifies", *rs_init_notifies);
     nodes.0
 }
 

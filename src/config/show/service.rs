@@ -46,6 +46,8 @@ pub(super) fn service(server: &VirtualServer) -> Node {
         alpha,
         omega,
         ha_suspend,
+        slow_start,
+        drain_time,
         sorry_server,
         sorry_inhibit,
         inhibit_on_failure,
@@ -79,6 +81,8 @@ pub(super) fn service(server: &VirtualServer) -> Node {
     nodes.flag("alpha", *alpha);
     nodes.flag("omega", *omega);
     nodes.flag("ha_suspend", *ha_suspend);
+    nodes.time("slow_start", *slow_start);
+    nodes.time("drain_time", *drain_time);
     nodes.flag("inhibit_on_failure", *inhibit_on_failure);
     times(&mut nodes, check);
     nodes.word("virtualhost", virtualhost.as_ref());

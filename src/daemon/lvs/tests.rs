@@ -112,6 +112,9 @@ fn pool(n: u8) -> PoolSettings {
         hysteresis: 0,
         omega: false,
         sorry_server: None,
+        slow_start: Duration::ZERO,
+        drain_time: Duration::ZERO,
+        init_notifies: false,
         real_servers: [(at(1), real), (at(2), real)].into(),
     }
 }

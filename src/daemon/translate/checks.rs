@@ -39,6 +39,7 @@ pub fn checks(
     pools: &Pools<'_>,
     tls: &model::TlsFiles,
     track_files: &[model::TrackFile],
+    tell_first: bool,
 ) -> Result<(Vec<CheckSettings>, Targets), TranslateError> {
     let files = files(tls);
     let mut checks = vec![];
@@ -49,7 +50,8 @@ pub fn checks(
             let id = TargetId { service: pool.id.to_string(), destination: real_server.to_string() };
             for (index, checker) in (0_u32..).zip(&real.checkers) {
                 let id = CheckId { target: id.clone(), index };
-                checks.extend(check(id, server, real, checker, &files, track_files)?);
+                let made = check(id, server, real, checker, &files, track_files)?;
+                checks.extend(made.map(|check| CheckSettings { tell_first, ..check }));
             }
             if !real.checkers.is_empty() {
                 targets.insert(id, Target { pool: pool.id.clone(), real_server });
@@ -111,6 +113,7 @@ fn check(
         warmup: given.or(|check| check.warmup, warmup),
         alpha: *alpha || real.alpha || server.alpha,
         on_local_error: OnLocalError::Keep,
+        tell_first: false,
     }))
 }
 

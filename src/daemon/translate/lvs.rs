@@ -17,11 +17,16 @@ pub type Pools<'a> = Vec<(&'a model::VirtualServer, PoolSettings)>;
 pub fn pools<'a>(
     servers: &'a [model::VirtualServer],
     groups: &[model::VirtualServerGroup],
+    init_notifies: bool,
 ) -> Result<Pools<'a>, TranslateError> {
-    servers.iter().map(|server| Ok((server, pool(server, groups)?))).collect()
+    servers.iter().map(|server| Ok((server, pool(server, groups, init_notifies)?))).collect()
 }
 
-fn pool(server: &model::VirtualServer, groups: &[model::VirtualServerGroup]) -> Result<PoolSettings, TranslateError> {
+fn pool(
+    server: &model::VirtualServer,
+    groups: &[model::VirtualServerGroup],
+    init_notifies: bool,
+) -> Result<PoolSettings, TranslateError> {
     let model::VirtualServer {
         id,
         at: _,
@@ -39,6 +44,8 @@ fn pool(server: &model::VirtualServer, groups: &[model::VirtualServerGroup]) -> 
         alpha,
         omega,
         ha_suspend: _,
+        slow_start,
+        drain_time,
         sorry_server,
         sorry_inhibit,
         inhibit_on_failure,
@@ -81,6 +88,9 @@ fn pool(server: &model::VirtualServer, groups: &[model::VirtualServerGroup]) -> 
                 inhibit: *sorry_inhibit,
             }
         }),
+        slow_start: slow_start.unwrap_or_default(),
+        drain_time: drain_time.unwrap_or_default(),
+        init_notifies,
         real_servers: real_servers
             .iter()
             .map(|real| (key(real), real_server(real, *lb_kind, *alpha, *inhibit_on_failure)))

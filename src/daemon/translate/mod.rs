@@ -90,13 +90,14 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
         rt_priority,
         plane,
         lvs_flush,
+        rs_init_notifies,
     } = global;
     let above = vrrp::Above { group4: *mcast_group4, group6: *mcast_group6, strict: *strict, garp, config };
-    let pools = lvs::pools(virtual_servers, virtual_server_groups)?;
+    let pools = lvs::pools(virtual_servers, virtual_server_groups, *rs_init_notifies)?;
     let adjusted = pools.iter().map(|(_, pool)| pool.clone().adjusted());
     let used = watched::used(config);
     let (settings, adjustments): (Vec<_>, Vec<_>) = adjusted.unzip();
-    let (checks, targets) = checks::checks(&pools, tls, track_files)?;
+    let (checks, targets) = checks::checks(&pools, tls, track_files, *rs_init_notifies)?;
     Ok(Wanted {
         instances: instances.iter().map(|instance| vrrp::instance(instance, &above)).collect(),
         trackers: scripts::trackers(scripts, &used)?,

@@ -17,6 +17,7 @@ use crate::lvs::io::memory::Memory;
 use crate::lvs::plan::plan;
 use crate::lvs::pool::Event;
 use crate::lvs::table::Table;
+use crate::lvs::timed::Timer;
 use crate::vrrp::fleet::Fleet;
 use crate::vrrp::view::InstanceView;
 
@@ -69,6 +70,15 @@ fn forwarding(all: &[&Wanted], news: &[u8]) -> Table {
         report(&mut director, wanted, if at + 1 < all.len() { news } else { &[0] });
         converge(&mut plane, &mut director);
     }
+    // Then time passes.
+    for (pool, real_server, timer) in director.timers() {
+        let event = match timer {
+            Timer::SlowStart(_) => Event::Ramp { real_server, percent: None },
+            Timer::Drain(_) => Event::Left { real_server },
+        };
+        director.handle(&pool, event).unwrap();
+    }
+    converge(&mut plane, &mut director);
     plane.table().clone()
 }
 

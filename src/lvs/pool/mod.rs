@@ -12,6 +12,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::table::{Destination, DestinationKey, Entry, ServiceKey};
+use super::timed::{FIRST_PERCENT, Timer};
 use crate::base::{Weight, WeightWish};
 pub use settings::{Adjustment, PoolId, PoolSettings, RealServer, SorryServer, Start, table_key};
 pub use view::{PoolView, RealServerView, SorryServerView};
@@ -34,6 +35,10 @@ struct Member {
     dynamic_weight: Option<WeightWish>,
     /// An operator wants no new connections on it; its health goes on being counted.
     draining: bool,
+    /// `slow_start`: the share of its weight that it has got so far, in percent; `None`: all.
+    ramp: Option<u16>,
+    /// That it is up, or down, was told.
+    told: bool,
 }
 
 /// Something that happened to a real server.
@@ -50,6 +55,15 @@ pub enum Event {
         real_server: DestinationKey,
         weight: Option<WeightWish>,
     },
+    /// `slow_start`: its share of the weight from now on, in percent; `None`: all.
+    Ramp {
+        real_server: DestinationKey,
+        percent: Option<u16>,
+    },
+    /// `drain_time` of a server that left the configuration is over.
+    Left {
+        real_server: DestinationKey,
+    },
     /// An operator's wish: weight 0 while it lasts, and no part in the quorum.
     Drain {
         real_server: DestinationKey,
@@ -63,6 +77,8 @@ impl Event {
             Self::Up { real_server }
             | Self::Down { real_server }
             | Self::Weight { real_server, .. }
+            | Self::Ramp { real_server, .. }
+            | Self::Left { real_server }
             | Self::Drain { real_server, .. } => real_server,
         }
     }
@@ -121,6 +137,8 @@ pub struct UnknownRealServer {
 pub struct Pool {
     settings: PoolSettings,
     members: BTreeMap<DestinationKey, Member>,
+    /// Servers that left the configuration and keep their connections for a while.
+    leaving: BTreeMap<DestinationKey, RealServer>,
     quorum_up: bool,
 }
 
@@ -129,7 +147,7 @@ impl Pool {
     pub fn new(settings: PoolSettings) -> (Self, Vec<PoolEvent>) {
         let (settings, _) = settings.adjusted();
         let members = settings.real_servers.iter().map(|(at, real)| (*at, Member::starting(real.start))).collect();
-        let mut pool = Self { settings, members, quorum_up: false };
+        let mut pool = Self { settings, members, leaving: BTreeMap::new(), quorum_up: false };
         let mut told = pool.judge();
         if !pool.quorum_up {
             // keepalived tells the verdict at start even where nothing changed.
@@ -141,7 +159,8 @@ impl Pool {
 
     /// Take up other settings; the health of real servers that stay is kept.
     ///
-    /// Real servers that go are gone without an event: nobody checks them any more.
+    /// Real servers that go are gone without an event, nobody checks them any more; with `drain_time` they stay in the
+    /// table for a while.
     pub fn reconfigure(&mut self, settings: PoolSettings) -> Vec<PoolEvent> {
         let (settings, _) = settings.adjusted();
         let old_sorry = self.sorry_address();
@@ -149,6 +168,15 @@ impl Pool {
         for (at, real) in &settings.real_servers {
             let kept = self.members.get(at).map_or_else(|| Member::starting(real.start), |m| m.carried(real.start));
             members.insert(*at, kept);
+        }
+        let goes = |at: &DestinationKey| !settings.real_servers.contains_key(at);
+        if settings.drain_time.is_zero() {
+            self.leaving.clear();
+        } else {
+            let served = self.settings.real_servers.iter().filter(|(at, real)| self.weight_now(**at, real).is_some());
+            let left: Vec<_> = served.filter(|(at, _)| goes(at)).map(|(at, real)| (*at, *real)).collect();
+            self.leaving.extend(left);
+            self.leaving.retain(|at, _| goes(at));
         }
         self.members = members;
         self.settings = settings;
@@ -167,15 +195,25 @@ impl Pool {
     /// [`UnknownRealServer`]: the checker belongs to a configuration that is gone.
     pub fn handle(&mut self, event: Event) -> Result<Vec<PoolEvent>, UnknownRealServer> {
         let at = event.real_server();
+        if matches!(event, Event::Left { .. }) {
+            self.leaving.remove(&at);
+            return Ok(vec![]);
+        }
+        let slow_start = !self.settings.slow_start.is_zero();
+        let init_notifies = self.settings.init_notifies;
         let unknown = || UnknownRealServer { pool: self.settings.id.clone(), real_server: at };
         let start = self.settings.real_servers.get(&at).ok_or_else(unknown)?.start;
         let member = self.members.get_mut(&at).ok_or_else(unknown)?;
         let mut told = vec![];
         match event {
             Event::Up { real_server } => {
-                if member.health != Health::Up {
+                if member.health != Health::Up || (init_notifies && !member.told) {
                     told.push(PoolEvent::RealServerUp { real_server });
                 }
+                if member.health != Health::Up && slow_start {
+                    member.ramp = Some(FIRST_PERCENT);
+                }
+                member.told = true;
                 member.health = Health::Up;
             }
             Event::Down { real_server } => {
@@ -184,10 +222,14 @@ impl Pool {
                     if member.health != Health::Down {
                         told.push(PoolEvent::RealServerDown { real_server });
                     }
+                    (member.told, member.ramp) = (true, None);
                     member.health = Health::Down;
                 }
             }
             Event::Weight { weight, .. } => member.dynamic_weight = weight,
+            Event::Ramp { percent, .. } => member.ramp = percent,
+            // Dealt with above: it is none of the members.
+            Event::Left { .. } => {}
             Event::Drain { on, .. } => member.draining = on,
         }
         told.extend(self.judge());
@@ -211,6 +253,13 @@ impl Pool {
         &self.settings
     }
 
+    /// What it waits for.
+    pub fn timers(&self) -> impl Iterator<Item = (DestinationKey, Timer)> {
+        let ramping = self.members.iter().filter(|(_, member)| member.ramp.is_some());
+        let ramping = ramping.map(|(at, _)| (*at, Timer::SlowStart(self.settings.slow_start)));
+        ramping.chain(self.leaving.keys().map(|at| (*at, Timer::Drain(self.settings.drain_time))))
+    }
+
     pub const fn has_quorum(&self) -> bool {
         self.quorum_up
     }
@@ -231,6 +280,10 @@ impl Pool {
                 *to = real.destination(weight);
             }
         }
+        for (at, real) in &self.leaving {
+            let at = table_key(key, *at, real.forwarding);
+            destinations.entry(at).or_insert_with(|| real.destination(Weight::ZERO));
+        }
         if let Some(sorry) = self.settings.sorry_server {
             let at = table_key(key, sorry.address, sorry.forwarding);
             if !self.quorum_up {
@@ -247,7 +300,7 @@ impl Pool {
         let member = self.members.get(&at)?;
         let replaced = !self.quorum_up && self.settings.sorry_server.is_some();
         if member.health == Health::Up && !replaced {
-            Some(if member.draining { Weight::ZERO } else { member.asked(real.weight) })
+            Some(if member.draining { Weight::ZERO } else { member.ramped(real.weight) })
         } else {
             real.inhibit_on_failure.then_some(Weight::ZERO)
         }
@@ -300,7 +353,7 @@ impl Member {
             Start::Unchecked | Start::Up => Health::Up,
             Start::Down => Health::Untried,
         };
-        Self { health, dynamic_weight: None, draining: false }
+        Self { health, dynamic_weight: None, draining: false, ramp: None, told: false }
     }
 
     /// The weight that a checker asked for, else the configured one.
@@ -308,10 +361,16 @@ impl Member {
         self.dynamic_weight.map_or(configured, |wish| wish.of(configured))
     }
 
+    /// The same as far as `slow_start` has come.
+    fn ramped(&self, configured: Weight) -> Weight {
+        let whole = self.asked(configured);
+        self.ramp.map_or(whole, |percent| WeightWish::Percent(percent).of(whole))
+    }
+
     /// The same member under other settings: one without checkers is up.
     const fn carried(self, start: Start) -> Self {
         match start {
-            Start::Unchecked => Self { health: Health::Up, dynamic_weight: None, draining: self.draining },
+            Start::Unchecked => Self { health: Health::Up, dynamic_weight: None, ramp: None, ..self },
             Start::Up | Start::Down => self,
         }
     }

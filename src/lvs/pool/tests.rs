@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
@@ -42,6 +43,9 @@ fn settings(weights: &[u32]) -> PoolSettings {
         hysteresis: 0,
         omega: false,
         sorry_server: None,
+        slow_start: Duration::ZERO,
+        drain_time: Duration::ZERO,
+        init_notifies: false,
         real_servers: (1u8..).zip(weights).map(|(n, weight)| (rs(n), real(*weight))).collect(),
     }
 }
@@ -355,5 +359,71 @@ proptest! {
             prop_assert_eq!(active, !pool.has_quorum());
             prop_assert_eq!(active, pool.desired()[0].1.destinations.contains_key(&SORRY));
         }
+    }
+}
+
+fn weight_of(pool: &Pool, n: u8) -> Option<u32> {
+    pool.view().real_servers.iter().find(|server| server.address == rs(n))?.weight_now.map(Weight::get)
+}
+
+#[test]
+fn a_server_that_comes_up_gets_its_weight_step_by_step_and_counts_as_a_whole() {
+    let slow = PoolSettings { slow_start: Duration::from_secs(20), quorum: 90, ..settings(&[100, 40]) };
+    let (mut pool, _) = Pool::new(slow);
+    assert_eq!((weight_of(&pool, 1), pool.timers().count()), (Some(100), 0), "at the start nobody is slow");
+    pool.handle(Event::Down { real_server: rs(1) }).unwrap();
+    assert!(!pool.has_quorum());
+    let told = pool.handle(Event::Up { real_server: rs(1) }).unwrap();
+    assert!(pool.has_quorum(), "the quorum counts what it can bear: {told:?}");
+    assert_eq!(weight_of(&pool, 1), Some(5));
+    assert_eq!(pool.timers().collect::<Vec<_>>(), [(rs(1), Timer::SlowStart(Duration::from_secs(20)))]);
+    for (percent, wanted) in [(Some(50), 50), (Some(95), 95), (None, 100)] {
+        pool.handle(Event::Ramp { real_server: rs(1), percent }).unwrap();
+        assert_eq!(weight_of(&pool, 1), Some(wanted), "{percent:?}");
+    }
+    pool.handle(Event::Up { real_server: rs(1) }).unwrap();
+    assert_eq!((weight_of(&pool, 1), pool.timers().count()), (Some(100), 0), "one that is up stays as it is");
+    for event in
+        [Event::Down { real_server: rs(1) }, Event::Up { real_server: rs(1) }, Event::Down { real_server: rs(1) }]
+    {
+        pool.handle(event).unwrap();
+    }
+    assert_eq!(pool.timers().count(), 0, "one that is down does not wait");
+}
+
+#[test]
+fn a_server_that_leaves_keeps_its_connections_for_a_while() {
+    let key = settings(&[1]).services[0];
+    let drained = |weights: &[u32]| PoolSettings { drain_time: Duration::from_secs(30), ..settings(weights) };
+    let (mut pool, _) = Pool::new(drained(&[7, 7]));
+    pool.reconfigure(drained(&[7]));
+    let weights = |pool: &Pool| {
+        let entry = pool.desired().into_iter().find(|(service, _)| *service == key).unwrap().1;
+        entry.destinations.into_values().map(|to| to.weight.get()).collect::<Vec<_>>()
+    };
+    assert_eq!(weights(&pool), [7, 0]);
+    assert_eq!(pool.timers().collect::<Vec<_>>(), [(rs(2), Timer::Drain(Duration::from_secs(30)))]);
+    assert_eq!(pool.handle(Event::Left { real_server: rs(2) }), Ok(vec![]));
+    assert_eq!((weights(&pool), pool.timers().count()), (vec![7], 0));
+    // One that comes back is served again, and one that was down has nothing to keep.
+    pool.reconfigure(drained(&[7, 7]));
+    pool.reconfigure(drained(&[7]));
+    pool.reconfigure(drained(&[7, 7]));
+    assert_eq!((weights(&pool), pool.timers().count()), (vec![7, 7], 0));
+    pool.handle(Event::Down { real_server: rs(2) }).unwrap();
+    pool.reconfigure(drained(&[7]));
+    assert_eq!((weights(&pool), pool.timers().count()), (vec![7], 0));
+    let (mut at_once, _) = Pool::new(settings(&[7, 7]));
+    at_once.reconfigure(settings(&[7]));
+    assert_eq!(weights(&at_once), [7]);
+}
+
+#[test]
+fn that_a_server_is_up_at_first_is_told_where_it_is_asked_for() {
+    for (init_notifies, wanted) in [(true, 1), (false, 0)] {
+        let (mut pool, _) = Pool::new(PoolSettings { init_notifies, ..settings(&[1]) });
+        let told = pool.handle(Event::Up { real_server: rs(1) }).unwrap();
+        assert_eq!(told.len(), wanted, "{init_notifies}");
+        assert_eq!(pool.handle(Event::Up { real_server: rs(1) }), Ok(vec![]), "once");
     }
 }

@@ -32,6 +32,7 @@ fn check(name: &str, probe: Probe) -> CheckSettings {
         warmup: Duration::ZERO,
         alpha: false,
         on_local_error: OnLocalError::Keep,
+        tell_first: false,
     }
 }
 
@@ -41,6 +42,7 @@ fn told(event: CheckEvent) -> (&'static str, String) {
         CheckEvent::Up { reason, .. } => ("up", reason.to_string()),
         CheckEvent::Down { reason, .. } => ("down", reason.to_string()),
         CheckEvent::Weight { wish, .. } => ("weight", wish.to_string()),
+        CheckEvent::Silence { silent, .. } => ("silence", silent.to_string()),
     }
 }
 

@@ -57,6 +57,8 @@ pub(super) fn settle(
         alpha: draft.alpha,
         omega: draft.omega,
         ha_suspend: draft.ha_suspend,
+        slow_start: draft.slow_start,
+        drain_time: draft.drain_time,
         sorry_server,
         sorry_inhibit: draft.sorry_inhibit,
         inhibit_on_failure: draft.inhibit_on_failure,

@@ -105,6 +105,8 @@ fn service(choose: &mut Choices<'_>, config: &Config) -> Option<VirtualServer> {
         alpha: choose.seldom(),
         omega: choose.seldom(),
         ha_suspend: choose.seldom(),
+        slow_start: choose.maybe(Choices::time),
+        drain_time: choose.maybe(Choices::time),
         sorry_server: choose.maybe(|choose| SorryServer {
             addr: range(family, 5, 1)[0],
             port: choose.of(&[8080, port.filter(|port| *port != 0).unwrap_or(0).max(1)]),
@@ -242,7 +244,7 @@ fn url(choose: &mut Choices<'_>) -> Url {
 
 fn headers(choose: &mut Choices<'_>) -> Vec<Header> {
     (0..choose.below(2))
-        .map(|_| Header { name: "X-A".to_owned(), value: choose.of(&["b", "b c", "\"#"]).to_owned() })
+        .map(|_| Header { name: "X-A".to_owned(), value: choose.of(&["b", "b c", "#x"]).to_owned() })
         .collect()
 }
 
