@@ -5,6 +5,7 @@
 
 mod beat;
 mod keeper;
+mod listener;
 mod processor;
 mod sockets;
 
@@ -17,7 +18,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::base::IfName;
 use crate::daemon::clock;
-use crate::vrrp::fleet::Fleet;
+use crate::vrrp::fleet::{Fleet, HandOverError, Maintenance};
 use crate::vrrp::io::neighbour::Announcer;
 use crate::vrrp::io::socket::is_permission;
 use crate::vrrp::links::Links;
@@ -55,6 +56,12 @@ pub enum Command {
     ScriptResult { tracker: String, good: bool },
     /// Drive these from now on. Matched by [`crate::vrrp::Key`]; what is unchanged keeps state, timers and counters.
     Reconfigure { settings: Vec<Settings>, reply: oneshot::Sender<Result<(), StartError>> },
+    /// Show one virtual router as it is at this moment; the snapshot may be a second old.
+    Look { instance: String, reply: oneshot::Sender<Option<InstanceView>> },
+    /// Let others be Active. The reply comes when they are, or when it is known that they will not be.
+    HandOver { instances: Vec<String>, force: bool, reply: oneshot::Sender<Result<(), HandOverError>> },
+    /// These hold nothing from now on.
+    Maintain(Maintenance),
     /// Hand over everything, and end. The reply comes when nothing is held any more.
     Shutdown { reply: oneshot::Sender<()> },
 }
@@ -101,6 +108,18 @@ impl Heartbeat {
     /// # Errors
     /// [`StartError`]; then no thread, socket or address is left.
     pub fn start(settings: Vec<Settings>, options: HeartbeatOptions) -> Result<Self, StartError> {
+        Self::start_in(settings, options, Maintenance::default())
+    }
+
+    /// The same, with virtual routers that hold nothing for now.
+    ///
+    /// # Errors
+    /// As [`Heartbeat::start`].
+    pub fn start_in(
+        settings: Vec<Settings>,
+        options: HeartbeatOptions,
+        maintenance: Maintenance,
+    ) -> Result<Self, StartError> {
         Settings::check_all(&settings)?;
         let keeper =
             keeper::start(&settings, options).map_err(|error| StartError::of("reading links and addresses", error))?;
@@ -110,7 +129,8 @@ impl Heartbeat {
         let announcer = Announcer::open().map_err(|error| StartError::of("opening a packet socket", error))?;
         let now = clock::now();
         let mut fleet = Fleet::default();
-        let mut outputs = fleet.links(now, links.clone());
+        let mut outputs = fleet.maintain(now, maintenance);
+        outputs.extend(fleet.links(now, links.clone()));
         outputs.extend(fleet.reconfigure(now, settings));
         if let Some(refused) = sockets.open(&fleet.sockets(), &links).into_iter().next() {
             return Err(refused.into());

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::links::Links;
 use super::reason::Fault;
 use super::settings::{Settings, Track, Tracked};
+use super::view::TrackView;
 use crate::base::Priority;
 
 /// Results of the tracked scripts; a script without a first result is missing.
@@ -48,6 +49,17 @@ pub fn judge(settings: &Settings, links: &Links, scripts: &Scripts, fights: Opti
 /// In a sync group weights are ignored unless the group asks for them.
 fn weights_count(settings: &Settings) -> bool {
     settings.sync_group.as_ref().is_none_or(|group| group.tracking_weight)
+}
+
+/// What is tracked, with its present result.
+pub fn views(settings: &Settings, links: &Links, scripts: &Scripts) -> Vec<TrackView> {
+    let view = |Track { what, weight, reverse }: &Track| TrackView {
+        good: is_good(what, links, scripts),
+        what: what.clone(),
+        weight: *weight,
+        reverse: *reverse,
+    };
+    settings.track.iter().map(view).collect()
 }
 
 fn is_good(what: &Tracked, links: &Links, scripts: &Scripts) -> Option<bool> {

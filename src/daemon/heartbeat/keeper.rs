@@ -6,15 +6,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::listener::{self, Listener};
 use super::{HeartbeatOptions, processor};
 use crate::base::{Cidr, Family, IfName, MonoTime};
 use crate::daemon::clock;
+use crate::vrrp::io::claims::Claim;
 use crate::vrrp::io::link::{Watcher, Woken, snapshot};
 use crate::vrrp::io::{address, unanswered};
 use crate::vrrp::lease::Lease;
@@ -70,6 +73,9 @@ pub struct Seen {
 pub struct Keeper {
     pub asks: mpsc::Sender<Ask>,
     pub seen: watch::Receiver<Seen>,
+    /// What neighbours say of the addresses in `watched`.
+    pub claims: mpsc::Receiver<Claim>,
+    pub watched: watch::Sender<BTreeSet<IpAddr>>,
 }
 
 /// Start it, remove what an earlier run of ours left of these addresses, and read the links.
@@ -82,6 +88,9 @@ pub fn start(settings: &[Settings], options: HeartbeatOptions) -> io::Result<Kee
     let (asks, asked) = mpsc::channel(1);
     let (publish, seen) = watch::channel(Seen::default());
     let (ready, started) = std::sync::mpsc::channel();
+    let (ours, addresses) = watch::channel(BTreeSet::new());
+    let (told, claims) = mpsc::channel(listener::CLAIMS_MAX);
+    let listener = Listener::open()?;
     let body = move || {
         processor::beside(options);
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -93,6 +102,7 @@ pub fn start(settings: &[Settings], options: HeartbeatOptions) -> io::Result<Kee
                 Ok((work, watcher)) => {
                     // Whoever started us is waiting; if not, the channel of asks is closed too.
                     let _ = ready.send(Ok(()));
+                    tokio::spawn(listener.run(addresses, told));
                     work.run(watcher, asked).await;
                 }
                 Err(error) => drop(ready.send(Err(error))),
@@ -101,7 +111,7 @@ pub fn start(settings: &[Settings], options: HeartbeatOptions) -> io::Result<Kee
     };
     std::thread::Builder::new().name("addresses".to_owned()).spawn(body)?;
     started.recv().map_err(|_| io::Error::other("the thread for addresses ended at once"))??;
-    Ok(Keeper { asks, seen })
+    Ok(Keeper { asks, seen, claims, watched: ours })
 }
 
 struct Work {

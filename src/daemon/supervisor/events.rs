@@ -3,6 +3,7 @@
 use crate::base::Weight;
 use crate::daemon::clock;
 use crate::daemon::heartbeat::Command;
+use crate::daemon::history::What;
 use crate::daemon::lvs::{LvsCommand, LvsEvent};
 use crate::daemon::notices::Telling;
 use crate::daemon::recorder::Kind;
@@ -18,6 +19,8 @@ impl Daemon {
         if let Some(line) = telling::tell(happened) {
             self.recorder.record(clock::now(), line.kind, &line.name, line.text);
         }
+        let names = self.wanted.instances.iter().map(|one| one.name.as_str());
+        self.history.happened(clock::now(), clock::unix_seconds(), happened, names);
         if let Happened::Moved { instance, from, to, priority, .. } = happened {
             if *from == Standing::Fault {
                 // Our own fault may have failed them; a task that has ended is noticed by the loop.
@@ -75,8 +78,29 @@ impl Daemon {
         let TrackEvent { script, good, reason } = event;
         let verdict = if good { "good" } else { "bad" };
         self.recorder.record(clock::now(), Kind::Script, &script, format!("{verdict}: {reason}"));
+        let tracked = crate::vrrp::Tracked::Script(script.clone());
+        for one in self.wanted.instances.iter().filter(|one| one.track.iter().any(|track| track.what == tracked)) {
+            let what = What::Tracker { tracker: tracked.to_string(), good, reason: reason.to_string() };
+            self.history.keep(&one.name, clock::unix_seconds(), what);
+        }
         // A heartbeat that has ended is noticed by the loop.
         drop(self.heartbeat.commands.send(Command::ScriptResult { tracker: script, good }).await);
+    }
+
+    /// Something of the daemon itself, for the history of one virtual router.
+    pub fn note(&mut self, instance: &str, text: &str) {
+        // What nobody configures has no history to grow.
+        if self.wanted.instances.iter().any(|one| one.name == instance) {
+            self.history.keep(instance, clock::unix_seconds(), What::Daemon { text: text.to_owned() });
+        }
+    }
+
+    /// Something of the daemon itself, which concerns every virtual router.
+    pub fn note_for_all(&mut self, text: &str) {
+        let unix_s = clock::unix_seconds();
+        for one in &self.wanted.instances {
+            self.history.keep(&one.name, unix_s, What::Daemon { text: text.to_owned() });
+        }
     }
 
     async fn notify(&self, telling: Vec<Telling>) {

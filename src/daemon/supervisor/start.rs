@@ -14,6 +14,7 @@ use crate::config::source::Sources;
 use crate::control::io::server::Listener;
 use crate::daemon::checkers::Checkers;
 use crate::daemon::heartbeat::{Heartbeat, HeartbeatOptions};
+use crate::daemon::history::file;
 use crate::daemon::log::Log;
 use crate::daemon::lvs::{self, LvsCommand, LvsEvent, LvsSettings, LvsView};
 use crate::daemon::notices::Notices;
@@ -25,9 +26,10 @@ use crate::daemon::supervisor::running::{Daemon, Forwarding, Standing};
 use crate::daemon::supervisor::{Options, RunError, control, plane};
 use crate::daemon::trackers::Trackers;
 use crate::daemon::translate::{Wanted, translate};
-use crate::daemon::{clock, owned, watching};
+use crate::daemon::{clock, maintenance, owned, watching};
 use crate::lvs::datapath::Datapath as _;
 use crate::lvs::pool::PoolSettings;
+use crate::vrrp::fleet::Maintenance;
 
 /// Questions from the control socket that wait for the supervisor.
 const ASKS_MAX: usize = 64;
@@ -80,6 +82,10 @@ fn log(problem: &Problem, sources: &Sources) {
 /// # Errors
 /// [`RunError`]; what was started before the failure is ended again.
 pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log) -> Result<Daemon, RunError> {
+    let maintenance = maintenance::read(&options.state_dir)?;
+    if maintenance != Maintenance::default() {
+        tracing::warn!(?maintenance, "in maintenance, as an operator left it; `vipd maintenance off` ends it");
+    }
     let listener = Listener::bind(&control_socket(run_dir.path()))?;
     let (lvs_told, lvs_events) = mpsc::channel(LVS_EVENTS_MAX);
     let links = watching::watch().map_err(|error| RunError::System { action: "watching the links", error })?;
@@ -88,7 +94,8 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
     if !wanted.pools.is_empty() {
         forwarding = Some(forward(&wanted, run_dir.path(), lvs_told.clone()).await?);
     }
-    let heartbeat = Heartbeat::start(wanted.instances.clone(), HeartbeatOptions { rt_priority: wanted.rt_priority });
+    let heartbeat_options = HeartbeatOptions { rt_priority: wanted.rt_priority };
+    let heartbeat = Heartbeat::start_in(wanted.instances.clone(), heartbeat_options, maintenance.clone());
     let heartbeat = match heartbeat {
         Ok(heartbeat) => heartbeat,
         Err(error) => {
@@ -129,12 +136,18 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
         serving,
         notices: Notices::default(),
         recorder: Recorder::default(),
+        history: file::read(run_dir.path()),
+        maintenance,
+        history_writer: file::Writer::new(run_dir.path()),
         log_lost: log.counter(),
         standing: Standing::new(clock::now()),
         wanted,
     };
     daemon.configure_checks().await;
     daemon.recorder.record(clock::now(), Kind::Config, "vipd", "started".to_owned());
+    let names: BTreeSet<String> = daemon.wanted.instances.iter().map(|one| one.name.clone()).collect();
+    daemon.history.retain(|name| names.contains(name));
+    daemon.note_for_all(&format!("vipd {} started, pid {}", env!("CARGO_PKG_VERSION"), std::process::id()));
     Ok(daemon)
 }
 

@@ -1,6 +1,7 @@
 //! What the virtual routers need of the kernel: raw sockets, announcements, addresses with a lease, links.
 
 pub mod address;
+pub mod claims;
 pub mod link;
 pub mod neighbour;
 pub mod socket;
