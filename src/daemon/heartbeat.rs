@@ -4,6 +4,7 @@
 //! know leaves by channels that it never waits for. Netlink has a thread of its own (`keeper.rs`).
 
 mod beat;
+mod fence;
 mod keeper;
 mod listener;
 mod processor;
@@ -35,6 +36,8 @@ pub const COMMANDS_MAX: usize = 256;
 pub struct HeartbeatOptions {
     /// `vrrp_rt_priority`: `SCHED_RR` with this priority, 1..=99; `None`: the ordinary scheduler.
     pub rt_priority: Option<NonZeroU8>,
+    /// `vip_fence`: packets for an address are dropped when its virtual router has renewed no deadline.
+    pub fence: bool,
 }
 
 /// The running thread, as the supervisor holds it.
@@ -45,6 +48,8 @@ pub struct Heartbeat {
     pub commands: mpsc::Sender<Command>,
     /// All virtual routers, in the order of the configuration; replaced at every change and every second.
     pub snapshot: watch::Receiver<Arc<Vec<InstanceView>>>,
+    /// Why there is no fence although one was asked for.
+    pub unfenced: Option<String>,
     /// Events lost because nobody took them in time.
     pub events_lost: Arc<AtomicU64>,
 }
@@ -121,8 +126,9 @@ impl Heartbeat {
         maintenance: Maintenance,
     ) -> Result<Self, StartError> {
         Settings::check_all(&settings)?;
-        let keeper =
+        let mut keeper =
             keeper::start(&settings, options).map_err(|error| StartError::of("reading links and addresses", error))?;
+        let unfenced = keeper.unfenced.take();
         let links = keeper.seen.borrow().links.clone();
         interfaces_exist(&settings, &links)?;
         let mut sockets = Sockets::new().map_err(|error| StartError::of("preparing to wait", error))?;
@@ -153,7 +159,7 @@ impl Heartbeat {
         thread
             .spawn(move || beat::run(parts, outputs, options))
             .map_err(|error| StartError::of("starting the thread", error))?;
-        Ok(Self { events, commands, snapshot, events_lost })
+        Ok(Self { events, commands, snapshot, unfenced, events_lost })
     }
 }
 

@@ -40,6 +40,11 @@ pub enum Output {
         addresses: Vec<VirtualAddress>,
         lease: Lease,
     },
+    /// It serves until then, unless told again: by then another router may be Active. [`MonoTime::ZERO`]: not at all.
+    Serve {
+        key: Key,
+        until: MonoTime,
+    },
     /// Gratuitous ARP or unsolicited Neighbour Advertisement.
     Announce {
         key: Key,
@@ -340,7 +345,13 @@ impl Fleet {
         let mut left = None;
         for action in actions {
             match action {
-                Action::Advert { priority } => send(instance, priority, out),
+                Action::Advert { priority } => {
+                    send(instance, priority, out);
+                    if instance.router.standing() == Standing::Active {
+                        let until = now + instance.router.rules().fastest_active_down();
+                        out.push(Output::Serve { key: instance.settings.key(), until });
+                    }
+                }
                 Action::Take => {
                     instance.announce_when_settled = true;
                     out.push(hold_all(instance));
@@ -349,6 +360,7 @@ impl Fleet {
                     instance.announcer.stop();
                     instance.claims.stop();
                     instance.announce_when_settled = false;
+                    out.push(Output::Serve { key: instance.settings.key(), until: MonoTime::ZERO });
                     out.push(Output::Hold { addresses: vec![], key: instance.settings.key(), lease: lease(instance) });
                 }
                 Action::Reannounce => reannounce = Some(instance.group().map(str::to_owned)),
@@ -373,6 +385,12 @@ impl Fleet {
                     out.push(Output::Happened(Happened::Conflict { at: now, instance, phase, rival, theirs }));
                 }
             }
+        }
+        if instance.router.standing() == Standing::HandingOver
+            && let Some(end) = instance.router.deadline()
+        {
+            let until = end + instance.settings.interval.duration();
+            out.push(Output::Serve { key: instance.settings.key(), until });
         }
         if let Some(group) = reannounce {
             self.reannounce(now, at, group.as_deref());

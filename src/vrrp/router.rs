@@ -62,6 +62,11 @@ impl Rules {
         interval.duration() * u32::from(self.down_timer_adverts) + self.skew(interval, priority)
     }
 
+    /// The least that any Backup waits: its skew is never zero.
+    pub fn fastest_active_down(&self) -> Duration {
+        self.interval.duration() * u32::from(self.down_timer_adverts)
+    }
+
     /// The longest that any Backup of this virtual router waits, rounded up to a skew of a whole interval.
     pub fn slowest_active_down(&self) -> Duration {
         let skew_most = match self.version {

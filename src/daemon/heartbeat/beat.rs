@@ -14,6 +14,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::fence::Fence;
 use super::keeper::{Ask, Done, Keeper, Order};
 use super::sockets::{Place, Sockets};
 use super::{Command, HeartbeatOptions, StartError, interfaces_exist, processor};
@@ -56,9 +57,10 @@ pub fn run(parts: Parts, outputs: Vec<Output>, options: HeartbeatOptions) {
     // Without a runtime nothing can be driven; the supervisor sees that the channels are closed.
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
     runtime.block_on(async {
-        let Parts { fleet, sockets, announcer, keeper, commands, told, lost, publish } = parts;
+        let Parts { fleet, sockets, announcer, mut keeper, commands, told, lost, publish } = parts;
         let Some(sockets) = pollable(sockets) else { return };
         let overruns = keeper.seen.borrow().overruns;
+        let fence = Fence::new(keeper.deadlines.take());
         let mut beat = Beat {
             fleet,
             sockets,
@@ -70,6 +72,7 @@ pub fn run(parts: Parts, outputs: Vec<Output>, options: HeartbeatOptions) {
             orders: BTreeMap::new(),
             leases: BTreeMap::new(),
             watched: BTreeMap::new(),
+            fence,
             in_flight: None,
             refused: BTreeMap::new(),
             renew_at: None,
@@ -107,6 +110,7 @@ struct Beat {
     /// Virtual routers that hold addresses, and how long each may.
     leases: BTreeMap<Key, Lease>,
     watched: BTreeMap<Key, Vec<IpAddr>>,
+    fence: Fence,
     in_flight: Option<oneshot::Receiver<Vec<Done>>>,
     /// What the kernel refused at the last try.
     refused: BTreeMap<Key, Vec<Failure>>,
@@ -244,7 +248,12 @@ impl Beat {
                     } else {
                         self.leases.insert(key.clone(), lease);
                     }
-                    self.orders.insert(key.clone(), Order { key, addresses, lease });
+                    let slot = self.fence.slot(&key);
+                    self.orders.insert(key.clone(), Order { key, addresses, lease, slot });
+                    None
+                }
+                Output::Serve { key, until } => {
+                    self.fence.serve(&key, until);
                     None
                 }
                 Output::Announce { key, interface, address } => {
@@ -322,6 +331,9 @@ impl Beat {
                 self.carry_out(outputs);
             }
             if ordered && !self.orders.contains_key(&key) {
+                if !self.leases.contains_key(&key) {
+                    self.fence.released(&key);
+                }
                 self.fleet.settled(now, &key);
             }
             if before.iter().any(|failure| !failures.contains(failure)) {

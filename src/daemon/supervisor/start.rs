@@ -94,7 +94,7 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
     if !wanted.pools.is_empty() {
         forwarding = Some(forward(&wanted, run_dir.path(), lvs_told.clone()).await?);
     }
-    let heartbeat_options = HeartbeatOptions { rt_priority: wanted.rt_priority };
+    let heartbeat_options = HeartbeatOptions { rt_priority: wanted.rt_priority, fence: wanted.fence };
     let heartbeat = Heartbeat::start_in(wanted.instances.clone(), heartbeat_options, maintenance.clone());
     let heartbeat = match heartbeat {
         Ok(heartbeat) => heartbeat,
@@ -105,6 +105,9 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
             return Err(error.into());
         }
     };
+    if let Some(error) = &heartbeat.unfenced {
+        tracing::warn!(%error, "vip_fence: without it, a frozen daemon's addresses stay until their lease ends");
+    }
     let mut tasks = JoinSet::new();
     let (checkers, check_events, running) = Checkers::start();
     spawn(&mut tasks, "checkers", running);

@@ -82,7 +82,8 @@ impl Guard {
     fn attach(&mut self, name: &IfName) -> io::Result<SchedClassifierLink> {
         let program = program(&mut self.object)?;
         let options = TcAttachOptions::TcxOrder(LinkOrder::first());
-        let id = program.attach_with_options(name.as_str(), TcAttachType::Ingress, options).map_err(io::Error::other)?;
+        let id =
+            program.attach_with_options(name.as_str(), TcAttachType::Ingress, options).map_err(io::Error::other)?;
         program.take_link(id).map_err(io::Error::other)
     }
 

@@ -2,6 +2,11 @@
 
 pub mod address;
 pub mod claims;
+#[cfg(feature = "ebpf")]
+pub mod fence;
+#[cfg(not(feature = "ebpf"))]
+#[path = "fence_off.rs"]
+pub mod fence;
 pub mod link;
 pub mod neighbour;
 pub mod socket;

@@ -74,7 +74,7 @@ impl Wire {
                         fleet.settled(now, &key);
                     }
                 }
-                Output::Announce { .. } | Output::Happened(_) => (),
+                Output::Announce { .. } | Output::Serve { .. } | Output::Happened(_) => (),
             }
         }
     }
