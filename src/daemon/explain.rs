@@ -7,6 +7,7 @@ use crate::base::{MonoTime, Priority};
 use crate::control::api::{Explanation, HistoryStatus};
 use crate::daemon::history::{Entry, words};
 use crate::daemon::telling::keepalived_word;
+use crate::vrrp::settings::Outcome;
 use crate::vrrp::{InstanceView, PeerView, Standing, TrackView};
 
 /// Explain `view` as it is at `now`; `all` has the other members of its sync group.
@@ -61,7 +62,7 @@ fn reason(view: &InstanceView) -> String {
 
 fn initialize(view: &InstanceView) -> (String, String) {
     let waits: Vec<String> =
-        view.tracks.iter().filter(|track| track.good.is_none()).map(|track| track.what.to_string()).collect();
+        view.tracks.iter().filter(|track| track.outcome.is_none()).map(|track| track.what.to_string()).collect();
     let next = "it becomes BACKUP with the first result".to_owned();
     if waits.is_empty() { (reason(view), next) } else { (format!("it waits for {}", waits.join(", ")), next) }
 }
@@ -160,34 +161,29 @@ fn notes(view: &InstanceView) -> Vec<String> {
 }
 
 fn tracked(view: &InstanceView, track: &TrackView) -> String {
-    let is = match track.good {
-        None => "has no result yet",
-        Some(true) => "is good",
-        Some(false) => "is bad",
+    let is = match track.outcome {
+        None => "has no result yet".to_owned(),
+        Some(Outcome::Good(true)) => "is good".to_owned(),
+        Some(Outcome::Good(false)) => "is bad".to_owned(),
+        Some(Outcome::Number(number)) => format!("says {number}"),
     };
     let effect = match track.weight.filter(|weight| *weight != 0) {
-        None if track.good == Some(false) => "a fault".to_owned(),
+        _ if track.fault => "which is a fault".to_owned(),
         None => "its failure is a fault".to_owned(),
-        Some(weight) => {
-            let counts = track.good.is_some_and(|good| (good != track.reverse) == (weight > 0));
-            format!("weight {weight:+}{}", if counts { ", which counts now" } else { "" })
-        }
+        Some(weight) => format!("weight {weight:+}, now {:+} to the priority", track.adds),
     };
-    let peer = view.peer.map(|peer| peer.priority).filter(|priority| *priority > 0);
-    let never = match (track.weight, peer, track.good) {
-        // The drop that a failure brings would not be enough: the most common mistake with weights.
-        (Some(weight), Some(peer), Some(true)) if weight != 0 && view.state == Standing::Active => {
-            let after = i32::from(view.effective_priority.get()) - i32::from(weight.unsigned_abs());
-            let stays = !track.reverse && after > i32::from(peer);
-            if stays {
-                format!("; its failure would leave {after}, and {peer} was heard: no failover")
-            } else {
-                String::new()
-            }
-        }
-        _ => String::new(),
-    };
-    format!("{} {is} ({effect}{never})", track.what)
+    format!("{} {is} ({effect}{})", track.what, never(view, track).unwrap_or_default())
+}
+
+/// The drop that a failure brings would not be enough: the most common mistake with weights.
+fn never(view: &InstanceView, track: &TrackView) -> Option<String> {
+    let weight = track.weight.filter(|weight| *weight != 0)?;
+    let peer = view.peer.map(|peer| peer.priority).filter(|priority| *priority > 0)?;
+    if view.state != Standing::Active || track.outcome != Some(Outcome::Good(true)) || track.reverse {
+        return None;
+    }
+    let after = i32::from(view.effective_priority.get()) - i32::from(weight.unsigned_abs());
+    (after > i32::from(peer)).then(|| format!("; its failure would leave {after}, and {peer} was heard: no failover"))
 }
 
 fn left(now: MonoTime, at: Option<MonoTime>) -> String {

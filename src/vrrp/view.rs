@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::reason::{Fault, Reason, Standing};
 use super::receive::Discard;
-use super::settings::{Tracked, Version};
+use super::settings::{Outcome, Tracked, Version};
 use crate::base::{AdvertInterval, Cidr, Family, IfName, MonoTime, Priority, Vrid};
 
 /// One virtual router at one moment.
@@ -68,10 +68,14 @@ pub struct PeerView {
 pub struct TrackView {
     pub what: Tracked,
     /// `None`: no result yet.
-    pub good: Option<bool>,
+    pub outcome: Option<Outcome>,
     /// `None` or 0: a failure is a fault.
     pub weight: Option<i16>,
     pub reverse: bool,
+    /// It is a fault now.
+    pub fault: bool,
+    /// What it adds to the priority now.
+    pub adds: i32,
 }
 
 /// Counted since the virtual router was first configured; a reload keeps them.

@@ -331,6 +331,44 @@ fn why_it_moved_and_maintenance_are_known_after_a_restart() {
 }
 
 #[test]
+fn a_frozen_daemon_is_deaf_before_its_lease_ends() {
+    let host = Host::new();
+    let name = format!("vipd-{}-fence-far", std::process::id());
+    let far = Namespace::create(&name).unwrap();
+    host.ip(&format!("link set far0 netns {}", far.name()));
+    let at_far = |program: &str, args: &str| {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/run/netns/{}", far.name())).arg(program).args(args.split(' '));
+        command.output().unwrap().status.success()
+    };
+    assert!(at_far("ip", "address add 192.0.2.9/24 dev far0") && at_far("ip", "link set far0 up"));
+    // Both of an echo request, with a neighbour entry that never changes, and of the question where the address is.
+    let mac =
+        host.ip("-o link show dev eth0").split("link/ether ").nth(1).unwrap().split(' ').next().unwrap().to_owned();
+    let known = format!("neighbour replace 192.0.2.100 lladdr {mac} dev far0 nud permanent");
+    let forgotten = "neighbour flush to 192.0.2.100 nud all";
+    let answers = || at_far("ping", "-c 1 -W 0.3 -n 192.0.2.100");
+    let running = host.start(&host.config(INSTANCE));
+    for step in [known.as_str(), forgotten] {
+        assert!(at_far("ip", step), "{step}");
+        until("it answers", PATIENCE, answers).unwrap_or_else(|error| panic!("{step}: {error}\n{}", host.log()));
+        running.signal(Signal::SIGSTOP);
+        assert!(at_far("ip", step), "{step}");
+        let mut held = true;
+        until("it is deaf", PATIENCE, || {
+            let deaf = !answers();
+            held = host.holds("192.0.2.100");
+            deaf
+        })
+        .unwrap();
+        assert!(held, "{step}: by its fence, and not by its lease\n{}", host.log());
+        running.signal(Signal::SIGCONT);
+    }
+    until("it serves again", PATIENCE, answers).unwrap();
+    assert!(!host.log().contains("vip_fence"), "{}", host.log());
+}
+
+#[test]
 fn scripts_are_told_of_every_state() {
     let host = Host::new();
     let told = host.dir.path().join("told");

@@ -117,10 +117,13 @@ fn a_weight_that_brings_no_failover_is_told() {
     let mut settings = settings();
     settings.track = vec![Track { what: Tracked::Script("chk".to_owned()), weight: Some(-5), reverse: false }];
     let mut lan = fleet(settings);
-    lan.script(ms(10), "chk".to_owned(), true);
+    lan.tracked(ms(10), Tracked::Script("chk".to_owned()), Outcome::Good(true));
     hear(&mut lan, ms(20), 90);
     lan.tick(ms(4000));
     let views = lan.views();
     let notes = explain(ms(4100), 0.0, &views[0], &views, std::iter::empty()).notes;
-    assert_eq!(notes[0], "script chk is good (weight -5; its failure would leave 95, and 90 was heard: no failover)");
+    assert_eq!(
+        notes[0],
+        "script chk is good (weight -5, now +0 to the priority; its failure would leave 95, and 90 was heard: no failover)"
+    );
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::MonoTime;
 use crate::vrrp::Happened;
+use crate::vrrp::settings::{Outcome, Tracked};
 
 /// Entries of one virtual router; the oldest goes first.
 pub const ENTRIES_MAX: usize = 256;
@@ -33,8 +34,8 @@ pub enum What {
     Happened(Happened),
     /// A tracker has its first result, or changed its mind.
     Tracker {
-        tracker: String,
-        good: bool,
+        what: Tracked,
+        outcome: Outcome,
         reason: String,
     },
     /// Of the daemon itself: it started, it took up another configuration, an operator asked for something.

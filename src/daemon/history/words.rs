@@ -4,14 +4,18 @@ use std::time::Duration;
 
 use super::What;
 use crate::daemon::telling::keepalived_word;
+use crate::vrrp::settings::Outcome;
 use crate::vrrp::{ConflictPhase, Evidence, Failure, Happened, LinkState, PeerView, Standing, Warning};
 
 /// One line.
 pub fn line(what: &What) -> String {
     match what {
         What::Happened(happened) => describe(happened),
-        What::Tracker { tracker, good: true, reason } => format!("{tracker} is good: {reason}"),
-        What::Tracker { tracker, good: false, reason } => format!("{tracker} is bad: {reason}"),
+        What::Tracker { what, outcome, reason } => match outcome {
+            Outcome::Good(true) => format!("{what} is good: {reason}"),
+            Outcome::Good(false) => format!("{what} is bad: {reason}"),
+            Outcome::Number(number) => format!("{what} says {number}: {reason}"),
+        },
         What::Daemon { text } => text.clone(),
     }
 }

@@ -1,5 +1,7 @@
 //! What each event sets off: a line for the recorder, a command for another task, scripts to run.
 
+use std::collections::BTreeSet;
+
 use crate::base::Weight;
 use crate::daemon::clock;
 use crate::daemon::heartbeat::Command;
@@ -10,8 +12,10 @@ use crate::daemon::recorder::Kind;
 use crate::daemon::supervisor::running::Daemon;
 use crate::daemon::telling;
 use crate::daemon::trackers::TrackEvent;
+use crate::daemon::watchers::WatchEvent;
 use crate::healthcheck::settings::CheckEvent;
 use crate::lvs::pool::{Event, PoolEvent};
+use crate::vrrp::settings::{Outcome, Tracked};
 use crate::vrrp::{Happened, Standing};
 
 impl Daemon {
@@ -78,13 +82,34 @@ impl Daemon {
         let TrackEvent { script, good, reason } = event;
         let verdict = if good { "good" } else { "bad" };
         self.recorder.record(clock::now(), Kind::Script, &script, format!("{verdict}: {reason}"));
-        let tracked = crate::vrrp::Tracked::Script(script.clone());
-        for one in self.wanted.instances.iter().filter(|one| one.track.iter().any(|track| track.what == tracked)) {
-            let what = What::Tracker { tracker: tracked.to_string(), good, reason: reason.to_string() };
-            self.history.keep(&one.name, clock::unix_seconds(), what);
+        self.tell_tracked(Tracked::Script(script), Outcome::Good(good), reason.to_string()).await;
+    }
+
+    pub async fn watched(&mut self, event: WatchEvent) {
+        let WatchEvent { what, outcome, reason } = event;
+        let text = match outcome {
+            Outcome::Good(true) => format!("good: {reason}"),
+            Outcome::Good(false) => format!("bad: {reason}"),
+            Outcome::Number(_) => reason.to_string(),
+        };
+        self.recorder.record(clock::now(), Kind::Script, &what.to_string(), text);
+        self.tell_tracked(what, outcome, reason.to_string()).await;
+    }
+
+    async fn tell_tracked(&mut self, what: Tracked, outcome: Outcome, reason: String) {
+        for one in self.wanted.instances.iter().filter(|one| one.track.iter().any(|track| track.what == what)) {
+            let kept = What::Tracker { what: what.clone(), outcome, reason: reason.clone() };
+            self.history.keep(&one.name, clock::unix_seconds(), kept);
         }
         // A heartbeat that has ended is noticed by the loop.
-        drop(self.heartbeat.commands.send(Command::ScriptResult { tracker: script, good }).await);
+        drop(self.heartbeat.commands.send(Command::Tracked { what, outcome }).await);
+    }
+
+    /// What an earlier run left of those that are configured, and that this one begins.
+    pub fn begin_history(&mut self) {
+        let names: BTreeSet<&str> = self.wanted.instances.iter().map(|one| one.name.as_str()).collect();
+        self.history.retain(|name| names.contains(name));
+        self.note_for_all(&format!("vipd {} started, pid {}", env!("CARGO_PKG_VERSION"), std::process::id()));
     }
 
     /// Something of the daemon itself, for the history of one virtual router.

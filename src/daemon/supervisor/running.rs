@@ -27,6 +27,7 @@ use crate::daemon::supervisor::{Options, RunError, plane};
 use crate::daemon::systemd::{Told, tell};
 use crate::daemon::trackers::{TrackEvent, Trackers};
 use crate::daemon::translate::Wanted;
+use crate::daemon::watchers::{WatchEvent, Watchers};
 use crate::healthcheck::settings::CheckEvent;
 use crate::lvs::io::plane::Plane;
 use crate::vrrp::Happened;
@@ -93,6 +94,8 @@ pub struct Daemon {
     pub check_events: mpsc::Receiver<CheckEvent>,
     pub trackers: Trackers,
     pub track_events: mpsc::Receiver<TrackEvent>,
+    pub watchers: Watchers,
+    pub watch_events: mpsc::Receiver<WatchEvent>,
     pub notifier: Notifier,
     pub links: mpsc::Receiver<()>,
     pub asks: mpsc::Receiver<Ask>,
@@ -115,6 +118,7 @@ enum Incoming {
     Checked(CheckEvent),
     Forwarded(LvsEvent),
     Tracked(TrackEvent),
+    Watched(WatchEvent),
     Links,
     /// The histories changed, and it is time to write them.
     History,
@@ -167,6 +171,7 @@ impl Daemon {
             Some(event) = self.check_events.recv() => Incoming::Checked(event),
             Some(event) = self.lvs_events.recv() => Incoming::Forwarded(event),
             Some(event) = self.track_events.recv() => Incoming::Tracked(event),
+            Some(event) = self.watch_events.recv() => Incoming::Watched(event),
             Some(()) = self.links.recv() => Incoming::Links,
             Some(ask) = self.asks.recv() => Incoming::Asked(ask),
             () = self.history_writer.due(&self.history) => Incoming::History,
@@ -183,6 +188,7 @@ impl Daemon {
             Incoming::Checked(event) => self.checked(event).await,
             Incoming::Forwarded(event) => self.forwarded(event).await,
             Incoming::Tracked(event) => self.tracked(event).await,
+            Incoming::Watched(event) => self.watched(event).await,
             Incoming::Links => self.links_changed().await,
             Incoming::Asked(ask) => self.asked(ask).await,
             Incoming::History => self.history_writer.begin(&mut self.history),

@@ -13,7 +13,7 @@ use crate::config::problem::{Problem, Severity};
 use crate::config::source::Sources;
 use crate::control::io::server::Listener;
 use crate::daemon::checkers::Checkers;
-use crate::daemon::heartbeat::{Heartbeat, HeartbeatOptions};
+use crate::daemon::heartbeat::{Heartbeat, HeartbeatOptions, StartError};
 use crate::daemon::history::file;
 use crate::daemon::log::Log;
 use crate::daemon::lvs::{self, LvsCommand, LvsEvent, LvsSettings, LvsView};
@@ -26,6 +26,7 @@ use crate::daemon::supervisor::running::{Daemon, Forwarding, Standing};
 use crate::daemon::supervisor::{Options, RunError, control, plane};
 use crate::daemon::trackers::Trackers;
 use crate::daemon::translate::{Wanted, translate};
+use crate::daemon::watchers::Watchers;
 use crate::daemon::{clock, maintenance, owned, watching};
 use crate::lvs::datapath::Datapath as _;
 use crate::lvs::pool::PoolSettings;
@@ -83,9 +84,6 @@ fn log(problem: &Problem, sources: &Sources) {
 /// [`RunError`]; what was started before the failure is ended again.
 pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log) -> Result<Daemon, RunError> {
     let maintenance = maintenance::read(&options.state_dir)?;
-    if maintenance != Maintenance::default() {
-        tracing::warn!(?maintenance, "in maintenance, as an operator left it; `vipd maintenance off` ends it");
-    }
     let listener = Listener::bind(&control_socket(run_dir.path()))?;
     let (lvs_told, lvs_events) = mpsc::channel(LVS_EVENTS_MAX);
     let links = watching::watch().map_err(|error| RunError::System { action: "watching the links", error })?;
@@ -94,9 +92,7 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
     if !wanted.pools.is_empty() {
         forwarding = Some(forward(&wanted, run_dir.path(), lvs_told.clone()).await?);
     }
-    let heartbeat_options = HeartbeatOptions { rt_priority: wanted.rt_priority, fence: wanted.fence };
-    let heartbeat = Heartbeat::start_in(wanted.instances.clone(), heartbeat_options, maintenance.clone());
-    let heartbeat = match heartbeat {
+    let heartbeat = match elect(&wanted, maintenance.clone()) {
         Ok(heartbeat) => heartbeat,
         Err(error) => {
             if let Some(forwarding) = forwarding {
@@ -105,14 +101,14 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
             return Err(error.into());
         }
     };
-    if let Some(error) = &heartbeat.unfenced {
-        tracing::warn!(%error, "vip_fence: without it, a frozen daemon's addresses stay until their lease ends");
-    }
     let mut tasks = JoinSet::new();
     let (checkers, check_events, running) = Checkers::start();
     spawn(&mut tasks, "checkers", running);
     let (trackers, track_events, running) = Trackers::start();
     spawn(&mut tasks, "trackers", running);
+    let (watchers, watch_events, running) =
+        Watchers::start().map_err(|error| RunError::System { action: "watching files", error })?;
+    spawn(&mut tasks, "watchers", running);
     let (notifier, running) = Notifier::start();
     spawn(&mut tasks, "notifier", running);
     let (asking, asks) = mpsc::channel(ASKS_MAX);
@@ -132,6 +128,8 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
         check_events,
         trackers,
         track_events,
+        watchers,
+        watch_events,
         notifier,
         links,
         asks,
@@ -148,10 +146,21 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
     };
     daemon.configure_checks().await;
     daemon.recorder.record(clock::now(), Kind::Config, "vipd", "started".to_owned());
-    let names: BTreeSet<String> = daemon.wanted.instances.iter().map(|one| one.name.clone()).collect();
-    daemon.history.retain(|name| names.contains(name));
-    daemon.note_for_all(&format!("vipd {} started, pid {}", env!("CARGO_PKG_VERSION"), std::process::id()));
+    daemon.begin_history();
     Ok(daemon)
+}
+
+/// Start the heartbeat.
+fn elect(wanted: &Wanted, maintenance: Maintenance) -> Result<Heartbeat, StartError> {
+    if maintenance != Maintenance::default() {
+        tracing::warn!(?maintenance, "in maintenance, as an operator left it; `vipd maintenance off` ends it");
+    }
+    let options = HeartbeatOptions { rt_priority: wanted.rt_priority, fence: wanted.fence };
+    let heartbeat = Heartbeat::start_in(wanted.instances.clone(), options, maintenance)?;
+    if let Some(error) = &heartbeat.unfenced {
+        tracing::warn!(%error, "vip_fence: without it, a frozen daemon's addresses stay until their lease ends");
+    }
+    Ok(heartbeat)
 }
 
 fn spawn(tasks: &mut JoinSet<&'static str>, name: &'static str, running: tokio::task::JoinHandle<()>) {

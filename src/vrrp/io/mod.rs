@@ -7,7 +7,9 @@ pub mod fence;
 #[cfg(not(feature = "ebpf"))]
 #[path = "fence_off.rs"]
 pub mod fence;
+pub mod file;
 pub mod link;
 pub mod neighbour;
+pub mod process;
 pub mod socket;
 pub mod unanswered;
