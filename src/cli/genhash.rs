@@ -4,7 +4,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::print::{err, out};
 use crate::healthcheck::expect::Expect;
@@ -70,9 +70,9 @@ enum GenhashError {
 
 pub fn run(args: &Args) -> ExitCode {
     match page(args) {
-        Ok((page, took)) => {
+        Ok(page) => {
             let digest = page.digest.clone().finish();
-            out(&if args.verbose { shown(args, &page, took) } else { format!("{digest}\n") });
+            out(&if args.verbose { shown(args, &page) } else { format!("{digest}\n") });
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -82,12 +82,9 @@ pub fn run(args: &Args) -> ExitCode {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "genhash tells how long the server took")]
-fn page(args: &Args) -> Result<(Page, Duration), GenhashError> {
+fn page(args: &Args) -> Result<Page, GenhashError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(GenhashError::Runtime)?;
-    let started = Instant::now();
-    let page = runtime.block_on(fetch(args)).map_err(GenhashError::Page)?;
-    Ok((page, started.elapsed()))
+    runtime.block_on(fetch(args)).map_err(GenhashError::Page)
 }
 
 async fn fetch(args: &Args) -> Result<Page, Outcome> {
@@ -117,7 +114,7 @@ async fn fetch(args: &Args) -> Result<Page, Outcome> {
 }
 
 /// What keepalived's `--verbose` shows.
-fn shown(args: &Args, page: &Page, took: Duration) -> String {
+fn shown(args: &Args, page: &Page) -> String {
     let digest = page.digest.clone().finish();
     let head = String::from_utf8_lossy(&page.head);
     format!(
@@ -129,7 +126,7 @@ fn shown(args: &Args, page: &Page, took: Duration) -> String {
         dump(&page.body),
         title("HTML hash final resulting"),
         args.url,
-        took.as_micros(),
+        page.took.as_micros(),
     )
 }
 

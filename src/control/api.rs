@@ -103,6 +103,8 @@ pub struct RealServerStatus {
     pub address: String,
     /// `up`, `down`, or `sorry` where it is the sorry server.
     pub state: String,
+    /// Seconds since its checks last changed its state; nothing where it has none.
+    pub since_s: Option<f64>,
     pub weight: u32,
     pub configured_weight: u32,
     pub active: u32,

@@ -65,6 +65,8 @@ pub struct Board {
 #[derive(Debug)]
 struct Target {
     standing: Standing,
+    /// When it last moved, or was added.
+    since: MonoTime,
     /// A result was told, so a confirmation is no news.
     told: bool,
 }
@@ -109,7 +111,7 @@ impl Board {
         self.by_id =
             self.checks.iter().flat_map(|(key, check)| check.ids.iter().map(|id| (id.clone(), *key))).collect();
         self.settle_schedule(now, &mut actions);
-        self.settle_targets(&mut actions);
+        self.settle_targets(now, &mut actions);
         for (id, key) in &self.by_id {
             let wish = self.checks.get(key).and_then(|check| check.wish);
             if let (Some(wish), None) = (wish, old_ids.get(id)) {
@@ -195,7 +197,7 @@ impl Board {
             RunState::Running { overdue, .. } => {
                 self.overdue.remove(&(overdue, run));
                 let (outcome, change, next) = check.take_result(now, outcome, latency);
-                self.tell(key, change, &outcome, latency, &mut actions);
+                self.tell(now, key, change, &outcome, latency, &mut actions);
                 next
             }
             RunState::Stuck { .. } | RunState::Waiting { .. } | RunState::Resting => Next::Period,
@@ -219,7 +221,8 @@ impl Board {
 
     /// Every checker, in the order of service, real server and file.
     pub fn views(&self, now: MonoTime) -> Vec<CheckView> {
-        let view = |(id, key): (&CheckId, &CheckKey)| Some(self.checks.get(key)?.view(id, now));
+        let since = |id: &CheckId| self.targets.get(&id.target).map_or(now, |target| target.since);
+        let view = |(id, key): (&CheckId, &CheckKey)| Some(self.checks.get(key)?.view(id, now.since(since(id)), now));
         self.by_id.iter().filter_map(view).collect()
     }
 
@@ -235,7 +238,7 @@ impl Board {
         actions.push(Action::Abort(run));
         let latency = check.settings.probe.deadline() + STUCK_AFTER;
         let (outcome, change, _) = check.take_result(now, Outcome::Local(LocalFault::TaskStuck), latency);
-        self.tell(key, change, &outcome, latency, actions);
+        self.tell(now, key, change, &outcome, latency, actions);
         self.look_for_silence(now, key, actions);
     }
 
@@ -254,7 +257,15 @@ impl Board {
     }
 
     /// Tell all whom a result concerns.
-    fn tell(&mut self, key: CheckKey, change: Change, outcome: &Outcome, latency: Duration, actions: &mut Vec<Action>) {
+    fn tell(
+        &mut self,
+        now: MonoTime,
+        key: CheckKey,
+        change: Change,
+        outcome: &Outcome,
+        latency: Duration,
+        actions: &mut Vec<Action>,
+    ) {
         let Some(check) = self.checks.get_mut(&key) else { return };
         let wish = outcome.wish().filter(|wish| check.wish.replace(*wish) != Some(*wish));
         if wish.is_none() && change == Change::None {
@@ -265,13 +276,20 @@ impl Board {
                 actions.push(Action::Tell(CheckEvent::Weight { target: id.target.clone(), wish }));
             }
             if change != Change::None {
-                let told = self.tell_one(&id, change, outcome, latency);
+                let told = self.tell_one(now, &id, change, outcome, latency);
                 actions.extend(told.map(Action::Tell));
             }
         }
     }
 
-    fn tell_one(&mut self, id: &CheckId, change: Change, outcome: &Outcome, latency: Duration) -> Option<CheckEvent> {
+    fn tell_one(
+        &mut self,
+        now: MonoTime,
+        id: &CheckId,
+        change: Change,
+        outcome: &Outcome,
+        latency: Duration,
+    ) -> Option<CheckEvent> {
         let standing = self.standing_of(&id.target);
         let all_tried =
             self.checks_of(&id.target).all(|check| !matches!(check.judge.state(), CheckState::Untried { .. }));
@@ -286,7 +304,9 @@ impl Board {
             };
         let news = first || standing != target.standing;
         target.told |= news || !tell_first;
-        target.standing = standing;
+        if standing != target.standing {
+            (target.standing, target.since) = (standing, now);
+        }
         let reason = || Reason::Checked { check: id.clone(), outcome: outcome.clone(), latency };
         news.then(|| event(id.target.clone(), standing, reason()))
     }
@@ -304,7 +324,7 @@ impl Board {
 
     /// Real servers come, go, and move where their checkers were replaced. A new one is news where it joins a check
     /// that knows better than what is believed at first. One that lost its last checker is up, and forgotten.
-    fn settle_targets(&mut self, actions: &mut Vec<Action>) {
+    fn settle_targets(&mut self, now: MonoTime, actions: &mut Vec<Action>) {
         let mut old = std::mem::take(&mut self.targets);
         let ids: BTreeSet<TargetId> = self.by_id.keys().map(|id| id.target.clone()).collect();
         for id in ids {
@@ -312,10 +332,10 @@ impl Board {
             let believed = self.checks_of(&id).map(Check::believed).max().unwrap_or(Standing::Up);
             let target = match old.remove(&id) {
                 Some(kept) if kept.standing == standing => kept,
-                None if believed == standing => Target { standing, told: false },
+                None if believed == standing => Target { standing, since: now, told: false },
                 Some(_) | None => {
                     actions.push(Action::Tell(event(id.clone(), standing, Reason::Reconfigured)));
-                    Target { standing, told: true }
+                    Target { standing, since: now, told: true }
                 }
             };
             self.targets.insert(id, target);

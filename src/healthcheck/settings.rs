@@ -158,6 +158,8 @@ pub struct CheckView {
     pub stale: bool,
     /// `ha_suspend`: it is not made while the service's address is not here.
     pub resting: bool,
+    /// Time since the real server, by all its checks, was last found up or down where it was not before.
+    pub standing_for: Duration,
     /// Checkers that ask the same, this one among them: one run serves all.
     pub shared_by: usize,
 }

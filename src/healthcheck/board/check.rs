@@ -143,7 +143,7 @@ impl Check {
         }
     }
 
-    pub fn view(&self, id: &CheckId, now: MonoTime) -> CheckView {
+    pub fn view(&self, id: &CheckId, standing_for: Duration, now: MonoTime) -> CheckView {
         CheckView {
             id: id.clone(),
             kind: self.settings.probe.keyword().to_owned(),
@@ -153,6 +153,7 @@ impl Check {
             results: self.results,
             stale: self.is_stale(now),
             resting: matches!(self.run, RunState::Resting),
+            standing_for,
             shared_by: self.ids.len(),
         }
     }

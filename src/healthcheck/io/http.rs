@@ -5,6 +5,7 @@
 //! pattern to hold it against, or a person.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -12,7 +13,7 @@ use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HOST, USER_AGENT};
 use hyper::{Request, Response, Version};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::healthcheck::expect::RunningDigest;
 use crate::healthcheck::outcome::{LocalFault, Outcome, Stage};
@@ -39,6 +40,19 @@ async fn ask(probe: &HttpProbe, url: &Url) -> Result<u16, Outcome> {
     ask_over(stream, probe, url, request).await
 }
 
+/// Ask the first url over a stream that is there already, whatever it answers; what a fuzzer feeds.
+pub async fn check_over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, probe: &HttpProbe) -> Outcome {
+    let asked = async {
+        let request = request(probe, &probe.first, "http")?;
+        ask_over(stream, probe, &probe.first, request).await
+    };
+    match timeout(probe.deadline, asked).await {
+        Ok(Ok(status)) => Outcome::Answered { status },
+        Ok(Err(failure)) => failure,
+        Err(_) => Outcome::Timeout { waiting_for: Stage::Run, after: probe.deadline },
+    }
+}
+
 /// Send the request over a fresh stream and judge the answer.
 pub(super) async fn ask_over(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -63,6 +77,8 @@ pub struct Page {
     /// The status line and the fields as a server would write them.
     pub head: Vec<u8>,
     pub body: Vec<u8>,
+    /// From the connection, or the TLS within it, to the last byte.
+    pub took: Duration,
 }
 
 /// Send the request over a fresh stream and read the answer.
@@ -72,13 +88,13 @@ pub(super) async fn fetch_over(
     request: Asked,
     keep: bool,
 ) -> Result<Page, Outcome> {
-    let after = probe.endpoint.connect_timeout;
+    let (after, started) = (probe.endpoint.connect_timeout, Instant::now());
     let two = probe.version == HttpVersion::Http2;
     exchange::over(stream, two, request, after, async |answer| {
         let status = answer.status().as_u16();
         let head = if keep { head(&answer) } else { vec![] };
         let (digest, body) = read_body(probe, answer, keep).await?;
-        Ok(Page { status, digest, head, body })
+        Ok(Page { status, digest, head, body, took: started.elapsed() })
     })
     .await
 }

@@ -10,13 +10,15 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::{Act, Behaviour, Identities, Reply, Serve, http2};
 
 /// Between two bytes of [`Act::Drip`].
 const DRIP_EVERY: Duration = Duration::from_millis(50);
+/// A client that has seen the end goes within this time.
+const LINGER: Duration = Duration::from_secs(30);
 /// Of one request that is read; more ends the reading.
 const REQUEST_MAX_BYTES: usize = 64 * 1024;
 const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -156,7 +158,11 @@ async fn perform(mut client: impl AsyncRead + AsyncWrite + Unpin, acts: Vec<Act>
             Act::Drop => return client.flush().await,
         }
     }
-    client.shutdown().await
+    client.shutdown().await?;
+    // Bytes that nobody has read would make a reset of the close: what the client sees would be a matter of luck.
+    let drain = async { while client.read(&mut [0; 4096]).await.is_ok_and(|length| length > 0) {} };
+    timeout(LINGER, drain).await.ok();
+    Ok(())
 }
 
 /// Up to an empty line, or to the end of a line.

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::table::{Destination, DestinationKey, Entry, ServiceKey};
 use super::timed::{FIRST_PERCENT, Timer};
 use crate::base::{Weight, WeightWish};
+use settings::reaches;
 pub use settings::{Adjustment, PoolId, PoolSettings, RealServer, SorryServer, Start, table_key};
 pub use view::{PoolView, RealServerView, SorryServerView};
 
@@ -176,7 +177,9 @@ impl Pool {
             let served = self.settings.real_servers.iter().filter(|(at, real)| self.weight_now(**at, real).is_some());
             let left: Vec<_> = served.filter(|(at, _)| goes(at)).map(|(at, real)| (*at, *real)).collect();
             self.leaving.extend(left);
-            self.leaving.retain(|at, _| goes(at));
+            // The services of a group may be others now.
+            let families = settings.services.iter().map(ServiceKey::family).collect();
+            self.leaving.retain(|at, real| goes(at) && reaches(&families, *at, real.forwarding));
         }
         self.members = members;
         self.settings = settings;

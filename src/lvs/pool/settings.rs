@@ -138,7 +138,7 @@ impl PoolSettings {
 }
 
 /// Only a tunnel joins two address families (`ip_vs_ctl.c`).
-fn reaches(services: &BTreeSet<Family>, at: DestinationKey, forwarding: Forwarding) -> bool {
+pub(super) fn reaches(services: &BTreeSet<Family>, at: DestinationKey, forwarding: Forwarding) -> bool {
     matches!(forwarding, Forwarding::Tunnel(_)) || services.iter().all(|family| *family == Family::of(at.addr))
 }
 

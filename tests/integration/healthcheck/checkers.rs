@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use vipd::daemon::checkers::{Checkers, CheckersGone};
 use vipd::healthcheck::judge::OnLocalError;
 use vipd::healthcheck::outcome::{LocalFault, Outcome};
-use vipd::healthcheck::probe::{Endpoint, Probe, ScriptProbe};
+use vipd::healthcheck::probe::{Endpoint, FileProbe, Probe, ScriptProbe};
 use vipd::healthcheck::settings::{CheckEvent, CheckId, CheckSettings, CheckState, Reason, Standing, TargetId};
 
 use super::{PATIENCE, next, until};
@@ -85,8 +86,10 @@ async fn a_run_that_panics_or_hangs_delays_no_other_and_decides_nothing() {
             _ => Outcome::Refused,
         }
     });
-    let endpoint = Endpoint::new(([127, 0, 0, 1], 1).into(), Duration::from_millis(1));
-    let checks = ["panics", "hangs", "fails"].map(|name| check(name, Probe::Tcp(endpoint.clone())));
+    // Each asks another port: those that ask the same would share a run.
+    let endpoint = |port| Endpoint::new(([127, 0, 0, 1], port).into(), Duration::from_millis(1));
+    let checks = [("panics", 1), ("hangs", 2), ("fails", 3)];
+    let checks = checks.map(|(name, port)| check(name, Probe::Tcp(endpoint(port))));
     checkers.configure(checks.to_vec()).await.unwrap();
     let event = next(&mut events).await;
     assert_eq!((event.target(), told(event.clone()).0), (&target("fails"), "down"));
@@ -146,4 +149,52 @@ async fn a_script_decides_by_its_exit_code() {
             .await;
         }
     }
+}
+
+#[tokio::test]
+async fn a_file_that_changes_is_read_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("share");
+    std::fs::write(&path, "5\n").unwrap();
+    let (checkers, mut events, _) = Checkers::start();
+    let probe = Probe::File(FileProbe { path: path.clone(), weight: 2 });
+    let often = CheckSettings { delay_loop: Duration::from_hours(1), retry: 0, ..check("a", probe) };
+    checkers.configure(vec![often]).await.unwrap();
+    let wanted = [("5", "weight", "the configured one +10"), ("-200", "down", "the file says -200, which is down")];
+    for (text, word, why) in wanted {
+        std::fs::write(&path, text).unwrap();
+        checkers.file_changed(path.clone()).await.unwrap();
+        assert_eq!(told(next(&mut events).await), (word, why.to_owned()), "{text}");
+    }
+}
+
+#[test]
+fn without_descriptors_checks_say_so_and_decide_nothing() {
+    const CHILD: &str = "VIPD_TEST_WITHOUT_DESCRIPTORS";
+    if std::env::var_os(CHILD).is_some() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        return runtime.block_on(without_descriptors());
+    }
+    // The limit is that of a process, which other tests may share.
+    let name = "checkers::without_descriptors_checks_say_so_and_decide_nothing";
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    let output = child.args([name, "--exact", "--nocapture"]).env(CHILD, "1").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+async fn without_descriptors() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (checkers, _events, _) = Checkers::start();
+    checkers.configure(vec![check("a", tcp(listener.local_addr().unwrap()))]).await.unwrap();
+    let last = async || checkers.views().await.unwrap()[0].last.as_ref().map(|last| last.text.clone());
+    until("it passes", async || last().await.as_deref() == Some("connected")).await;
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, 3, hard).unwrap();
+    let wanted = "cannot make a socket: Too many open files (os error 24)";
+    until("it cannot be made", async || last().await.as_deref() == Some(wanted)).await;
+    let view = checkers.views().await.unwrap().remove(0);
+    assert_eq!((view.state, view.failures), (CheckState::Tried { standing: Standing::Up }, 0), "{view:?}");
+    setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
+    until("it passes again", async || last().await.as_deref() == Some("connected")).await;
 }
