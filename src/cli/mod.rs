@@ -7,6 +7,7 @@ mod ipvsadm;
 mod keepalived;
 mod plan;
 mod print;
+mod real_server;
 mod reload;
 mod run;
 mod status;
@@ -47,6 +48,8 @@ enum Verb {
     Reload(reload::Args),
     /// Show what the running daemon owns, checks and forwards.
     Status(status::Args),
+    /// Drain, disable or weigh a real server of the running daemon.
+    RealServer(real_server::Args),
     /// Read and change a forwarding plane with ipvsadm's command line; `vipd ipvsadm -h` explains it.
     Ipvsadm(ipvsadm::Args),
     /// Take keepalived's own command line: `vipd keepalived --help` lists it. A link named `keepalived` does the same.
@@ -97,6 +100,7 @@ pub fn main() -> ExitCode {
         Verb::Plan(args) => plan::run(&args),
         Verb::Reload(args) => reload::run(&args),
         Verb::Status(args) => status::run(&args),
+        Verb::RealServer(args) => real_server::run(args),
         Verb::Ipvsadm(args) => ipvsadm::run(args),
         Verb::Keepalived { arguments } => keepalived::run(&arguments),
         Verb::Drill(args) => drill::run(args),

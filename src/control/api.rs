@@ -89,6 +89,9 @@ pub struct RealServerStatus {
     pub address: String,
     /// `up`, `down`, or `sorry` where it is the sorry server.
     pub state: String,
+    /// What an operator wants of it: `drain`, `disable`, `weight N`; `None` where the configuration stands.
+    #[serde(default)]
+    pub by_operator: Option<String>,
     pub weight: u32,
     pub configured_weight: u32,
     pub active: u32,

@@ -6,7 +6,7 @@ use crate::base::{Family, MonoTime};
 use crate::control::api::{CheckStatus, InstanceStatus, PeerStatus, RealServerStatus, VirtualServerStatus};
 use crate::daemon::telling::keepalived_word;
 use crate::lvs::datapath::{Counters, DestinationStats, ServiceStats};
-use crate::lvs::pool::{Health, PoolId, PoolView, RealServerView, SorryServerView, table_key};
+use crate::lvs::pool::{Health, PoolId, PoolView, RealServerView, SorryServerView, Wish, table_key};
 use crate::lvs::table::{DestinationKey, Forwarding, ServiceKey};
 use crate::vrrp::{InstanceView, PeerView};
 
@@ -139,13 +139,19 @@ fn real_server(
     let counted = counted(stats, service, server.address, server.forwarding);
     RealServerStatus {
         address: server.address.to_string(),
-        state: match (server.health, server.draining) {
-            (Health::Up, true) => "draining",
-            (Health::Up, false) => "up",
+        state: match (server.health, server.wish) {
+            (Health::Up, Some(Wish::Drain)) => "draining",
+            (Health::Up, Some(Wish::Disable)) => "disabled",
+            (Health::Up, Some(Wish::Weight(_)) | None) => "up",
             (Health::Down, _) => "down",
             (Health::Untried, _) => "untried",
         }
         .to_owned(),
+        by_operator: server.wish.map(|wish| match wish {
+            Wish::Drain => "drain".to_owned(),
+            Wish::Disable => "disable".to_owned(),
+            Wish::Weight(weight) => format!("weight {}", weight.get()),
+        }),
         weight: server.weight_now.map_or(0, crate::base::Weight::get),
         configured_weight: server.weight_configured.get(),
         active: counted.active,
@@ -160,6 +166,7 @@ fn sorry_server(service: ServiceKey, sorry: &SorryServerView, stats: &ServiceSta
     RealServerStatus {
         address: sorry.address.to_string(),
         state: "sorry".to_owned(),
+        by_operator: None,
         weight: u32::from(sorry.active),
         configured_weight: 1,
         active: counted.active,

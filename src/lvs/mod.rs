@@ -9,5 +9,6 @@ pub mod io;
 pub mod ipvsadm;
 pub mod plan;
 pub mod pool;
+pub mod real_server;
 pub mod table;
 pub mod view;

@@ -53,6 +53,7 @@ fn example() -> Status {
             real_servers: vec![RealServerStatus {
                 address: "192.0.2.11:80".into(),
                 state: "down".into(),
+                by_operator: Some("drain".to_owned()),
                 weight: 0,
                 configured_weight: 1,
                 active: 0,

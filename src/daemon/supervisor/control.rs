@@ -10,7 +10,7 @@ use crate::config::model::Config;
 use crate::config::show::show;
 use crate::control::api::{CheckStatus, ConfigStatus, DaemonCounters, Refusal, Status};
 use crate::control::io::server::{Answer, Asked};
-use crate::daemon::lvs::LvsCommand;
+use crate::daemon::lvs::{LvsCommand, WishAsked};
 use crate::daemon::manual::Question;
 use crate::daemon::supervisor::running::Daemon;
 use crate::daemon::{clock, status};
@@ -55,18 +55,36 @@ pub async fn answer(asking: mpsc::Sender<Ask>, asked: Asked) -> Answer {
             Some(forwarding) => json(200, &PlaneAnswer { plane: forwarding.map(|(plane, _)| plane) }),
             None => gone(),
         },
+        ("POST", "/real-server") => match serde_json::from_slice(&asked.body) {
+            Ok(wish) => wished(&asking, wish).await,
+            Err(error) => refuse(400, format!("that is no wish: {error}")),
+        },
         ("GET", "/table") => by_hand(&asking, Question::Table).await,
         ("POST", "/ipvsadm") => match serde_json::from_slice(&asked.body) {
             Ok(question) => by_hand(&asking, question).await,
             Err(error) => refuse(400, format!("that is no question: {error}")),
         },
-        (_, "/status" | "/config" | "/reload" | "/plane" | "/table" | "/ipvsadm") => {
+        (_, "/status" | "/config" | "/reload" | "/plane" | "/table" | "/ipvsadm" | "/real-server") => {
             refuse(405, format!("{} is not for {}", asked.method, asked.path))
         }
         (_, path) => {
-            let known = "GET /status /config /plane /table and POST /reload /ipvsadm";
+            let known = "GET /status /config /plane /table and POST /reload /ipvsadm /real-server";
             refuse(404, format!("there is no {path}; there are {known}"))
         }
+    }
+}
+
+/// What an operator wants of a real server.
+async fn wished(asking: &mpsc::Sender<Ask>, asked: WishAsked) -> Answer {
+    let Some(forwarding) = ask(asking, Ask::Forwarding).await else { return gone() };
+    let unknown = format!("no virtual server of this name has a real server {}", asked.real_server);
+    let Some((_, commands)) = forwarding else { return refuse(404, unknown) };
+    let (reply, answer) = oneshot::channel();
+    let sent = commands.send(LvsCommand::Wish { asked, reply }).await;
+    match (sent, answer.await) {
+        (Ok(()), Ok(pools)) if pools.is_empty() => refuse(404, unknown),
+        (Ok(()), Ok(pools)) => json(200, &pools.iter().map(ToString::to_string).collect::<Vec<_>>()),
+        (Err(_), _) | (_, Err(_)) => gone(),
     }
 }
 

@@ -32,8 +32,20 @@ struct Member {
     health: Health,
     /// The weight a checker asked for, in place of the configured one.
     dynamic_weight: Option<Weight>,
-    /// An operator wants no new connections on it; its health goes on being counted.
-    draining: bool,
+    /// What an operator wants of it; its health goes on being counted.
+    wish: Option<Wish>,
+}
+
+/// What an operator wants of a real server, above the configuration and its checkers, until it is taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Wish {
+    /// No new connections: weight 0 and no part in the quorum. Those that are there go on.
+    Drain,
+    /// Out of the table, with the connections that are there, and no part in the quorum.
+    Disable,
+    /// This weight while it is up.
+    Weight(Weight),
 }
 
 /// Something that happened to a real server.
@@ -50,10 +62,10 @@ pub enum Event {
         real_server: DestinationKey,
         weight: Option<Weight>,
     },
-    /// An operator's wish: weight 0 while it lasts, and no part in the quorum.
-    Drain {
+    /// An operator's wish; `None` takes it back.
+    Operator {
         real_server: DestinationKey,
-        on: bool,
+        wish: Option<Wish>,
     },
 }
 
@@ -63,7 +75,7 @@ impl Event {
             Self::Up { real_server }
             | Self::Down { real_server }
             | Self::Weight { real_server, .. }
-            | Self::Drain { real_server, .. } => real_server,
+            | Self::Operator { real_server, .. } => real_server,
         }
     }
 }
@@ -188,7 +200,7 @@ impl Pool {
                 }
             }
             Event::Weight { weight, .. } => member.dynamic_weight = weight,
-            Event::Drain { on, .. } => member.draining = on,
+            Event::Operator { wish, .. } => member.wish = wish,
         }
         told.extend(self.judge());
         Ok(told)
@@ -247,7 +259,12 @@ impl Pool {
         let member = self.members.get(&at)?;
         let replaced = !self.quorum_up && self.settings.sorry_server.is_some();
         if member.health == Health::Up && !replaced {
-            Some(if member.draining { Weight::ZERO } else { member.dynamic_weight.unwrap_or(real.weight) })
+            match member.wish {
+                Some(Wish::Drain) => Some(Weight::ZERO),
+                Some(Wish::Disable) => None,
+                Some(Wish::Weight(weight)) => Some(weight),
+                None => Some(member.dynamic_weight.unwrap_or(real.weight)),
+            }
         } else {
             real.inhibit_on_failure.then_some(Weight::ZERO)
         }
@@ -255,10 +272,15 @@ impl Pool {
 
     /// Sum of the weights of live real servers.
     fn live_weight(&self) -> u64 {
-        let live = self.members.iter().filter(|(_, member)| member.health == Health::Up && !member.draining);
+        let live = self.members.iter().filter(|(_, member)| member.health == Health::Up);
         let weights = live.filter_map(|(at, member)| {
             let configured = self.settings.real_servers.get(at)?.weight;
-            Some(u64::from(member.dynamic_weight.unwrap_or(configured).get()))
+            let weight = match member.wish {
+                Some(Wish::Drain | Wish::Disable) => Weight::ZERO,
+                Some(Wish::Weight(weight)) => weight,
+                None => member.dynamic_weight.unwrap_or(configured),
+            };
+            Some(u64::from(weight.get()))
         });
         weights.sum()
     }
@@ -300,13 +322,13 @@ impl Member {
             Start::Unchecked | Start::Up => Health::Up,
             Start::Down => Health::Untried,
         };
-        Self { health, dynamic_weight: None, draining: false }
+        Self { health, dynamic_weight: None, wish: None }
     }
 
     /// The same member under other settings: one without checkers is up.
     const fn carried(self, start: Start) -> Self {
         match start {
-            Start::Unchecked => Self { health: Health::Up, dynamic_weight: None, draining: self.draining },
+            Start::Unchecked => Self { health: Health::Up, dynamic_weight: None, wish: self.wish },
             Start::Up | Start::Down => self,
         }
     }
