@@ -10,7 +10,7 @@
 
 #include <linux/types.h>
 
-#define VIPD_ABI_VERSION 3
+#define VIPD_ABI_VERSION 4
 
 struct vipd_address {
 	__be32 word[4];
@@ -63,7 +63,9 @@ struct vipd_service {
 	struct vipd_service_key key; /* a program that raced with the reuse of a slot sees it here */
 	__u8 scheduler;              /* enum vipd_scheduler; 0: the slot is free */
 	__u8 flags;                  /* enum vipd_service_flag */
-	__u8 reserved[6];
+	__u8 persistence_prefix;     /* leading bits of 128 that make one client; of IPv4 96 and more */
+	__u8 reserved;
+	__u32 persistence_s;         /* a client stays with its server so long; 0: every connection is scheduled */
 };
 
 /* A page of a schedule: slots of destinations. */
@@ -84,13 +86,17 @@ enum vipd_forwarding {
 	VIPD_FORWARDING_TUNNEL = 3, /* IPIP */
 };
 
+enum vipd_destination_flag {
+	VIPD_DESTINATION_KEEPS_PORT = 1, /* Masq leaves the port as it is */
+};
+
 /* Generation 0: the slot is free. A connection remembers slot and generation, so the connections of a
  * removed destination do not reach the next one in its slot. */
 struct vipd_destination {
 	struct vipd_address address;
 	__be16 port;
 	__u8 forwarding; /* enum vipd_forwarding */
-	__u8 reserved;
+	__u8 flags;      /* enum vipd_destination_flag */
 	__u32 generation;
 	__u32 service; /* its slot */
 	__u32 weight;
@@ -98,7 +104,8 @@ struct vipd_destination {
 	__u32 lower_threshold;
 };
 
-/* Who answers from this address and port: finds the service of a reply that has no connection entry. */
+/* Who answers from this address and port (0: every one): finds the service of a reply that has no connection
+ * entry. */
 struct vipd_real_key {
 	struct vipd_address address;
 	__be16 port;
@@ -173,10 +180,25 @@ struct vipd_counters {
 	__u64 bytes_out;
 };
 
+/* Where the new connections of a persistent client go. */
+struct vipd_template_key {
+	struct vipd_address client; /* the bits of the service's prefix */
+	__u32 service;              /* its slot */
+};
+
+struct vipd_template {
+	__u64 seen_ns; /* the last connection began */
+	__u64 held_ns; /* the census last saw a connection of it; 0: not yet */
+	__u32 destination; /* slot */
+	__u32 generation;
+};
+
 /* Connections of a destination, as the census counted them. */
 struct vipd_census {
 	__u32 active;   /* TCP that begins or is established, as IPVS counts (tcp_state_active_table) */
 	__u32 inactive; /* all others, UDP too */
+	__u32 persistent; /* templates */
+	__u32 reserved;
 };
 
 /* The same as packets count it, for the schedulers that look at it: it misses the connections that end in

@@ -76,7 +76,7 @@ static __always_inline void reply_flow(const struct packet *packet, const struct
 	__builtin_memset(flow, 0, sizeof(*flow));
 	flow->source = destination->address;
 	flow->target = packet->flow.source;
-	flow->source_port = destination->port;
+	flow->source_port = destination_port(destination, packet->flow.target_port);
 	flow->target_port = packet->flow.source_port;
 	flow->protocol = packet->flow.protocol;
 }

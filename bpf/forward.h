@@ -211,7 +211,8 @@ static __always_inline int forward(struct __sk_buff *skb, const struct packet *p
 	if (age(skb, packet) < 0)
 		goto refused;
 	if (destination->forwarding == VIPD_FORWARDING_MASQ &&
-	    rewrite(skb, packet, TARGET, &destination->address, destination->port) < 0)
+	    rewrite(skb, packet, TARGET, &destination->address,
+		    destination_port(destination, packet->flow.target_port)) < 0)
 		goto refused;
 	if (wrap(skb, packet, destination, &way) < 0)
 		goto refused;

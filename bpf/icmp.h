@@ -96,7 +96,8 @@ static __always_inline int error_to_server(struct __sk_buff *skb, const struct p
 	if (age(skb, packet) < 0)
 		goto refused;
 	if (destination->forwarding == VIPD_FORWARDING_MASQ &&
-	    (replace_quoted(skb, packet, quote, SOURCE, real, destination->port) < 0 ||
+	    (replace_quoted(skb, packet, quote, SOURCE, real,
+			    destination_port(destination, quote->flow.target_port)) < 0 ||
 	     replace_address(skb, ETH_HLEN, TARGET, packet->flow.target.word[3], real) < 0))
 		goto refused;
 	if (wrap(skb, packet, destination, &way) < 0)

@@ -27,10 +27,20 @@ static __always_inline struct vipd_service *service_of(const struct packet *pack
 	};
 	struct vipd_service_slot *found = bpf_map_lookup_elem(&service_keys, &key);
 
+	if (!found) { /* one of every port? */
+		key.port = 0;
+		found = bpf_map_lookup_elem(&service_keys, &key);
+	}
 	if (!found)
 		return 0;
 	*slot = found->slot;
 	return service_at(*slot, &key);
+}
+
+/* The port on which a destination gets what came to `port`. */
+static __always_inline __be16 destination_port(const struct vipd_destination *destination, __be16 port)
+{
+	return destination->flags & VIPD_DESTINATION_KEEPS_PORT ? port : destination->port;
 }
 
 /* The destination in a slot, unless the slot has gone to another one since. */

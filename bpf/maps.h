@@ -77,6 +77,14 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1); /* set by the loader */
+	__type(key, struct vipd_template_key);
+	__type(value, struct vipd_template);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} templates SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 8192);
 	__type(key, struct vipd_fragment_key);
 	__type(value, struct vipd_fragment);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "forward.h"
+#include "persist.h"
 
 /* The client's entry has the state; it is looked at when the state may change, and from time to time so
  * that a stream in one direction keeps it alive. It is made again where the table has lost it. */
@@ -70,6 +71,17 @@ static __always_inline void bypass(const struct packet *packet)
 	connection_put(&packet->flow, &connection);
 }
 
+/* By address and port, else by the address that answers from every port. */
+static __always_inline struct vipd_real *real_of(struct vipd_real_key *key)
+{
+	struct vipd_real *real = bpf_map_lookup_elem(&reals, key);
+
+	if (real)
+		return real;
+	key->port = 0;
+	return bpf_map_lookup_elem(&reals, key);
+}
+
 /* A real server's packet whose entry is missing: the table lost it, or another director opened the
  * connection and the scheduler would have chosen this very destination. */
 static __always_inline int reply_without_entry(struct __sk_buff *skb, const struct packet *packet)
@@ -79,7 +91,7 @@ static __always_inline int reply_without_entry(struct __sk_buff *skb, const stru
 		.port = packet->flow.source_port,
 		.protocol = packet->flow.protocol,
 	};
-	struct vipd_real *real = bpf_map_lookup_elem(&reals, &key);
+	struct vipd_real *real = real_of(&key);
 	struct vipd_connection entry = { .seen_ns = packet->now_ns, .flags = VIPD_CONNECTION_REPLY };
 	struct vipd_connection *connection;
 	struct vipd_destination *destination;
@@ -99,6 +111,11 @@ static __always_inline int reply_without_entry(struct __sk_buff *skb, const stru
 	entry.generation = real->generation;
 	entry.virtual_address = service->key.address;
 	entry.virtual_port = service->key.port;
+	if (destination->flags & VIPD_DESTINATION_KEEPS_PORT) {
+		if (entry.virtual_port && entry.virtual_port != packet->flow.source_port)
+			return PASS;
+		entry.virtual_port = packet->flow.source_port;
+	}
 	client_flow(packet, &entry, &flow);
 	connection = bpf_map_lookup_elem(&connections, &flow);
 	if (connection) {
@@ -119,7 +136,7 @@ static __always_inline int reply_without_entry(struct __sk_buff *skb, const stru
 			return PASS;
 		}
 		if (!has_destinations(service) ||
-		    schedule(service, destination->service, &flow, packet->now_ns, &chosen) != SCHEDULED)
+		    choose(service, destination->service, &flow, packet->now_ns, &chosen) != SCHEDULED)
 			return PASS;
 		if (chosen != real->destination)
 			return PASS;

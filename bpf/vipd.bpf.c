@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only
-/* The forwarding plane on TC ingress. Stages, each a header: parse, lookup, conntrack, schedule, forward,
+/* The forwarding plane on TC ingress. Stages, each a header: parse, lookup, conntrack, schedule, persist, forward,
  * reply, icmp, account; this file is the path of a packet through them. abi.h says what the maps hold.
  *
  * A packet that is not for a service passes untouched.
@@ -15,6 +15,7 @@
 #include "pick.h"
 #include "locality.h"
 #include "schedule.h"
+#include "persist.h"
 #include "forward.h"
 #include "reply.h"
 #include "icmp.h"
@@ -46,7 +47,7 @@ static __always_inline int open_and_forward(struct __sk_buff *skb, struct packet
 		count(VIPD_REASON_NO_DESTINATION);
 		return PASS;
 	}
-	switch (schedule(service, service_slot, &packet->flow, packet->now_ns, &chosen)) {
+	switch (choose(service, service_slot, &packet->flow, packet->now_ns, &chosen)) {
 	case SCHEDULED:
 		break;
 	case SCHEDULED_NOBODY:

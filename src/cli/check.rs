@@ -3,14 +3,19 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::print::{colour, out};
+use super::print::{colour, err, out};
+use crate::config::explain::{explain, meant};
 use crate::config::io::loader::{LoadOptions, Loaded, load};
 use crate::config::problem::Severity;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The configuration, as keepalived.conf has it.
-    file: PathBuf,
+    #[arg(required_unless_present = "explain")]
+    file: Option<PathBuf>,
+    /// Say what a problem code means, with an example and the way out, instead of reading a file.
+    #[arg(long, value_name = "CODE", conflicts_with = "file")]
+    explain: Option<String>,
     /// Do not look at this machine's interfaces, users and script files.
     #[arg(long)]
     no_system: bool,
@@ -23,10 +28,25 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> ExitCode {
+    if let Some(code) = &args.explain {
+        return explained(code);
+    }
+    let Some(file) = &args.file else { return ExitCode::FAILURE };
     let options = LoadOptions { system: !args.no_system, config_id: args.config_id.clone(), ..LoadOptions::default() };
-    let loaded = load(&args.file, &options);
+    let loaded = load(file, &options);
     out(&if args.json { json(&loaded) } else { text(&loaded, colour()) });
     ExitCode::from(loaded.exit_code())
+}
+
+/// Exit status 1: there is no such code.
+fn explained(code: &str) -> ExitCode {
+    if let Some(text) = explain(code) {
+        out(&format!("{code}\n\n{}\n", text.trim_end()));
+        return ExitCode::SUCCESS;
+    }
+    let hint = meant(code).map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+    err(&format!("vipd: there is no problem code `{code}`{hint}\n"));
+    ExitCode::FAILURE
 }
 
 fn json(loaded: &Loaded) -> String {

@@ -19,7 +19,7 @@ pub struct Args {
     #[arg(short = 'i', long, value_name = "ID")]
     config_id: Option<String>,
     /// How much to log: error, warn, info, debug or trace. `VIPD_LOG` overrides it.
-    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = ["error", "warn", "info", "debug", "trace"])]
     log: String,
 }
 

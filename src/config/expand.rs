@@ -218,12 +218,11 @@ impl Expander<'_> {
                     // The lines of a definition are all taken by it.
                     let run = if self.defining.is_some() { scan::one(text, from) } else { scan::run(text, from) };
                     *at = run.line_end;
-                    let plain = text.get(from..run.plain_end).unwrap_or_default();
-                    if self.out.is_full(plain.len() + 1) {
+                    if self.out.is_full(run.plain_end - from + 1) {
                         self.full(Span { source, ..Span::default() });
                         return None;
                     }
-                    self.out.push_verbatim(source, from, plain);
+                    self.out.push_verbatim(source, from..run.plain_end);
                     if run.line_end > run.plain_end {
                         let line = text.get(run.plain_end..run.line_end).unwrap_or_default().to_owned();
                         if let Some(line) = self.checked_line(source, run.plain_end, &line) {

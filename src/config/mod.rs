@@ -5,6 +5,7 @@ pub mod check;
 pub mod collect;
 pub mod command;
 pub mod expand;
+pub mod explain;
 pub mod io;
 pub mod keyword;
 pub mod lex;

@@ -145,12 +145,12 @@ pub struct VrrpScript {
 /// `notify_*` of an instance or a sync group.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Notify {
-    pub master: Option<Command>,
-    pub backup: Option<Command>,
-    pub fault: Option<Command>,
-    pub stop: Option<Command>,
+    pub master: Option<Box<Command>>,
+    pub backup: Option<Box<Command>>,
+    pub fault: Option<Box<Command>>,
+    pub stop: Option<Box<Command>>,
     /// `notify`: gets type, name, state and priority as arguments.
-    pub any: Option<Command>,
+    pub any: Option<Box<Command>>,
 }
 
 /// `vrrp_sync_group NAME`.
@@ -329,8 +329,8 @@ pub struct VirtualServer {
     pub persistence: Option<Persistence>,
     pub quorum: u32,
     pub hysteresis: u32,
-    pub quorum_up: Option<Command>,
-    pub quorum_down: Option<Command>,
+    pub quorum_up: Option<Box<Command>>,
+    pub quorum_down: Option<Box<Command>>,
     pub alpha: bool,
     pub omega: bool,
     pub sorry_server: Option<SorryServer>,
@@ -379,8 +379,8 @@ pub struct RealServer {
     pub upper_threshold: u32,
     pub lower_threshold: u32,
     pub alpha: bool,
-    pub notify_up: Option<Command>,
-    pub notify_down: Option<Command>,
+    pub notify_up: Option<Box<Command>>,
+    pub notify_down: Option<Box<Command>>,
     pub check: CheckDefaults,
     pub virtualhost: Option<String>,
     pub checkers: Vec<Checker>,
@@ -406,15 +406,15 @@ pub struct Checker {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum CheckerKind {
     Tcp,
-    Http(HttpCheck),
-    Https(HttpsCheck),
-    Misc(MiscCheck),
+    Http(Box<HttpCheck>),
+    Https(Box<HttpsCheck>),
+    Misc(Box<MiscCheck>),
     /// `SMTP_CHECK`; each `host` block of one is a check of its own.
     Smtp {
         helo: HeloName,
     },
     Dns(DnsCheck),
-    Udp(UdpCheck),
+    Udp(Box<UdpCheck>),
     Ping,
 }
 

@@ -1,4 +1,4 @@
-//! Phase 2: the expanded text to a tree of statements and blocks. Which keywords there are is not known here.
+//! Phase 2: the expanded text to statements and their blocks. Which keywords there are is not known here.
 //!
 //! It walks without recursion, and blocks are dropped by recursion of at most [`BLOCK_DEPTH_MAX`].
 
@@ -7,8 +7,8 @@ use super::command::split_escaped;
 use super::expand::{Expanded, Places};
 use super::lex::{Lexer, Token};
 use super::problem::{Problem, Severity};
-use super::source::Span;
-use super::tree::{Block, Statement, Word};
+use super::source::{Sources, Span};
+use super::tree::{Args, Block, Statement, Word};
 
 /// Blocks inside one another, at most; keepalived's grammar has five.
 pub const BLOCK_DEPTH_MAX: usize = 32;
@@ -16,23 +16,30 @@ pub const BLOCK_DEPTH_MAX: usize = 32;
 /// The places that a problem about unclosed blocks names, at most.
 const RELATED_MAX: usize = 4;
 
-/// Build the tree. Reading never fails: what is wrong is in `problems`, and the tree is what the rest says.
-pub fn parse<'a>(expanded: &'a Expanded, problems: &mut Problems) -> Block<'a> {
-    let text = expanded.text.as_str();
+/// Hand the statements of the top level to `take`, one by one: the tree of a whole file would be large. Reading never
+/// fails: what is wrong is in `problems`, and the statements are what the rest says. `sources` are those that were
+/// expanded.
+pub fn parse<'a>(
+    expanded: &'a Expanded,
+    sources: &'a Sources,
+    problems: &mut Problems,
+    take: &mut dyn FnMut(Statement<'a>),
+) {
     let mut parser = Parser {
-        text,
-        lexer: Lexer::new(text),
-        places: expanded.places(),
+        take,
         problems,
         open: vec![],
         done: vec![],
         args: vec![],
         line: None,
+        may_open: false,
         too_deep: 0,
         told_depth: false,
     };
-    parser.run();
-    Block { statements: parser.done }
+    for (text, places) in expanded.parts(sources) {
+        parser.part(text, places);
+    }
+    parser.finish();
 }
 
 /// A block that is open.
@@ -57,9 +64,7 @@ struct Line<'a> {
 }
 
 struct Parser<'a, 'p> {
-    text: &'a str,
-    lexer: Lexer<'a>,
-    places: Places<'a>,
+    take: &'p mut dyn FnMut(Statement<'a>),
     problems: &'p mut Problems,
     open: Vec<Open<'a>>,
     /// The statements of all open blocks so far, the innermost last: a block is allocated once, when it closes.
@@ -67,78 +72,80 @@ struct Parser<'a, 'p> {
     /// The arguments of the line so far: a statement's are allocated once, at its end.
     args: Vec<Word<'a>>,
     line: Option<Line<'a>>,
+    /// Only a statement with nothing but line ends behind it takes a block.
+    may_open: bool,
     /// Open blocks beyond the limit: they are only counted, and what stands in them is not used.
     too_deep: usize,
     told_depth: bool,
 }
 
 impl<'a> Parser<'a, '_> {
-    fn run(&mut self) {
-        // Only a statement with nothing but line ends behind it takes a block.
-        let mut may_open = false;
-        while let Some((token, start, end)) = self.lexer.token() {
+    /// Whole lines.
+    fn part(&mut self, text: &'a str, mut places: Places<'_>) {
+        let mut lexer = Lexer::new(text);
+        while let Some((token, start, end)) = lexer.token() {
             match token {
-                Token::Word(text) => {
-                    let at = self.places.span(start, end);
-                    self.word(Word { text, quoted: false, at });
+                Token::Word(word) => {
+                    let at = places.span(start, end);
+                    self.word(Word { text: word, quoted: false, at }, lexer.at());
                 }
-                Token::Quoted(text) => {
-                    let at = self.places.span(start, end);
-                    self.word(Word { text, quoted: true, at });
-                    self.after_quote();
+                Token::Quoted(word) => {
+                    let at = places.span(start, end);
+                    self.word(Word { text: word, quoted: true, at }, lexer.at());
                 }
-                Token::Unclosed(text) => {
-                    let at = self.places.span(start.saturating_sub(1), end);
-                    self.word(Word { text: text.trim_end(), quoted: true, at });
-                    self.after_quote();
+                Token::Unclosed(word) => {
+                    let at = places.span(start.saturating_sub(1), end);
+                    self.word(Word { text: word.trim_end(), quoted: true, at }, lexer.at());
                     if let Some(line) = &mut self.line {
                         line.unclosed = Some(at);
                     }
                 }
-                Token::LineEnd => may_open |= self.end_statement(start),
+                Token::LineEnd => self.may_open |= self.end_statement(text, start),
                 Token::Open => {
-                    may_open |= self.end_statement(start);
-                    let brace = self.places.span(start, end);
-                    self.open_block(brace, may_open);
-                    may_open = false;
+                    self.may_open |= self.end_statement(text, start);
+                    self.open_block(places.span(start, end));
+                    self.may_open = false;
                 }
                 Token::Close => {
-                    self.end_statement(start);
-                    let brace = self.places.span(start, end);
-                    self.close_block(brace);
-                    may_open = false;
+                    self.end_statement(text, start);
+                    self.close_block(places.span(start, end));
+                    self.may_open = false;
                 }
             }
         }
-        self.end_statement(self.text.len());
+        self.may_open |= self.end_statement(text, text.len());
+    }
+
+    fn finish(&mut self) {
         self.missing_braces();
         self.too_deep = 0;
         while !self.open.is_empty() {
             self.close_block(Span::default());
         }
+        self.hand_out();
     }
 
-    fn word(&mut self, word: Word<'a>) {
-        if self.line.is_some() {
-            self.args.push(word);
-        } else {
-            self.line = Some(Line { keyword: word, rest_start: self.lexer.at(), unclosed: None });
+    /// The statements of the top level that nothing can be added to.
+    fn hand_out(&mut self) {
+        if self.open.is_empty() {
+            self.done.drain(..).for_each(&mut *self.take);
         }
     }
 
-    /// What follows a keyword in quotes begins behind the closing quote.
-    fn after_quote(&mut self) {
-        if let Some(line) = &mut self.line
-            && self.args.is_empty()
-        {
-            line.rest_start = self.lexer.at();
+    /// `end`: where the text goes on.
+    fn word(&mut self, word: Word<'a>, end: usize) {
+        if self.line.is_some() {
+            self.args.push(word);
+        } else {
+            self.hand_out();
+            self.line = Some(Line { keyword: word, rest_start: end, unclosed: None });
         }
     }
 
     /// The line, or what stood before a brace, is at its end. Whether that was a statement.
-    fn end_statement(&mut self, end: usize) -> bool {
+    fn end_statement(&mut self, text: &'a str, end: usize) -> bool {
         let Some(line) = self.line.take() else { return false };
-        let rest = self.text.get(line.rest_start..end).unwrap_or_default().trim_ascii();
+        let rest = text.get(line.rest_start..end).unwrap_or_default().trim_ascii();
         if let Some(at) = line.unclosed
             && !(is_command(line.keyword.text) && split_escaped(rest).is_ok())
         {
@@ -149,13 +156,13 @@ impl<'a> Parser<'a, '_> {
             self.args.clear();
             return false;
         }
-        let args = self.args.as_slice().to_vec();
+        let args = Args::new(&self.args);
         self.args.clear();
         self.done.push(Statement { keyword: line.keyword, args, rest, block: None });
         true
     }
 
-    fn open_block(&mut self, brace: Span, may_open: bool) {
+    fn open_block(&mut self, brace: Span) {
         if self.too_deep > 0 || self.open.len() >= BLOCK_DEPTH_MAX {
             if !std::mem::replace(&mut self.told_depth, true) {
                 let message = format!("blocks are nested more than {BLOCK_DEPTH_MAX} deep");
@@ -165,7 +172,7 @@ impl<'a> Parser<'a, '_> {
             self.too_deep += 1;
             return;
         }
-        let kind = if let Some(statement) = if may_open { self.done.pop() } else { None } {
+        let kind = if let Some(statement) = if self.may_open { self.done.pop() } else { None } {
             OpenKind::Of(statement)
         } else {
             let problem = Problem::new("stray-brace", Severity::Error, brace, "this `{` follows no keyword");
@@ -221,4 +228,4 @@ fn is_command(keyword: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::config) mod tests;

@@ -22,56 +22,99 @@ mod vrrp_script;
 
 use std::collections::{HashMap, HashSet};
 
-use super::model::{Config, GroupMember, TrackScript, VirtualServerGroup};
+use super::model::{Config, GroupMember, TrackScript, VirtualServer, VirtualServerGroup};
 use super::problem::{Problem, Severity};
-use super::tree::Block;
+use super::tree::Statement;
 use crate::base::Family;
+use virtual_server::Groups;
 
-/// Read the whole configuration. What could not run is left out of the model, with a problem.
-pub fn read(root: &Block<'_>, problems: &mut Vec<Problem>) -> Config {
-    let mut config = Config::default();
-    // Both may follow what depends on them.
-    for statement in &root.statements {
+/// Reads a configuration statement by statement. What could not run is left out of the model, with a problem.
+#[derive(Debug, Default)]
+pub struct Reader<'a> {
+    config: Config,
+    problems: Vec<Problem>,
+    /// What depends on blocks that may follow it, each with the number of services before it.
+    later: Vec<(usize, Statement<'a>)>,
+}
+
+impl<'a> Reader<'a> {
+    /// Read a statement of the top level; false: it is to be put off, see [`Self::put_off`].
+    pub fn read(&mut self, statement: &Statement<'a>) -> bool {
+        let Self { config, problems, .. } = self;
         match statement.keyword.text {
             "global_defs" => global::read(statement, &mut config.global, problems),
             "SSL" => config.tls = ssl::read(statement),
             "virtual_server_group" => {
                 config.virtual_server_groups.extend(virtual_server_group::read(statement, problems));
             }
-            _ => {}
-        }
-    }
-    let groups = families(&config.virtual_server_groups);
-    let mut defined = HashSet::new();
-    let mut early: Vec<TrackScript> = vec![];
-    let mut virtual_servers = Vec::with_capacity(root.statements.len());
-    for statement in &root.statements {
-        match statement.keyword.text {
-            "vrrp_script" => {
-                defined.extend(statement.arg(0).map(|name| name.text));
-                config.scripts.extend(vrrp_script::read(statement, problems));
+            "virtual_server" if statement.arg(0).is_some_and(|word| word.text == "group") => return false,
+            "virtual_server" => {
+                config.virtual_servers.extend(virtual_server::read(statement, &Groups::default(), problems));
             }
-            "vrrp_sync_group" => config.sync_groups.extend(sync_group::read(statement, problems)),
-            "vrrp_instance" => {
-                if let Some(instance) = instance::read(statement, &config.global, problems) {
-                    early.extend(
-                        instance.track_scripts.iter().filter(|entry| !defined.contains(entry.script.as_str())).cloned(),
-                    );
-                    config.instances.push(instance);
-                }
-            }
-            "virtual_server" => virtual_servers.extend(virtual_server::read(statement, &groups, problems)),
+            "vrrp_script" | "vrrp_sync_group" | "vrrp_instance" => return false,
             _ => {
                 unserved::read(statement, problems);
             }
         }
+        true
     }
-    for entry in early.iter().filter(|entry| defined.contains(entry.script.as_str())) {
-        problems.push(defined_later(entry));
+
+    /// Keep a statement for which [`Self::read`] was too early.
+    pub fn put_off(&mut self, statement: Statement<'a>) {
+        self.later.push((self.config.virtual_servers.len(), statement));
     }
-    config.virtual_servers = virtual_servers;
-    unique::keep_first(&mut config, problems);
-    config
+
+    /// The model, and all that was wrong.
+    pub fn finish(self) -> (Config, Vec<Problem>) {
+        let Self { mut config, mut problems, later } = self;
+        let groups = families(&config.virtual_server_groups);
+        let mut defined = HashSet::new();
+        let mut early: Vec<TrackScript> = vec![];
+        let mut grouped = vec![];
+        for (place, statement) in &later {
+            match statement.keyword.text {
+                "vrrp_script" => {
+                    defined.extend(statement.arg(0).map(|name| name.text));
+                    config.scripts.extend(vrrp_script::read(statement, &mut problems));
+                }
+                "vrrp_sync_group" => config.sync_groups.extend(sync_group::read(statement, &mut problems)),
+                "vrrp_instance" => {
+                    if let Some(instance) = instance::read(statement, &config.global, &mut problems) {
+                        let undefined = |entry: &&TrackScript| !defined.contains(entry.script.as_str());
+                        early.extend(instance.track_scripts.iter().filter(undefined).cloned());
+                        config.instances.push(instance);
+                    }
+                }
+                _ => {
+                    let server = virtual_server::read(statement, &groups, &mut problems);
+                    grouped.extend(server.map(|server| (*place, server)));
+                }
+            }
+        }
+        for entry in early.iter().filter(|entry| defined.contains(entry.script.as_str())) {
+            problems.push(defined_later(entry));
+        }
+        config.virtual_servers = merge(config.virtual_servers, grouped);
+        unique::keep_first(&mut config, &mut problems);
+        (config, problems)
+    }
+}
+
+/// Services in the order of the file: each of `grouped` stands after so many of the others.
+fn merge(others: Vec<VirtualServer>, grouped: Vec<(usize, VirtualServer)>) -> Vec<VirtualServer> {
+    if grouped.is_empty() {
+        return others;
+    }
+    let mut all = Vec::with_capacity(others.len() + grouped.len());
+    let mut grouped = grouped.into_iter().peekable();
+    for (at, server) in others.into_iter().enumerate() {
+        while let Some((_, before)) = grouped.next_if(|(place, _)| *place <= at) {
+            all.push(before);
+        }
+        all.push(server);
+    }
+    all.extend(grouped.map(|(_, server)| server));
+    all
 }
 
 /// keepalived looks for a script when it reads the instance, and leaves the line out where it comes later.

@@ -10,30 +10,60 @@ mod stranger;
 use super::keyword::{self, Context, Holds, Keyword, Service};
 use super::problem::{Problem, Severity};
 use super::source::Span;
-use super::tree::{Block, Statement, Word};
+use super::tree::{Statement, Word};
 
-/// Tell what is wrong with the shape of a whole configuration.
-pub fn check(root: &Block<'_>, problems: &mut Vec<Problem>) {
-    let mut checker = Checker { problems, unserved: vec![] };
-    checker.block(Context::Top, &root.statements, false);
-    let unserved = std::mem::take(&mut checker.unserved);
-    problems.extend(unserved.into_iter().map(Unserved::into_problem));
+/// The shape of a whole configuration, statement by statement.
+#[derive(Debug, Default)]
+pub struct Schema<'a> {
+    checker: Checker,
+    /// Statements in a row that the top level does not know: together they tell what went wrong.
+    strangers: Vec<Statement<'a>>,
 }
 
-struct Checker<'p> {
-    problems: &'p mut Vec<Problem>,
+impl<'a> Schema<'a> {
+    /// Look at the next statement of the top level. One that is a stranger there is given back by
+    /// [`Self::strangers`] or [`Self::finish`].
+    pub fn take(&mut self, statement: Statement<'a>) -> Option<Statement<'a>> {
+        if let Some(keyword) = keyword::find(Context::Top, statement.keyword.text) {
+            self.settle();
+            self.checker.known(Context::Top, keyword, &statement, false);
+            return Some(statement);
+        }
+        self.strangers.push(statement);
+        None
+    }
+
+    fn settle(&mut self) {
+        if !self.strangers.is_empty() {
+            self.checker.block(Context::Top, &std::mem::take(&mut self.strangers), false);
+        }
+    }
+
+    /// All that was wrong.
+    pub fn finish(mut self) -> Vec<Problem> {
+        self.settle();
+        let Checker { mut problems, unserved } = self.checker;
+        problems.extend(unserved.into_iter().map(Unserved::into_problem));
+        problems
+    }
+}
+
+#[derive(Debug, Default)]
+struct Checker {
+    problems: Vec<Problem>,
     /// Bounded by the table.
     unserved: Vec<Unserved>,
 }
 
 /// A keyword that vipd accepts and does not carry out, told once for the whole file.
+#[derive(Debug)]
 struct Unserved {
     keyword: &'static Keyword,
     first: Span,
     times: usize,
 }
 
-impl Checker<'_> {
+impl Checker {
     /// `quiet`: the block around it is not carried out, and said so.
     fn block(&mut self, context: Context, statements: &[Statement<'_>], quiet: bool) {
         let mut rest = statements;
@@ -109,4 +139,4 @@ fn join(words: &[Word<'_>]) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::config) mod tests;

@@ -2,6 +2,8 @@
 //!
 //! Words borrow from the expanded text; spans point into the files that people wrote.
 
+use std::ops::Deref;
+
 use super::source::Span;
 
 /// A word of a statement: without its quotes, with its place.
@@ -18,11 +20,50 @@ pub struct Word<'a> {
 pub struct Statement<'a> {
     /// The keyword and its arguments.
     pub keyword: Word<'a>,
-    pub args: Vec<Word<'a>>,
+    pub args: Args<'a>,
     /// What follows the keyword on the line, as it was written: commands are split by rules of their own.
     pub rest: &'a str,
     pub block: Option<Block<'a>>,
 }
+
+/// The arguments of a statement: a slice of words. Most statements have one at most, and need no memory of their own.
+#[derive(Clone, Debug, Default)]
+pub enum Args<'a> {
+    #[default]
+    None,
+    One(Word<'a>),
+    Many(Box<[Word<'a>]>),
+}
+
+impl<'a> Args<'a> {
+    pub fn new(words: &[Word<'a>]) -> Self {
+        match words {
+            [] => Self::None,
+            [word] => Self::One(*word),
+            _ => Self::Many(words.into()),
+        }
+    }
+}
+
+impl<'a> Deref for Args<'a> {
+    type Target = [Word<'a>];
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::None => &[],
+            Self::One(word) => std::slice::from_ref(word),
+            Self::Many(words) => words,
+        }
+    }
+}
+
+impl PartialEq for Args<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Args<'_> {}
 
 /// What stands between `{` and `}`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

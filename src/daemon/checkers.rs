@@ -18,6 +18,7 @@ use crate::healthcheck::board::{Action, Board, RunId};
 use crate::healthcheck::io::{dns, http, ping, smtp, tcp, tls, udp};
 use crate::healthcheck::outcome::{LocalFault, Outcome, Stage};
 use crate::healthcheck::probe::{Probe, ScriptProbe};
+use crate::healthcheck::schedule::Spread;
 use crate::healthcheck::settings::{CheckEvent, CheckSettings, CheckView, Standing, TargetId};
 use crate::notify::command::{Account, ScriptCommand, ScriptEnd};
 use crate::notify::io::script::{self, Output};
@@ -64,6 +65,7 @@ impl Checkers {
         let (handle, messages) = mpsc::channel(MESSAGES_MAX);
         let task = Task {
             board: Board::default(),
+            spread: Spread::new(random()),
             started: Instant::now(),
             probe,
             runs: JoinSet::new(),
@@ -119,6 +121,7 @@ type EventKey = (TargetId, bool);
 
 struct Task<P> {
     board: Board,
+    spread: Spread,
     started: Instant,
     probe: P,
     runs: JoinSet<(Outcome, Duration)>,
@@ -160,7 +163,7 @@ where
         let now = self.now();
         match message {
             Message::Configure(checks, answer) => {
-                let actions = self.board.configure(now, checks, random);
+                let actions = self.board.configure(now, checks, || self.spread.draw());
                 self.carry_out(actions);
                 answer.send(()).ok();
             }
@@ -245,7 +248,7 @@ fn log(event: &CheckEvent) {
     }
 }
 
-/// A fresh random number: the keys of each `RandomState` differ, and that is all the jitter needs.
+/// A fresh random number: the keys of each `RandomState` differ, and that is all a seed needs.
 fn random() -> u32 {
     let [high, .., a, b, c] = RandomState::new().hash_one(0_u8).to_be_bytes();
     u32::from_be_bytes([high, a, b, c])

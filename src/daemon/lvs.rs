@@ -268,6 +268,9 @@ impl<D: Manual> Task<D> {
 
     fn validate(&self, pools: Vec<PoolSettings>) -> Result<(), ReconfigureError> {
         let unmet = self.plane.capabilities().check_table(&self.director.preview(pools)?);
+        for error in &unmet {
+            tracing::error!("{error}");
+        }
         if unmet.is_empty() { Ok(()) } else { Err(ReconfigureError::Unsupported(unmet)) }
     }
 

@@ -6,7 +6,7 @@ use crate::daemon::translate::{PoolScripts, RealServerScripts, Scripts};
 use crate::lvs::pool::{PoolEvent, PoolId};
 use crate::notify::command::ScriptCommand;
 use crate::notify::queue::NotifyKey;
-use crate::notify::words::{Invocation, Notice, NotifyState, Subject};
+use crate::notify::words::{Invocation, Notice, NotifyState, StateScripts, Subject};
 use crate::vrrp::Standing;
 
 /// Scripts to run, in the order of their subject.
@@ -16,6 +16,8 @@ pub type Telling = (NotifyKey, Vec<Invocation>);
 #[derive(Debug, Default)]
 pub struct Notices {
     scripts: Scripts,
+    /// Of instances that a reload removed, until they have stopped.
+    removed: BTreeMap<String, StateScripts>,
     standings: BTreeMap<String, Standing>,
     groups_told: BTreeMap<String, NotifyState>,
 }
@@ -23,6 +25,10 @@ pub struct Notices {
 impl Notices {
     /// Tell these from now on. States already told are not told again.
     pub fn reconfigure(&mut self, scripts: Scripts) {
+        let mut before = std::mem::take(&mut self.scripts.instances);
+        before.retain(|name, _| !scripts.instances.contains_key(name));
+        self.removed.extend(before);
+        self.removed.retain(|name, _| !scripts.instances.contains_key(name));
         self.standings.retain(|name, _| scripts.instances.contains_key(name));
         self.groups_told.retain(|name, _| scripts.groups.iter().any(|group| group.name == *name));
         self.scripts = scripts;
@@ -30,6 +36,9 @@ impl Notices {
 
     /// A virtual router moved: its scripts, then those of its group where the group moved with it.
     pub fn moved(&mut self, instance: &str, to: Standing, priority: u8) -> Vec<Telling> {
+        if !self.scripts.instances.contains_key(instance) {
+            return self.removed_moved(instance, to, priority).into_iter().collect();
+        }
         self.standings.insert(instance.to_owned(), to);
         let mut telling = vec![];
         if let (Some(state), Some(scripts)) = (word(to), self.scripts.instances.get(instance)) {
@@ -38,6 +47,17 @@ impl Notices {
         }
         telling.extend(self.group_of(instance));
         telling
+    }
+
+    /// An instance that left the configuration tells that it is gone, once, and only that.
+    fn removed_moved(&mut self, instance: &str, to: Standing, priority: u8) -> Option<Telling> {
+        if to != Standing::Stopped {
+            return None;
+        }
+        let scripts = self.removed.remove(instance)?;
+        let (name, state) = (instance.to_owned(), NotifyState::Deleted);
+        let notice = Notice { subject: Subject::Instance, name, state, priority };
+        Some((NotifyKey(format!("instance {instance}")), scripts.invocations(&notice)))
     }
 
     fn group_of(&mut self, instance: &str) -> Option<Telling> {
@@ -104,7 +124,6 @@ fn together(standings: impl Iterator<Item = Standing>) -> Option<NotifyState> {
 mod tests {
     use super::*;
     use crate::daemon::translate::Group;
-    use crate::notify::words::StateScripts;
 
     fn told(telling: &[Telling]) -> Vec<String> {
         let line = |(key, runs): &Telling| {
@@ -142,5 +161,15 @@ mod tests {
         for (instance, to, wanted) in rows {
             assert_eq!(told(&notices.moved(instance, to, 150)), wanted, "{instance} {to}");
         }
+    }
+
+    #[test]
+    fn an_instance_that_a_reload_removes_is_told_to_be_gone() {
+        let mut notices = notices();
+        notices.moved("A", Standing::Active, 150);
+        notices.reconfigure(Scripts::default());
+        assert_eq!(told(&notices.moved("A", Standing::HandingOver, 150)), Vec::<String>::new());
+        assert_eq!(told(&notices.moved("A", Standing::Stopped, 150)), ["instance A: INSTANCE A FAULT 150"]);
+        assert_eq!(told(&notices.moved("A", Standing::Stopped, 150)), Vec::<String>::new(), "once");
     }
 }

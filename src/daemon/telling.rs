@@ -38,8 +38,12 @@ pub fn tell(happened: &Happened) -> Option<Line> {
             line(instance, format!("effective priority {from} -> {to}"))
         }
         Happened::Discarded { at: _, instance, interface, from, reason, count } => {
-            let instance = instance.as_deref().unwrap_or("-");
-            tracing::warn!(instance, %interface, %from, ?reason, count, "advert discarded");
+            if let Some(instance) = instance {
+                tracing::warn!(%instance, %interface, %from, %reason, count, "advert discarded");
+            } else {
+                // Virtual routers of others are on the same network: that is no news.
+                tracing::debug!(%interface, %from, %reason, count, "advert for nobody here discarded");
+            }
             None
         }
         Happened::Warned { at: _, instance, from, warning } => {
@@ -87,7 +91,9 @@ fn moved(
 
 fn conflict(instance: &str, phase: ConflictPhase, rival: &str, theirs: u8) -> Option<Line> {
     let text = match phase {
-        ConflictPhase::Began => format!("Received advert from {rival} with lower priority {theirs}; both are MASTER"),
+        ConflictPhase::Began => {
+            format!("Received advert from {rival} with lower priority {theirs}, forcing new election")
+        }
         ConflictPhase::Won => format!("{rival} with priority {theirs} fell silent; announced again"),
         ConflictPhase::Lost => format!("Master received advert from {rival} with higher priority {theirs}"),
     };
@@ -96,7 +102,7 @@ fn conflict(instance: &str, phase: ConflictPhase, rival: &str, theirs: u8) -> Op
         ConflictPhase::Won => "conflict_won",
         ConflictPhase::Lost => "conflict_lost",
     };
-    tracing::warn!(instance, phase, rival, theirs, "({instance}) {text}");
+    tracing::info!(instance, phase, rival, theirs, "({instance}) {text}");
     line(instance, text)
 }
 

@@ -11,6 +11,25 @@ pub const FIRST_CHECK_AFTER: Duration = Duration::from_secs(1);
 /// Shortest period kept; a shorter `delay_loop` is taken as this.
 pub const DELAY_LOOP_MIN: Duration = Duration::from_millis(1);
 
+/// Jitter that spreads checkers evenly, however many there are: steps of the golden ratio from a seed. Drawn at
+/// random, some would fall together and others leave gaps.
+#[derive(Clone, Copy, Debug)]
+pub struct Spread(u32);
+
+impl Spread {
+    pub const fn new(seed: u32) -> Self {
+        Self(seed)
+    }
+
+    /// The next one, in units of 1 / 2^32 of the warmup.
+    pub const fn draw(&mut self) -> u32 {
+        // 2^32 divided by the golden ratio (Knuth, The Art of Computer Programming 3, section 6.4).
+        const STEP: u32 = 0x9e37_79b9;
+        self.0 = self.0.wrapping_add(STEP);
+        self.0
+    }
+}
+
 /// Why and how soon the next run comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
@@ -66,6 +85,8 @@ impl Schedule {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn at(millis: u64) -> MonoTime {
@@ -89,6 +110,20 @@ mod tests {
             let grid = Schedule::new(at(4_000), Duration::from_secs(10), Duration::from_secs(4), jitter);
             let got = ended.map_or(grid.first(), |(now, next)| grid.next(at(now), next));
             assert_eq!(got, at(wanted), "{name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn checkers_are_spread_without_gaps_and_without_crowds(seed: u32, count in 2..2000_u32) {
+            let mut spread = Spread::new(seed);
+            let mut drawn: Vec<u32> = (0..count).map(|_| spread.draw()).collect();
+            drawn.sort_unstable();
+            let even = (1_u64 << 32) / u64::from(count);
+            for pair in drawn.windows(2) {
+                let gap = u64::from(pair[1] - pair[0]);
+                prop_assert!(gap * 3 > even && gap < even * 3, "a gap of {gap}, evenly {even}");
+            }
         }
     }
 

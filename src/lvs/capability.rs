@@ -10,7 +10,7 @@ use super::table::{
 use crate::base::Family;
 
 impl Feature {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Masq,
         Self::Route,
         Self::Tunnel,
@@ -21,6 +21,7 @@ impl Feature {
         Self::Ipv6,
         Self::Fwmark,
         Self::Persistence,
+        Self::PersistenceEngine,
         Self::OnePacket,
         Self::Thresholds,
     ];
@@ -38,6 +39,7 @@ impl Feature {
             Self::Ipv6 => "balance IPv6",
             Self::Fwmark => "balance by firewall mark",
             Self::Persistence => "keep a client on its server (persistence)",
+            Self::PersistenceEngine => "keep a caller on its server by the Call-ID of SIP (persistence engine)",
             Self::OnePacket => "schedule every datagram on its own (one-packet)",
             Self::Thresholds => "limit the connections of a destination (thresholds)",
         }
@@ -93,6 +95,7 @@ impl Capabilities {
             (key.family() == Family::V6, Feature::Ipv6),
             (matches!(key, ServiceKey::Fwmark { .. }), Feature::Fwmark),
             (service.persistence.is_some(), Feature::Persistence),
+            (service.persistence.is_some_and(|kept| kept.sip), Feature::PersistenceEngine),
             (service.one_packet, Feature::OnePacket),
         ];
         self.first_lacking(asked).map(|feature| format!("{} ({key})", feature.verb()))

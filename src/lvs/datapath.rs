@@ -29,6 +29,8 @@ pub enum Feature {
     Ipv6,
     Fwmark,
     Persistence,
+    /// By an engine that reads the packet: the Call-ID of SIP.
+    PersistenceEngine,
     OnePacket,
     Thresholds,
 }

@@ -13,8 +13,11 @@ use super::reason::{Fault, Reason, Standing};
 use super::settings::{Settings, Version};
 use crate::base::{AdvertInterval, MonoTime, Priority};
 
-/// How long a stopping Active waits for its successor at most.
-pub const HAND_OVER_MAX: Duration = Duration::from_secs(4);
+/// How long a stopping Active waits for its successor at most: `Active_Down` of slow adverts, within what a service
+/// manager waits for a stop.
+pub const HAND_OVER_MAX: Duration = Duration::from_secs(25);
+/// How long it serves on when it has heard its successor, whose first advert goes out before it has the addresses.
+pub const LINGER: Duration = Duration::from_millis(100);
 
 /// What the state machine needs of the [`Settings`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,7 +152,7 @@ enum State {
     Backup(Backup),
     Active { advert_at: MonoTime, rival: Option<Rival> },
     Fault,
-    HandingOver { since: MonoTime, until: MonoTime },
+    HandingOver { since: MonoTime, until: MonoTime, to: Option<IpAddr> },
     Stopped,
 }
 

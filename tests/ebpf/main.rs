@@ -16,6 +16,7 @@ mod errors;
 mod failover;
 mod forwarding;
 mod lab;
+mod persistence;
 mod schedulers;
 mod steps;
 mod traffic;

@@ -146,6 +146,13 @@ async fn every_answer_has_its_outcome_and_reason() {
             closes,
         ),
         ("reset at once", any(), vec![], End::Reset, "connection reset by the server"),
+        (
+            "reset in the body",
+            any(),
+            bytes("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok"),
+            End::Reset,
+            "connection reset by the server",
+        ),
         ("garbage", any(), bytes("SSH-2.0-OpenSSH_9.2\r\n"), End::Hold, "the answer is not HTTP"),
         ("bytes", any(), vec![0, 255, 13, 10, 13, 10], End::Hold, "the answer is not HTTP"),
         ("HTTP/2", any(), bytes("HTTP/2 200 OK\r\n\r\n"), End::Hold, "the answer is not HTTP"),

@@ -9,7 +9,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::server::{ResolvesServerCertUsingSni, WebPkiClientVerifier};
+use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use vipd::healthcheck::expect::{Digest, Expect};
@@ -225,4 +226,33 @@ async fn with_a_ca_the_chain_and_the_dates_count_and_the_name_does_not() {
     assert_eq!(tls::check(&lost, 0).await.to_string(), "the CA file of the SSL block cannot be used");
     lost.files = TlsFiles { certificate: Some(ca.clone()), ..TlsFiles::default() };
     assert_eq!(tls::check(&lost, 0).await.to_string(), "the key of the SSL block cannot be used");
+}
+
+#[tokio::test]
+async fn a_server_of_many_names_is_asked_by_the_name_of_the_url() {
+    let provider = ring::default_provider();
+    let made = rcgen::generate_simple_self_signed(["www.example.org".to_owned()]).unwrap();
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+    let certified = CertifiedKey::from_der(vec![made.cert.der().clone()], key, &provider).unwrap();
+    let mut names = ResolvesServerCertUsingSni::new();
+    names.add("www.example.org", certified).unwrap();
+    let builder = ServerConfig::builder_with_provider(Arc::new(provider));
+    let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+    let (addr, _names) = serve(Arc::new(builder.with_cert_resolver(Arc::new(names))), true).await;
+    let asked = |sni, host: Option<&str>| {
+        let mut probe = HttpsProbe { sni, ..probe(addr) };
+        probe.http.first.host = host.map(str::to_owned);
+        probe
+    };
+    let refused = "the server ended TLS by alert 49";
+    let rows = [
+        ("no name", asked(Sni::Off, Some("www.example.org")), refused),
+        ("the virtualhost", asked(Sni::Host, Some("www.example.org")), "status 200, as wanted"),
+        ("with its port", asked(Sni::Host, Some("www.example.org:8443")), "status 200, as wanted"),
+        ("no virtualhost is no name", asked(Sni::Host, None), refused),
+        ("another name", asked(Sni::Name("b.example".to_owned()), None), refused),
+    ];
+    for (name, probe, wanted) in rows {
+        assert_eq!(tls::check(&probe, 0).await.to_string(), wanted, "{name}");
+    }
 }

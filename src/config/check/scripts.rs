@@ -35,9 +35,9 @@ pub(super) fn commands(config: &Config) -> Vec<&Command> {
         all.extend(config.sync_groups.iter().flat_map(|group| of_notify(&group.notify)));
     }
     for server in &config.virtual_servers {
-        all.extend([&server.quorum_up, &server.quorum_down].into_iter().flatten());
+        all.extend([&server.quorum_up, &server.quorum_down].into_iter().filter_map(Option::as_deref));
         for real in &server.real_servers {
-            all.extend([&real.notify_up, &real.notify_down].into_iter().flatten());
+            all.extend([&real.notify_up, &real.notify_down].into_iter().filter_map(Option::as_deref));
             all.extend(real.checkers.iter().filter_map(|checker| match &checker.kind {
                 CheckerKind::Misc(misc) => Some(&misc.command),
                 CheckerKind::Tcp
@@ -55,5 +55,5 @@ pub(super) fn commands(config: &Config) -> Vec<&Command> {
 
 fn of_notify(notify: &Notify) -> impl Iterator<Item = &Command> {
     let Notify { master, backup, fault, stop, any } = notify;
-    [master, backup, fault, stop, any].into_iter().flatten()
+    [master, backup, fault, stop, any].into_iter().filter_map(Option::as_deref)
 }

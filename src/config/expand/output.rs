@@ -1,24 +1,40 @@
 //! The expanded text, and from where each part of it came.
 //!
-//! Neighbouring lines that were copied as they stand share a segment, so a plain file of any size has one.
+//! Neighbouring lines that were copied as they stand share a part, so a plain file of any size has one, and no copy.
 
 use super::line::{Line, Piece};
-use crate::config::source::{SourceId, Span};
+use crate::config::source::{SourceId, Sources, Span};
+use std::ops::Range;
 
 /// Bytes of text after expansion, at most.
 pub const EXPANDED_BYTES_MAX: usize = 128 << 20;
 
 /// What a configuration says after includes, definitions, repetitions, conditions and comments are done with.
-/// One statement or brace at least a line; blank lines may occur.
+/// One statement or brace at least a line; blank lines may occur. What was copied is not held twice: it is a range of
+/// its source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expanded {
-    pub text: String,
+    /// The lines that are not as they stand in a source.
+    made: String,
+    /// Of `made`.
     segments: Vec<Segment>,
+    parts: Vec<Part>,
+    /// Bytes of all parts.
+    bytes: usize,
+}
+
+/// Whole lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    /// As they stand in a source.
+    Copied { source: SourceId, range: Range<usize> },
+    /// In `made`.
+    Made(Range<usize>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Segment {
-    /// Where it begins in the expanded text; it ends where the next begins.
+    /// Where it begins in `made`; it ends where the next begins.
     start: u32,
     source: SourceId,
     /// Verbatim: the place of its first byte. Substituted: where the use begins.
@@ -34,72 +50,96 @@ pub(super) fn offset(at: usize) -> u32 {
 
 impl Expanded {
     pub fn is_full(&self, more: usize) -> bool {
-        self.text.len() + more > EXPANDED_BYTES_MAX
+        self.bytes + more > EXPANDED_BYTES_MAX
     }
 
-    /// Whole lines of a source, as they stand.
-    pub(super) fn push_verbatim(&mut self, source: SourceId, at: usize, text: &str) {
-        if text.is_empty() {
+    /// Whole lines of a source, as they stand: these bytes of it.
+    pub(super) fn push_verbatim(&mut self, source: SourceId, range: Range<usize>) {
+        if range.is_empty() {
             return;
         }
-        let start = offset(self.text.len());
-        let lo = offset(at);
-        let joins = self.segments.last().is_some_and(|last| {
-            last.verbatim && last.source == source && last.lo.checked_add(start - last.start) == Some(lo)
-        });
-        if !joins {
-            self.segments.push(Segment { start, source, lo, hi: lo, verbatim: true });
-        }
-        self.text.push_str(text);
-        if !text.ends_with('\n') {
-            self.text.push('\n');
+        self.bytes += range.len();
+        match self.parts.last_mut() {
+            Some(Part::Copied { source: last, range: before }) if *last == source && before.end == range.start => {
+                before.end = range.end;
+            }
+            Some(Part::Copied { .. } | Part::Made(_)) | None => self.parts.push(Part::Copied { source, range }),
         }
     }
 
     pub(super) fn push_line(&mut self, line: &Line) {
-        let base = self.text.len();
+        let base = self.made.len();
         for &Piece { start, lo, hi, verbatim } in line.pieces() {
             self.segments.push(Segment { start: offset(base + start), source: line.source(), lo, hi, verbatim });
         }
-        self.text.push_str(line.text());
-        self.text.push('\n');
+        self.made.push_str(line.text());
+        self.made.push('\n');
+        self.bytes += self.made.len() - base;
+        match self.parts.last_mut() {
+            Some(Part::Made(range)) => range.end = self.made.len(),
+            Some(Part::Copied { .. }) | None => self.parts.push(Part::Made(base..self.made.len())),
+        }
     }
 
-    /// Places of parts of the text, asked for from the beginning to the end.
-    pub fn places(&self) -> Places<'_> {
-        Places { segments: &self.segments, at: 0 }
+    /// The text, whole lines at a time; the last line of a part may lack its line feed. `sources` are those that were
+    /// expanded.
+    pub fn parts<'a>(&'a self, sources: &'a Sources) -> impl Iterator<Item = (&'a str, Places<'a>)> {
+        self.parts.iter().map(|part| match part {
+            Part::Copied { source, range } => {
+                let text = sources.text(*source).get(range.clone()).unwrap_or_default();
+                (text, Places(Origin::Copied { source: *source, from: offset(range.start) }))
+            }
+            Part::Made(range) => {
+                let from = offset(range.start);
+                let before = self.segments.partition_point(|segment| segment.start < from);
+                let segments = self.segments.get(before..).unwrap_or_default();
+                (self.made.get(range.clone()).unwrap_or_default(), Places(Origin::Made { segments, from }))
+            }
+        })
     }
 }
 
-/// Finds spans; each question begins at or after the one before.
+/// Finds the spans of one part; each question begins at or after the one before.
 #[derive(Clone, Debug)]
-pub struct Places<'a> {
-    segments: &'a [Segment],
-    at: usize,
+pub struct Places<'a>(Origin<'a>);
+
+#[derive(Clone, Debug)]
+enum Origin<'a> {
+    /// The part begins at byte `from` of the source.
+    Copied { source: SourceId, from: u32 },
+    /// The part begins at byte `from` of `made`, and no question is about what stands before `segments`.
+    Made { segments: &'a [Segment], from: u32 },
 }
 
 impl Places<'_> {
-    /// The place of bytes `start..end` of the expanded text. Exact where they were copied; where they came from
-    /// substitutions it covers the uses.
+    /// The place of bytes `start..end` of the part. Exact where they were copied; where they came from substitutions
+    /// it covers the uses.
     pub fn span(&mut self, start: usize, end: usize) -> Span {
         let (start, end) = (offset(start), offset(end));
-        while self.segments.get(self.at + 1).is_some_and(|next| next.start <= start) {
-            self.at += 1;
+        match &mut self.0 {
+            Origin::Copied { source, from } => Span { source: *source, start: *from + start, end: *from + end },
+            Origin::Made { segments, from } => {
+                let (start, end) = (*from + start, *from + end);
+                while let [_, rest @ ..] = *segments
+                    && rest.first().is_some_and(|next| next.start <= start)
+                {
+                    *segments = rest;
+                }
+                made_span(segments, start, end)
+            }
         }
-        let Some(first) = self.segments.get(self.at) else { return Span::default() };
-        let mut last = first;
-        let mut ahead = self.at;
-        while let Some(next) = self.segments.get(ahead + 1)
-            && next.start < end
-        {
-            (last, ahead) = (next, ahead + 1);
-        }
-        let lo = if first.verbatim { first.lo + start.saturating_sub(first.start) } else { first.lo };
-        let hi = if last.verbatim { last.lo + end.saturating_sub(last.start) } else { last.hi };
-        if first.source == last.source && lo <= hi {
-            Span { source: first.source, start: lo, end: hi }
-        } else {
-            Span { source: first.source, start: lo, end: first.hi.max(lo) }
-        }
+    }
+}
+
+/// The place of bytes `start..end` of `made`, where the first segment is that of `start`.
+fn made_span(segments: &[Segment], start: u32, end: u32) -> Span {
+    let Some((first, rest)) = segments.split_first() else { return Span::default() };
+    let last = rest.iter().take_while(|next| next.start < end).last().unwrap_or(first);
+    let lo = if first.verbatim { first.lo + start.saturating_sub(first.start) } else { first.lo };
+    let hi = if last.verbatim { last.lo + end.saturating_sub(last.start) } else { last.hi };
+    if first.source == last.source && lo <= hi {
+        Span { source: first.source, start: lo, end: hi }
+    } else {
+        Span { source: first.source, start: lo, end: first.hi.max(lo) }
     }
 }

@@ -47,8 +47,19 @@ pub(in crate::config) fn expand_text(text: &str) -> (Expanded, Sources, Vec<Prob
     expand_files(&[("/etc/k/main.conf", text)])
 }
 
-fn lines(expanded: &Expanded) -> Vec<&str> {
-    expanded.text.lines().map(str::trim).filter(|line| !line.is_empty()).collect()
+pub(in crate::config) fn text_of(expanded: &Expanded, sources: &Sources) -> String {
+    expanded
+        .parts(sources)
+        .map(|(text, _)| if text.ends_with('\n') { text.to_owned() } else { format!("{text}\n") })
+        .collect()
+}
+
+fn lines(expanded: &Expanded, sources: &Sources) -> Vec<String> {
+    text_of(expanded, sources).lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+fn lines_of((expanded, sources, _): (Expanded, Sources, Vec<Problem>)) -> Vec<String> {
+    lines(&expanded, &sources)
 }
 
 fn codes(problems: &[Problem]) -> Vec<&str> {
@@ -114,8 +125,8 @@ fn lines_are_expanded() {
         ("a\n\n\n   \nb", &["a", "b"], &[]),
     ];
     for (text, expected, problems) in rows {
-        let (expanded, _, found) = expand_text(text);
-        assert_eq!(lines(&expanded), expected, "{text}");
+        let (expanded, sources, found) = expand_text(text);
+        assert_eq!(lines(&expanded, &sources), expected, "{text}");
         assert_eq!(codes(&found), problems, "{text}");
     }
 }
@@ -136,12 +147,12 @@ fn files_are_included_where_they_are_named() {
     ];
     let (expanded, sources, problems) = expand_files(&files);
     assert_eq!(
-        lines(&expanded),
+        lines(&expanded, &sources),
         ["first", "a", "more", "b /etc/k/conf.d", "more", "n", "s", "in", "x {", "in", "}", "y /etc/k"]
     );
     assert_eq!(codes(&problems), Vec::<&str>::new());
-    let at = expanded.text.find("n\ns\n").unwrap();
-    let span = expanded.places().span(at, at + 1);
+    let (_, mut places) = expanded.parts(&sources).find(|(text, _)| *text == "n\n").unwrap();
+    let span = places.span(0, 1);
     assert_eq!((sources.name(span.source), span.start), ("/etc/k/sub/n.conf", 0));
 }
 
@@ -197,29 +208,29 @@ fn everything_that_can_grow_ends_at_a_limit() {
         ("repetitions in one line", &"~SEQ(N, 2)".repeat(90), "", "too-many-turns"),
     ];
     for (name, main, other, code) in rows {
-        let (expanded, _, problems) = expand_files(&[("/k/main.conf", main), ("/k/a.conf", other)]);
+        let (expanded, sources, problems) = expand_files(&[("/k/main.conf", main), ("/k/a.conf", other)]);
         assert!(codes(&problems).contains(&code), "{name}: {:?}", codes(&problems));
-        assert!(expanded.text.len() < 64 << 20, "{name}");
+        assert!(text_of(&expanded, &sources).len() < 64 << 20, "{name}");
     }
     let files: Vec<(String, String)> =
         (0..200).map(|n| (format!("/k/{n}.conf"), format!("a{n}\ninclude {}.conf\n", n + 1))).collect();
     let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
     assert!(codes(&expand_files(&files).2).contains(&"nested-too-deep"));
-    assert_eq!(lines(&expand_files(&files[100..]).0).len(), 64);
+    assert_eq!(lines_of(expand_files(&files[100..])).len(), 64);
     let long = format!("a {}\nb", "x".repeat(LINE_BYTES_MAX - 2));
-    assert_eq!(lines(&expand_text(&long).0).len(), 2);
+    assert_eq!(lines_of(expand_text(&long)).len(), 2);
     assert_eq!(codes(&expand_text(&format!("a{long}")).2), ["line-too-long"]);
-    assert_eq!(lines(&expand_text(&format!("a{long}")).0), ["b"]);
+    assert_eq!(lines_of(expand_text(&format!("a{long}"))), ["b"]);
 }
 
 #[test]
 fn a_random_number_is_in_its_range_and_follows_its_seed() {
     let text = "random_seed 7\n".to_owned() + &"x ${_RANDOM 1 6}\ny $_RANDOM\n".repeat(200);
-    let (first, _, _) = expand_text(&text);
-    let (second, _, _) = expand_text(&format!("$A=1\nz ${{_RANDOM}}\n{text}"));
-    assert_eq!(lines(&first), lines(&second)[1..]);
+    let first = lines_of(expand_text(&text));
+    let second = lines_of(expand_text(&format!("$A=1\nz ${{_RANDOM}}\n{text}")));
+    assert_eq!(first, second[1..]);
     let mut seen = std::collections::BTreeSet::new();
-    for line in lines(&first) {
+    for line in first {
         if let Some(value) = line.strip_prefix("x ") {
             seen.insert(value.to_owned());
         } else if let Some(value) = line.strip_prefix("y ") {

@@ -7,8 +7,9 @@ use crate::config::expand::{self, FileFault, FileText, Globbed, Outside, SOURCE_
 use crate::config::model::Config;
 use crate::config::parse::parse;
 use crate::config::problem::{Problem, Severity, exit_code};
+use crate::config::read::Reader;
+use crate::config::schema::Schema;
 use crate::config::source::Sources;
-use crate::config::{read, schema};
 use std::fs::File;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::Read;
@@ -73,10 +74,19 @@ fn load_from(path: &Path, options: &LoadOptions, disk: &mut Disk) -> Loaded {
     let mut sources = Sources::default();
     let mut found = Problems::default();
     let expanded = expand::expand(path, &settings, disk, &mut sources, &mut found);
-    let tree = parse(&expanded, &mut found);
+    let mut schema = Schema::default();
+    let mut reader = Reader::default();
+    parse(&expanded, &sources, &mut found, &mut |statement| {
+        let done = reader.read(&statement);
+        if let Some(statement) = schema.take(statement).filter(|_| !done) {
+            reader.put_off(statement);
+        }
+    });
     let mut problems = found.finish();
-    schema::check(&tree, &mut problems);
-    let config = read::read(&tree, &mut problems);
+    problems.extend(schema.finish());
+    let (config, found) = reader.finish();
+    problems.extend(found);
+    drop(expanded);
     check::check(&config, &mut problems);
     if options.system {
         let facts = Facts::scan(&system::wanted(&config));

@@ -1,22 +1,29 @@
 //! Trees of texts, and laws that hold for any text.
 
 use super::*;
-use crate::config::expand::tests::expand_text;
+use crate::config::expand::tests::{expand_text, text_of};
 use crate::config::source::Sources;
 use proptest::prelude::*;
 
+/// All statements.
+pub(in crate::config) fn tree<'a>(expanded: &'a Expanded, sources: &'a Sources, problems: &mut Problems) -> Block<'a> {
+    let mut statements = vec![];
+    parse(expanded, sources, problems, &mut |statement| statements.push(statement));
+    Block { statements }
+}
+
 /// The tree in one line, and the codes of the problems.
 fn read(text: &str) -> (String, Vec<&'static str>) {
-    let (expanded, _, mut found) = expand_text(text);
+    let (expanded, sources, mut found) = expand_text(text);
     let mut problems = Problems::default();
-    let tree = parse(&expanded, &mut problems);
+    let tree = tree(&expanded, &sources, &mut problems);
     found.extend(problems.finish());
     (shown(&tree), found.iter().map(|problem| problem.code).collect())
 }
 
 fn shown(block: &Block) -> String {
     let statements = block.statements.iter().map(|statement| {
-        let words = std::iter::once(&statement.keyword).chain(&statement.args);
+        let words = std::iter::once(&statement.keyword).chain(statement.args.iter());
         let words: Vec<_> =
             words.map(|word| if word.quoted { format!("<{}>", word.text) } else { word.text.into() }).collect();
         let inner = statement.block.as_ref().map_or_else(String::new, |block| format!("[{}]", shown(block)));
@@ -73,8 +80,8 @@ fn the_rest_of_the_line_is_kept_as_it_was_written() {
         ("script", ""),
     ];
     for (text, rest) in rows {
-        let (expanded, _, _) = expand_text(text);
-        assert_eq!(parse(&expanded, &mut Problems::default()).statements[0].rest, rest, "{text}");
+        let (expanded, sources, _) = expand_text(text);
+        assert_eq!(tree(&expanded, &sources, &mut Problems::default()).statements[0].rest, rest, "{text}");
     }
 }
 
@@ -104,7 +111,7 @@ fn at<'a>(sources: &'a Sources, word: &Word) -> &'a str {
 fn a_word_of_a_substitution_has_the_place_of_the_use() {
     let text = "$N=192.0\n$M=\\\nx 1\\\ny\n@lb1 a ${N}.2.1/24 b # c\n$M\n~SEQ(I, 1) z$I w\n";
     let (expanded, sources, _) = expand_text(text);
-    let tree = parse(&expanded, &mut Problems::default());
+    let tree = tree(&expanded, &sources, &mut Problems::default());
     let places: Vec<_> = words(&tree).iter().map(|word| (word.text, at(&sources, word))).collect();
     let expected = [
         ("a", "a"),
@@ -173,8 +180,8 @@ proptest! {
     fn any_text_is_read(text in prop_oneof![soup(), any::<Vec<u8>>().prop_map(|bytes| String::from_utf8_lossy(&bytes).into_owned())]) {
         let (expanded, sources, found) = expand_text(&text);
         let mut problems = Problems::default();
-        let tree = parse(&expanded, &mut problems);
-        prop_assert!(expanded.text.len() <= (text.len() + 100) * 5000);
+        let tree = tree(&expanded, &sources, &mut problems);
+        prop_assert!(text_of(&expanded, &sources).len() <= (text.len() + 100) * 5000);
         for word in words(&tree) {
             prop_assert!(sources.text(word.at.source).get(Sources::range(word.at)).is_some(), "{word:?}");
         }
@@ -188,7 +195,7 @@ proptest! {
         lines in proptest::collection::vec("[ \t]{0,2}[a-zé\"{}]{1,6}([ \t]{1,2}[a-zé0-9/.\"{}]{1,8}){0,3}( #[a-z\"]{0,4})?", 0..12)
     ) {
         let (expanded, sources, _) = expand_text(&lines.join("\n"));
-        for word in words(&parse(&expanded, &mut Problems::default())) {
+        for word in words(&tree(&expanded, &sources, &mut Problems::default())) {
             let text = at(&sources, &word);
             prop_assert_eq!(text.trim_start_matches('"').trim(), word.text.trim());
         }

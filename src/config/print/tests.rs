@@ -3,12 +3,12 @@
 use super::*;
 use crate::config::collect::Problems;
 use crate::config::expand::tests::{expand_files, expand_text};
-use crate::config::parse::parse;
+use crate::config::parse::tests::tree;
 
 fn problems(text: &str) -> (Sources, Vec<Problem>) {
     let (expanded, sources, mut found) = expand_text(text);
     let mut problems = Problems::default();
-    parse(&expanded, &mut problems);
+    tree(&expanded, &sources, &mut problems);
     found.extend(problems.finish());
     (sources, found)
 }

@@ -20,10 +20,10 @@ pub fn read(statement: &Statement<'_>, notify: &mut Notify, problems: &mut Vec<P
 }
 
 /// Keep the first command of a kind, and complain about another.
-pub fn first_only(place: &mut Option<Command>, statement: &Statement<'_>, problems: &mut Vec<Problem>) {
+pub fn first_only(place: &mut Option<Box<Command>>, statement: &Statement<'_>, problems: &mut Vec<Problem>) {
     let Some(command) = command::notify(problems, statement) else { return };
     match place {
-        None => *place = Some(command),
+        None => *place = Some(Box::new(command)),
         Some(first) => {
             let keyword = statement.keyword.text;
             problems.push(

@@ -10,7 +10,7 @@ use super::*;
 use crate::base::{Family, IfName};
 use crate::config::model::{Broadcast, InitialState, ScriptUser, VrrpVersion};
 use crate::config::source::{SourceId, Span};
-use crate::config::tree::{Statement, Word};
+use crate::config::tree::{Args, Block, Statement, Word};
 
 fn word(text: &str, start: usize) -> Word<'_> {
     let at = |offset: usize| u32::try_from(offset).unwrap();
@@ -40,7 +40,7 @@ pub fn tree(text: &str) -> Block<'_> {
         }
         let keyword = words.remove(0);
         let rest = line.split_once(' ').map_or("", |(_, rest)| rest);
-        open.last_mut().unwrap().statements.push(Statement { keyword, args: words, rest, block: None });
+        open.last_mut().unwrap().statements.push(Statement { keyword, args: Args::new(&words), rest, block: None });
         if opens {
             open.push(Block::default());
         }
@@ -50,9 +50,13 @@ pub fn tree(text: &str) -> Block<'_> {
 }
 
 pub fn read_text(text: &str) -> (Config, Vec<Problem>) {
-    let mut problems = vec![];
-    let config = read(&tree(text), &mut problems);
-    (config, problems)
+    let mut reader = Reader::default();
+    for statement in tree(text).statements {
+        if !reader.read(&statement) {
+            reader.put_off(statement);
+        }
+    }
+    reader.finish()
 }
 
 fn codes(problems: &[Problem]) -> Vec<&str> {

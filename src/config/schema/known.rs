@@ -4,7 +4,7 @@ use super::{Checker, Context, Holds, Keyword, Service, Severity, Span, Statement
 use crate::config::command::split_command;
 use crate::config::keyword::{Form, Standing};
 
-impl Checker<'_> {
+impl Checker {
     pub(super) fn known(
         &mut self,
         context: Context,

@@ -9,7 +9,7 @@ const HOMES_MAX: usize = 3;
 /// A word that is a part of more keywords than this says too little.
 const PARTS_MAX: usize = 3;
 
-impl Checker<'_> {
+impl Checker {
     /// Tell of the statement, and return the statements that remain to be looked at.
     pub(super) fn stranger<'s, 't>(
         &mut self,

@@ -2,12 +2,22 @@
 
 use super::*;
 use crate::config::source::{SourceId, Sources};
+use crate::config::tree::{Args, Block};
 
 fn word<'a>(text: &str, word: &'a str) -> Word<'a> {
     let start = word.as_ptr().addr() - text.as_ptr().addr();
     let at = |offset: usize| u32::try_from(offset).unwrap();
     let at = Span { source: SourceId(0), start: at(start), end: at(start + word.len()) };
     Word { text: word.trim_matches('"'), quoted: word.starts_with('"'), at }
+}
+
+/// What is wrong with the shape of these.
+pub(in crate::config) fn shape(tree: Block<'_>) -> Vec<Problem> {
+    let mut schema = Schema::default();
+    for statement in tree.statements {
+        schema.take(statement);
+    }
+    schema.finish()
 }
 
 /// One statement a line; a line that ends in `{` opens a block, `}` ends it.
@@ -29,7 +39,7 @@ fn tree(text: &str) -> Block<'_> {
             .map(|found| word(text, found));
         let keyword = words.next().unwrap();
         let rest = line.split_once(' ').map_or("", |(_, rest)| rest);
-        let args = words.collect();
+        let args = Args::new(&words.collect::<Vec<_>>());
         open.last_mut().unwrap().statements.push(Statement { keyword, args, rest, block: None });
         if opens {
             open.push(Block::default());
@@ -40,9 +50,7 @@ fn tree(text: &str) -> Block<'_> {
 }
 
 fn problems_of(text: &str) -> Vec<Problem> {
-    let mut problems = vec![];
-    check(&tree(text), &mut problems);
-    problems
+    shape(tree(text))
 }
 
 /// Problems in words: severity, code, message; then what is underlined and the label, and the help.

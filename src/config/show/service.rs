@@ -73,8 +73,8 @@ pub(super) fn service(server: &VirtualServer) -> Node {
     self::persistence(&mut nodes, persistence.as_ref(), *family);
     nodes.put(Node::plain("quorum", quorum));
     nodes.plain("hysteresis", Some(hysteresis).filter(|hysteresis| **hysteresis != 0));
-    nodes.command("quorum_up", quorum_up.as_ref());
-    nodes.command("quorum_down", quorum_down.as_ref());
+    nodes.command("quorum_up", quorum_up.as_deref());
+    nodes.command("quorum_down", quorum_down.as_deref());
     nodes.flag("alpha", *alpha);
     nodes.flag("omega", *omega);
     nodes.flag("inhibit_on_failure", *inhibit_on_failure);
@@ -121,8 +121,8 @@ fn real_server(real: &RealServer) -> Node {
     nodes.plain("uthreshold", set(*upper_threshold));
     nodes.plain("lthreshold", set(*lower_threshold));
     nodes.flag("alpha", *alpha);
-    nodes.command("notify_up", notify_up.as_ref());
-    nodes.command("notify_down", notify_down.as_ref());
+    nodes.command("notify_up", notify_up.as_deref());
+    nodes.command("notify_down", notify_down.as_deref());
     times(&mut nodes, check);
     nodes.word("virtualhost", virtualhost.as_ref());
     for each in checkers {

@@ -55,9 +55,9 @@ fn weighted(weight: i16, reverse: bool) -> String {
 
 pub(super) fn notify(nodes: &mut Nodes, notify: &Notify) {
     let Notify { master, backup, fault, stop, any } = notify;
-    nodes.command("notify_master", master.as_ref());
-    nodes.command("notify_backup", backup.as_ref());
-    nodes.command("notify_fault", fault.as_ref());
-    nodes.command("notify_stop", stop.as_ref());
-    nodes.command("notify", any.as_ref());
+    nodes.command("notify_master", master.as_deref());
+    nodes.command("notify_backup", backup.as_deref());
+    nodes.command("notify_fault", fault.as_deref());
+    nodes.command("notify_stop", stop.as_deref());
+    nodes.command("notify", any.as_deref());
 }

@@ -9,6 +9,8 @@ use hyper::Request;
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 
+use crate::control::api::Refusal;
+
 /// An answer above this is refused: 5,000 services of 10 servers take about 20 MB.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
@@ -64,7 +66,11 @@ async fn exchange(path: &Path, method: &str, target: &str, body: Vec<u8>) -> Res
             .await
             .map_err(|error| wrong(error.to_string()))?;
         let text = String::from_utf8_lossy(&body.to_bytes()).into_owned();
-        if status.is_success() { Ok(text) } else { Err(CallError::Refused { status: status.as_u16(), said: text }) }
+        if status.is_success() {
+            return Ok(text);
+        }
+        let said = serde_json::from_str::<Refusal>(&text).map_or(text, |refusal| refusal.error);
+        Err(CallError::Refused { status: status.as_u16(), said })
     };
     tokio::pin!(connection);
     tokio::pin!(talk);

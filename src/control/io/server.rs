@@ -77,7 +77,11 @@ impl Listener {
                 std::fs::remove_file(path).map_err(bind)?;
             }
         }
-        let socket = UnixListener::bind(path).map_err(bind)?;
+        // Nobody else may connect, not even before the mode is set below.
+        let umask = nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o177));
+        let bound = UnixListener::bind(path);
+        nix::sys::stat::umask(umask);
+        let socket = bound.map_err(bind)?;
         let listener = Self { socket, path: path.to_owned() };
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(bind)?;
         Ok(listener)

@@ -137,10 +137,7 @@ impl Daemon {
                 let known = forwarding.map(|held| (held.view.borrow().plane.clone(), held.commands.clone()));
                 drop(reply.send(known));
             }
-            Ask::Reload(reply) => {
-                let reloaded = self.reload().await.map_err(|error| error.to_string());
-                drop(reply.send(reloaded));
-            }
+            Ask::Reload(reply) => self.begin_reload(Some(reply)),
         }
     }
 
@@ -180,11 +177,17 @@ impl Daemon {
             virtual_servers,
             events: self.recorder.list(now),
             counters: DaemonCounters {
-                events_lost: self.forwarding.as_ref().map_or(0, |forwarding| forwarding.view.borrow().events_lost),
+                events_lost: self.events_lost(),
                 log_lines_lost: u64::try_from(self.log_lost.dropped_lines()).unwrap_or(u64::MAX),
                 plane_failures: standing.plane_failures,
             },
         }
+    }
+
+    /// Of the forwarding task and of the heartbeat.
+    fn events_lost(&self) -> u64 {
+        let forwarding = self.forwarding.as_ref().map_or(0, |forwarding| forwarding.view.borrow().events_lost);
+        forwarding + self.heartbeat.events_lost.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     async fn check_results(&self) -> status::Checks {

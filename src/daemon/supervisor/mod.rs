@@ -68,7 +68,7 @@ impl Parts {
 /// Why the daemon does not run, or ran into its end. Nothing is left behind.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    #[error("{} has {fatal} fatal problems; nothing was started (`vipd check {}` shows them again)", file.display(), file.display())]
+    #[error("{} has {fatal} fatal problems (`vipd check {}` shows them with their place)", file.display(), file.display())]
     Config { file: PathBuf, fatal: usize },
     #[error(transparent)]
     Translate(#[from] TranslateError),
@@ -122,8 +122,9 @@ pub fn run(options: Options) -> Result<(), RunError> {
         .build()
         .map_err(|error| RunError::System { action: "starting the runtime", error })?;
     let ran = runtime.block_on(async {
+        let mut signals = signals::Signals::listen()?;
         let mut daemon = start::start(options, loaded, &run_dir, &log).await?;
-        let ended = daemon.run().await;
+        let ended = daemon.run(&mut signals).await;
         daemon.stop().await;
         ended
     });

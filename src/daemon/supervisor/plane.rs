@@ -58,6 +58,11 @@ async fn ebpf(_: &Path) -> Result<Plane, DatapathError> {
     })
 }
 
+/// A killed daemon left its program and maps pinned below this run directory.
+pub fn left_by_ebpf(run_dir: &Path) -> bool {
+    cfg!(feature = "ebpf") && std::fs::read_dir(run_dir.join("bpf")).is_ok_and(|mut entries| entries.next().is_some())
+}
+
 /// The interfaces whose packets the plane serves: all but the loopback ones.
 ///
 /// # Errors

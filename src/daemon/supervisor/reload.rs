@@ -1,6 +1,7 @@
 //! Reload: all of a new configuration, or nothing of it. Adverts, health and connections go on meanwhile.
 
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use crate::daemon::heartbeat::Command;
 use crate::daemon::lvs::{LvsCommand, ReconfigureError};
@@ -11,6 +12,7 @@ use crate::daemon::supervisor::start::{forward, load, services};
 use crate::daemon::systemd::{Told, tell};
 use crate::daemon::translate::Wanted;
 use crate::daemon::{clock, owned};
+use crate::vrrp::Settings;
 
 /// Why a reload did not take place; what ran before runs on.
 #[derive(Debug, thiserror::Error)]
@@ -23,22 +25,66 @@ pub enum ReloadError {
     Reading(tokio::task::JoinError),
     #[error("the {task} task has ended")]
     Ended { task: &'static str },
+    #[error("the file has no virtual router and no virtual server left; to end everything, stop the daemon")]
+    Empty,
+    #[error("the file has {errors} errors, and lacks `{lost}`, which runs: repair it (`vipd check` shows them)")]
+    Loses { errors: usize, lost: String },
+    #[error("the daemon is stopping")]
+    Stopping,
+}
+
+/// A configuration on its way in: read in a thread of its own, since files may hang.
+#[derive(Debug, Default)]
+pub struct Loading {
+    task: Option<JoinHandle<Result<Wanted, RunError>>>,
+    /// Who waits for the outcome.
+    replies: Vec<Reply>,
+    /// Asked for again while it was read: the file may have changed.
+    again: bool,
+}
+
+type Reply = oneshot::Sender<Result<(), String>>;
+
+impl Loading {
+    /// Wait until it is read; for ever where nothing is. Dropping the future loses nothing.
+    pub async fn loaded(&mut self) -> Result<Wanted, ReloadError> {
+        let Some(task) = &mut self.task else { return std::future::pending().await };
+        let read = task.await;
+        self.task = None;
+        Ok(read.map_err(ReloadError::Reading)??)
+    }
 }
 
 impl Daemon {
-    /// Reload, and tell log, recorder and service manager how it went.
-    pub async fn reload_and_tell(&mut self) {
-        // Whoever sent a signal reads the log.
-        let _ = self.reload().await;
+    /// Read the configuration; what becomes of it is told to log, recorder, service manager, and `reply`.
+    pub fn begin_reload(&mut self, reply: Option<Reply>) {
+        if self.standing.stopping {
+            // Nobody waits for an answer whose asker is gone.
+            reply.map(|reply| reply.send(Err("the daemon is stopping".to_owned())));
+            return;
+        }
+        self.loading.replies.extend(reply);
+        if self.loading.task.is_some() {
+            self.loading.again = true;
+            return;
+        }
+        tell(Told::Reloading { monotonic_us: clock::now().since_start().as_micros() });
+        tracing::info!(file = %self.options.file.display(), "reloading");
+        let options = self.options.clone();
+        self.loading.task = Some(tokio::task::spawn_blocking(move || load(&options)));
     }
 
-    /// # Errors
-    /// [`ReloadError`]; then nothing has changed.
-    pub async fn reload(&mut self) -> Result<(), ReloadError> {
+    /// It is read: take all of it up, or nothing.
+    pub async fn loaded(&mut self, loaded: Result<Wanted, ReloadError>) {
+        if std::mem::take(&mut self.loading.again) {
+            return self.begin_reload(None);
+        }
         let now = clock::now();
-        tell(Told::Reloading { monotonic_us: now.since_start().as_micros() });
-        tracing::info!(file = %self.options.file.display(), "reloading");
-        let result = self.try_reload().await;
+        let result = match loaded {
+            Ok(_) if self.standing.stopping => Err(ReloadError::Stopping),
+            Ok(wanted) => self.take_up(wanted).await,
+            Err(error) => Err(error),
+        };
         match &result {
             Ok(()) => {
                 self.standing.reloads += 1;
@@ -54,13 +100,16 @@ impl Daemon {
                 self.recorder.record(now, Kind::Config, "vipd", format!("reload failed: {error}"));
             }
         }
-        tell(Told::Ready);
-        result
+        if !self.standing.stopping {
+            tell(Told::Ready);
+        }
+        let told = result.map_err(|error| error.to_string());
+        // Nobody waits for an answer whose asker is gone.
+        self.loading.replies.drain(..).for_each(|reply| _ = reply.send(told.clone()));
     }
 
-    async fn try_reload(&mut self) -> Result<(), ReloadError> {
-        let options = self.options.clone();
-        let wanted = tokio::task::spawn_blocking(move || load(&options)).await.map_err(ReloadError::Reading)??;
+    async fn take_up(&mut self, wanted: Wanted) -> Result<(), ReloadError> {
+        self.loses_nothing_by_mistake(&wanted)?;
         self.validate_forwarding(&wanted).await?;
         self.reconfigure_heartbeat(&wanted).await?;
         // From here on nothing refuses any more: the plane is tried again until it follows.
@@ -68,6 +117,21 @@ impl Daemon {
         self.reconfigure_forwarding(&before).await;
         self.configure_checks().await;
         Ok(())
+    }
+
+    /// A file that was saved halfway has errors, and lacks what runs.
+    fn loses_nothing_by_mistake(&self, wanted: &Wanted) -> Result<(), ReloadError> {
+        let instances: Vec<_> = wanted.instances.iter().map(Settings::key).collect();
+        let pools: Vec<_> = wanted.pools.iter().map(|pool| &pool.id).collect();
+        let gone = self.wanted.instances.iter().find(|one| !instances.contains(&one.key())).map(|one| one.name.clone());
+        let gone = gone.or_else(|| {
+            self.wanted.pools.iter().find(|pool| !pools.contains(&&pool.id)).map(|pool| pool.id.to_string())
+        });
+        match gone {
+            Some(_) if instances.is_empty() && pools.is_empty() => Err(ReloadError::Empty),
+            Some(lost) if wanted.errors > 0 => Err(ReloadError::Loses { errors: wanted.errors, lost }),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Would forwarding take it? Opens the plane where there is none yet.
@@ -88,7 +152,7 @@ impl Daemon {
         }
     }
 
-    /// The heartbeat takes all of it or refuses; its events are served while it works.
+    /// The heartbeat takes all of it or refuses; its events wait meanwhile.
     async fn reconfigure_heartbeat(&mut self, wanted: &Wanted) -> Result<(), ReloadError> {
         let (reply, answer) = oneshot::channel();
         let command = Command::Reconfigure { settings: wanted.instances.clone(), reply };

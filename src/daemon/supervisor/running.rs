@@ -1,12 +1,12 @@
 //! The loop: one event after the other, each handed to the task that it concerns; and the end in good order.
+#![expect(clippy::disallowed_methods, reason = "the supervisor waits")]
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until};
 use tracing_appender::non_blocking::ErrorCounter;
 
 use crate::base::MonoTime;
@@ -19,13 +19,15 @@ use crate::daemon::notices::Notices;
 use crate::daemon::notifier::Notifier;
 use crate::daemon::recorder::Recorder;
 use crate::daemon::supervisor::control::Ask;
-use crate::daemon::supervisor::dumps::Dump;
-use crate::daemon::supervisor::{Options, RunError, plane, signals};
+use crate::daemon::supervisor::reload::{Loading, ReloadError};
+use crate::daemon::supervisor::signals::{Asked, Signals};
+use crate::daemon::supervisor::{Options, RunError, plane};
 use crate::daemon::systemd::{Told, tell};
 use crate::daemon::trackers::{TrackEvent, Trackers};
 use crate::daemon::translate::Wanted;
 use crate::healthcheck::settings::CheckEvent;
 use crate::lvs::io::plane::Plane;
+use crate::vrrp::Happened;
 
 /// Scripts of the stop are waited for this long.
 const LAST_SCRIPTS: Duration = Duration::from_secs(2);
@@ -80,6 +82,8 @@ pub struct Daemon {
     pub heartbeat: Heartbeat,
     /// `None` while there is no virtual server.
     pub forwarding: Option<Forwarding>,
+    /// A configuration that is being read for a reload.
+    pub loading: Loading,
     pub lvs_told: mpsc::Sender<LvsEvent>,
     pub lvs_events: mpsc::Receiver<LvsEvent>,
     pub checkers: Checkers,
@@ -98,53 +102,81 @@ pub struct Daemon {
     pub standing: Standing,
 }
 
+/// One thing that happened.
+enum Incoming {
+    Happened(Happened),
+    Checked(CheckEvent),
+    Forwarded(LvsEvent),
+    Tracked(TrackEvent),
+    Links,
+    Asked(Ask),
+    /// A configuration was read.
+    Loaded(Result<Wanted, ReloadError>),
+    /// A task that must not end has ended.
+    Ended(&'static str),
+}
+
 impl Daemon {
     /// Serve until a signal asks to stop.
     ///
     /// # Errors
     /// [`RunError::TaskEnded`] where a task that must not end has ended.
-    pub async fn run(&mut self) -> Result<(), RunError> {
-        let listen = |kind| signal(kind).map_err(|error| RunError::System { action: "listening to signals", error });
-        let mut terminate = listen(SignalKind::terminate())?;
-        let mut interrupt = listen(SignalKind::interrupt())?;
-        let mut hangup = listen(SignalKind::hangup())?;
-        let mut data = listen(SignalKind::from_raw(signals::DATA))?;
-        let mut stats = listen(SignalKind::from_raw(signals::STATS))?;
-        let mut stats_clear = listen(SignalKind::from_raw(signals::stats_clear()))?;
-        let mut json = listen(SignalKind::from_raw(signals::json()))?;
+    pub async fn run(&mut self, signals: &mut Signals) -> Result<(), RunError> {
         tell(Told::Ready);
         let (instances, servers) = (self.wanted.instances.len(), self.wanted.pools.len());
         tracing::info!(instances, virtual_servers = servers, "vipd {} is running", env!("CARGO_PKG_VERSION"));
+        if instances == 0 && servers == 0 {
+            tracing::warn!("the configuration has no virtual router and no virtual server: there is nothing to do");
+        }
         loop {
-            tokio::select! {
-                _ = terminate.recv() => return Ok(()),
-                _ = interrupt.recv() => return Ok(()),
-                _ = hangup.recv() => self.reload_and_tell().await,
-                _ = data.recv() => self.dump(Dump::Data),
-                _ = stats.recv() => self.dump(Dump::Stats),
-                _ = stats_clear.recv() => self.dump(Dump::StatsClear),
-                _ = json.recv() => self.dump(Dump::Json),
-                task = self.next() => if let Some(task) = task {
-                    return Err(RunError::TaskEnded { task });
+            // What is dropped here has received nothing: each thing is handled to its end below.
+            let incoming = tokio::select! {
+                asked = signals.next() => match asked {
+                    Asked::Stop => return Ok(()),
+                    Asked::Reload => {
+                        self.begin_reload(None);
+                        continue;
+                    }
+                    Asked::Dump(dump) => {
+                        self.dump(dump);
+                        continue;
+                    }
                 },
+                incoming = self.next() => incoming,
+            };
+            if let Some(task) = self.handle(incoming).await {
+                return Err(RunError::TaskEnded { task });
             }
         }
     }
 
-    /// Take in the next event, whatever it is; the name of a task that has ended and must not.
-    async fn next(&mut self) -> Option<&'static str> {
+    /// Receive one thing, and nothing else: dropping the future loses none.
+    async fn next(&mut self) -> Incoming {
+        let watched = if self.standing.stopping { None } else { self.forwarding.as_ref() };
         tokio::select! {
-            happened = self.heartbeat.events.recv() => match happened {
-                Some(happened) => self.happened(&happened).await,
-                None => return Some("heartbeat"),
-            },
-            Some(event) = self.check_events.recv() => self.checked(event).await,
-            Some(event) = self.lvs_events.recv() => self.forwarded(event).await,
-            Some(event) = self.track_events.recv() => self.tracked(event).await,
-            Some(()) = self.links.recv() => self.links_changed().await,
-            Some(ask) = self.asks.recv() => self.asked(ask).await,
-            () = ended(self.forwarding.as_ref()) => return Some("forwarding"),
-            Some(task) = self.tasks.join_next() => return Some(task.unwrap_or("control socket")),
+            happened = self.heartbeat.events.recv() => happened.map_or(Incoming::Ended("heartbeat"), Incoming::Happened),
+            Some(event) = self.check_events.recv() => Incoming::Checked(event),
+            Some(event) = self.lvs_events.recv() => Incoming::Forwarded(event),
+            Some(event) = self.track_events.recv() => Incoming::Tracked(event),
+            Some(()) = self.links.recv() => Incoming::Links,
+            Some(ask) = self.asks.recv() => Incoming::Asked(ask),
+            loaded = self.loading.loaded() => Incoming::Loaded(loaded),
+            () = ended(watched) => Incoming::Ended("forwarding"),
+            Some(task) = self.tasks.join_next() => Incoming::Ended(task.unwrap_or("control socket")),
+        }
+    }
+
+    /// Do what it sets off; the name of a task that has ended and must not.
+    async fn handle(&mut self, incoming: Incoming) -> Option<&'static str> {
+        match incoming {
+            Incoming::Happened(happened) => self.happened(&happened).await,
+            Incoming::Checked(event) => self.checked(event).await,
+            Incoming::Forwarded(event) => self.forwarded(event).await,
+            Incoming::Tracked(event) => self.tracked(event).await,
+            Incoming::Links => self.links_changed().await,
+            Incoming::Asked(ask) => self.asked(ask).await,
+            Incoming::Loaded(loaded) => self.loaded(loaded).await,
+            Incoming::Ended(task) => return Some(task),
         }
         None
     }
@@ -165,20 +197,23 @@ impl Daemon {
         self.standing.stopping = true;
         let (reply, mut done) = oneshot::channel();
         let told = self.heartbeat.commands.send(Command::Shutdown { reply }).await.is_ok();
-        let hand_over = async {
+        let deadline = Instant::now() + HAND_OVER_MAX;
+        loop {
             if !told {
-                return;
+                break;
             }
-            loop {
-                tokio::select! {
-                    _ = &mut done => return,
-                    // Other tasks' ends change nothing any more.
-                    task = self.next() => if task == Some("heartbeat") { return },
+            let incoming = tokio::select! {
+                _ = &mut done => break,
+                () = sleep_until(deadline) => {
+                    tracing::error!("the hand-over took too long; the kernel drops the addresses with their lease");
+                    break;
                 }
+                incoming = self.next() => incoming,
+            };
+            // Other tasks' ends change nothing any more.
+            if self.handle(incoming).await == Some("heartbeat") {
+                break;
             }
-        };
-        if timeout(HAND_OVER_MAX, hand_over).await.is_err() {
-            tracing::error!("the hand-over took too long; the kernel drops the addresses with their lease");
         }
         while let Ok(happened) = self.heartbeat.events.try_recv() {
             self.happened(&happened).await;

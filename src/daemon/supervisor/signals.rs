@@ -1,5 +1,10 @@
 //! The signals that the daemon takes; they are keepalived's.
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::RunError;
+use super::dumps::Dump;
+
 pub const STOP: i32 = libc::SIGTERM;
 pub const RELOAD: i32 = libc::SIGHUP;
 pub const DATA: i32 = libc::SIGUSR1;
@@ -12,4 +17,57 @@ pub fn stats_clear() -> i32 {
 
 pub fn json() -> i32 {
     libc::SIGRTMIN() + 2
+}
+
+/// What a signal asks.
+#[derive(Clone, Copy, Debug)]
+pub enum Asked {
+    Stop,
+    Reload,
+    Dump(Dump),
+}
+
+/// Heard from now on: one that comes while the daemon starts waits until it runs.
+#[derive(Debug)]
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+    data: Signal,
+    stats: Signal,
+    stats_clear: Signal,
+    json: Signal,
+}
+
+impl Signals {
+    /// # Errors
+    /// [`RunError::System`] where the system refuses a handler.
+    pub fn listen() -> Result<Self, RunError> {
+        let listen = |number| {
+            signal(SignalKind::from_raw(number))
+                .map_err(|error| RunError::System { action: "listening to signals", error })
+        };
+        Ok(Self {
+            terminate: listen(STOP)?,
+            interrupt: listen(libc::SIGINT)?,
+            hangup: listen(RELOAD)?,
+            data: listen(DATA)?,
+            stats: listen(STATS)?,
+            stats_clear: listen(stats_clear())?,
+            json: listen(json())?,
+        })
+    }
+
+    /// The next one. Dropping the future loses none.
+    pub async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.hangup.recv() => Asked::Reload,
+            _ = self.data.recv() => Asked::Dump(Dump::Data),
+            _ = self.stats.recv() => Asked::Dump(Dump::Stats),
+            _ = self.stats_clear.recv() => Asked::Dump(Dump::StatsClear),
+            _ = self.json.recv() => Asked::Dump(Dump::Json),
+        }
+    }
 }

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::config::io::loader::load as load_file;
+use crate::config::model;
 use crate::config::problem::{Problem, Severity};
 use crate::config::source::Sources;
 use crate::control::io::server::Listener;
@@ -19,6 +20,7 @@ use crate::daemon::notices::Notices;
 use crate::daemon::notifier::Notifier;
 use crate::daemon::recorder::{Kind, Recorder};
 use crate::daemon::rundir::{RunDir, control_socket};
+use crate::daemon::supervisor::reload::Loading;
 use crate::daemon::supervisor::running::{Daemon, Forwarding, Standing};
 use crate::daemon::supervisor::{Options, RunError, control, plane};
 use crate::daemon::trackers::Trackers;
@@ -50,7 +52,8 @@ pub fn load(options: &Options) -> Result<Wanted, RunError> {
         return Err(RunError::Config { file: options.file.clone(), fatal });
     }
     options.parts.keep(&mut loaded.config);
-    let wanted = translate(&Arc::new(loaded.config))?;
+    let errors = loaded.problems.iter().filter(|problem| problem.severity == Severity::Error).count();
+    let wanted = Wanted { errors, ..translate(&Arc::new(loaded.config))? };
     for adjustment in &wanted.adjustments {
         tracing::warn!("{adjustment}");
     }
@@ -80,6 +83,7 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
     let listener = Listener::bind(&control_socket(run_dir.path()))?;
     let (lvs_told, lvs_events) = mpsc::channel(LVS_EVENTS_MAX);
     let links = watching::watch().map_err(|error| RunError::System { action: "watching the links", error })?;
+    clear_leftovers(&wanted, run_dir.path()).await;
     let mut forwarding = None;
     if !wanted.pools.is_empty() {
         forwarding = Some(forward(&wanted, run_dir.path(), lvs_told.clone()).await?);
@@ -111,6 +115,7 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
         run_dir: run_dir.path().to_owned(),
         heartbeat,
         forwarding,
+        loading: Loading::default(),
         lvs_told,
         lvs_events,
         checkers,
@@ -158,13 +163,38 @@ pub async fn forward(
     let (publish, view) = watch::channel(LvsView::default());
     let task = tokio::spawn(lvs::run(plane, settings, taken, publish, told));
     let forwarding = Forwarding { commands, view, task, kind: wanted.plane };
-    owned::write(run_dir, &services(&wanted.pools));
+    let ours = services(&wanted.pools);
+    owned::add(run_dir, &ours);
     match forwarding.ask(|reply| LvsCommand::Reconfigure { pools: wanted.pools.clone(), reply }).await {
         // Taken up, and tried again until the plane follows: the task has logged why.
-        Some(Ok(()) | Err(lvs::ReconfigureError::Pending(_))) | None => Ok(forwarding),
+        Some(Err(lvs::ReconfigureError::Pending(_))) | None => Ok(forwarding),
+        Some(Ok(())) => {
+            owned::write(run_dir, &ours);
+            Ok(forwarding)
+        }
         Some(Err(error)) => {
             forwarding.end(run_dir).await;
             Err(error.into())
+        }
+    }
+}
+
+/// Take down what a killed daemon left in a plane that this configuration does not use.
+async fn clear_leftovers(wanted: &Wanted, run_dir: &std::path::Path) {
+    let left = [
+        (model::Plane::Ebpf, plane::left_by_ebpf(run_dir)),
+        (model::Plane::Ipvs, !plane::left_by_ebpf(run_dir) && !owned::read(run_dir).is_empty()),
+    ];
+    for (kind, left) in left {
+        if !left || (kind == wanted.plane && !wanted.pools.is_empty()) {
+            continue;
+        }
+        tracing::info!(plane = ?kind, "taking down what an earlier run left");
+        let nothing = Wanted { plane: kind, pools: vec![], ..wanted.clone() };
+        let (told, _) = mpsc::channel(1);
+        match forward(&nothing, run_dir, told).await {
+            Ok(forwarding) => forwarding.end(run_dir).await,
+            Err(error) => tracing::error!(%error, "what an earlier run left in the plane stays"),
         }
     }
 }

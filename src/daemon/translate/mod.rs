@@ -36,6 +36,8 @@ pub struct Wanted {
     /// `lvs_flush`: delete what is in the plane at the start.
     pub flush_at_start: bool,
     pub rt_priority: Option<NonZeroU8>,
+    /// Problems of the file that are errors and not fatal; a reload is more careful then.
+    pub errors: usize,
 }
 
 /// A configuration that the rooms cannot take.
@@ -89,6 +91,7 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
         plane: *plane,
         flush_at_start: *lvs_flush,
         rt_priority: *rt_priority,
+        errors: 0,
         config: Arc::clone(config),
     })
 }

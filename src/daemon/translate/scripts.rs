@@ -96,12 +96,12 @@ pub fn scripts(
     }
     for (server, pool) in pools {
         let owner = pool.id.to_string();
-        let quorum_up = optional(&owner, server.quorum_up.as_ref())?;
-        let quorum_down = optional(&owner, server.quorum_down.as_ref())?;
+        let quorum_up = optional(&owner, server.quorum_up.as_deref())?;
+        let quorum_down = optional(&owner, server.quorum_down.as_deref())?;
         all.pools.insert(pool.id.clone(), PoolScripts { quorum_up, quorum_down });
         for real in &server.real_servers {
-            let up = optional(&owner, real.notify_up.as_ref())?;
-            let down = optional(&owner, real.notify_down.as_ref())?;
+            let up = optional(&owner, real.notify_up.as_deref())?;
+            let down = optional(&owner, real.notify_down.as_deref())?;
             all.real_servers.insert((pool.id.clone(), key(real)), RealServerScripts { up, down });
         }
     }
@@ -111,12 +111,12 @@ pub fn scripts(
 fn states(owner: &str, notify: &model::Notify) -> Result<StateScripts, TranslateError> {
     let model::Notify { master, backup, fault, stop, any } = notify;
     Ok(StateScripts {
-        master: optional(owner, master.as_ref())?,
-        backup: optional(owner, backup.as_ref())?,
-        fault: optional(owner, fault.as_ref())?,
-        stop: optional(owner, stop.as_ref())?,
+        master: optional(owner, master.as_deref())?,
+        backup: optional(owner, backup.as_deref())?,
+        fault: optional(owner, fault.as_deref())?,
+        stop: optional(owner, stop.as_deref())?,
         deleted: OnDeletion::TellFault,
-        every: optional(owner, any.as_ref())?,
+        every: optional(owner, any.as_deref())?,
     })
 }
 

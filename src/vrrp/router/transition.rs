@@ -1,8 +1,9 @@
 //! What each state does with each event.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Action, Backup, Condition, Event, HAND_OVER_MAX, Heard, Last, Move, Rival, Router, State};
+use super::{Action, Backup, Condition, Event, HAND_OVER_MAX, Heard, LINGER, Last, Move, Rival, Router, State};
 use crate::base::{MonoTime, Priority};
 use crate::vrrp::happened::ConflictPhase;
 use crate::vrrp::reason::Reason;
@@ -14,7 +15,7 @@ impl Router {
             State::Initialize | State::Fault => self.while_idle(now, event),
             State::Backup(backup) => self.while_backup(now, backup, event),
             State::Active { advert_at, rival } => self.while_active(now, advert_at, rival, event),
-            State::HandingOver { since, until } => self.while_handing_over(now, since, until, &event),
+            State::HandingOver { since, until, to } => self.while_handing_over(now, since, until, to, &event),
             State::Stopped => (State::Stopped, vec![]),
         }
     }
@@ -82,7 +83,7 @@ impl Router {
             Event::Shutdown => {
                 let until = now + self.rules.slowest_active_down().min(HAND_OVER_MAX);
                 let actions = vec![Action::Advert { priority: 0 }];
-                self.go(State::HandingOver { since: now, until }, actions, Reason::Stopping, Duration::ZERO)
+                self.go(State::HandingOver { since: now, until, to: None }, actions, Reason::Stopping, Duration::ZERO)
             }
             Event::Condition(Condition::Unknown | Condition::Fit)
             | Event::DeadlineReached
@@ -91,17 +92,27 @@ impl Router {
         }
     }
 
-    /// Resigned already: it serves on in silence until somebody with a priority is heard.
-    fn while_handing_over(&self, now: MonoTime, since: MonoTime, until: MonoTime, event: &Event) -> Move {
+    /// Resigned already: it serves on in silence until somebody with a priority is heard, and a little longer.
+    fn while_handing_over(
+        &self,
+        now: MonoTime,
+        since: MonoTime,
+        until: MonoTime,
+        to: Option<IpAddr>,
+        event: &Event,
+    ) -> Move {
         match event {
-            Event::Heard(Heard { from, priority: Some(_), .. }) => {
-                self.go(State::Stopped, vec![Action::Drop], Reason::HandedOver { to: *from }, Duration::ZERO)
+            Event::Heard(Heard { from, priority: Some(_), .. }) if to.is_none() => {
+                (State::HandingOver { since, until: until.min(now + LINGER), to: Some(*from) }, vec![])
             }
             Event::DeadlineReached if now >= until => {
-                let reason = Reason::NobodyTookOver { waited: now - since };
+                let reason = match to {
+                    Some(to) => Reason::HandedOver { to },
+                    None => Reason::NobodyTookOver { waited: now - since },
+                };
                 self.go(State::Stopped, vec![Action::Drop], reason, now - until)
             }
-            Event::Heard(Heard { priority: None, .. })
+            Event::Heard(_)
             | Event::DeadlineReached
             | Event::Condition(_)
             | Event::Priority(_)

@@ -49,7 +49,7 @@ pub fn udp(block: &Statement<'_>, problems: &mut Vec<Problem>) -> Checker {
         let message = format!("a reply of at least {min} bytes and at most {max} cannot be: the check always fails");
         problems.push(Problem::new("reply-length", Severity::Error, block.keyword.at, message).label("always fails"));
     }
-    Checker { kind: CheckerKind::Udp(udp), ..checker }
+    Checker { kind: CheckerKind::Udp(Box::new(udp)), ..checker }
 }
 
 /// The words after the keyword as hexadecimal digits; without a word, nothing.

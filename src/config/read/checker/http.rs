@@ -15,7 +15,7 @@ const STATUS: std::ops::RangeInclusive<u16> = 100..=599;
 /// `HTTP_GET`; `None` where no url is left.
 pub fn read(block: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<Checker> {
     let Draft { checker, http, .. } = draft(block, problems)?;
-    Some(Checker { kind: CheckerKind::Http(http), ..checker })
+    Some(Checker { kind: CheckerKind::Http(Box::new(http)), ..checker })
 }
 
 /// `SSL_GET`; `None` where no url is left.
@@ -26,7 +26,7 @@ pub fn read_tls(block: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<Ch
         None if sni_enabled => Sni::Virtualhost,
         None => Sni::Off,
     };
-    Some(Checker { kind: CheckerKind::Https(HttpsCheck { http, sni, compliant }), ..checker })
+    Some(Checker { kind: CheckerKind::Https(Box::new(HttpsCheck { http, sni, compliant })), ..checker })
 }
 
 /// What both kinds may say; keepalived reads the words of TLS in `HTTP_GET` too.

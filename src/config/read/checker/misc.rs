@@ -42,5 +42,5 @@ pub fn read(block: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<Checke
     command.user = user;
     // keepalived takes 0 for the period of the check.
     let timeout = timeout.filter(|timeout| !timeout.is_zero());
-    Some(Checker { kind: CheckerKind::Misc(MiscCheck { command, timeout, dynamic }), ..checker })
+    Some(Checker { kind: CheckerKind::Misc(Box::new(MiscCheck { command, timeout, dynamic })), ..checker })
 }

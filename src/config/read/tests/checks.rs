@@ -3,7 +3,7 @@
 use super::{codes, read_text, tree};
 use crate::config::model::{Checker, CheckerKind, DnsCheck, HttpsCheck, Sni, UdpCheck};
 use crate::config::problem::Problem;
-use crate::config::schema;
+use crate::config::schema::tests::shape;
 
 /// The checks of one real server; each is told without a note that it is not carried out.
 fn checks(blocks: &str) -> (Vec<Checker>, Vec<Problem>) {
@@ -11,7 +11,7 @@ fn checks(blocks: &str) -> (Vec<Checker>, Vec<Problem>) {
         "virtual_server 192.0.2.80 80 {{\nprotocol TCP\nlb_algo rr\nlb_kind NAT\nreal_server 192.0.2.11 80 {{\n{blocks}\n}}\n}}"
     );
     let (mut config, mut problems) = read_text(&text);
-    schema::check(&tree(&text), &mut problems);
+    problems.extend(shape(tree(&text)));
     let checkers = std::mem::take(&mut config.virtual_servers[0].real_servers[0].checkers);
     (checkers, problems)
 }
@@ -62,7 +62,11 @@ fn a_datagram_is_read_with_what_must_come_back() {
     ];
     for (name, lines, udp, expected) in rows {
         let (checks, problems) = checks(&format!("UDP_CHECK {{\n{lines}\n}}"));
-        assert_eq!((&checks[0].kind, codes(&problems).as_slice()), (&CheckerKind::Udp(udp), expected), "{name}");
+        assert_eq!(
+            (&checks[0].kind, codes(&problems).as_slice()),
+            (&CheckerKind::Udp(Box::new(udp)), expected),
+            "{name}"
+        );
     }
 }
 
@@ -106,9 +110,8 @@ fn a_check_within_tls_says_which_name_it_asks_for() {
         let own = of_url.map_or(String::new(), |own| format!("tls_compliant {own}"));
         let (checks, problems) = checks(&format!("SSL_GET {{\n{lines}\nurl {{\npath /\n{own}\n}}\n}}"));
         assert_eq!(codes(&problems), Vec::<&str>::new(), "{name}");
-        let CheckerKind::Https(HttpsCheck { http, sni: got, compliant: strict }) = &checks[0].kind else {
-            panic!("{name}: not SSL_GET")
-        };
+        let CheckerKind::Https(check) = &checks[0].kind else { panic!("{name}: not SSL_GET") };
+        let HttpsCheck { http, sni: got, compliant: strict } = &**check;
         assert_eq!((got, *strict, http.urls[0].compliant), (&sni, compliant, of_url), "{name}");
     }
 }

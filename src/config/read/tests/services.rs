@@ -137,7 +137,7 @@ fn checks_are_read_with_what_is_their_own() {
 fn a_check_that_nobody_carries_out_does_not_change_the_exit_status() {
     let text = service("192.0.2.80 80", "real_server 192.0.2.11 80 {\nFILE_CHECK {\ntrack_file f\n}\n}");
     let (config, mut problems) = read_text(&text);
-    crate::config::schema::check(&crate::config::read::tests::tree(&text), &mut problems);
+    problems.extend(crate::config::schema::tests::shape(crate::config::read::tests::tree(&text)));
     assert_eq!(problems.iter().map(|problem| problem.severity).collect::<Vec<_>>(), [Severity::Note]);
     assert_eq!(config.virtual_servers[0].real_servers[0].checkers, []);
 }

@@ -112,11 +112,11 @@ impl Choices<'_> {
 
     fn notify(&mut self) -> Notify {
         Notify {
-            master: self.maybe(|choose| choose.command(true)),
-            backup: self.maybe(|choose| choose.command(true)),
-            fault: self.maybe(|choose| choose.command(true)),
-            stop: self.maybe(|choose| choose.command(true)),
-            any: self.maybe(|choose| choose.command(true)),
+            master: self.maybe(|choose| Box::new(choose.command(true))),
+            backup: self.maybe(|choose| Box::new(choose.command(true))),
+            fault: self.maybe(|choose| Box::new(choose.command(true))),
+            stop: self.maybe(|choose| Box::new(choose.command(true))),
+            any: self.maybe(|choose| Box::new(choose.command(true))),
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use aya::Pod;
 
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 
 /// The compiled program.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vipd.bpf.o"));
@@ -33,6 +33,8 @@ pub const SERVICE_LIMITED: u8 = 16;
 pub const FORWARDING_MASQ: u8 = 1;
 pub const FORWARDING_ROUTE: u8 = 2;
 pub const FORWARDING_TUNNEL: u8 = 3;
+
+pub const DESTINATION_KEEPS_PORT: u8 = 1;
 
 /// Entries of a page of a schedule.
 pub const SCHEDULE_PAGE: usize = 256;
@@ -68,7 +70,11 @@ pub struct Service {
     pub key: ServiceKey,
     pub scheduler: u8,
     pub flags: u8,
-    pub reserved: [u8; 6],
+    /// Leading bits of the 128 of a client's address.
+    pub persistence_prefix: u8,
+    pub reserved: u8,
+    /// Seconds; 0: no persistence.
+    pub persistence_s: u32,
 }
 
 #[repr(C)]
@@ -90,7 +96,7 @@ pub struct Destination {
     pub address: Address,
     pub port: u16,
     pub forwarding: u8,
-    pub reserved: u8,
+    pub flags: u8,
     pub generation: u32,
     pub service: u32,
     pub weight: u32,
@@ -158,6 +164,22 @@ pub struct Fragment {
 }
 
 #[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TemplateKey {
+    pub client: Address,
+    pub service: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Template {
+    pub seen_ns: u64,
+    pub held_ns: u64,
+    pub destination: u32,
+    pub generation: u32,
+}
+
+#[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     pub connections: u64,
@@ -172,6 +194,8 @@ pub struct Counters {
 pub struct Census {
     pub active: u32,
     pub inactive: u32,
+    pub persistent: u32,
+    pub reserved: u32,
 }
 
 #[repr(C)]
@@ -227,7 +251,7 @@ macro_rules! plain {
 }
 
 plain! { ServiceKey ServiceSlot Service ScheduleKey SchedulePage Destination RealKey Real Flow Connection FragmentKey
-Fragment Counters Census Load LocalityKey Member Locality Settings }
+Fragment TemplateKey Template Counters Census Load LocalityKey Member Locality Settings }
 
 impl Service {
     /// A slot that no service has.
@@ -236,7 +260,9 @@ impl Service {
         key: ServiceKey { address: [0; 16], port: 0, protocol: 0, family: 0, fwmark: 0 },
         scheduler: 0,
         flags: 0,
-        reserved: [0; 6],
+        persistence_prefix: 0,
+        reserved: 0,
+        persistence_s: 0,
     };
 }
 
@@ -246,7 +272,7 @@ impl Destination {
         address: [0; 16],
         port: 0,
         forwarding: 0,
-        reserved: 0,
+        flags: 0,
         generation: 0,
         service: 0,
         weight: 0,

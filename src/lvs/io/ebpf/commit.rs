@@ -63,7 +63,9 @@ impl Kernel {
             {
                 continue;
             }
-            let Some(value) = words::destination(at, &held.destination, now.slot, held.generation) else { continue };
+            let Some(value) = words::destination(wire, at, &held.destination, now.slot, held.generation) else {
+                continue;
+            };
             let written = self.maps.destinations.set(held.slot, value, 0);
             written.map_err(Fault::map(format!("writing destination {at}")))?;
             self.set_real(wire, &value, held.slot, true)?;
@@ -86,16 +88,8 @@ impl Kernel {
         if is_new {
             self.maps.cursors.set(now.slot, 0, 0).map_err(Fault::map("resetting the cursor of a service"))?;
         }
-        let value = abi::Service {
-            table: words::table_word(generation, length),
-            key: *wire,
-            scheduler: words::scheduler_number(now.service.scheduler),
-            flags: words::flag_bits(
-                &now.service,
-                now.destinations.values().any(|held| held.destination.upper_threshold > 0),
-            ),
-            reserved: [0; 6],
-        };
+        let limited = now.destinations.values().any(|held| held.destination.upper_threshold > 0);
+        let value = words::service(wire, &now.service, words::table_word(generation, length), limited);
         self.maps.services.set(now.slot, value, 0).map_err(Fault::map("writing a service"))?;
         if is_new {
             let slot = abi::ServiceSlot { slot: now.slot, reserved: 0 };
@@ -127,7 +121,7 @@ impl Kernel {
             stats::zero(&mut self.maps.destination_stats, held.slot)?;
             let idle = abi::Load::default();
             self.maps.loads.set(held.slot, idle, 0).map_err(Fault::map("freeing a slot"))?;
-            if let Some(value) = words::destination(at, &held.destination, before.slot, held.generation) {
+            if let Some(value) = words::destination(wire, at, &held.destination, before.slot, held.generation) {
                 self.set_real(wire, &value, held.slot, false)?;
             }
         }

@@ -36,6 +36,7 @@ pub(super) fn shapes(limits: Limits) -> Vec<Shape> {
     let Limits { connections, services, destinations } = limits;
     let shape = |name, key, value, entries: u32| Shape { name, key, value, entries: entries.max(1) };
     // Masq needs two entries for a connection.
+    let templates = connections.max(CONNECTIONS_MIN);
     let connections = connections.saturating_mul(2).max(CONNECTIONS_MIN);
     let pages = services.saturating_mul(PAGES_PER_SERVICE).saturating_add(PAGES_SPARE);
     let (index, word) = (size_of::<u32>(), size_of::<u64>());
@@ -48,6 +49,7 @@ pub(super) fn shapes(limits: Limits) -> Vec<Shape> {
         shape("destinations", index, size_of::<abi::Destination>(), destinations),
         shape("reals", size_of::<abi::RealKey>(), size_of::<abi::Real>(), destinations),
         shape("connections", size_of::<abi::Flow>(), size_of::<abi::Connection>(), connections),
+        shape("templates", size_of::<abi::TemplateKey>(), size_of::<abi::Template>(), templates),
         shape("fragments", size_of::<abi::FragmentKey>(), size_of::<abi::Fragment>(), 8192),
         shape("service_stats", index, size_of::<abi::Counters>(), services),
         shape("destination_stats", index, size_of::<abi::Counters>(), destinations),

@@ -14,6 +14,9 @@
 //!   reset by the stack that owns the address, or by the next server where the scheduler is a hash. IPVS would drop
 //!   its packets in silence until the entry expires (`expire_nodest_conn` 0): the client would wait for nothing.
 //!   Removed and added again in one batch counts as removed: a caller can cut the flows of a dead server of weight 0.
+//! - A persistent client follows its template as in IPVS, for the persistence timeout from its last new connection and
+//!   for as long as a connection of it is there (the census sees that). Weight 0 and removal end it for new connections:
+//!   a drain comes to an end, as in IPVS with `expire_quiescent_template` 1.
 //! - Without an entry (another director opened the flow, or the table lost it) `mh`, `sh` and `dh` schedule a TCP packet
 //!   that is no SYN by its hash, so the flow goes on; other schedulers leave it to the stack, which resets it.
 

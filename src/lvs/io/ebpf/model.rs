@@ -93,6 +93,7 @@ impl Model {
 
     fn put_service(&mut self, key: ServiceKey, service: Service) -> Result<(), DatapathError> {
         words::service_key(&key)?;
+        words::check_service(&key, &service)?;
         if let Some(held) = self.services.get_mut(&key) {
             held.service = service;
             return Ok(());

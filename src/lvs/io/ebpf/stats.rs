@@ -126,7 +126,7 @@ fn take_census(maps: &mut Maps, program: &SchedClassifier, model: &Model) -> Res
 /// What the packets have counted forgets the connections that ended in silence; the census is right.
 fn settle_load(maps: &mut Maps, slot: u32) -> Result<(), Fault> {
     let doing = "settling the load of a destination";
-    let abi::Census { active, inactive } = maps.census.get(&slot, 0).map_err(Fault::map(doing))?;
+    let abi::Census { active, inactive, .. } = maps.census.get(&slot, 0).map_err(Fault::map(doing))?;
     let load = maps.loads.get(&slot, 0).map_err(Fault::map(doing))?;
     if (load.active, load.inactive) == (active, inactive) {
         return Ok(());
@@ -149,8 +149,8 @@ pub(super) fn counters(
         for (at, one) in &held.destinations {
             let census = maps.census.get(&one.slot, 0).map_err(Fault::map("reading the census"))?;
             let stats = sum(&maps.destination_stats, one.slot)?;
-            let abi::Census { active, inactive } = census;
-            service.destinations.insert(*at, DestinationStats { stats, active, inactive, persistent: 0 });
+            let abi::Census { active, inactive, persistent, .. } = census;
+            service.destinations.insert(*at, DestinationStats { stats, active, inactive, persistent });
         }
         counters.services.insert(*key, service);
     }

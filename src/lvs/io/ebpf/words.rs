@@ -11,7 +11,8 @@ use super::fault::PLANE;
 use crate::base::Weight;
 use crate::lvs::datapath::{Capabilities, DatapathError, Feature};
 use crate::lvs::table::{
-    Destination, DestinationKey, Encapsulation, Forwarding, Protocol, Scheduler, SchedulerFlags, Service, ServiceKey,
+    Destination, DestinationKey, Encapsulation, Forwarding, Persistence, Protocol, Scheduler, SchedulerFlags, Service,
+    ServiceKey,
 };
 
 const FAMILY_V4: u8 = 4;
@@ -44,12 +45,11 @@ const fn protocol_number(protocol: Protocol) -> u8 {
 }
 
 /// # Errors
-/// [`DatapathError::Unsupported`] for SCTP, IPv6, port 0 and firewall marks.
+/// [`DatapathError::Unsupported`] for SCTP, IPv6 and firewall marks.
 pub(super) fn service_key(key: &ServiceKey) -> Result<abi::ServiceKey, DatapathError> {
     match *key {
         ServiceKey::Address { protocol: Protocol::Sctp, .. } => Err(unsupported("balance SCTP")),
         ServiceKey::Address { addr: IpAddr::V6(_), .. } => Err(unsupported("balance IPv6")),
-        ServiceKey::Address { port: 0, .. } => Err(unsupported("serve every port (port 0)")),
         ServiceKey::Fwmark { .. } => Err(unsupported("serve firewall marks")),
         ServiceKey::Address { protocol, addr, port } => Ok(abi::ServiceKey {
             address: address(addr),
@@ -74,7 +74,8 @@ pub(super) fn service_key_back(key: &abi::ServiceKey) -> Result<ServiceKey, Data
 
 /// What the program can do on this kernel.
 pub(super) fn capabilities() -> Capabilities {
-    let mut features = BTreeSet::from([Feature::Masq, Feature::Route, Feature::OnePacket, Feature::Thresholds]);
+    let mut features =
+        BTreeSet::from([Feature::Masq, Feature::Route, Feature::OnePacket, Feature::Thresholds, Feature::Persistence]);
     if finds_source() {
         features.insert(Feature::Tunnel);
     }
@@ -105,7 +106,7 @@ pub(super) const fn scheduler_number(scheduler: Scheduler) -> u8 {
 }
 
 /// The service's flags; `limited`: one of its destinations has thresholds.
-pub(super) fn flag_bits(service: &Service, limited: bool) -> u8 {
+fn flag_bits(service: &Service, limited: bool) -> u8 {
     let SchedulerFlags { one, two, three } = service.flags;
     let bits = [
         (one, abi::SERVICE_ONE),
@@ -117,6 +118,41 @@ pub(super) fn flag_bits(service: &Service, limited: bool) -> u8 {
     bits.into_iter().filter(|(set, _)| *set).fold(0, |bits, (_, bit)| bits | bit)
 }
 
+/// Bits of the 128 before an IPv4 address begins (RFC 4291 section 2.5.5.2).
+const MAPPED_BITS: u8 = 96;
+
+/// The map's value.
+pub(super) fn service(key: &abi::ServiceKey, service: &Service, table: u64, limited: bool) -> abi::Service {
+    let mapped = if key.family == FAMILY_V4 { MAPPED_BITS } else { 0 };
+    let (persistence_prefix, persistence_s) =
+        service.persistence.map_or((0, 0), |kept| (kept.prefix_len.saturating_add(mapped), kept.timeout_s));
+    abi::Service {
+        table,
+        key: *key,
+        scheduler: scheduler_number(service.scheduler),
+        flags: flag_bits(service, limited),
+        persistence_prefix,
+        reserved: 0,
+        persistence_s,
+    }
+}
+
+/// What [`Capabilities::check_step`] cannot know.
+///
+/// # Errors
+/// [`DatapathError::Unsupported`] for every port without persistence (IPVS serves none, `ip_vs_schedule`) and for every
+/// port with one-packet, whose answers are told by their port.
+pub(super) fn check_service(key: &ServiceKey, service: &Service) -> Result<(), DatapathError> {
+    let ServiceKey::Address { port: 0, .. } = key else { return Ok(()) };
+    if service.persistence.is_none() {
+        return Err(unsupported("serve every port (port 0) without persistence"));
+    }
+    if service.one_packet {
+        return Err(unsupported("schedule every datagram on its own for every port (port 0)"));
+    }
+    Ok(())
+}
+
 /// # Errors
 /// [`DatapathError::Answer`] for a scheduler that we never write.
 pub(super) fn service_back(service: &abi::Service) -> Result<Service, DatapathError> {
@@ -125,27 +161,30 @@ pub(super) fn service_back(service: &abi::Service) -> Result<Service, DatapathEr
     let has = |bit| service.flags & bit != 0;
     let flags =
         SchedulerFlags { one: has(abi::SERVICE_ONE), two: has(abi::SERVICE_TWO), three: has(abi::SERVICE_THREE) };
-    Ok(Service { scheduler, flags, persistence: None, one_packet: has(abi::SERVICE_ONE_PACKET) })
+    let mapped = if service.key.family == FAMILY_V4 { MAPPED_BITS } else { 0 };
+    let persistence = (service.persistence_s > 0).then(|| Persistence {
+        timeout_s: service.persistence_s,
+        prefix_len: service.persistence_prefix.saturating_sub(mapped),
+        sip: false,
+    });
+    Ok(Service { scheduler, flags, persistence, one_packet: has(abi::SERVICE_ONE_PACKET) })
 }
 
 /// What [`Capabilities::check_step`] cannot know.
 ///
 /// # Errors
-/// [`DatapathError::Unsupported`] for Masq without a port; `ERANGE` for a lower threshold above the upper one, as IPVS
-/// answers (`ip_vs_ctl.c`).
+/// `ERANGE` for a lower threshold above the upper one, as IPVS answers (`ip_vs_ctl.c`).
 pub(super) fn check_destination(key: &DestinationKey, destination: &Destination) -> Result<(), DatapathError> {
     if destination.lower_threshold > destination.upper_threshold {
         let source = io::Error::from_raw_os_error(libc::ERANGE);
         return Err(DatapathError::Kernel { action: format!("thresholds of {key}"), source });
     }
-    match destination.forwarding {
-        Forwarding::Masq if key.port == 0 => Err(unsupported("keep the port (Masq to port 0)")),
-        Forwarding::Masq | Forwarding::Route | Forwarding::Tunnel(_) | Forwarding::FullNat => Ok(()),
-    }
+    Ok(())
 }
 
 /// The map's value; `None` for a way that the plane lacks.
 pub(super) fn destination(
+    service: &abi::ServiceKey,
     key: &DestinationKey,
     destination: &Destination,
     service_slot: u32,
@@ -161,7 +200,7 @@ pub(super) fn destination(
         address: address(key.addr),
         port: key.port.to_be(),
         forwarding,
-        reserved: 0,
+        flags: if service.port == 0 || key.port == 0 { abi::DESTINATION_KEEPS_PORT } else { 0 },
         generation,
         service: service_slot,
         weight: destination.weight.get(),
@@ -190,7 +229,8 @@ pub(super) const fn real_key(service: &abi::ServiceKey, destination: &abi::Desti
     if destination.forwarding != abi::FORWARDING_MASQ {
         return None;
     }
-    let &abi::Destination { address, port, .. } = destination;
+    let &abi::Destination { address, port, flags, .. } = destination;
+    let port = if flags & abi::DESTINATION_KEEPS_PORT == 0 { port } else { 0 };
     Some(abi::RealKey { address, port, protocol: service.protocol, reserved: 0 })
 }
 

@@ -57,7 +57,7 @@ pub(super) fn around(
         "regex_min_offset" => place.min_offset = number(problems, inner, 0, 0..=OFFSET_MAX, "").unwrap_or(0),
         "regex_max_offset" => place.max_offset = number(problems, inner, 0, 0..=OFFSET_MAX, ""),
         "regex_options" => {
-            for word in &inner.args {
+            for word in inner.args.iter() {
                 match word.text {
                     "caseless" => options.caseless = true,
                     "dotall" => options.dotall = true,

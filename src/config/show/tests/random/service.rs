@@ -100,8 +100,8 @@ fn service(choose: &mut Choices<'_>, config: &Config) -> Option<VirtualServer> {
         persistence: (port == Some(0) || choose.seldom()).then_some(persistence),
         quorum,
         hysteresis: u32::from(choose.below(3)) % quorum,
-        quorum_up: choose.maybe(|choose| choose.command(true)),
-        quorum_down: choose.maybe(|choose| choose.command(true)),
+        quorum_up: choose.maybe(|choose| Box::new(choose.command(true))),
+        quorum_down: choose.maybe(|choose| Box::new(choose.command(true))),
         alpha: choose.seldom(),
         omega: choose.seldom(),
         sorry_server: choose.maybe(|choose| SorryServer {
@@ -137,8 +137,8 @@ fn real_server(choose: &mut Choices<'_>, family: Family, port: Option<u16>, serv
         upper_threshold: choose.of(&[0, 0, 100]),
         lower_threshold: 0,
         alpha: choose.seldom(),
-        notify_up: choose.maybe(|choose| choose.command(true)),
-        notify_down: choose.maybe(|choose| choose.command(true)),
+        notify_up: choose.maybe(|choose| Box::new(choose.command(true))),
+        notify_down: choose.maybe(|choose| Box::new(choose.command(true))),
         check: times(choose, true),
         virtualhost: choose.maybe(Choices::text),
         checkers: (0..choose.below(3)).map(|_| checker(choose)).collect(),
@@ -158,8 +158,8 @@ fn times(choose: &mut Choices<'_>, connecting: bool) -> CheckDefaults {
 fn checker(choose: &mut Choices<'_>) -> Checker {
     let kind = match choose.below(8) {
         0 => CheckerKind::Tcp,
-        1 => CheckerKind::Http(http(choose)),
-        2 => CheckerKind::Https(HttpsCheck {
+        1 => CheckerKind::Http(Box::new(http(choose))),
+        2 => CheckerKind::Https(Box::new(HttpsCheck {
             http: http(choose),
             sni: match choose.below(3) {
                 0 => Sni::Off,
@@ -167,19 +167,19 @@ fn checker(choose: &mut Choices<'_>) -> Checker {
                 _ => Sni::Name(choose.text()),
             },
             compliant: choose.yes(),
-        }),
+        })),
         3 => CheckerKind::Smtp { helo: choose.of(&["a.example", "#x", "}"]).parse().unwrap() },
         4 => CheckerKind::Dns(DnsCheck {
             name: choose.of(&[".", "www.example.org", "a b.c"]).parse().unwrap(),
             record: choose.of(&RecordType::ALL).0,
         }),
-        5 => CheckerKind::Udp(udp(choose)),
+        5 => CheckerKind::Udp(Box::new(udp(choose))),
         6 => CheckerKind::Ping,
-        _ => CheckerKind::Misc(MiscCheck {
+        _ => CheckerKind::Misc(Box::new(MiscCheck {
             command: Command { user: choose.maybe(Choices::user), ..choose.command(false) },
             timeout: choose.maybe(|_| std::time::Duration::from_secs(7)),
             dynamic: choose.seldom(),
-        }),
+        })),
     };
     let connecting = !matches!(kind, CheckerKind::Misc(_));
     Checker {

@@ -76,11 +76,13 @@ fn every_struct_is_mirrored_to_the_byte() {
     let ours: Vec<(&str, usize, Fields)> = mirror! {
         "vipd_service_key" = ServiceKey { address port protocol family fwmark }
         "vipd_service_slot" = ServiceSlot { slot reserved }
-        "vipd_service" = Service { table key scheduler flags reserved }
+        "vipd_service" = Service {
+            table key scheduler flags persistence_prefix reserved persistence_s
+        }
         "vipd_schedule_key" = ScheduleKey { generation page }
         "vipd_schedule_page" = SchedulePage { destination }
         "vipd_destination" = Destination {
-            address port forwarding reserved generation service weight upper_threshold lower_threshold
+            address port forwarding flags generation service weight upper_threshold lower_threshold
         }
         "vipd_real_key" = RealKey { address port protocol reserved }
         "vipd_real" = Real { destination generation holders reserved }
@@ -91,7 +93,9 @@ fn every_struct_is_mirrored_to_the_byte() {
         "vipd_fragment_key" = FragmentKey { source target identification protocol reserved }
         "vipd_fragment" = Fragment { source_port target_port }
         "vipd_counters" = Counters { connections packets_in packets_out bytes_in bytes_out }
-        "vipd_census" = Census { active inactive }
+        "vipd_template_key" = TemplateKey { client service }
+        "vipd_template" = Template { seen_ns held_ns destination generation }
+        "vipd_census" = Census { active inactive persistent reserved }
         "vipd_load" = Load { active inactive overloaded reserved }
         "vipd_locality_key" = LocalityKey { target service }
         "vipd_member" = Member { destination generation }
@@ -143,6 +147,7 @@ fn every_number_of_the_header_is_ours() {
         ("VIPD_FORWARDING_MASQ", FORWARDING_MASQ.into()),
         ("VIPD_FORWARDING_ROUTE", FORWARDING_ROUTE.into()),
         ("VIPD_FORWARDING_TUNNEL", FORWARDING_TUNNEL.into()),
+        ("VIPD_DESTINATION_KEEPS_PORT", DESTINATION_KEEPS_PORT.into()),
         ("VIPD_SCHEDULE_PAGE", SCHEDULE_PAGE.try_into().unwrap()),
         ("VIPD_STATES", STATES.try_into().unwrap()),
         ("VIPD_REASONS", REASONS),
