@@ -2,6 +2,7 @@
 
 mod check;
 mod config;
+mod doctor;
 mod drill;
 mod ipvsadm;
 mod keepalived;
@@ -44,6 +45,10 @@ enum Verb {
     ///
     /// Exit status: 0 whether or not something would change, 4 where the file would not run, 1 where no daemon answers.
     Plan(plan::Args),
+    /// Look for what keeps the running daemon, or a configuration, from working on this host.
+    ///
+    /// Exit status: 0 nothing is wrong, 1 something is.
+    Doctor(doctor::Args),
     /// Let the running daemon read its configuration again: all of it is taken up, or nothing.
     Reload(reload::Args),
     /// Show what the running daemon owns, checks and forwards.
@@ -98,6 +103,7 @@ pub fn main() -> ExitCode {
         Verb::Check(args) => check::run(&args),
         Verb::Config(args) => config::run(&args),
         Verb::Plan(args) => plan::run(&args),
+        Verb::Doctor(args) => doctor::run(&args),
         Verb::Reload(args) => reload::run(&args),
         Verb::Status(args) => status::run(&args),
         Verb::RealServer(args) => real_server::run(args),

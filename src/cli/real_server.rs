@@ -64,7 +64,7 @@ enum Verb {
 
 #[derive(Debug, clap::Args)]
 struct Which {
-    /// As the configuration names it: 192.0.2.1:80 or [2001:db8::1]:80.
+    /// As the configuration names it: 192.0.2.1:80; an IPv6 address stands in brackets.
     #[arg(value_name = "ADDR:PORT")]
     real_server: SocketAddr,
     /// In this virtual server only: 192.0.2.100:80, "TCP 192.0.2.100:80", or the name of its group.
@@ -110,17 +110,17 @@ pub fn run(args: Args) -> ExitCode {
 async fn list(running: &Running, json: bool) -> Result<ExitCode, RealServerError> {
     let status = running.status().await?;
     if json {
-        let rows: Vec<_> = real_servers(&status, None)
-            .map(|(service, real)| serde_json::json!({ "service": service, "real_server": real }))
+        let rows: Vec<_> = real_servers(&status)
+            .map(|(service, real)| serde_json::json!({ "service": service.service, "real_server": real }))
             .collect();
         out(&(serde_json::to_string_pretty(&rows)? + "\n"));
         return Ok(ExitCode::SUCCESS);
     }
     let head = ["SERVICE", "REAL SERVER", "STATE", "WEIGHT", "CONFIGURED", "ACTIVE", "INACTIVE", "BY OPERATOR"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
-    rows.extend(real_servers(&status, None).map(|(service, real)| {
+    rows.extend(real_servers(&status).map(|(service, real)| {
         vec![
-            service.to_owned(),
+            service.service.clone(),
             real.address.clone(),
             real.state.clone(),
             real.weight.to_string(),
@@ -146,11 +146,11 @@ async fn wish(which: Which, wish: Option<Wish>, wait: Option<Duration>) -> Resul
         Some(Wish::Disable) => "is out".to_owned(),
         Some(Wish::Weight(weight)) => format!("has weight {}", weight.get()),
     };
-    for service in services {
+    for service in &services {
         out(&format!("{service}: {key} {what}\n"));
     }
     let Some(wait) = wait else { return Ok(ExitCode::SUCCESS) };
-    match running.drained(&asked, wait).await? {
+    match running.drained(key, &services, wait).await? {
         Drained::Empty => {
             out(&format!("{key} has no connection left\n"));
             Ok(ExitCode::SUCCESS)

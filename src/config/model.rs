@@ -68,6 +68,7 @@ pub struct Global {
     /// `vrrp_rt_priority`, 1..=99.
     pub rt_priority: Option<NonZeroU8>,
     pub plane: Plane,
+    pub sysctl: SysctlMode,
     /// `lvs_flush`.
     pub lvs_flush: bool,
 }
@@ -78,6 +79,16 @@ pub enum Plane {
     #[default]
     Ebpf,
     Ipvs,
+}
+
+/// `lvs_sysctl`, a keyword of ours: what becomes of a kernel setting that forwarding needs otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum SysctlMode {
+    /// It is told.
+    #[default]
+    Check,
+    /// It is set.
+    Auto,
 }
 
 /// `script_user USER [GROUP]`.

@@ -5,6 +5,8 @@
 
 #![expect(clippy::disallowed_methods, reason = "a task may wait")]
 
+mod wish;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -19,8 +21,9 @@ use crate::lvs::director::{Director, PoolsError, Told};
 use crate::lvs::ipvsadm::Refusal;
 use crate::lvs::ipvsadm::manual::Manual;
 use crate::lvs::plan::{Scope, outcome, plan};
-use crate::lvs::pool::{Event, PoolEvent, PoolId, PoolSettings, PoolView, Wish};
-use crate::lvs::table::{DestinationKey, ServiceKey, Step, Table};
+use crate::lvs::pool::{Event, PoolEvent, PoolId, PoolSettings, PoolView};
+use crate::lvs::table::{ServiceKey, Step, Table};
+pub use wish::WishAsked;
 
 /// First pause after the plane refused a change, doubled each time up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(100);
@@ -54,22 +57,12 @@ pub enum LvsCommand {
     Health { pool: PoolId, event: Event },
     /// What the plane holds now, for `status`; services of others too.
     Snapshot { reply: oneshot::Sender<Result<(Table, Counters), DatapathError>> },
-    /// What an operator wants of a real server, in every pool or the one named; the answer is the pools it is in.
-    Wish { asked: WishAsked, reply: oneshot::Sender<Vec<PoolId>> },
+    /// What an operator wants of a real server. The answer is the pools that have it, when the plane holds it.
+    Wish { asked: WishAsked, reply: oneshot::Sender<Result<Vec<PoolId>, ConvergeError>> },
     /// What an operator asks of the plane, or changes in it. Services that are added so are not ours.
     Manual { question: Question, reply: oneshot::Sender<Result<Reply, Refusal>> },
     /// End: with `flush` our services are deleted, without it they stay as they are.
     Shutdown { flush: bool, reply: oneshot::Sender<Result<(), ConvergeError>> },
-}
-
-/// `POST /real-server`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WishAsked {
-    pub real_server: DestinationKey,
-    /// The virtual server, as `status` names it; `None`: every one.
-    pub service: Option<String>,
-    /// `None`: what the configuration says.
-    pub wish: Option<Wish>,
 }
 
 /// Why a configuration is not in force.
@@ -227,7 +220,7 @@ impl<D: Manual> Task<D> {
                 Err(error) => tracing::debug!(%error, "health of something that is gone"),
             },
             LvsCommand::Snapshot { reply } => answer(reply, self.read().await),
-            LvsCommand::Wish { asked, reply } => answer(reply, self.wish(&asked)),
+            LvsCommand::Wish { asked, reply } => answer(reply, self.wish(&asked).await),
             LvsCommand::Manual { question, reply } => {
                 if matches!(question, Question::Change(_)) {
                     self.known = None;
@@ -243,27 +236,6 @@ impl<D: Manual> Task<D> {
             }
         }
         Taken::On(None)
-    }
-
-    /// Note the wish in every pool that it concerns.
-    fn wish(&mut self, asked: &WishAsked) -> Vec<PoolId> {
-        let WishAsked { real_server, service, wish } = asked;
-        let concerned = |view: &PoolView| {
-            let named = service.as_ref().is_none_or(|name| is_named(view, name));
-            named && view.real_servers.iter().any(|server| server.address == *real_server)
-        };
-        let pools: Vec<PoolId> =
-            self.director.views().iter().filter(|view| concerned(view)).map(|view| view.id.clone()).collect();
-        for pool in &pools {
-            match self.director.handle(pool, Event::Operator { real_server: *real_server, wish: *wish }) {
-                Ok(told) => {
-                    self.changed = true;
-                    self.tell_pools(told);
-                }
-                Err(error) => tracing::error!(%error, "a pool that was there is gone"),
-            }
-        }
-        pools
     }
 
     fn validate(&self, pools: Vec<PoolSettings>) -> Result<(), ReconfigureError> {
@@ -428,7 +400,9 @@ impl<D: Manual> Task<D> {
                 PoolEvent::QuorumGained { .. } | PoolEvent::SorryServerIn { .. } | PoolEvent::SorryServerOut { .. } => {
                     tracing::info!(%pool, "virtual server: {event}");
                 }
-                PoolEvent::QuorumLost { .. } => tracing::warn!(%pool, "virtual server: {event}"),
+                PoolEvent::QuorumLost { .. } | PoolEvent::WishDropped { .. } => {
+                    tracing::warn!(%pool, "virtual server: {event}");
+                }
             }
             self.tell(LvsEvent::Pool { pool, event });
         }
@@ -451,16 +425,6 @@ impl<D: Manual> Task<D> {
             events_lost: self.events_lost,
         });
     }
-}
-
-/// Whether an operator means this virtual server: by its group's name, as `TCP 192.0.2.1:80`, or without the protocol.
-fn is_named(view: &PoolView, name: &str) -> bool {
-    let group = matches!(&view.id, PoolId::Group { name: group, .. } if group == name);
-    let service = |service: &ServiceKey| {
-        let words = service.to_string();
-        words == name || words.split_once(' ').is_some_and(|(_, address)| address == name)
-    };
-    group || view.id.to_string() == name || view.services.iter().any(service)
 }
 
 /// Who asked may have gone; then nobody needs the answer.

@@ -3,6 +3,7 @@
 pub mod checkers;
 pub mod clock;
 pub mod detach;
+pub mod doctor;
 pub mod dump;
 pub mod heartbeat;
 pub mod ipvsadm;
@@ -20,6 +21,7 @@ pub mod rundir;
 pub mod setup;
 pub mod status;
 pub mod supervisor;
+pub mod sysctls;
 pub mod systemd;
 pub mod telling;
 pub mod trackers;

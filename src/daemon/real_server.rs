@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::control::api::{RealServerStatus, Status};
+use crate::control::api::{RealServerStatus, Status, VirtualServerStatus};
 use crate::control::io::client::{CallError, call};
 use crate::daemon::lvs::WishAsked;
 use crate::daemon::rundir::control_socket;
+use crate::lvs::table::DestinationKey;
 
 /// Between two looks at the connections that are left.
 const LOOK: Duration = Duration::from_millis(200);
+/// A handshake that began before the drain has ended after it, or has come to nothing.
+const QUIET: Duration = Duration::from_secs(1);
 
 #[derive(Debug, thiserror::Error)]
 pub enum RealServerError {
@@ -56,21 +59,31 @@ impl Running {
         Ok(serde_json::from_str(&answer)?)
     }
 
-    /// Wait until the real server has no connection, or until the time is up.
+    /// Wait until the real server has no connection of these virtual servers, or until the time is up.
     ///
-    /// TCP and SCTP connections that are closing count as gone: they wait for nothing but their timeout.
+    /// TCP and SCTP connections that are closing count as gone: they wait for nothing but their timeout. So do those
+    /// whose handshake is under way, which is why it must look empty for [`QUIET`].
     ///
     /// # Errors
     /// As [`Running::status`].
-    pub async fn drained(&self, asked: &WishAsked, wait: Duration) -> Result<Drained, RealServerError> {
+    pub async fn drained(
+        &self,
+        real_server: DestinationKey,
+        of: &[String],
+        wait: Duration,
+    ) -> Result<Drained, RealServerError> {
         let deadline = Instant::now() + wait;
+        let mut busy_at = Instant::now();
         loop {
-            let left = connections(&self.status().await?, asked);
-            if left == 0 {
+            let left = connections(&self.status().await?, real_server, of);
+            let now = Instant::now();
+            if left > 0 {
+                busy_at = now;
+            } else if now >= busy_at + QUIET {
                 return Ok(Drained::Empty);
             }
-            if Instant::now() >= deadline {
-                return Ok(Drained::Left(left));
+            if now >= deadline {
+                return Ok(if left == 0 { Drained::Empty } else { Drained::Left(left) });
             }
             sleep(LOOK).await;
         }
@@ -78,26 +91,20 @@ impl Running {
 }
 
 /// The real servers of a status, each with its virtual server.
-pub fn real_servers<'a>(
-    status: &'a Status,
-    service: Option<&'a str>,
-) -> impl Iterator<Item = (&'a str, &'a RealServerStatus)> {
-    let meant = move |name: &str| {
-        service.is_none_or(|asked| name == asked || name.split_once(' ').is_some_and(|(_, address)| address == asked))
-    };
-    let servers = status.virtual_servers.iter().filter(move |server| meant(&server.service));
-    servers.flat_map(|server| server.real_servers.iter().map(|real| (server.service.as_str(), real)))
+pub fn real_servers(status: &Status) -> impl Iterator<Item = (&VirtualServerStatus, &RealServerStatus)> {
+    status.virtual_servers.iter().flat_map(|server| server.real_servers.iter().map(move |real| (server, real)))
 }
 
-fn connections(status: &Status, asked: &WishAsked) -> u64 {
-    let address = asked.real_server.to_string();
-    // A group's name is no service's: then all of them are looked at.
-    let known = real_servers(status, asked.service.as_deref()).next().is_some();
-    let service = asked.service.as_deref().filter(|_| known);
-    let meant = real_servers(status, service).filter(|(_, real)| real.address == address);
-    let open = meant.map(|(service, real)| {
-        let closing = if service.starts_with("UDP") { real.inactive } else { 0 };
-        u64::from(real.active) + u64::from(closing)
-    });
-    open.sum()
+fn connections(status: &Status, real_server: DestinationKey, of: &[String]) -> u64 {
+    let address = real_server.to_string();
+    let meant = real_servers(status)
+        .filter(|(server, real)| {
+            real.address == address && real.state != "sorry" && of.contains(&server.virtual_server)
+        })
+        .map(|(server, real)| {
+            // UDP has no end: every flow counts until its timeout.
+            let datagrams = if server.service.starts_with("UDP") { real.inactive } else { 0 };
+            u64::from(real.active) + u64::from(datagrams)
+        });
+    meant.sum()
 }

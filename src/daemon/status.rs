@@ -84,6 +84,7 @@ pub fn virtual_servers(plane: &str, view: &PoolView, counters: &Counters, checks
                 view.real_servers.iter().map(|server| real_server(view, *service, server, stats, checks)).collect();
             real_servers.extend(sorry.map(|sorry| sorry_server(*service, sorry, stats)));
             VirtualServerStatus {
+                virtual_server: view.id.to_string(),
                 service: service.to_string(),
                 plane: plane.to_owned(),
                 scheduler: view.service.scheduler.to_string(),
@@ -147,11 +148,7 @@ fn real_server(
             (Health::Untried, _) => "untried",
         }
         .to_owned(),
-        by_operator: server.wish.map(|wish| match wish {
-            Wish::Drain => "drain".to_owned(),
-            Wish::Disable => "disable".to_owned(),
-            Wish::Weight(weight) => format!("weight {}", weight.get()),
-        }),
+        by_operator: server.wish.map(|wish| wish.to_string()),
         weight: server.weight_now.map_or(0, crate::base::Weight::get),
         configured_weight: server.weight_configured.get(),
         active: counted.active,

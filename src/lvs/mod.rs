@@ -5,6 +5,7 @@
 pub mod capability;
 pub mod datapath;
 pub mod director;
+pub mod host;
 pub mod io;
 pub mod ipvsadm;
 pub mod plan;

@@ -38,6 +38,7 @@ fn example() -> Status {
             discards: BTreeMap::new(),
         }],
         virtual_servers: vec![VirtualServerStatus {
+            virtual_server: "TCP 192.0.2.100:80".into(),
             service: "TCP 192.0.2.100:80".into(),
             plane: "ebpf".into(),
             scheduler: "mh".into(),

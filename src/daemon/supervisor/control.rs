@@ -1,5 +1,5 @@
-//! What the control socket answers: `GET /status`, `GET /config`, `POST /reload`, and for `vipd ipvsadm`
-//! `GET /plane`, `GET /table`, `POST /ipvsadm`.
+//! What the control socket answers: `GET /status`, `GET /config`, `POST /reload`, `POST /real-server`, and for
+//! `vipd ipvsadm` `GET /plane`, `GET /table`, `POST /ipvsadm`.
 
 use std::sync::Arc;
 
@@ -82,8 +82,9 @@ async fn wished(asking: &mpsc::Sender<Ask>, asked: WishAsked) -> Answer {
     let (reply, answer) = oneshot::channel();
     let sent = commands.send(LvsCommand::Wish { asked, reply }).await;
     match (sent, answer.await) {
-        (Ok(()), Ok(pools)) if pools.is_empty() => refuse(404, unknown),
-        (Ok(()), Ok(pools)) => json(200, &pools.iter().map(ToString::to_string).collect::<Vec<_>>()),
+        (Ok(()), Ok(Ok(pools))) if pools.is_empty() => refuse(404, unknown),
+        (Ok(()), Ok(Ok(pools))) => json(200, &pools.iter().map(ToString::to_string).collect::<Vec<_>>()),
+        (Ok(()), Ok(Err(error))) => refuse(409, format!("it is noted, but the plane does not follow yet: {error}")),
         (Err(_), _) | (_, Err(_)) => gone(),
     }
 }

@@ -72,6 +72,8 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
         down_timer_adverts: _,
         rt_priority,
         plane,
+        // Read where it is carried out, `daemon/sysctls.rs`.
+        sysctl: _,
         lvs_flush,
     } = global;
     let above =

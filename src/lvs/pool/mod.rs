@@ -48,6 +48,17 @@ pub enum Wish {
     Weight(Weight),
 }
 
+/// As operators type it.
+impl fmt::Display for Wish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Drain => f.write_str("drain"),
+            Self::Disable => f.write_str("disable"),
+            Self::Weight(weight) => write!(f, "weight {weight}"),
+        }
+    }
+}
+
 /// Something that happened to a real server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -105,6 +116,11 @@ pub enum PoolEvent {
     SorryServerOut {
         sorry_server: DestinationKey,
     },
+    /// A reload removed the real server, and with it what an operator wanted of it.
+    WishDropped {
+        real_server: DestinationKey,
+        wish: Wish,
+    },
 }
 
 impl fmt::Display for PoolEvent {
@@ -116,6 +132,9 @@ impl fmt::Display for PoolEvent {
             Self::QuorumLost { weight, threshold } => write!(f, "lost quorum: weight {weight} of {threshold}"),
             Self::SorryServerIn { sorry_server } => write!(f, "sorry server {sorry_server} serves"),
             Self::SorryServerOut { sorry_server } => write!(f, "sorry server {sorry_server} rests"),
+            Self::WishDropped { real_server, wish } => {
+                write!(f, "real server {real_server} is gone, and with it the operator's `{wish}`")
+            }
         }
     }
 }
@@ -153,7 +172,8 @@ impl Pool {
 
     /// Take up other settings; the health of real servers that stay is kept.
     ///
-    /// Real servers that go are gone without an event: nobody checks them any more.
+    /// Real servers that go are gone without an event, nobody checks them any more; what an operator wanted of them is
+    /// told to be gone.
     pub fn reconfigure(&mut self, settings: PoolSettings) -> Vec<PoolEvent> {
         let (settings, _) = settings.adjusted();
         let old_sorry = self.sorry_address();
@@ -162,9 +182,9 @@ impl Pool {
             let kept = self.members.get(at).map_or_else(|| Member::starting(real.start), |m| m.carried(real.start));
             members.insert(*at, kept);
         }
+        let mut told: Vec<_> = self.wishes().filter(|(at, _)| !members.contains_key(at)).map(dropped).collect();
         self.members = members;
         self.settings = settings;
-        let mut told = vec![];
         if !self.quorum_up && self.sorry_address() != old_sorry {
             told.extend(old_sorry.map(|sorry_server| PoolEvent::SorryServerOut { sorry_server }));
             told.extend(self.sorry_in());
@@ -204,6 +224,15 @@ impl Pool {
         }
         told.extend(self.judge());
         Ok(told)
+    }
+
+    /// What is told of a pool that a reload removed.
+    pub fn removed(&self) -> Vec<PoolEvent> {
+        self.stop().into_iter().chain(self.wishes().map(dropped)).collect()
+    }
+
+    fn wishes(&self) -> impl Iterator<Item = (DestinationKey, Wish)> {
+        self.members.iter().filter_map(|(at, member)| Some((*at, member.wish?)))
     }
 
     /// What stopping tells: with `omega` everything that is up goes down, else nothing.
@@ -254,19 +283,18 @@ impl Pool {
         Entry { service: self.settings.service, destinations }
     }
 
-    /// The weight in the table; `None`: not in the table.
+    /// The weight in the table; `None`: not in the table. One that is drained keeps its connections beside a sorry
+    /// server too: that is what a drain is for.
     fn weight_now(&self, at: DestinationKey, real: &RealServer) -> Option<Weight> {
         let member = self.members.get(&at)?;
+        let up = member.health == Health::Up;
         let replaced = !self.quorum_up && self.settings.sorry_server.is_some();
-        if member.health == Health::Up && !replaced {
-            match member.wish {
-                Some(Wish::Drain) => Some(Weight::ZERO),
-                Some(Wish::Disable) => None,
-                Some(Wish::Weight(weight)) => Some(weight),
-                None => Some(member.dynamic_weight.unwrap_or(real.weight)),
-            }
-        } else {
-            real.inhibit_on_failure.then_some(Weight::ZERO)
+        match member.wish {
+            Some(Wish::Disable) => None,
+            Some(Wish::Drain) if up => Some(Weight::ZERO),
+            Some(Wish::Weight(weight)) if up && !replaced => Some(weight),
+            None if up && !replaced => Some(member.dynamic_weight.unwrap_or(real.weight)),
+            Some(Wish::Drain | Wish::Weight(_)) | None => real.inhibit_on_failure.then_some(Weight::ZERO),
         }
     }
 
@@ -314,6 +342,10 @@ impl Pool {
     fn sorry_address(&self) -> Option<DestinationKey> {
         self.settings.sorry_server.map(|sorry| sorry.address)
     }
+}
+
+const fn dropped((real_server, wish): (DestinationKey, Wish)) -> PoolEvent {
+    PoolEvent::WishDropped { real_server, wish }
 }
 
 impl Member {

@@ -101,7 +101,8 @@ fn the_table_follows_health_and_quorum() {
         settings
     };
     let weight = |n, weight| Event::Weight { real_server: rs(n), weight: Some(Weight::new(weight).unwrap()) };
-    let drain = |n| Event::Operator { real_server: rs(n), wish: Some(Wish::Drain) };
+    let wish = |n, wish| Event::Operator { real_server: rs(n), wish: Some(wish) };
+    let drain = |n| wish(n, Wish::Drain);
     let rows: Vec<(&str, PoolSettings, Vec<Event>, &[&str])> = vec![
         ("one down is removed", settings(&[1, 1]), vec![down(1)], &["10.0.0.2:8080=1"]),
         ("all down without a sorry server", settings(&[1]), vec![down(1)], &[]),
@@ -147,6 +148,26 @@ fn the_table_follows_health_and_quorum() {
             &["10.0.0.99:80=1"],
         ),
         ("drained stays with weight 0", settings(&[1, 1]), vec![drain(1)], &["10.0.0.1:8080=0", "10.0.0.2:8080=1"]),
+        (
+            "drained keeps its connections beside the sorry server",
+            with_sorry(settings(&[1]), false),
+            vec![drain(1)],
+            &["10.0.0.1:8080=0", "10.0.0.99:80=1"],
+        ),
+        ("drained and down is removed", settings(&[1, 1]), vec![drain(1), down(1)], &["10.0.0.2:8080=1"]),
+        ("disabled is out", settings(&[1, 1]), vec![wish(1, Wish::Disable)], &["10.0.0.2:8080=1"]),
+        (
+            "disabled is out, inhibited and down too",
+            inhibited(settings(&[1, 1])),
+            vec![down(1), wish(1, Wish::Disable)],
+            &["10.0.0.2:8080=1"],
+        ),
+        (
+            "an operator's weight is that of a live server only",
+            with_sorry(settings(&[1]), false),
+            vec![wish(1, Wish::Weight(Weight::new(9).unwrap())), down(1)],
+            &["10.0.0.99:80=1"],
+        ),
     ];
     for (name, settings, events, wanted) in rows {
         let (mut pool, _) = Pool::new(settings);
@@ -343,7 +364,9 @@ proptest! {
             PoolEvent::SorryServerIn { .. } => Some(true),
             PoolEvent::SorryServerOut { .. } => Some(false),
             PoolEvent::RealServerUp { .. } | PoolEvent::RealServerDown { .. }
-            | PoolEvent::QuorumGained { .. } | PoolEvent::QuorumLost { .. } => last,
+            | PoolEvent::QuorumGained { .. }
+            | PoolEvent::QuorumLost { .. }
+            | PoolEvent::WishDropped { .. } => last,
         });
         let mut active = sorry(&told).unwrap_or(false);
         for event in events {
@@ -375,4 +398,17 @@ fn an_operators_wish_stands_above_checkers_and_reloads_until_it_is_taken_back() 
         pool.handle(Event::Operator { real_server: rs(1), wish: None }).unwrap();
         assert_eq!(pool.view().real_servers[0].weight_now, Some(weight(3)), "{name}: the checker's weight again");
     }
+}
+
+#[test]
+fn a_wish_for_what_a_reload_removes_is_dropped_and_told() {
+    let wish = |n, wish| Event::Operator { real_server: rs(n), wish: Some(wish) };
+    let (mut pool, _) = Pool::new(settings(&[1, 1, 1]));
+    pool.handle(wish(3, Wish::Drain)).unwrap();
+    pool.handle(wish(2, Wish::Disable)).unwrap();
+    let dropped = |n, wish| PoolEvent::WishDropped { real_server: rs(n), wish };
+    assert_eq!(pool.reconfigure(settings(&[1, 1])), [dropped(3, Wish::Drain)]);
+    assert_eq!(pool.removed(), [dropped(2, Wish::Disable)], "with its whole virtual server");
+    assert_eq!(pool.reconfigure(settings(&[1, 1, 1])), [], "one that comes back comes back without it");
+    assert_eq!(pool.view().real_servers[2].wish, None);
 }
