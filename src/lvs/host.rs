@@ -191,7 +191,8 @@ mod tests {
         let redirects = [("net/ipv4/conf/all/send_redirects", "1"), ("net/ipv4/conf/eth0/send_redirects", "1")];
         let strict = [("net/ipv4/conf/all/rp_filter", "1")];
         let on = [(FORWARD_V4, "1")];
-        let rows: [(&str, bool, Way, &str, &[(&str, &str)], &[&str]); 12] = [
+        type Settings<'a> = &'a [(&'a str, &'a str)];
+        let rows: [(&str, bool, Way, &str, Settings<'_>, &[&str]); 12] = [
             ("eBPF, any method", true, way(vip, beside, route), "eth0", &[], &["net.ipv4.ip_forward=1"]),
             ("eBPF, set", true, way(vip, beside, route), "eth0", &on, &[]),
             ("eBPF looks before the filters do", true, way(vip, beside, tunnel), "eth1", &[on[0], strict[0]], &[]),

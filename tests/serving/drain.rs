@@ -11,8 +11,8 @@ const ONE: &str = "192.0.2.11:80";
 
 /// Direct routing to so many servers.
 fn config(servers: std::ops::RangeInclusive<u8>) -> String {
-    let servers: String =
-        servers.map(|number| format!("    real_server 192.0.2.{} 80 {{\n    }}\n", 10 + number)).collect();
+    let server = |number| format!("    real_server 192.0.2.{} 80 {{\n    }}\n", 10 + number);
+    let servers = servers.map(server).collect::<Vec<_>>().concat();
     format!(
         "vrrp_instance VI_1 {{
     interface eth0

@@ -23,7 +23,7 @@ pub fn serve(host: &Host, number: u8, own: Ipv4Addr, tcp: &[u16], udp: &[u16]) {
         let listener = host.inside(|| TcpListener::bind(("0.0.0.0", *port)).expect("binding a server"));
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                thread::spawn(move || answer(stream, number));
+                thread::spawn(move || answer(&stream, number));
             }
         });
     }
@@ -53,10 +53,11 @@ fn bind_udp(at: SocketAddr) -> std::io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
-fn answer(stream: TcpStream, number: u8) -> std::io::Result<()> {
+fn answer(stream: &TcpStream, number: u8) -> std::io::Result<()> {
     let mut lines = BufReader::new(stream.try_clone()?).lines();
     while let Some(Ok(_)) = lines.next() {
-        writeln!(&stream, "{number}")?;
+        let mut to = stream;
+        writeln!(to, "{number}")?;
     }
     Ok(())
 }

@@ -209,7 +209,7 @@ fn a_script_without_a_command_is_left_out() {
 
 #[test]
 fn global_values_are_read_or_refused() {
-    let rows: [(&str, &str, &[&str]); 11] = [
+    let rows: [(&str, &str, &[&str]); 13] = [
         ("nothing amiss", "router_id lb\nvrrp_version 3\nlvs_datapath ipvs\nvrrp_garp_master_delay 1.5", &[]),
         ("an interval of zero", "vrrp_garp_interval 0\nvrrp_gna_interval 0", &["out-of-range", "out-of-range"]),
         ("a plane that is none", "lvs_datapath xdp", &["unknown-word"]),
