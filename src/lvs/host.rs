@@ -166,6 +166,9 @@ mod tests {
     use super::*;
     use crate::lvs::table::{Encapsulation, Protocol};
 
+    /// Name, eBPF, way, the default route's interface, settings that are not 0, what is needed.
+    type Row<'a> = (&'a str, bool, Way, &'a str, &'a [(&'a str, &'a str)], &'a [&'a str]);
+
     fn way(vip: &str, to: &str, forwarding: Forwarding) -> Way {
         let service = ServiceKey::Address { protocol: Protocol::Tcp, addr: vip.parse().unwrap(), port: 80 };
         Way { service, to: to.parse().unwrap(), forwarding }
@@ -191,8 +194,7 @@ mod tests {
         let redirects = [("net/ipv4/conf/all/send_redirects", "1"), ("net/ipv4/conf/eth0/send_redirects", "1")];
         let strict = [("net/ipv4/conf/all/rp_filter", "1")];
         let on = [(FORWARD_V4, "1")];
-        type Settings<'a> = &'a [(&'a str, &'a str)];
-        let rows: [(&str, bool, Way, &str, Settings<'_>, &[&str]); 12] = [
+        let rows: [Row<'_>; 12] = [
             ("eBPF, any method", true, way(vip, beside, route), "eth0", &[], &["net.ipv4.ip_forward=1"]),
             ("eBPF, set", true, way(vip, beside, route), "eth0", &on, &[]),
             ("eBPF looks before the filters do", true, way(vip, beside, tunnel), "eth1", &[on[0], strict[0]], &[]),

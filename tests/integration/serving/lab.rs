@@ -4,6 +4,8 @@
 //! one arm:  client .50 ---- director .2 ---- servers .11 .. on one switch, 192.0.2.0/24
 //! two arms: client 192.0.2.50 ---- eth0 director eth1 ---- servers 10.0.0.11 .. behind it
 //! ```
+//! With a way out, servers behind the director have a second interface on the client's network, 192.0.2.11 and so on.
+//! The client has the addresses .50 to .58.
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -27,6 +29,7 @@ pub const VIP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 100);
 pub enum Arms {
     One,
     Two,
+    TwoAndOut,
 }
 
 /// A host with a name of its own kind: `client`, `director`, `server1`.
@@ -116,20 +119,28 @@ impl Lab {
         let inside = switch(&prefix, "inside");
         let client = Host::new(&prefix, "client");
         client.plug(&outside, "to-client", "eth0", "192.0.2.50/24");
+        for number in 51..=58 {
+            client.ip(&format!("address add 192.0.2.{number}/24 dev eth0"));
+        }
         let director = Host::new(&prefix, "director");
         director.sysctl("net/ipv4/ip_forward", "1");
         director.plug(&outside, "to-director", "eth0", "192.0.2.2/24");
-        if arms == Arms::Two {
+        if arms != Arms::One {
             director.plug(&inside, "to-director", "eth1", "10.0.0.2/24");
         }
         let server = |number: usize| {
             let host = Host::new(&prefix, &format!("server{number}"));
             let port = format!("to-server{number}");
+            let (outer, inner) = (format!("192.0.2.{}/24", 10 + number), format!("10.0.0.{}/24", 10 + number));
             match arms {
-                Arms::One => host.plug(&outside, &port, "eth0", &format!("192.0.2.{}/24", 10 + number)),
+                Arms::One => host.plug(&outside, &port, "eth0", &outer),
                 Arms::Two => {
-                    host.plug(&inside, &port, "eth0", &format!("10.0.0.{}/24", 10 + number));
+                    host.plug(&inside, &port, "eth0", &inner);
                     host.ip("route add default via 10.0.0.1");
+                }
+                Arms::TwoAndOut => {
+                    host.plug(&inside, &port, "eth0", &inner);
+                    host.plug(&outside, &port, "eth1", &outer);
                 }
             }
             host
@@ -223,7 +234,7 @@ impl Lab {
     pub const fn address(&self, number: u8) -> Ipv4Addr {
         match self.arms {
             Arms::One => Ipv4Addr::new(192, 0, 2, 10 + number),
-            Arms::Two => Ipv4Addr::new(10, 0, 0, 10 + number),
+            Arms::Two | Arms::TwoAndOut => Ipv4Addr::new(10, 0, 0, 10 + number),
         }
     }
 

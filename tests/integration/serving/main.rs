@@ -12,6 +12,7 @@
 
 mod doctor;
 mod drain;
+mod examples;
 mod lab;
 mod setup;
 mod traffic;

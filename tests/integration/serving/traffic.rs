@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -69,7 +69,7 @@ pub struct Connection(BufReader<TcpStream>);
 impl Connection {
     /// To the VIP.
     pub fn open(host: &Host, port: u16) -> std::io::Result<Self> {
-        host.inside(|| connect(port))
+        host.inside(|| connect(Ipv4Addr::UNSPECIFIED, port))
     }
 
     /// Who serves it, asked now.
@@ -78,8 +78,11 @@ impl Connection {
     }
 }
 
-fn connect(port: u16) -> std::io::Result<Connection> {
-    let stream = TcpStream::connect_timeout(&SocketAddr::new(IpAddr::V4(VIP), port), PATIENCE)?;
+fn connect(from: Ipv4Addr, port: u16) -> std::io::Result<Connection> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind(&SocketAddr::new(from.into(), 0).into())?;
+    socket.connect_timeout(&SocketAddr::new(VIP.into(), port).into(), PATIENCE)?;
+    let stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(PATIENCE))?;
     Ok(Connection(BufReader::new(stream)))
 }
@@ -93,26 +96,47 @@ fn who(stream: &mut BufReader<TcpStream>) -> std::io::Result<u8> {
 
 /// One connection per request: how many each server got.
 pub fn shares(host: &Host, port: u16, requests: usize) -> BTreeMap<u8, usize> {
+    shares_from(host, Ipv4Addr::UNSPECIFIED, port, requests)
+}
+
+/// As [`shares`], from this address of the host.
+pub fn shares_from(host: &Host, from: Ipv4Addr, port: u16, requests: usize) -> BTreeMap<u8, usize> {
     let mut shares = BTreeMap::new();
     for _ in 0..requests {
-        let server = host.inside(|| connect(port)?.who()).unwrap_or_else(|error| panic!("a request failed: {error}"));
+        let server = host
+            .inside(|| connect(from, port)?.who())
+            .unwrap_or_else(|error| panic!("a request from {from} failed: {error}"));
         *shares.entry(server).or_default() += 1;
     }
     shares
 }
 
+/// Datagrams from one port to the VIP.
+#[derive(Debug)]
+pub struct Question(UdpSocket);
+
+impl Question {
+    pub fn open(host: &Host, port: u16) -> std::io::Result<Self> {
+        host.inside(|| {
+            let socket = UdpSocket::bind("0.0.0.0:0")?;
+            socket.connect((VIP, port))?;
+            socket.set_read_timeout(Some(Duration::from_secs(2)))?;
+            Ok(Self(socket))
+        })
+    }
+
+    /// Who answers.
+    pub fn ask(&self, question: &[u8]) -> std::io::Result<u8> {
+        self.0.send(question)?;
+        let mut answer = [0; 2048];
+        let size = self.0.recv(&mut answer)?;
+        Ok(answer[size - 1])
+    }
+}
+
 /// A datagram from a port of its own to the VIP; who answered.
 pub fn ask_udp(host: &Host, port: u16, question: &[u8]) -> std::io::Result<u8> {
-    let socket = host.inside(|| {
-        let socket = UdpSocket::bind("0.0.0.0:0")?;
-        socket.connect((VIP, port))?;
-        socket.set_read_timeout(Some(Duration::from_secs(2)))?;
-        Ok::<_, std::io::Error>(socket)
-    })?;
-    socket.send(question)?;
-    let mut answer = [0; 2048];
-    let size = socket.recv(&mut answer)?;
-    Ok(answer[size - 1])
+    Question::open(host, port)?.ask(question)
 }
 
 /// Requests without a pause worth the name, until it is ended.
@@ -135,7 +159,7 @@ impl Load {
         let (ended, counted) = (Arc::clone(&stop), Arc::clone(&tally));
         let work = move || {
             while !ended.load(Ordering::SeqCst) {
-                let answer = connect(port).and_then(|mut connection| connection.who());
+                let answer = connect(Ipv4Addr::UNSPECIFIED, port).and_then(|mut connection| connection.who());
                 let mut tally = counted.lock().unwrap();
                 match answer {
                     Ok(server) => *tally.answered.entry(server).or_default() += 1,
