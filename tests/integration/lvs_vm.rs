@@ -1,7 +1,7 @@
 //! The promises of `tests/contract/`, and the whole daemon, on a kernel that has IPVS: in a VM, since the kernel below a
 //! container often has none. Needs root and qemu; `scripts/vm` installs what is missing.
 
-#![expect(clippy::disallowed_methods, reason = "a test may start a VM")]
+#![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test may start a VM, and fails where it cannot")]
 
 use std::path::Path;
 use std::process::Command;
