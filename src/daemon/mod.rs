@@ -26,4 +26,5 @@ pub mod systemd;
 pub mod telling;
 pub mod trackers;
 pub mod translate;
+pub mod watchers;
 pub mod watching;
