@@ -117,12 +117,9 @@ fn udp_dns() {
     run(&mut lab, "udp-dns.conf");
     let question = Question::open(&lab.client, 53).unwrap();
     let query = vipd::healthcheck::dns::query(7, &"example.org".parse().unwrap(), "A".parse().unwrap());
-    let servers: Vec<u8> = (0..8).map(|_| question.ask(&query).expect("an answer")).collect();
-    assert_eq!(
-        servers.iter().filter(|server| **server == 1).count(),
-        4,
-        "one port, both resolvers in turn: {servers:?}"
-    );
+    let mut servers: Vec<u8> = (0..8).map(|_| question.ask(&query).expect("an answer")).collect();
+    servers.sort_unstable();
+    assert_eq!(servers, [1, 1, 1, 1, 2, 2, 2, 2], "one port, both resolvers in turn");
     assert_eq!(shares(&lab.client, 53, 8).len(), 2, "TCP");
     assert!(ask_udp(&lab.client, 53, &query).is_ok());
     lab.stop();
