@@ -61,6 +61,7 @@ pub fn read(block: &Statement<'_>, global: &mut Global, problems: &mut Vec<Probl
                 let priority = number::<u8>(problems, inner, 0, 1..=99, "").and_then(NonZeroU8::new);
                 set(&mut global.rt_priority, priority.map(Some));
             }
+            "vip_fence" => set(&mut global.fence, flag(problems, inner).map(Some)),
             "lvs_datapath" => set(&mut global.plane, choice(problems, inner, 0, &PLANES)),
             "lvs_sysctl" => set(&mut global.sysctl, choice(problems, inner, 0, &SYSCTL_MODES)),
             "lvs_flush" => global.lvs_flush = true,
