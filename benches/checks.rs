@@ -102,7 +102,7 @@ impl Drop for Servers {
 }
 
 fn measure() {
-    unshare(CloneFlags::CLONE_NEWNET).expect("this needs root");
+    unshare(CloneFlags::CLONE_NEWNET).unwrap();
     assert!(Command::new("ip").args(["link", "set", "lo", "up"]).status().unwrap().success());
     // What a run leaves behind for a minute must not be in the next one's way.
     std::fs::write("/proc/sys/net/ipv4/tcp_max_tw_buckets", "4096").unwrap();
@@ -178,7 +178,7 @@ fn report(name: &str, count: u32, probe: impl Fn(u32) -> Probe) -> f64 {
         seen.lock().unwrap().starts.clear();
         let (before, at) = (cpu(), Instant::now());
         tokio::time::sleep(MEASURED).await;
-        (cpu() - before, at.elapsed())
+        (cpu().saturating_sub(before), at.elapsed())
     });
     let seen = seen.lock().unwrap();
     if let Some(failed) = &seen.failed {
@@ -202,8 +202,10 @@ fn report(name: &str, count: u32, probe: impl Fn(u32) -> Probe) -> f64 {
 /// How late each run was, against the grid of the one that was least late.
 fn lateness(starts: &[Instant]) -> Vec<Duration> {
     let Some(first) = starts.first() else { return vec![] };
-    let offsets: Vec<i128> =
-        (0..).zip(starts).map(|(n, at)| (*at - *first).as_nanos() as i128 - n * PERIOD.as_nanos() as i128).collect();
+    let offsets: Vec<i128> = (0..)
+        .zip(starts)
+        .map(|(n, at)| (*at - *first).as_nanos().cast_signed() - n * PERIOD.as_nanos().cast_signed())
+        .collect();
     let least = offsets.iter().min().copied().unwrap_or(0);
     offsets.into_iter().map(|offset| Duration::from_nanos_u128((offset - least).unsigned_abs())).collect()
 }

@@ -211,7 +211,10 @@ fn real_server(server: &RealServerStatus) -> Vec<String> {
         .collect();
     vec![
         server.address.clone(),
-        server.state.clone(),
+        match &server.by_operator {
+            Some(wish) => format!("{} (operator: {wish})", server.state),
+            None => server.state.clone(),
+        },
         server.since_s.map_or_else(|| "-".to_owned(), |since| span(since_whole(since))),
         weight,
         server.active.to_string(),

@@ -3,7 +3,6 @@
 //! `VIPD_KEEPALIVED=1` runs keepalived against the same servers in its place (`scripts/conformance-vm`).
 #![expect(
     clippy::disallowed_methods,
-    clippy::expect_used,
     clippy::unwrap_used,
     clippy::wildcard_enum_match_arm,
     reason = "a test may fail, and it is the world that the checks touch"

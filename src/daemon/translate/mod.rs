@@ -92,6 +92,8 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
         rt_priority,
         fence,
         plane,
+        // Read where it is carried out, `daemon/sysctls.rs`.
+        sysctl: _,
         lvs_flush,
         rs_init_notifies,
     } = global;

@@ -34,12 +34,35 @@ struct Member {
     health: Health,
     /// The weight a checker asked for, in place of the configured one.
     dynamic_weight: Option<WeightWish>,
-    /// An operator wants no new connections on it; its health goes on being counted.
-    draining: bool,
     /// `slow_start`: the share of its weight that it has got so far, in percent; `None`: all.
     ramp: Option<u16>,
     /// That it is up, or down, was told.
     told: bool,
+    /// What an operator wants of it; its health goes on being counted.
+    wish: Option<Wish>,
+}
+
+/// What an operator wants of a real server, above the configuration and its checkers, until it is taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Wish {
+    /// No new connections: weight 0 and no part in the quorum. Those that are there go on.
+    Drain,
+    /// Out of the table, with the connections that are there, and no part in the quorum.
+    Disable,
+    /// This weight while it is up.
+    Weight(Weight),
+}
+
+/// As operators type it.
+impl fmt::Display for Wish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Drain => f.write_str("drain"),
+            Self::Disable => f.write_str("disable"),
+            Self::Weight(weight) => write!(f, "weight {weight}"),
+        }
+    }
 }
 
 /// Something that happened to a real server.
@@ -65,10 +88,10 @@ pub enum Event {
     Left {
         real_server: DestinationKey,
     },
-    /// An operator's wish: weight 0 while it lasts, and no part in the quorum.
-    Drain {
+    /// An operator's wish; `None` takes it back.
+    Operator {
         real_server: DestinationKey,
-        on: bool,
+        wish: Option<Wish>,
     },
 }
 
@@ -80,7 +103,7 @@ impl Event {
             | Self::Weight { real_server, .. }
             | Self::Ramp { real_server, .. }
             | Self::Left { real_server }
-            | Self::Drain { real_server, .. } => real_server,
+            | Self::Operator { real_server, .. } => real_server,
         }
     }
 }
@@ -110,6 +133,11 @@ pub enum PoolEvent {
     SorryServerOut {
         sorry_server: DestinationKey,
     },
+    /// A reload removed the real server, and with it what an operator wanted of it.
+    WishDropped {
+        real_server: DestinationKey,
+        wish: Wish,
+    },
 }
 
 impl fmt::Display for PoolEvent {
@@ -121,6 +149,9 @@ impl fmt::Display for PoolEvent {
             Self::QuorumLost { weight, threshold } => write!(f, "lost quorum: weight {weight} of {threshold}"),
             Self::SorryServerIn { sorry_server } => write!(f, "sorry server {sorry_server} serves"),
             Self::SorryServerOut { sorry_server } => write!(f, "sorry server {sorry_server} rests"),
+            Self::WishDropped { real_server, wish } => {
+                write!(f, "real server {real_server} is gone, and with it the operator's `{wish}`")
+            }
         }
     }
 }
@@ -160,8 +191,8 @@ impl Pool {
 
     /// Take up other settings; the health of real servers that stay is kept.
     ///
-    /// Real servers that go are gone without an event, nobody checks them any more; with `drain_time` they stay in the
-    /// table for a while.
+    /// Real servers that go are gone without an event, nobody checks them any more; what an operator wanted of them is
+    /// told to be gone. With `drain_time` they stay in the table for a while.
     pub fn reconfigure(&mut self, settings: PoolSettings) -> Vec<PoolEvent> {
         let (settings, _) = settings.adjusted();
         let old_sorry = self.sorry_address();
@@ -181,9 +212,9 @@ impl Pool {
             let families = settings.services.iter().map(ServiceKey::family).collect();
             self.leaving.retain(|at, real| goes(at) && reaches(&families, *at, real.forwarding));
         }
+        let mut told: Vec<_> = self.wishes().filter(|(at, _)| !members.contains_key(at)).map(dropped).collect();
         self.members = members;
         self.settings = settings;
-        let mut told = vec![];
         if !self.quorum_up && self.sorry_address() != old_sorry {
             told.extend(old_sorry.map(|sorry_server| PoolEvent::SorryServerOut { sorry_server }));
             told.extend(self.sorry_in());
@@ -233,10 +264,19 @@ impl Pool {
             Event::Ramp { percent, .. } => member.ramp = percent,
             // Dealt with above: it is none of the members.
             Event::Left { .. } => {}
-            Event::Drain { on, .. } => member.draining = on,
+            Event::Operator { wish, .. } => member.wish = wish,
         }
         told.extend(self.judge());
         Ok(told)
+    }
+
+    /// What is told of a pool that a reload removed.
+    pub fn removed(&self) -> Vec<PoolEvent> {
+        self.stop().into_iter().chain(self.wishes().map(dropped)).collect()
+    }
+
+    fn wishes(&self) -> impl Iterator<Item = (DestinationKey, Wish)> {
+        self.members.iter().filter_map(|(at, member)| Some((*at, member.wish?)))
     }
 
     /// What stopping tells: with `omega` everything that is up goes down, else nothing.
@@ -298,23 +338,32 @@ impl Pool {
         Entry { service: self.settings.service, destinations }
     }
 
-    /// The weight in the table; `None`: not in the table.
+    /// The weight in the table; `None`: not in the table. One that is drained keeps its connections beside a sorry
+    /// server too: that is what a drain is for.
     fn weight_now(&self, at: DestinationKey, real: &RealServer) -> Option<Weight> {
         let member = self.members.get(&at)?;
+        let up = member.health == Health::Up;
         let replaced = !self.quorum_up && self.settings.sorry_server.is_some();
-        if member.health == Health::Up && !replaced {
-            Some(if member.draining { Weight::ZERO } else { member.ramped(real.weight) })
-        } else {
-            real.inhibit_on_failure.then_some(Weight::ZERO)
+        match member.wish {
+            Some(Wish::Disable) => None,
+            Some(Wish::Drain) if up => Some(Weight::ZERO),
+            Some(Wish::Weight(weight)) if up && !replaced => Some(weight),
+            None if up && !replaced => Some(member.ramped(real.weight)),
+            Some(Wish::Drain | Wish::Weight(_)) | None => real.inhibit_on_failure.then_some(Weight::ZERO),
         }
     }
 
     /// Sum of the weights of live real servers.
     fn live_weight(&self) -> u64 {
-        let live = self.members.iter().filter(|(_, member)| member.health == Health::Up && !member.draining);
+        let live = self.members.iter().filter(|(_, member)| member.health == Health::Up);
         let weights = live.filter_map(|(at, member)| {
             let configured = self.settings.real_servers.get(at)?.weight;
-            Some(u64::from(member.asked(configured).get()))
+            let weight = match member.wish {
+                Some(Wish::Drain | Wish::Disable) => Weight::ZERO,
+                Some(Wish::Weight(weight)) => weight,
+                None => member.asked(configured),
+            };
+            Some(u64::from(weight.get()))
         });
         weights.sum()
     }
@@ -350,13 +399,17 @@ impl Pool {
     }
 }
 
+const fn dropped((real_server, wish): (DestinationKey, Wish)) -> PoolEvent {
+    PoolEvent::WishDropped { real_server, wish }
+}
+
 impl Member {
     const fn starting(start: Start) -> Self {
         let health = match start {
             Start::Unchecked | Start::Up => Health::Up,
             Start::Down => Health::Untried,
         };
-        Self { health, dynamic_weight: None, draining: false, ramp: None, told: false }
+        Self { health, dynamic_weight: None, ramp: None, told: false, wish: None }
     }
 
     /// The weight that a checker asked for, else the configured one.
