@@ -5,7 +5,7 @@
 
 mod beat;
 mod keeper;
-mod processor;
+pub(super) mod processor;
 mod sockets;
 
 use std::io;
@@ -22,7 +22,7 @@ use crate::vrrp::io::neighbour::Announcer;
 use crate::vrrp::io::socket::is_permission;
 use crate::vrrp::links::Links;
 use crate::vrrp::settings::{Outcome, SettingsError, Tracked};
-use crate::vrrp::{Happened, InstanceView, Settings};
+use crate::vrrp::{Happened, Holdings, InstanceView, Settings};
 use sockets::{Refused, Sockets};
 
 /// Events waiting for the supervisor; beyond it they are dropped and counted.
@@ -54,7 +54,7 @@ pub enum Command {
     /// Something tracked that reports by itself has its first result, or another one.
     Tracked { what: Tracked, outcome: Outcome },
     /// Drive these from now on. Matched by [`crate::vrrp::Key`]; what is unchanged keeps state, timers and counters.
-    Reconfigure { settings: Vec<Settings>, reply: oneshot::Sender<Result<(), StartError>> },
+    Reconfigure { settings: Vec<Settings>, statics: Holdings, reply: oneshot::Sender<Result<(), StartError>> },
     /// Hand over everything, and end. The reply comes when nothing is held any more.
     Shutdown { reply: oneshot::Sender<()> },
 }
@@ -100,7 +100,7 @@ impl Heartbeat {
     ///
     /// # Errors
     /// [`StartError`]; then no thread, socket or address is left.
-    pub fn start(settings: Vec<Settings>, options: HeartbeatOptions) -> Result<Self, StartError> {
+    pub fn start(settings: Vec<Settings>, statics: Holdings, options: HeartbeatOptions) -> Result<Self, StartError> {
         Settings::check_all(&settings)?;
         let keeper =
             keeper::start(&settings, options).map_err(|error| StartError::of("reading links and addresses", error))?;
@@ -131,7 +131,7 @@ impl Heartbeat {
         };
         let thread = std::thread::Builder::new().name("heartbeat".to_owned());
         thread
-            .spawn(move || beat::run(parts, outputs, options))
+            .spawn(move || beat::run(parts, outputs, statics, options))
             .map_err(|error| StartError::of("starting the thread", error))?;
         Ok(Self { events, commands, snapshot, events_lost })
     }

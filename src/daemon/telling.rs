@@ -59,6 +59,11 @@ pub fn tell(happened: &Happened) -> Option<Line> {
             tracing::warn!(late_us = late.as_micros(), "the heartbeat was not run for {:.3} s", late.as_secs_f64());
             line("heartbeat", format!("was not run for {:.3} s", late.as_secs_f64()))
         }
+        Happened::RouteRestored { at: _, instance, what } => {
+            let text = format!("somebody else removed the {what}; it is back");
+            tracing::warn!(instance, "({instance}) {text}");
+            line(instance, text)
+        }
         Happened::Resynced { at: _, count } => {
             tracing::warn!(count, "netlink lost messages; everything was read again");
             None
@@ -138,6 +143,9 @@ fn failed(instance: &str, failure: &Failure) -> Option<Line> {
         Failure::Announce { address, error } => format!("{address} could not be announced: {error}"),
         Failure::AddressAdd { address, error } => format!("{address} could not be added: {error}"),
         Failure::AddressRemove { address, error } => format!("{address} could not be removed: {error}"),
+        Failure::RouteAdd { what, error } => format!("the {what} could not be added: {error}"),
+        Failure::Sysctl { name, error } => format!("the sysctl {name} could not be set: {error}"),
+        Failure::RouteRemove { what, error } => format!("the {what} could not be removed: {error}"),
     };
     tracing::error!(instance, "({instance}) {text}");
     line(instance, text)

@@ -22,6 +22,6 @@ pub use happened::{ConflictPhase, Failure, Happened, Warning};
 pub use reason::{Fault, Reason, Standing};
 pub use receive::Discard;
 pub use settings::{
-    Garp, Key, Outcome, Password, Settings, SyncGroup, Track, Tracked, Transport, Version, VirtualAddress,
+    Garp, Holdings, Key, Outcome, Password, Settings, SyncGroup, Track, Tracked, Transport, Version, VirtualAddress,
 };
 pub use view::{Counters, InstanceView, PeerView};

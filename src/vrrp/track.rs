@@ -61,7 +61,7 @@ fn weights_count(settings: &Settings) -> bool {
 fn outcome(what: &Tracked, links: &Links, outcomes: &Outcomes) -> Option<Outcome> {
     match what {
         Tracked::Interface(name) => Some(Outcome::Good(links.get(name).is_some_and(|link| link.running))),
-        Tracked::Script(_) | Tracked::File(_) | Tracked::Process(_) => outcomes.get(what).copied(),
+        Tracked::Script(_) | Tracked::File(_) | Tracked::Process(_) | Tracked::Bfd(_) => outcomes.get(what).copied(),
     }
 }
 

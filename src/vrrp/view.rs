@@ -65,6 +65,9 @@ pub struct Counters {
     pub announcements_sent: u64,
     pub conflicts: u64,
     pub addresses_restored: u64,
+    /// Routes and rules.
+    #[serde(default)]
+    pub routes_restored: u64,
     pub send_failures: u64,
     /// VRRPv3 over IPv4: adverts whose checksum leaves the pseudo-header out.
     pub checksums_without_pseudo_header: u64,

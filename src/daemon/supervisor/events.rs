@@ -1,6 +1,8 @@
 //! What each event sets off: a line for the recorder, a command for another task, scripts to run.
 
 use crate::base::Weight;
+use crate::bfd::Diagnostic;
+use crate::daemon::bfd::BfdEvent;
 use crate::daemon::clock;
 use crate::daemon::heartbeat::Command;
 use crate::daemon::lvs::{LvsCommand, LvsEvent};
@@ -89,6 +91,16 @@ impl Daemon {
         };
         self.recorder.record(clock::now(), Kind::Script, &what.to_string(), text);
         self.tell_tracked(what, outcome).await;
+    }
+
+    pub fn bfd_told(&mut self, event: BfdEvent) {
+        let (session, text) = match event {
+            BfdEvent::Moved { session, from, to, diagnostic: Diagnostic::None } => (session, format!("{from} -> {to}")),
+            BfdEvent::Moved { session, from, to, diagnostic } => (session, format!("{from} -> {to}: {diagnostic}")),
+            BfdEvent::Failed { session, error } => (session, format!("no socket: {error}")),
+        };
+        tracing::info!(session, "BFD session {session}: {text}");
+        self.recorder.record(clock::now(), Kind::Script, &format!("BFD session {session}"), text);
     }
 
     async fn tell_tracked(&self, what: Tracked, outcome: Outcome) {

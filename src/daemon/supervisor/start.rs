@@ -12,6 +12,7 @@ use crate::config::model;
 use crate::config::problem::{Problem, Severity};
 use crate::config::source::Sources;
 use crate::control::io::server::Listener;
+use crate::daemon::bfd::{Bfd, BfdEvent};
 use crate::daemon::checkers::Checkers;
 use crate::daemon::heartbeat::{Heartbeat, HeartbeatOptions};
 use crate::daemon::log::Log;
@@ -89,7 +90,11 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
     if !wanted.pools.is_empty() {
         forwarding = Some(forward(&wanted, run_dir.path(), lvs_told.clone()).await?);
     }
-    let heartbeat = Heartbeat::start(wanted.instances.clone(), HeartbeatOptions { rt_priority: wanted.rt_priority });
+    let heartbeat = Heartbeat::start(
+        wanted.instances.clone(),
+        wanted.statics.clone(),
+        HeartbeatOptions { rt_priority: wanted.rt_priority },
+    );
     let heartbeat = match heartbeat {
         Ok(heartbeat) => heartbeat,
         Err(error) => {
@@ -99,6 +104,7 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
             return Err(error.into());
         }
     };
+    let (bfd, bfd_events) = start_bfd(&wanted, &heartbeat)?;
     let mut tasks = JoinSet::new();
     let (checkers, check_events, running) = Checkers::start();
     spawn(&mut tasks, "checkers", running);
@@ -126,6 +132,8 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
         check_events,
         trackers,
         track_events,
+        bfd,
+        bfd_events,
         watchers,
         watch_events,
         notifier,
@@ -142,6 +150,12 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
     daemon.configure_checks().await;
     daemon.recorder.record(clock::now(), Kind::Config, "vipd", "started".to_owned());
     Ok(daemon)
+}
+
+fn start_bfd(wanted: &Wanted, heartbeat: &Heartbeat) -> Result<(Bfd, mpsc::Receiver<BfdEvent>), RunError> {
+    let options = HeartbeatOptions { rt_priority: wanted.rt_priority };
+    Bfd::start(heartbeat.commands.clone(), options)
+        .map_err(|error| RunError::System { action: "starting the BFD thread", error })
 }
 
 fn spawn(tasks: &mut JoinSet<&'static str>, name: &'static str, running: tokio::task::JoinHandle<()>) {

@@ -12,6 +12,7 @@
 
 mod addresses;
 mod keepalived;
+mod routes;
 mod wire;
 
 use std::process::Command as Process;
@@ -21,7 +22,7 @@ use tokio::sync::oneshot;
 use vipd::base::Family;
 use vipd::daemon::heartbeat::{Command, Heartbeat, HeartbeatOptions};
 use vipd::lab::until;
-use vipd::vrrp::{Settings, Standing, Version, VirtualAddress};
+use vipd::vrrp::{Holdings, Settings, Standing, Version, VirtualAddress};
 
 use wire::{PATIENCE, Wire, ip, settings, standing, stop, unicast};
 
@@ -114,7 +115,7 @@ fn a_reconfiguration_keeps_what_is_unchanged_and_refuses_whole() {
     let since = a.snapshot.borrow()[0].since;
     let ask = |settings| {
         let (reply, done) = oneshot::channel();
-        a.commands.blocking_send(Command::Reconfigure { settings, reply }).unwrap();
+        a.commands.blocking_send(Command::Reconfigure { settings, statics: Holdings::default(), reply }).unwrap();
         done.blocking_recv().unwrap()
     };
     let mut more = one.clone();
@@ -134,8 +135,12 @@ fn a_reconfiguration_keeps_what_is_unchanged_and_refuses_whole() {
 #[test]
 #[ignore = "a child process of the next tests"]
 fn child_that_holds_the_address() {
-    let heartbeat =
-        Heartbeat::start(vec![settings(Family::V4, Version::V3, 150)], HeartbeatOptions::default()).unwrap();
+    let heartbeat = Heartbeat::start(
+        vec![settings(Family::V4, Version::V3, 150)],
+        Holdings::default(),
+        HeartbeatOptions::default(),
+    )
+    .unwrap();
     loop {
         std::thread::sleep(Duration::from_secs(1));
         assert!(!heartbeat.commands.is_closed());
