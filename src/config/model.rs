@@ -78,6 +78,8 @@ pub struct Global {
     pub down_timer_adverts: Option<u8>,
     /// `vrrp_rt_priority`, 1..=99.
     pub rt_priority: Option<NonZeroU8>,
+    /// `vip_fence`, a keyword of ours; `None`: where the plane is eBPF.
+    pub fence: Option<bool>,
     pub plane: Plane,
     /// `lvs_flush`.
     pub lvs_flush: bool,

@@ -131,6 +131,66 @@ pub struct EventStatus {
     pub text: String,
 }
 
+/// `GET /explain?NAME`: why a virtual router is what it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Explanation {
+    pub name: String,
+    /// MASTER, BACKUP, FAULT, INIT or STOP.
+    pub state: String,
+    /// Seconds since the last move.
+    pub since_s: f64,
+    pub interface: String,
+    pub vrid: u8,
+    pub priority: u8,
+    pub effective_priority: u8,
+    /// Why it is so now.
+    pub because: String,
+    /// What changes it, and when.
+    pub next: String,
+    /// Why it entered this state.
+    pub entered_because: String,
+    pub notes: Vec<String>,
+    /// Oldest first.
+    pub history: Vec<HistoryStatus>,
+}
+
+/// `POST /failover`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailoverRequest {
+    pub instance: String,
+    /// Let go also where nobody takes over.
+    pub force: bool,
+}
+
+/// `POST /maintenance`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MaintenanceRequest {
+    pub on: bool,
+    /// `None`: every virtual router.
+    pub instance: Option<String>,
+    /// Let go also where nobody takes over.
+    pub force: bool,
+}
+
+/// What was done, as one phrase.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {
+    pub said: String,
+}
+
+/// One entry of the flight recorder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HistoryStatus {
+    /// Seconds since 1970.
+    pub unix_s: f64,
+    /// The last of several that are one entry.
+    pub until_unix_s: Option<f64>,
+    pub s_ago: f64,
+    pub text: String,
+    /// The same as data: what happened, with its numbers. Its form follows the daemon's version.
+    pub what: serde_json::Value,
+}
+
 /// What the daemon lost, since it started. All zero is healthy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DaemonCounters {

@@ -78,6 +78,12 @@ pub fn instance(now: MonoTime, view: InstanceView) -> InstanceStatus {
         learnt_interval: _,
         last_heard,
         peer,
+        peer_since: _,
+        deadline: _,
+        preempt_at: _,
+        wants_active: _,
+        yielded: _,
+        tracks: _,
         counters,
         discards,
     } = view;

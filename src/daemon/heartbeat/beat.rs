@@ -4,6 +4,7 @@
 //! adverts are in the socket.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,15 +14,17 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::fence::Fence;
 use super::keeper::{Ask, Done, Keeper, Order, Owner};
 use super::sockets::{Place, Sockets};
 use super::{Command, HeartbeatOptions, StartError, interfaces_exist, processor};
 use crate::base::MonoTime;
 use crate::daemon::clock;
-use crate::vrrp::fleet::{Fleet, Output};
+use crate::vrrp::fleet::{Fleet, HandOverError, Output};
 use crate::vrrp::io::neighbour::Announcer;
 use crate::vrrp::io::socket::PACKET_MAX;
 use crate::vrrp::lease::Lease;
+use crate::vrrp::settings::{Key, VirtualAddress};
 use crate::vrrp::{Failure, Happened, Holdings, InstanceView, Settings};
 
 /// Packets that are read before deadlines get their turn, in the ordinary case: a flood costs them a millisecond.
@@ -56,9 +59,10 @@ pub fn run(parts: Parts, outputs: Vec<Output>, statics: Holdings, options: Heart
     // Without a runtime nothing can be driven; the supervisor sees that the channels are closed.
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
     runtime.block_on(async {
-        let Parts { fleet, sockets, announcer, keeper, commands, told, lost, publish } = parts;
+        let Parts { fleet, sockets, announcer, mut keeper, commands, told, lost, publish } = parts;
         let Some(sockets) = pollable(sockets) else { return };
         let overruns = keeper.seen.borrow().overruns;
+        let fence = Fence::new(keeper.deadlines.take());
         let mut beat = Beat {
             fleet,
             sockets,
@@ -69,11 +73,14 @@ pub fn run(parts: Parts, outputs: Vec<Output>, statics: Holdings, options: Heart
             publish,
             orders: BTreeMap::new(),
             leases: BTreeMap::new(),
+            watched: BTreeMap::new(),
+            fence,
             in_flight: None,
             refused: BTreeMap::new(),
             renew_at: None,
             unread: false,
             publish_at: clock::now(),
+            handing_over: vec![],
             stopping: vec![],
             overruns,
             routes_lost: 0,
@@ -91,6 +98,9 @@ fn pollable(sockets: Sockets) -> Option<AsyncFd<Sockets>> {
     unsafe { AsyncFd::register_with_interest(sockets, Interest::READABLE) }.ok()
 }
 
+/// Who waits for a hand-over.
+type HandedOver = oneshot::Sender<Result<(), HandOverError>>;
+
 struct Beat {
     fleet: Fleet,
     sockets: AsyncFd<Sockets>,
@@ -103,6 +113,8 @@ struct Beat {
     orders: BTreeMap<Owner, Order>,
     /// Who holds something, and how long each may.
     leases: BTreeMap<Owner, Lease>,
+    watched: BTreeMap<Key, Vec<IpAddr>>,
+    fence: Fence,
     in_flight: Option<oneshot::Receiver<Vec<Done>>>,
     /// What the kernel refused at the last try.
     refused: BTreeMap<Owner, Vec<Failure>>,
@@ -110,6 +122,8 @@ struct Beat {
     /// The sockets had more packets than one turn may read.
     unread: bool,
     publish_at: MonoTime,
+    /// Who waits for which hand-over.
+    handing_over: Vec<(Vec<String>, HandedOver)>,
     /// Who waits for the end.
     stopping: Vec<oneshot::Sender<()>>,
     overruns: u64,
@@ -133,6 +147,10 @@ impl Beat {
                 command = commands.recv(), if open => {
                     open = command.is_some();
                     self.commanded(command);
+                }
+                Some(claim) = self.keeper.claims.recv() => {
+                    let outputs = self.fleet.claimed(clock::now(), claim.index, claim.address, claim.mac);
+                    self.carry_out(outputs);
                 }
                 seen = self.keeper.seen.changed() => match seen {
                     Ok(()) => self.links_changed(),
@@ -170,9 +188,20 @@ impl Beat {
         }
         let outputs = self.fleet.tick(now);
         self.carry_out(outputs);
+        self.answer_hand_overs();
         self.order();
         if now >= self.publish_at {
             self.publish_now(now);
+        }
+    }
+
+    fn answer_hand_overs(&mut self) {
+        for (names, reply) in std::mem::take(&mut self.handing_over) {
+            match self.fleet.handed_over(&names) {
+                // Nobody waits for an answer whose asker is gone.
+                Some(outcome) => drop(reply.send(outcome)),
+                None => self.handing_over.push((names, reply)),
+            }
         }
     }
 
@@ -222,7 +251,12 @@ impl Beat {
                     sent.err().map(|error| (key, Failure::Advert { error }))
                 }
                 Output::Hold { key, holdings, lease } => {
+                    self.watch(&key, &holdings.addresses);
                     self.hold(Owner::Router(key), holdings, lease);
+                    None
+                }
+                Output::Serve { key, until } => {
+                    self.fence.serve(&key, until);
                     None
                 }
                 Output::Announce { key, interface, address } => {
@@ -250,7 +284,19 @@ impl Beat {
         } else {
             self.leases.insert(owner.clone(), lease);
         }
-        self.orders.insert(owner.clone(), Order { owner, holdings, lease });
+        let slot = match &owner {
+            Owner::Router(key) => self.fence.slot(key),
+            Owner::Static => None,
+        };
+        self.orders.insert(owner.clone(), Order { owner, holdings, lease, slot });
+    }
+
+    /// Neighbours are heard on what is held.
+    fn watch(&mut self, key: &Key, addresses: &[VirtualAddress]) {
+        self.watched.insert(key.clone(), addresses.iter().map(|address| address.cidr.addr()).collect());
+        self.watched.retain(|_, addresses| !addresses.is_empty());
+        let all: BTreeSet<IpAddr> = self.watched.values().flatten().copied().collect();
+        self.keeper.watched.send_if_modified(|watched| std::mem::replace(watched, all.clone()) != all);
     }
 
     fn tell(&mut self, happened: Happened) {
@@ -260,6 +306,9 @@ impl Beat {
             }
             Happened::Discarded { .. }
             | Happened::Warned { .. }
+            | Happened::PeerChanged { .. }
+            | Happened::Claimed { .. }
+            | Happened::LinkChanged { .. }
             | Happened::AddressLost { .. }
             | Happened::RouteRestored { .. }
             | Happened::Failed { .. }
@@ -307,6 +356,9 @@ impl Beat {
                         self.carry_out(outputs);
                     }
                     if ordered && !self.orders.contains_key(&owner) {
+                        if !self.leases.contains_key(&owner) {
+                            self.fence.released(key);
+                        }
                         self.fleet.settled(now, key);
                     }
                     if before.iter().any(|failure| !failures.contains(failure)) {
@@ -362,6 +414,18 @@ impl Beat {
             // Nobody waits for an answer whose asker is gone.
             Some(Command::Reconfigure { settings, statics, reply }) => {
                 drop(reply.send(self.reconfigure(now, settings, statics)));
+            }
+            Some(Command::Look { instance, reply }) => drop(reply.send(self.fleet.view(&instance))),
+            Some(Command::HandOver { instances, force, reply }) => match self.fleet.hand_over(now, &instances, force) {
+                Ok((names, outputs)) => {
+                    self.carry_out(outputs);
+                    self.handing_over.push((names, reply));
+                }
+                Err(error) => drop(reply.send(Err(error))),
+            },
+            Some(Command::Maintain(maintenance)) => {
+                let outputs = self.fleet.maintain(now, maintenance);
+                self.carry_out(outputs);
             }
             Some(Command::Shutdown { reply }) => {
                 self.stopping.push(reply);

@@ -8,15 +8,19 @@ mod routes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::listener::{self, Listener};
 use super::{HeartbeatOptions, processor};
 use crate::base::{Cidr, Family, IfName, MonoTime};
 use crate::daemon::clock;
+use crate::vrrp::io::claims::Claim;
+use crate::vrrp::io::fence::{self, Deadlines, Guard};
 use crate::vrrp::io::link::{Watcher, Woken, snapshot};
 use crate::vrrp::io::route::{self, RouteWatcher};
 use crate::vrrp::io::{address, sysctl, unanswered};
@@ -47,6 +51,8 @@ pub struct Order {
     pub owner: Owner,
     pub holdings: Holdings,
     pub lease: Lease,
+    /// Of the fence.
+    pub slot: Option<u32>,
 }
 
 /// What the heartbeat asks; one at a time is under way.
@@ -86,6 +92,13 @@ pub struct Seen {
 pub struct Keeper {
     pub asks: mpsc::Sender<Ask>,
     pub seen: watch::Receiver<Seen>,
+    /// What neighbours say of the addresses in `watched`.
+    pub claims: mpsc::Receiver<Claim>,
+    pub watched: watch::Sender<BTreeSet<IpAddr>>,
+    /// `None`: no fence.
+    pub deadlines: Option<Deadlines>,
+    /// Why there is none although one was asked for.
+    pub unfenced: Option<String>,
 }
 
 /// Start it, remove what an earlier run of ours left of these addresses, and read the links.
@@ -98,6 +111,14 @@ pub fn start(settings: &[Settings], options: HeartbeatOptions) -> io::Result<Kee
     let (asks, asked) = mpsc::channel(1);
     let (publish, seen) = watch::channel(Seen::default());
     let (ready, started) = std::sync::mpsc::channel();
+    let (ours, addresses) = watch::channel(BTreeSet::new());
+    let (told, claims) = mpsc::channel(listener::CLAIMS_MAX);
+    let listener = Listener::open()?;
+    let (guard, deadlines, mut unfenced) = match options.fence.then(fence::load) {
+        Some(Ok((guard, deadlines))) => (Some(guard), Some(deadlines), None),
+        Some(Err(error)) => (None, None, Some(error.to_string())),
+        None => (None, None, None),
+    };
     let body = move || {
         processor::beside(options);
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -105,10 +126,11 @@ pub fn start(settings: &[Settings], options: HeartbeatOptions) -> io::Result<Kee
             Err(error) => return drop(ready.send(Err(error))),
         };
         runtime.block_on(async {
-            match Work::begin(&configured, publish).await {
-                Ok((work, watcher)) => {
+            match Work::begin(&configured, publish, guard).await {
+                Ok((work, watcher, refused)) => {
                     // Whoever started us is waiting; if not, the channel of asks is closed too.
-                    let _ = ready.send(Ok(()));
+                    let _ = ready.send(Ok(refused));
+                    tokio::spawn(listener.run(addresses, told));
                     work.run(watcher, asked).await;
                 }
                 Err(error) => drop(ready.send(Err(error))),
@@ -116,8 +138,9 @@ pub fn start(settings: &[Settings], options: HeartbeatOptions) -> io::Result<Kee
         });
     };
     std::thread::Builder::new().name("addresses".to_owned()).spawn(body)?;
-    started.recv().map_err(|_| io::Error::other("the thread for addresses ended at once"))??;
-    Ok(Keeper { asks, seen })
+    let refused = started.recv().map_err(|_| io::Error::other("the thread for addresses ended at once"))??;
+    unfenced = unfenced.or(refused);
+    Ok(Keeper { asks, seen, claims, watched: ours, deadlines, unfenced })
 }
 
 struct Work {
@@ -130,10 +153,17 @@ struct Work {
     routes: Option<RouteWatcher>,
     /// The addresses that we put into the kernel, by link: before Linux 5.18 it does not keep our mark.
     added: BTreeSet<(u32, Cidr)>,
+    guard: Option<Guard>,
+    /// What the fence refused last.
+    refused: Option<String>,
 }
 
 impl Work {
-    async fn begin(configured: &BTreeSet<Cidr>, publish: watch::Sender<Seen>) -> io::Result<(Self, Watcher)> {
+    async fn begin(
+        configured: &BTreeSet<Cidr>,
+        publish: watch::Sender<Seen>,
+        guard: Option<Guard>,
+    ) -> io::Result<(Self, Watcher, Option<String>)> {
         let watcher = Watcher::open()?;
         let (connection, handle, _) = rtnetlink::new_connection()?;
         tokio::spawn(connection);
@@ -147,9 +177,10 @@ impl Work {
         }
         route::remove_marked(&handle).await.map_err(into_io)?;
         let (held, placed, added) = (BTreeMap::new(), Placed::default(), BTreeSet::new());
-        let mut work = Self { handle, publish, held, placed, routes: None, added };
+        let mut work = Self { handle, publish, held, placed, routes: None, added, guard, refused: None };
         work.look(0).await;
-        Ok((work, watcher))
+        let refused = work.refused.clone();
+        Ok((work, watcher, refused))
     }
 
     async fn run(mut self, mut watcher: Watcher, mut asked: mpsc::Receiver<Ask>) {
@@ -189,6 +220,10 @@ impl Work {
     async fn look(&mut self, overruns: u64) {
         let Ok(links) = snapshot(&self.handle).await else { return };
         self.welcome_back(&links).await;
+        if let Some(guard) = &mut self.guard {
+            let refused = guard.follow(&links).into_iter().next();
+            self.refused = refused.map(|(interface, error)| format!("{interface}: {error}"));
+        }
         let there: BTreeSet<(u32, Cidr)> =
             links.0.values().flat_map(|link| link.addresses.iter().map(|held| (link.index, held.cidr))).collect();
         self.added.retain(|added| there.contains(added));
@@ -223,6 +258,7 @@ impl Work {
             let addresses = before.into_iter().flat_map(|before| before.holdings.addresses);
             gone.extend(addresses.map(|address| (owner.clone(), address)));
         }
+        self.guard_held(&ordered);
         let mut done = self.renew(at, &ordered).await;
         let mut failed = self.release_routes(&ordered).await;
         failed.extend(self.release(gone).await);
@@ -271,6 +307,17 @@ impl Work {
         all
     }
 
+    /// The fence knows an address before the kernel has it.
+    fn guard_held(&mut self, ordered: &BTreeSet<Owner>) {
+        let Some(guard) = &mut self.guard else { return };
+        for order in ordered.iter().filter_map(|owner| self.held.get(owner)) {
+            for (address, slot) in order.holdings.addresses.iter().zip(std::iter::repeat(order.slot)) {
+                // Where the map is full, its lease alone ends it.
+                let _ = slot.map(|slot| guard.put(address.cidr.addr(), slot));
+            }
+        }
+    }
+
     fn watch_routes(&mut self, holdings: &Holdings) {
         if self.routes.is_none() && !(holdings.routes.is_empty() && holdings.rules.is_empty()) {
             // Where it cannot be had, the next renewal puts back what is lost.
@@ -301,10 +348,17 @@ impl Work {
             interface(owner, address).is_some_and(|name| !still.contains(&(name.clone(), address.cidr)))
         };
         let gone: Vec<_> = gone.into_iter().filter(|(owner, address)| is_gone(owner, address)).collect();
+        let served: BTreeSet<IpAddr> = still.iter().map(|(_, cidr)| cidr.addr()).collect();
         let mut failed = vec![];
         for batch in gone.chunks(PIPELINE) {
             let each = batch.iter().map(|(owner, address)| release(&self.handle, &links, &self.added, owner, address));
             failed.extend(join_all(each).await.into_iter().flatten());
+        }
+        if let Some(guard) = &mut self.guard {
+            gone.iter()
+                .map(|(_, address)| address.cidr.addr())
+                .filter(|address| !served.contains(address))
+                .for_each(|address| guard.remove(address));
         }
         failed
     }

@@ -92,12 +92,14 @@ impl Daemon {
                 self.standing.last_failure = None;
                 tracing::info!("reloaded");
                 self.recorder.record(now, Kind::Config, "vipd", "reloaded".to_owned());
+                self.note_for_all("the configuration was reloaded");
             }
             Err(error) => {
                 self.standing.failed_reloads += 1;
                 self.standing.last_failure = Some(error.to_string());
                 tracing::error!(%error, "the reload failed; the configuration of before runs on");
                 self.recorder.record(now, Kind::Config, "vipd", format!("reload failed: {error}"));
+                self.note_for_all(&format!("a reload failed: {error}"));
             }
         }
         if !self.standing.stopping {

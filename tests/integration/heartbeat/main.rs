@@ -11,7 +11,9 @@
 )]
 
 mod addresses;
+mod claims;
 mod keepalived;
+mod operator;
 mod routes;
 mod wire;
 
@@ -135,12 +137,8 @@ fn a_reconfiguration_keeps_what_is_unchanged_and_refuses_whole() {
 #[test]
 #[ignore = "a child process of the next tests"]
 fn child_that_holds_the_address() {
-    let heartbeat = Heartbeat::start(
-        vec![settings(Family::V4, Version::V3, 150)],
-        Holdings::default(),
-        HeartbeatOptions::default(),
-    )
-    .unwrap();
+    let heartbeat =
+        Heartbeat::start(vec![settings(Family::V4, Version::V3, 150)], HeartbeatOptions::default()).unwrap();
     loop {
         std::thread::sleep(Duration::from_secs(1));
         assert!(!heartbeat.commands.is_closed());

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use vipd::base::{AdvertInterval, Cidr, Family, Priority, Vrid};
 use vipd::daemon::heartbeat::{Command, Heartbeat, HeartbeatOptions, StartError};
 use vipd::lab::{Namespace, until};
-use vipd::vrrp::{Holdings, Settings, Standing, Transport, Version, VirtualAddress};
+use vipd::vrrp::{Settings, Standing, Transport, Version, VirtualAddress};
 
 /// Far more than anything here takes, even on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -45,7 +45,7 @@ impl Wire {
     }
 
     pub fn start(&self, at: usize, settings: Vec<Settings>) -> Result<Heartbeat, StartError> {
-        self.hosts[at].inside(|| Heartbeat::start(settings, Holdings::default(), HeartbeatOptions::default())).unwrap()
+        self.hosts[at].inside(|| Heartbeat::start(settings, HeartbeatOptions::default())).unwrap()
     }
 
     pub fn holds(&self, at: usize, address: &str) -> bool {
