@@ -155,16 +155,20 @@ impl Session {
             self.expires_at = None;
             self.remote = None;
             match self.state {
-                State::Init | State::Up => self.go(now, State::Down, Diagnostic::Expired, &mut actions),
+                State::Init | State::Up => {
+                    self.go(now, State::Down, Diagnostic::Expired, &mut actions);
+                    // Said at once: where only our receiving is broken, the neighbour learns of it.
+                    self.send_at = Some(now);
+                }
                 State::AdminDown | State::Down => {}
-            }
-            if self.settings.passive {
-                self.send_at = None;
             }
         }
         if self.send_at.is_some_and(|at| at <= now) {
             actions.push(Action::Send(self.packet()));
             self.schedule(now);
+        }
+        if self.settings.passive && self.remote.is_none() {
+            self.send_at = None;
         }
         actions
     }
