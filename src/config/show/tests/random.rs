@@ -144,6 +144,7 @@ fn global(choose: &mut Choices<'_>) -> Global {
         rt_priority: choose.maybe(|choose| choose.of(&[1, 99]).try_into().unwrap()),
         fence: choose.maybe(Choices::yes),
         plane: choose.of(&[Plane::Ebpf, Plane::Ipvs]),
+        sysctl: choose.of(&[SysctlMode::Check, SysctlMode::Auto]),
         lvs_flush: choose.seldom(),
     }
 }
