@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use crate::config::io::loader::load as load_file;
 use crate::config::model;
@@ -22,6 +22,7 @@ use crate::daemon::notices::Notices;
 use crate::daemon::notifier::Notifier;
 use crate::daemon::recorder::{Kind, Recorder};
 use crate::daemon::rundir::{RunDir, control_socket};
+use crate::daemon::supervisor::control::Ask;
 use crate::daemon::supervisor::reload::Loading;
 use crate::daemon::supervisor::running::{Daemon, Forwarding, Standing};
 use crate::daemon::supervisor::{Options, RunError, control, plane};
@@ -114,11 +115,7 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
     spawn(&mut tasks, "watchers", running);
     let (notifier, running) = Notifier::start();
     spawn(&mut tasks, "notifier", running);
-    let (asking, asks) = mpsc::channel(ASKS_MAX);
-    let serving = tasks.spawn(async move {
-        listener.serve(move |asked| control::answer(asking.clone(), asked)).await;
-        "control socket"
-    });
+    let (serving, asks) = serve(&mut tasks, listener);
     let mut daemon = Daemon {
         options,
         run_dir: run_dir.path().to_owned(),
@@ -154,6 +151,16 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
     daemon.begin_history();
     daemon.record_settings(settings);
     Ok(daemon)
+}
+
+/// Answer on the control socket.
+fn serve(tasks: &mut JoinSet<&'static str>, listener: Listener) -> (AbortHandle, mpsc::Receiver<Ask>) {
+    let (asking, asks) = mpsc::channel(ASKS_MAX);
+    let serving = tasks.spawn(async move {
+        listener.serve(move |asked| control::answer(asking.clone(), asked)).await;
+        "control socket"
+    });
+    (serving, asks)
 }
 
 fn start_bfd(wanted: &Wanted, heartbeat: &Heartbeat) -> Result<(Bfd, mpsc::Receiver<BfdEvent>), RunError> {
