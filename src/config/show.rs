@@ -19,7 +19,17 @@ use super::model::Config;
 
 /// The statements of the top level, in the order in which they depend on one another.
 pub fn statements(config: &Config) -> Vec<Node> {
-    let Config { global, tls, scripts, sync_groups, instances, virtual_server_groups, virtual_servers } = config;
+    let Config {
+        global,
+        tls,
+        scripts,
+        track_files,
+        track_processes,
+        sync_groups,
+        instances,
+        virtual_server_groups,
+        virtual_servers,
+    } = config;
     let mut all = vec![];
     let defs = global::statements(global);
     if !defs.is_empty() {
@@ -27,6 +37,8 @@ pub fn statements(config: &Config) -> Vec<Node> {
     }
     all.extend(checker::ssl(tls));
     all.extend(scripts.iter().map(track::script));
+    all.extend(track_files.iter().map(track::file));
+    all.extend(track_processes.iter().map(track::process));
     all.extend(sync_groups.iter().map(track::group));
     all.extend(instances.iter().map(|instance| instance::instance(instance, global)));
     all.extend(virtual_server_groups.iter().map(service::group));

@@ -12,6 +12,8 @@ pub struct Status {
     pub uptime_s: u64,
     pub config: ConfigStatus,
     pub instances: Vec<InstanceStatus>,
+    /// What virtual routers track, besides interfaces.
+    pub trackers: Vec<TrackerStatus>,
     pub virtual_servers: Vec<VirtualServerStatus>,
     /// The last moves and changes, oldest first; at most [`EVENTS_MAX`].
     pub events: Vec<EventStatus>,
@@ -56,6 +58,18 @@ pub struct InstanceStatus {
     pub transitions: u64,
     /// Packets dropped, by reason; reasons never met are left out.
     pub discards: std::collections::BTreeMap<String, u64>,
+}
+
+/// A tracked script, file or process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrackerStatus {
+    /// `script`, `file`, `process`.
+    pub kind: String,
+    pub name: String,
+    /// `good`, `bad`, the number of a file; `unknown` before the first result.
+    pub state: String,
+    /// Why, as one phrase.
+    pub because: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -115,6 +129,66 @@ pub struct EventStatus {
     pub kind: String,
     pub name: String,
     pub text: String,
+}
+
+/// `GET /explain?NAME`: why a virtual router is what it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Explanation {
+    pub name: String,
+    /// MASTER, BACKUP, FAULT, INIT or STOP.
+    pub state: String,
+    /// Seconds since the last move.
+    pub since_s: f64,
+    pub interface: String,
+    pub vrid: u8,
+    pub priority: u8,
+    pub effective_priority: u8,
+    /// Why it is so now.
+    pub because: String,
+    /// What changes it, and when.
+    pub next: String,
+    /// Why it entered this state.
+    pub entered_because: String,
+    pub notes: Vec<String>,
+    /// Oldest first.
+    pub history: Vec<HistoryStatus>,
+}
+
+/// `POST /failover`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailoverRequest {
+    pub instance: String,
+    /// Let go also where nobody takes over.
+    pub force: bool,
+}
+
+/// `POST /maintenance`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MaintenanceRequest {
+    pub on: bool,
+    /// `None`: every virtual router.
+    pub instance: Option<String>,
+    /// Let go also where nobody takes over.
+    pub force: bool,
+}
+
+/// What was done, as one phrase.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {
+    pub said: String,
+}
+
+/// One entry of the flight recorder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HistoryStatus {
+    /// Seconds since 1970.
+    pub unix_s: f64,
+    /// The last of several that are one entry.
+    pub until_unix_s: Option<f64>,
+    pub s_ago: f64,
+    pub text: String,
+    /// The same as data: what happened, with its numbers. Its form follows the daemon's version.
+    pub what: serde_json::Value,
 }
 
 /// What the daemon lost, since it started. All zero is healthy.

@@ -60,6 +60,7 @@ pub fn read(block: &Statement<'_>, global: &mut Global, problems: &mut Vec<Probl
                 let priority = number::<u8>(problems, inner, 0, 1..=99, "").and_then(NonZeroU8::new);
                 set(&mut global.rt_priority, priority.map(Some));
             }
+            "vip_fence" => set(&mut global.fence, flag(problems, inner).map(Some)),
             "lvs_datapath" => set(&mut global.plane, choice(problems, inner, 0, &PLANES)),
             "lvs_flush" => global.lvs_flush = true,
             "notification_email" => empty(inner, problems),

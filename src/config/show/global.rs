@@ -20,6 +20,7 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
         strict,
         down_timer_adverts,
         rt_priority,
+        fence,
         plane,
         lvs_flush,
     } = global;
@@ -37,6 +38,7 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
     nodes.flag("vrrp_strict", *strict);
     nodes.plain("vrrp_down_timer_adverts", *down_timer_adverts);
     nodes.plain("vrrp_rt_priority", rt_priority.map(NonZeroU8::get));
+    nodes.plain("vip_fence", *fence);
     match plane {
         Plane::Ebpf => {}
         Plane::Ipvs => nodes.put(Node::plain("lvs_datapath", "ipvs")),

@@ -92,12 +92,14 @@ impl Daemon {
                 self.standing.last_failure = None;
                 tracing::info!("reloaded");
                 self.recorder.record(now, Kind::Config, "vipd", "reloaded".to_owned());
+                self.note_for_all("the configuration was reloaded");
             }
             Err(error) => {
                 self.standing.failed_reloads += 1;
                 self.standing.last_failure = Some(error.to_string());
                 tracing::error!(%error, "the reload failed; the configuration of before runs on");
                 self.recorder.record(now, Kind::Config, "vipd", format!("reload failed: {error}"));
+                self.note_for_all(&format!("a reload failed: {error}"));
             }
         }
         if !self.standing.stopping {
@@ -199,7 +201,8 @@ impl Daemon {
         self.notices.reconfigure(self.wanted.scripts.clone());
         let checkers = self.checkers.configure(self.wanted.checks.clone()).await.is_ok();
         let trackers = self.trackers.configure(self.wanted.trackers.clone()).await.is_ok();
-        if !(checkers && trackers) {
+        let watchers = self.watchers.configure(self.wanted.watched.clone()).await.is_ok();
+        if !(checkers && trackers && watchers) {
             // The loop learns which one it was, and stops.
             tracing::error!("a task has ended");
         }

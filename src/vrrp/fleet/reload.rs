@@ -35,8 +35,8 @@ impl Fleet {
             }
         }
         let tracked = self.instances.iter().flat_map(|instance| &instance.settings.track).map(|track| &track.what);
-        let tracked: std::collections::BTreeSet<_> = tracked.map(ToString::to_string).collect();
-        self.scripts.retain(|name, _| tracked.contains(&format!("script {name}")));
+        let tracked: std::collections::BTreeSet<_> = tracked.collect();
+        self.outcomes.retain(|what, _| tracked.contains(what));
         self.refresh(now, &mut out);
         self.forget_retired();
         out
@@ -55,6 +55,7 @@ fn keep(now: MonoTime, mut instance: Instance, settings: Settings, out: &mut Vec
     let more = settings.addresses.iter().any(|address| !instance.settings.addresses.contains(address));
     instance.settings = settings;
     instance.announcer.configure(instance.settings.garp);
+    instance.claims.stop();
     let actions = instance.router.handle(now, Event::Configured(Rules::from(&instance.settings)));
     debug_assert!(actions.is_empty(), "settings alone move nothing");
     if instance.router.standing() == Standing::Active {
