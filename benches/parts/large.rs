@@ -1,4 +1,4 @@
-//! A large configuration: virtual servers of 4 real servers each, with a TCP_CHECK.
+//! A large configuration: virtual servers of 4 real servers each, with a `TCP_CHECK`.
 
 use std::fmt::Write as _;
 

@@ -24,7 +24,7 @@ use vipd::lab::{Namespace, until};
 
 const OFFERED: u32 = 500;
 /// Far more than anything here takes, even on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What runs first and last.
 const FIRST: &str = "vrrp_instance VI_1 {
