@@ -1,8 +1,10 @@
 //! Every task, and what they say to one another. The only place that knows all rooms.
 
+pub mod bfd;
 pub mod checkers;
 pub mod clock;
 pub mod detach;
+pub mod doctor;
 pub mod dump;
 pub mod explain;
 pub mod heartbeat;
@@ -17,11 +19,14 @@ pub mod notifier;
 pub mod outbox;
 pub mod owned;
 pub mod pidfile;
+pub mod real_server;
 pub mod recorder;
 pub mod rundir;
 pub mod scan;
+pub mod setup;
 pub mod status;
 pub mod supervisor;
+pub mod sysctls;
 pub mod systemd;
 pub mod telling;
 pub mod trackers;

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::base::{Family, MonoTime};
+use crate::bfd::fleet::View;
+use crate::bfd::{Diagnostic, State};
 use crate::control::api::{
     CheckStatus, InstanceStatus, PeerStatus, RealServerStatus, TrackerStatus, VirtualServerStatus,
 };
@@ -10,7 +12,7 @@ use crate::daemon::telling::keepalived_word;
 use crate::daemon::trackers::TrackView;
 use crate::daemon::watchers::WatchView;
 use crate::lvs::datapath::{Counters, DestinationStats, ServiceStats};
-use crate::lvs::pool::{Health, PoolId, PoolView, RealServerView, SorryServerView, table_key};
+use crate::lvs::pool::{Health, PoolId, PoolView, RealServerView, SorryServerView, Wish, table_key};
 use crate::lvs::table::{DestinationKey, Forwarding, ServiceKey};
 use crate::vrrp::{InstanceView, Outcome, PeerView, Tracked};
 
@@ -25,12 +27,24 @@ pub fn watched(view: WatchView) -> TrackerStatus {
     tracker(what, outcome, reason.map(|reason| reason.to_string()))
 }
 
+pub fn bfd(view: &View) -> TrackerStatus {
+    let View { name, state, diagnostic, since: _ } = view;
+    let because = match diagnostic {
+        Diagnostic::None => state.to_string(),
+        Diagnostic::Expired | Diagnostic::NeighborDown | Diagnostic::AdminDown | Diagnostic::Other(_) => {
+            format!("{state}: {diagnostic}")
+        }
+    };
+    tracker(Tracked::Bfd(name.clone()), Some(Outcome::Good(*state == State::Up)), Some(because))
+}
+
 fn tracker(what: Tracked, outcome: Option<Outcome>, because: Option<String>) -> TrackerStatus {
     let (kind, name) = match what {
         Tracked::Interface(name) => ("interface", name.to_string()),
         Tracked::Script(name) => ("script", name),
         Tracked::File(name) => ("file", name),
         Tracked::Process(name) => ("process", name),
+        Tracked::Bfd(name) => ("bfd", name),
     };
     let state = match outcome {
         None => "unknown".to_owned(),
@@ -121,6 +135,7 @@ pub fn virtual_servers(plane: &str, view: &PoolView, counters: &Counters, checks
                 view.real_servers.iter().map(|server| real_server(view, *service, server, stats, checks)).collect();
             real_servers.extend(sorry.map(|sorry| sorry_server(*service, sorry, stats)));
             VirtualServerStatus {
+                virtual_server: view.id.to_string(),
                 service: service.to_string(),
                 plane: plane.to_owned(),
                 scheduler: view.service.scheduler.to_string(),
@@ -176,13 +191,15 @@ fn real_server(
     let counted = counted(stats, service, server.address, server.forwarding);
     RealServerStatus {
         address: server.address.to_string(),
-        state: match (server.health, server.draining) {
-            (Health::Up, true) => "draining",
-            (Health::Up, false) => "up",
+        state: match (server.health, server.wish) {
+            (Health::Up, Some(Wish::Drain)) => "draining",
+            (Health::Up, Some(Wish::Disable)) => "disabled",
+            (Health::Up, Some(Wish::Weight(_)) | None) => "up",
             (Health::Down, _) => "down",
             (Health::Untried, _) => "untried",
         }
         .to_owned(),
+        by_operator: server.wish.map(|wish| wish.to_string()),
         weight: server.weight_now.map_or(0, crate::base::Weight::get),
         configured_weight: server.weight_configured.get(),
         active: counted.active,
@@ -197,6 +214,7 @@ fn sorry_server(service: ServiceKey, sorry: &SorryServerView, stats: &ServiceSta
     RealServerStatus {
         address: sorry.address.to_string(),
         state: "sorry".to_owned(),
+        by_operator: None,
         weight: u32::from(sorry.active),
         configured_weight: 1,
         active: counted.active,

@@ -85,7 +85,7 @@ impl Director {
         }
         for (id, gone) in std::mem::replace(&mut self.pools, pools) {
             self.left.extend(&gone.settings().services);
-            told.extend(gone.stop().into_iter().map(|event| (id.clone(), event)));
+            told.extend(gone.removed().into_iter().map(|event| (id.clone(), event)));
         }
         self.unseen = Unseen::All;
         Ok(told)

@@ -3,7 +3,7 @@
 use std::num::NonZeroU8;
 
 use super::node::{Node, Nodes};
-use crate::config::model::{Garp, Global, Plane, VrrpVersion};
+use crate::config::model::{Garp, Global, Plane, SysctlMode, VrrpVersion};
 
 pub(super) fn statements(global: &Global) -> Vec<Node> {
     let Global {
@@ -22,6 +22,7 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
         rt_priority,
         fence,
         plane,
+        sysctl,
         lvs_flush,
     } = global;
     let mut nodes = Nodes::default();
@@ -42,6 +43,10 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
     match plane {
         Plane::Ebpf => {}
         Plane::Ipvs => nodes.put(Node::plain("lvs_datapath", "ipvs")),
+    }
+    match sysctl {
+        SysctlMode::Check => {}
+        SysctlMode::Auto => nodes.put(Node::plain("lvs_sysctl", "auto")),
     }
     nodes.flag("lvs_flush", *lvs_flush);
     nodes.0

@@ -22,7 +22,7 @@ use crate::daemon::{clock, status};
 use crate::healthcheck::settings::CheckView;
 
 const GET: [&str; 5] = ["/status", "/config", "/explain", "/plane", "/table"];
-const POST: [&str; 4] = ["/reload", "/failover", "/maintenance", "/ipvsadm"];
+const POST: [&str; 5] = ["/reload", "/failover", "/maintenance", "/ipvsadm", "/real-server"];
 /// The heartbeat answers within its next turn.
 const LOOK_MAX: Duration = Duration::from_secs(1);
 
@@ -88,6 +88,7 @@ pub async fn answer(asking: mpsc::Sender<Ask>, asked: Asked) -> Answer {
             Some(forwarding) => json(200, &PlaneAnswer { plane: forwarding.map(|(plane, _)| plane) }),
             None => gone(),
         },
+        ("POST", "/real-server") => operator::real_server(&asking, &asked.body).await,
         ("GET", "/table") => by_hand(&asking, Question::Table).await,
         ("POST", "/ipvsadm") => match serde_json::from_slice(&asked.body) {
             Ok(question) => by_hand(&asking, question).await,
@@ -230,7 +231,9 @@ impl Daemon {
     async fn tracker_results(&self) -> Vec<TrackerStatus> {
         let scripts = self.trackers.views().await.unwrap_or_default();
         let watched = self.watchers.views().await.unwrap_or_default();
-        scripts.into_iter().map(status::script).chain(watched.into_iter().map(status::watched)).collect()
+        let bfds = Arc::clone(&self.bfd.snapshot.borrow());
+        let named = scripts.into_iter().map(status::script).chain(watched.into_iter().map(status::watched));
+        named.chain(bfds.iter().map(status::bfd)).collect()
     }
 
     async fn check_results(&self) -> status::Checks {

@@ -11,7 +11,7 @@ use crate::daemon::supervisor::running::Daemon;
 use crate::daemon::supervisor::start::{forward, load, services};
 use crate::daemon::systemd::{Told, tell};
 use crate::daemon::translate::Wanted;
-use crate::daemon::{clock, owned};
+use crate::daemon::{clock, owned, sysctls};
 use crate::vrrp::Settings;
 
 /// Why a reload did not take place; what ran before runs on.
@@ -116,6 +116,7 @@ impl Daemon {
         self.reconfigure_heartbeat(&wanted).await?;
         // From here on nothing refuses any more: the plane is tried again until it follows.
         let before = std::mem::replace(&mut self.wanted, wanted);
+        self.record_settings(sysctls::follow(&self.wanted));
         self.reconfigure_forwarding(&before).await;
         self.configure_checks().await;
         Ok(())
@@ -157,7 +158,8 @@ impl Daemon {
     /// The heartbeat takes all of it or refuses; its events wait meanwhile.
     async fn reconfigure_heartbeat(&mut self, wanted: &Wanted) -> Result<(), ReloadError> {
         let (reply, answer) = oneshot::channel();
-        let command = Command::Reconfigure { settings: wanted.instances.clone(), reply };
+        let command =
+            Command::Reconfigure { settings: wanted.instances.clone(), statics: wanted.statics.clone(), reply };
         let ended = ReloadError::Ended { task: "heartbeat" };
         if self.heartbeat.commands.send(command).await.is_err() {
             return Err(ended);
@@ -196,13 +198,21 @@ impl Daemon {
         }
     }
 
+    /// What was said of the kernel's settings, or done about them.
+    pub fn record_settings(&mut self, lines: Vec<String>) {
+        for line in lines {
+            self.recorder.record(clock::now(), Kind::Plane, "sysctl", line);
+        }
+    }
+
     /// Let checkers, trackers and notices follow the configuration in force.
     pub async fn configure_checks(&mut self) {
         self.notices.reconfigure(self.wanted.scripts.clone());
         let checkers = self.checkers.configure(self.wanted.checks.clone()).await.is_ok();
         let trackers = self.trackers.configure(self.wanted.trackers.clone()).await.is_ok();
         let watchers = self.watchers.configure(self.wanted.watched.clone()).await.is_ok();
-        if !(checkers && trackers && watchers) {
+        let bfd = self.bfd.configure(self.wanted.bfds.clone()).await.is_ok();
+        if !(checkers && trackers && watchers && bfd) {
             // The loop learns which one it was, and stops.
             tracing::error!("a task has ended");
         }
