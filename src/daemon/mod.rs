@@ -17,6 +17,7 @@ pub mod notifier;
 pub mod outbox;
 pub mod owned;
 pub mod pidfile;
+pub mod pipes;
 pub mod recorder;
 pub mod rundir;
 pub mod scan;

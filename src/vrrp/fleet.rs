@@ -12,7 +12,7 @@ pub use operator::{HandOverError, Maintenance};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::happened::{Failure, Happened, Warning};
+use super::happened::{ConflictPhase, Failure, Happened, Warning};
 use super::instance::{Discards, Instance};
 use super::lease::Lease;
 use super::links::{Link, Links, changes};
@@ -73,6 +73,11 @@ impl Fleet {
 
     pub fn views(&self) -> Vec<InstanceView> {
         self.instances.iter().map(Instance::view).collect()
+    }
+
+    /// Packets for no virtual router of ours, per interface.
+    pub fn strangers(&self) -> BTreeMap<IfName, BTreeMap<Discard, u64>> {
+        self.strangers.iter().map(|(interface, discards)| (interface.clone(), discards.totals())).collect()
     }
 
     pub fn view(&self, name: &str) -> Option<InstanceView> {
@@ -382,6 +387,9 @@ impl Fleet {
                 }
                 Action::Conflict { phase, rival, theirs } => {
                     instance.counters.conflicts += 1;
+                    if phase == ConflictPhase::Began && !instance.may_tell_conflict(now) {
+                        continue;
+                    }
                     let instance = instance.settings.name.clone();
                     out.push(Output::Happened(Happened::Conflict { at: now, instance, phase, rival, theirs }));
                 }

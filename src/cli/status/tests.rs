@@ -35,7 +35,7 @@ fn example() -> Status {
             adverts_sent: 0,
             adverts_received: 123,
             transitions: 1,
-            discards: BTreeMap::new(),
+            discards: [("checksum".to_owned(), 7)].into(),
         }],
         trackers: vec![TrackerStatus {
             kind: "process".into(),
@@ -73,6 +73,7 @@ fn example() -> Status {
                 }],
             }],
         }],
+        strangers: [("eth0".to_owned(), [("vrid".to_owned(), 12), ("ttl".to_owned(), 3)].into())].into(),
         events: vec![EventStatus {
             s_ago: 12.3,
             kind: "instance".into(),
