@@ -1,7 +1,5 @@
 //! What people read is a snapshot.
 
-use std::collections::BTreeMap;
-
 use super::*;
 use crate::control::api::{CheckStatus, ConfigStatus, DaemonCounters, EventStatus, PeerStatus};
 

@@ -126,7 +126,7 @@ enum Incoming {
     History,
     Asked(Ask),
     /// A configuration was read.
-    Loaded(Result<Wanted, ReloadError>),
+    Loaded(Box<Result<Wanted, ReloadError>>),
     /// A task that must not end has ended.
     Ended(&'static str),
 }
@@ -177,7 +177,7 @@ impl Daemon {
             Some(()) = self.links.recv() => Incoming::Links,
             Some(ask) = self.asks.recv() => Incoming::Asked(ask),
             () = self.history_writer.due(&self.history) => Incoming::History,
-            loaded = self.loading.loaded() => Incoming::Loaded(loaded),
+            loaded = self.loading.loaded() => Incoming::Loaded(Box::new(loaded)),
             () = ended(watched) => Incoming::Ended("forwarding"),
             Some(task) = self.tasks.join_next() => Incoming::Ended(task.unwrap_or("control socket")),
         }
@@ -194,7 +194,7 @@ impl Daemon {
             Incoming::Links => self.links_changed().await,
             Incoming::Asked(ask) => self.asked(ask).await,
             Incoming::History => self.history_writer.begin(&mut self.history),
-            Incoming::Loaded(loaded) => self.loaded(loaded).await,
+            Incoming::Loaded(loaded) => self.loaded(*loaded).await,
             Incoming::Ended(task) => return Some(task),
         }
         None

@@ -67,7 +67,7 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
         scripts,
         track_files,
         track_processes,
-        sync_groups,
+        sync_groups: _,
         instances,
         virtual_server_groups,
         virtual_servers,

@@ -132,7 +132,7 @@ fn states(owner: &str, notify: &model::Notify) -> Result<StateScripts, Translate
 
 /// The FIFOs, where they have a path.
 fn fifos(global: &model::Global) -> Result<Fifos, TranslateError> {
-    let fifo = |keyword: &str, fifo: &model::NotifyFifo| {
+    let fifo = |keyword: &str, fifo: &model::NotifyFifo| -> Result<Option<FifoSettings>, TranslateError> {
         let model::NotifyFifo { path, owner, script } = fifo;
         let Some(path) = path.clone() else { return Ok(None) };
         let script = optional(keyword, script.as_deref())?;
