@@ -12,7 +12,7 @@ pub use operator::{HandOverError, Maintenance};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::happened::{Failure, Happened, Warning};
+use super::happened::{ConflictPhase, Failure, Happened, Warning};
 use super::instance::{Discards, Instance};
 use super::lease::Lease;
 use super::links::{Link, Links, changes};
@@ -40,7 +40,8 @@ pub enum Output {
         holdings: Holdings,
         lease: Lease,
     },
-    /// It serves until then, unless told again: by then another router may be Active. [`MonoTime::ZERO`]: not at all.
+    /// It serves until then, unless told again: by then another router may be Active. One that lets go in good order
+    /// is not deaf at once, so that what was on its way arrives.
     Serve {
         key: Key,
         until: MonoTime,
@@ -73,6 +74,11 @@ impl Fleet {
 
     pub fn views(&self) -> Vec<InstanceView> {
         self.instances.iter().map(Instance::view).collect()
+    }
+
+    /// Packets for no virtual router of ours, per interface.
+    pub fn strangers(&self) -> BTreeMap<IfName, BTreeMap<Discard, u64>> {
+        self.strangers.iter().map(|(interface, discards)| (interface.clone(), discards.totals())).collect()
     }
 
     pub fn view(&self, name: &str) -> Option<InstanceView> {
@@ -377,7 +383,6 @@ impl Fleet {
                     instance.announcer.stop();
                     instance.claims.stop();
                     instance.announce_when_settled = false;
-                    out.push(Output::Serve { key: instance.settings.key(), until: MonoTime::ZERO });
                     out.push(hold_nothing(instance, instance.settings.key()));
                 }
                 Action::Reannounce => reannounce = Some(instance.group().map(str::to_owned)),
@@ -398,6 +403,9 @@ impl Fleet {
                 }
                 Action::Conflict { phase, rival, theirs } => {
                     instance.counters.conflicts += 1;
+                    if phase == ConflictPhase::Began && !instance.may_tell_conflict(now) {
+                        continue;
+                    }
                     let instance = instance.settings.name.clone();
                     out.push(Output::Happened(Happened::Conflict { at: now, instance, phase, rival, theirs }));
                 }

@@ -22,6 +22,7 @@ use crate::daemon::history::file::Writer;
 use crate::daemon::lvs::{LvsCommand, LvsEvent, LvsView};
 use crate::daemon::notices::Notices;
 use crate::daemon::notifier::Notifier;
+use crate::daemon::pipes::Pipes;
 use crate::daemon::recorder::Recorder;
 use crate::daemon::supervisor::control::Ask;
 use crate::daemon::supervisor::reload::{Loading, ReloadError};
@@ -109,6 +110,7 @@ pub struct Daemon {
     pub tasks: JoinSet<&'static str>,
     pub serving: AbortHandle,
     pub notices: Notices,
+    pub pipes: Pipes,
     pub recorder: Recorder,
     pub history: History,
     /// Which virtual routers hold nothing, as the state directory has it.
@@ -274,6 +276,7 @@ impl Daemon {
         if !self.notifier.idle_within(LAST_SCRIPTS).await {
             tracing::warn!("scripts are still running; they are left to themselves");
         }
+        self.pipes.close().await;
         self.history_writer.finish(&mut self.history).await;
         self.serving.abort();
         self.tasks.shutdown().await;
