@@ -15,6 +15,8 @@ mod changes;
 mod errors;
 mod failover;
 mod forwarding;
+mod ipv6;
+mod ipv6_errors;
 mod lab;
 mod persistence;
 mod schedulers;

@@ -5,10 +5,11 @@
 
 use aya::Pod;
 
-pub const ABI_VERSION: u32 = 4;
+pub const ABI_VERSION: u32 = 5;
 
-/// The compiled program.
+/// The compiled programs: for IPv4, with the census; and for IPv6.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vipd.bpf.o"));
+pub static OBJECT6: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vipd6.bpf.o"));
 
 pub const SCHEDULER_RR: u8 = 1;
 pub const SCHEDULER_WRR: u8 = 2;
@@ -35,13 +36,18 @@ pub const FORWARDING_ROUTE: u8 = 2;
 pub const FORWARDING_TUNNEL: u8 = 3;
 
 pub const DESTINATION_KEEPS_PORT: u8 = 1;
+pub const DESTINATION_OTHER_FAMILY: u8 = 2;
+
+/// Places of the map of programs.
+pub const PROGRAM_IPV6: u32 = 0;
+pub const PROGRAMS: u32 = 1;
 
 /// Entries of a page of a schedule.
 pub const SCHEDULE_PAGE: usize = 256;
 /// States of a connection, the length of [`Settings::timeout_ms`].
 pub const STATES: usize = 6;
 /// Reasons that are counted.
-pub const REASONS: u32 = 12;
+pub const REASONS: u32 = 13;
 
 /// An address as 16 bytes; IPv4 is mapped (RFC 4291 section 2.5.5.2).
 pub type Address = [u8; 16];

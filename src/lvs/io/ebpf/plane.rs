@@ -24,6 +24,7 @@ use crate::lvs::table::{ServiceKey, Step, Table};
 
 /// The program on the interfaces, by its name in the object.
 pub(super) const PROGRAM: &str = "vipd_ingress";
+const PROGRAM6: &str = "vipd_ingress6";
 const CENSUS: &str = "vipd_census";
 /// Services that are written before other tasks get their turn.
 const SERVICES_PER_TURN: usize = 32;
@@ -80,8 +81,13 @@ impl Ebpf {
         if !adopted {
             pins::remove_maps(pin_dir, limits)?;
         }
-        let mut object = load(options, limits)?;
+        let mut object = load(abi::OBJECT, &[PROGRAM, CENSUS], options, limits)?;
         let mut kernel = Kernel::new(Maps::of(&mut object)?);
+        let mut object6 = load(abi::OBJECT6, &[PROGRAM6], options, limits)?;
+        // The map keeps the program; a running one is replaced between two packets.
+        let program6 = classifier(&mut object6, PROGRAM6)?.fd().map_err(|error| fault::load(&error))?;
+        let jump = kernel.maps.programs.set(abi::PROGRAM_IPV6, program6, 0);
+        jump.map_err(Fault::map("giving IPv6 its program"))?;
         let model = if adopted { adopt::adopt(&mut kernel, limits)? } else { adopt::begin(&mut kernel.maps, limits)? };
         tracing::info!(adopted, services = model.services.len(), "eBPF plane loaded");
         let pin_dir = pin_dir.clone();
@@ -226,15 +232,16 @@ impl Datapath for Ebpf {
     }
 }
 
-fn load(options: &EbpfOptions, limits: Limits) -> Result<aya::Ebpf, DatapathError> {
+/// Both objects have the same maps: the second one finds them pinned.
+fn load(bytes: &[u8], programs: &[&str], options: &EbpfOptions, limits: Limits) -> Result<aya::Ebpf, DatapathError> {
     let mut loader = EbpfLoader::new();
     // The program reads no kernel structure, so it needs no relocation against the kernel's BTF.
     loader.btf(None).default_map_pin_directory(&options.pin_dir);
     for shape in super::maps::shapes(limits) {
         loader.map_max_entries(shape.name, shape.entries);
     }
-    let mut object = loader.load(abi::OBJECT).map_err(|error| fault::load(&error))?;
-    for name in [PROGRAM, CENSUS] {
+    let mut object = loader.load(bytes).map_err(|error| fault::load(&error))?;
+    for name in programs {
         classifier(&mut object, name)?.load().map_err(|error| fault::load(&error))?;
     }
     Ok(object)

@@ -16,6 +16,7 @@ use crate::lvs::table::{
 };
 
 const FAMILY_V4: u8 = 4;
+const FAMILY_V6: u8 = 6;
 
 fn unsupported(what: impl Into<String>) -> DatapathError {
     DatapathError::Unsupported { plane: PLANE, what: what.into() }
@@ -45,17 +46,19 @@ const fn protocol_number(protocol: Protocol) -> u8 {
 }
 
 /// # Errors
-/// [`DatapathError::Unsupported`] for SCTP, IPv6 and firewall marks.
+/// [`DatapathError::Unsupported`] for SCTP, firewall marks and IPv4-mapped addresses.
 pub(super) fn service_key(key: &ServiceKey) -> Result<abi::ServiceKey, DatapathError> {
     match *key {
         ServiceKey::Address { protocol: Protocol::Sctp, .. } => Err(unsupported("balance SCTP")),
-        ServiceKey::Address { addr: IpAddr::V6(_), .. } => Err(unsupported("balance IPv6")),
+        ServiceKey::Address { addr: IpAddr::V6(addr), .. } if addr.to_ipv4_mapped().is_some() => {
+            Err(unsupported(format!("serve {addr}: an IPv4-mapped address is on no wire")))
+        }
         ServiceKey::Fwmark { .. } => Err(unsupported("serve firewall marks")),
         ServiceKey::Address { protocol, addr, port } => Ok(abi::ServiceKey {
             address: address(addr),
             port: port.to_be(),
             protocol: protocol_number(protocol),
-            family: FAMILY_V4,
+            family: if addr.is_ipv4() { FAMILY_V4 } else { FAMILY_V6 },
             fwmark: 0,
         }),
     }
@@ -74,8 +77,14 @@ pub(super) fn service_key_back(key: &abi::ServiceKey) -> Result<ServiceKey, Data
 
 /// What the program can do on this kernel.
 pub(super) fn capabilities() -> Capabilities {
-    let mut features =
-        BTreeSet::from([Feature::Masq, Feature::Route, Feature::OnePacket, Feature::Thresholds, Feature::Persistence]);
+    let mut features = BTreeSet::from([
+        Feature::Masq,
+        Feature::Route,
+        Feature::Ipv6,
+        Feature::OnePacket,
+        Feature::Thresholds,
+        Feature::Persistence,
+    ]);
     if finds_source() {
         features.insert(Feature::Tunnel);
     }
@@ -173,8 +182,14 @@ pub(super) fn service_back(service: &abi::Service) -> Result<Service, DatapathEr
 /// What [`Capabilities::check_step`] cannot know.
 ///
 /// # Errors
-/// `ERANGE` for a lower threshold above the upper one, as IPVS answers (`ip_vs_ctl.c`).
+/// `ERANGE` for a lower threshold above the upper one, as IPVS answers (`ip_vs_ctl.c`);
+/// [`DatapathError::Unsupported`] for an IPv4-mapped address.
 pub(super) fn check_destination(key: &DestinationKey, destination: &Destination) -> Result<(), DatapathError> {
+    if let IpAddr::V6(addr) = key.addr
+        && addr.to_ipv4_mapped().is_some()
+    {
+        return Err(unsupported(format!("reach {addr}: an IPv4-mapped address is on no wire")));
+    }
     if destination.lower_threshold > destination.upper_threshold {
         let source = io::Error::from_raw_os_error(libc::ERANGE);
         return Err(DatapathError::Kernel { action: format!("thresholds of {key}"), source });
@@ -196,11 +211,14 @@ pub(super) fn destination(
         Forwarding::Tunnel(Encapsulation::Ipip) => abi::FORWARDING_TUNNEL,
         Forwarding::Tunnel(Encapsulation::Gue { .. } | Encapsulation::Gre { .. }) | Forwarding::FullNat => return None,
     };
+    let keeps_port = service.port == 0 || key.port == 0;
+    let other_family = key.addr.is_ipv4() != (service.family == FAMILY_V4);
+    let flags = [(keeps_port, abi::DESTINATION_KEEPS_PORT), (other_family, abi::DESTINATION_OTHER_FAMILY)];
     Some(abi::Destination {
         address: address(key.addr),
         port: key.port.to_be(),
         forwarding,
-        flags: if service.port == 0 || key.port == 0 { abi::DESTINATION_KEEPS_PORT } else { 0 },
+        flags: flags.into_iter().filter(|(set, _)| *set).fold(0, |bits, (_, bit)| bits | bit),
         generation,
         service: service_slot,
         weight: destination.weight.get(),
