@@ -84,6 +84,7 @@ enum vipd_forwarding {
 	VIPD_FORWARDING_MASQ = 1,
 	VIPD_FORWARDING_ROUTE = 2,
 	VIPD_FORWARDING_TUNNEL = 3, /* IPIP, of any two families */
+	VIPD_FORWARDING_FULLNAT = 4,
 };
 
 enum vipd_destination_flag {
@@ -146,6 +147,7 @@ enum vipd_connection_flag {
 	VIPD_CONNECTION_BYPASS = 2, /* a client's own connection to the real server: leave it alone */
 	VIPD_CONNECTION_CLIENT_FIN = 4,
 	VIPD_CONNECTION_SERVER_FIN = 8,
+	VIPD_CONNECTION_FULLNAT = 16, /* virtual_address is the local one; with REPLY the client's */
 };
 
 struct vipd_connection {
@@ -229,10 +231,21 @@ struct vipd_locality {
 	struct vipd_member member[VIPD_LOCALITY_MEMBERS];
 };
 
+/* Where the FullNat connections of a service begin, by its slot. */
+#define VIPD_LOCALS 64
+
+struct vipd_locals {
+	__u32 count;
+	__u32 reserved;
+	struct vipd_address address[VIPD_LOCALS];
+};
+
 /* Programs that vipd_ingress goes on with (BPF_MAP_TYPE_PROG_ARRAY). */
 enum vipd_program {
 	VIPD_PROGRAM_IPV6 = 0,
-	VIPD_PROGRAMS = 1,
+	VIPD_PROGRAM_FULLNAT = 1,
+	VIPD_PROGRAM_FULLNAT6 = 2,
+	VIPD_PROGRAMS = 3,
 };
 
 struct vipd_settings {
@@ -241,6 +254,8 @@ struct vipd_settings {
 	__u32 changing;    /* user space is at work: a daemon that finds it set writes all schedules again */
 	__u32 reserved;
 	__u32 timeout_ms[VIPD_STATES]; /* a connection not seen for so long is none */
+	__u32 local_port_first; /* ports that FullNat gives, in the host's order */
+	__u32 local_port_last;
 };
 
 /* Why a packet was not forwarded, or not as its service wished. */
@@ -258,5 +273,7 @@ enum vipd_reason {
 	VIPD_REASON_REWRITE = 10,           /* dropped: the kernel refused to rewrite it */
 	VIPD_REASON_ADOPTED = 11,           /* forwarded: the flow began at another director */
 	VIPD_REASON_EXTENSION = 12,         /* passed up: IPv6 headers that the plane does not follow */
-	VIPD_REASONS = 13,
+	VIPD_REASON_NO_LOCAL_ADDRESS = 13,  /* dropped: FullNat, and its service has no local addresses */
+	VIPD_REASON_LOCAL_PORTS_FULL = 14,  /* dropped: FullNat found no local port that is free */
+	VIPD_REASONS = 15,
 };

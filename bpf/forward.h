@@ -183,12 +183,31 @@ static __always_inline int wrap(struct __sk_buff *skb, const struct packet *pack
 	return encapsulate_v4(skb, packet, way->source.word[3], destination->address.word[3]);
 }
 
+/* What the program of FullNat is to do. */
+enum fullnat_step {
+	FULLNAT_OPEN = 1, /* a new connection with the destination in a slot */
+	FULLNAT_FORWARD,
+	FULLNAT_REPLY,
+	FULLNAT_ERROR,
+};
+
+static __always_inline int fullnat(struct __sk_buff *skb, enum fullnat_step step, __u32 slot)
+{
+	skb->cb[0] = step;
+	skb->cb[1] = slot;
+	bpf_tail_call(skb, &programs, IPV6 ? VIPD_PROGRAM_FULLNAT6 : VIPD_PROGRAM_FULLNAT);
+	count(VIPD_REASON_CHANGING);
+	return DROP;
+}
+
 /* A client's packet to its destination. */
 static __always_inline int forward(struct __sk_buff *skb, const struct packet *packet, __u32 slot,
 				   const struct vipd_destination *destination)
 {
 	struct way way = {};
 
+	if (destination->forwarding == VIPD_FORWARDING_FULLNAT)
+		return fullnat(skb, FULLNAT_FORWARD, slot);
 	if (packet->ttl <= 1) {
 		count(VIPD_REASON_TTL);
 		return DROP;

@@ -119,6 +119,8 @@ static __always_inline int follow_error(struct __sk_buff *skb, const struct pack
 	connection = bpf_map_lookup_elem(&connections, &quote.flow);
 	if (!connection)
 		return PASS;
+	if (connection->flags & VIPD_CONNECTION_FULLNAT)
+		return fullnat(skb, FULLNAT_ERROR, 0);
 	if (connection->flags & VIPD_CONNECTION_REPLY)
 		return error_to_client(skb, packet, &quote, connection);
 	return error_to_server(skb, packet, &quote, connection);

@@ -19,6 +19,7 @@
 #include "forward.h"
 #include "reply.h"
 #include "icmp.h"
+#include "fullnat.h"
 
 /* A client's packet without a connection that is good: `old` has ended, or its destination has gone. */
 static __always_inline int open_and_forward(struct __sk_buff *skb, struct packet *packet,
@@ -55,6 +56,14 @@ static __always_inline int open_and_forward(struct __sk_buff *skb, struct packet
 	destination = bpf_map_lookup_elem(&destinations, &chosen);
 	if (!destination)
 		return DROP;
+	if (destination->forwarding == VIPD_FORWARDING_FULLNAT) {
+		/* Another director had a local address of its own: the real server does not know this one. */
+		if (adopted) {
+			count(VIPD_REASON_NO_CONNECTION);
+			return PASS;
+		}
+		return fullnat(skb, FULLNAT_OPEN, chosen);
+	}
 	if (adopted)
 		count(VIPD_REASON_ADOPTED);
 	if (!(service->flags & VIPD_SERVICE_ONE_PACKET) || packet->flow.protocol != IPPROTO_UDP)

@@ -35,7 +35,9 @@ static __always_inline int reply(struct __sk_buff *skb, const struct packet *pac
 {
 	struct way way = {};
 
-	if (entry->flags & VIPD_CONNECTION_BYPASS) {
+	if (entry->flags & (VIPD_CONNECTION_BYPASS | VIPD_CONNECTION_FULLNAT)) {
+		if (entry->flags & VIPD_CONNECTION_FULLNAT)
+			return fullnat(skb, FULLNAT_REPLY, 0);
 		connection_touch(entry, packet->now_ns);
 		return PASS;
 	}

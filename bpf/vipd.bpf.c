@@ -22,3 +22,9 @@ int vipd_ingress(struct __sk_buff *skb)
 		bpf_tail_call(skb, &programs, VIPD_PROGRAM_IPV6);
 	return PASS;
 }
+
+SEC("classifier")
+int vipd_fullnat(struct __sk_buff *skb)
+{
+	return fullnat_go_on(skb);
+}

@@ -11,3 +11,9 @@ int vipd_ingress6(struct __sk_buff *skb)
 {
 	return ingress(skb);
 }
+
+SEC("classifier")
+int vipd_fullnat6(struct __sk_buff *skb)
+{
+	return fullnat_go_on(skb);
+}

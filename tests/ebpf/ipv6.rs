@@ -102,9 +102,12 @@ fn route_carries_tcp_and_udp_and_answers_go_past_the_director() {
     lab.close(plane);
 }
 
+/// Name, virtual address, addresses of the servers, the largest datagram that fits.
+type TunnelRow = (&'static str, IpAddr, fn(u8) -> IpAddr, usize);
+
 #[test]
 fn tunnels_join_every_two_families() {
-    let rows: [(&str, IpAddr, fn(u8) -> IpAddr, usize); 3] = [
+    let rows: [TunnelRow; 3] = [
         ("6 in 6", ROUTE_VIP6.into(), address6, 1412),
         ("6 in 4", ROUTE_VIP6.into(), address, 1432),
         ("4 in 6", ROUTE_VIP.into(), address6, 1432),

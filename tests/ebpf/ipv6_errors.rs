@@ -1,4 +1,4 @@
-//! ICMPv6 errors find the side that must hear them.
+//! `ICMPv6` errors find the side that must hear them.
 
 use std::io::ErrorKind;
 use std::net::UdpSocket;

@@ -4,7 +4,7 @@
 //! client 10.1.0.10 ---- 10.1.0.1 director 10.2.0.1 ---- switch ---- 10.2.0.11.. servers
 //!        10.2.0.10 ---------------------------------------|
 //! ```
-//! IPv6 is the same with fd01:: and fd02:: (fd01::10, fd02::11).
+//! IPv6 is the same with `fd01::` and `fd02::` (`fd01::10`, `fd02::11`).
 //! Masq uses the first way to the director; Route the second, where answers go past it. All offloads are on.
 
 use std::fs::File;
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns};
 use tempfile::TempDir;
-use vipd::lvs::io::ebpf::{Ebpf, EbpfOptions, Reason};
+use vipd::lvs::io::ebpf::{Ebpf, EbpfOptions, LOCAL_PORTS, Reason};
 
 /// The virtual address on the client's side (Masq) and on the servers' (Route).
 pub const MASQ_VIP: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 50);
@@ -165,6 +165,7 @@ impl Lab {
             connections_max: 16_384,
             services_max: 64,
             destinations_max: 256,
+            local_ports: LOCAL_PORTS,
         }
     }
 

@@ -15,6 +15,7 @@ mod changes;
 mod errors;
 mod failover;
 mod forwarding;
+mod fullnat;
 mod ipv6;
 mod ipv6_errors;
 mod lab;

@@ -45,11 +45,15 @@ pub enum Reason {
     Adopted,
     /// Passed up: IPv6 headers that the plane does not follow (a routing header on its way, IPv4-mapped addresses).
     Extension,
+    /// Dropped: `FullNat`, and the service has no local addresses.
+    NoLocalAddress,
+    /// Dropped: `FullNat` found no local port that is free; more local addresses are more ports.
+    LocalPortsFull,
 }
 
 impl Reason {
     /// In the order of the map.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::NoDestination,
         Self::NoConnection,
         Self::NoRoute,
@@ -63,6 +67,8 @@ impl Reason {
         Self::Rewrite,
         Self::Adopted,
         Self::Extension,
+        Self::NoLocalAddress,
+        Self::LocalPortsFull,
     ];
 
     /// The word in metrics and logs.
@@ -81,6 +87,8 @@ impl Reason {
             Self::Rewrite => "rewrite",
             Self::Adopted => "adopted",
             Self::Extension => "extension",
+            Self::NoLocalAddress => "no_local_address",
+            Self::LocalPortsFull => "local_ports_full",
         }
     }
 }

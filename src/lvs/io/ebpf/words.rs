@@ -8,7 +8,7 @@ use aya::util::KernelVersion;
 
 use super::abi;
 use super::fault::PLANE;
-use crate::base::Weight;
+use crate::base::{Family, Weight};
 use crate::lvs::datapath::{Capabilities, DatapathError, Feature};
 use crate::lvs::table::{
     Destination, DestinationKey, Encapsulation, Forwarding, Persistence, Protocol, Scheduler, SchedulerFlags, Service,
@@ -80,6 +80,7 @@ pub(super) fn capabilities() -> Capabilities {
     let mut features = BTreeSet::from([
         Feature::Masq,
         Feature::Route,
+        Feature::FullNat,
         Feature::Ipv6,
         Feature::OnePacket,
         Feature::Thresholds,
@@ -197,6 +198,36 @@ pub(super) fn check_destination(key: &DestinationKey, destination: &Destination)
     Ok(())
 }
 
+/// What a destination and its service cannot be together.
+///
+/// # Errors
+/// [`DatapathError::Unsupported`] for `FullNat` with one-packet: an answer finds its client by an entry.
+pub(super) fn check_pair(service: &Service, destination: &Destination) -> Result<(), DatapathError> {
+    if service.one_packet && destination.forwarding == Forwarding::FullNat {
+        return Err(unsupported("schedule every datagram on its own (one-packet) with FullNat"));
+    }
+    Ok(())
+}
+
+/// Where the `FullNat` connections of a service begin; `None`: nowhere.
+///
+/// # Errors
+/// [`DatapathError::Full`] beyond [`abi::LOCALS`].
+pub(super) fn locals(key: &ServiceKey, addresses: &[IpAddr]) -> Result<Option<abi::Locals>, DatapathError> {
+    let mut locals = abi::Locals { count: 0, reserved: 0, address: [[0; 16]; abi::LOCALS] };
+    if addresses.len() > abi::LOCALS {
+        let limit = u32::try_from(abi::LOCALS).unwrap_or(u32::MAX);
+        let action = format!("local addresses of {key}");
+        return Err(DatapathError::Full { plane: PLANE, action, what: "local addresses", limit });
+    }
+    let ours = addresses.iter().filter(|addr| Family::of(**addr) == key.family());
+    for (place, addr) in locals.address.iter_mut().zip(ours) {
+        *place = address(*addr);
+        locals.count = locals.count.saturating_add(1);
+    }
+    Ok((locals.count > 0).then_some(locals))
+}
+
 /// The map's value; `None` for a way that the plane lacks.
 pub(super) fn destination(
     service: &abi::ServiceKey,
@@ -209,7 +240,8 @@ pub(super) fn destination(
         Forwarding::Masq => abi::FORWARDING_MASQ,
         Forwarding::Route => abi::FORWARDING_ROUTE,
         Forwarding::Tunnel(Encapsulation::Ipip) => abi::FORWARDING_TUNNEL,
-        Forwarding::Tunnel(Encapsulation::Gue { .. } | Encapsulation::Gre { .. }) | Forwarding::FullNat => return None,
+        Forwarding::FullNat => abi::FORWARDING_FULLNAT,
+        Forwarding::Tunnel(Encapsulation::Gue { .. } | Encapsulation::Gre { .. }) => return None,
     };
     let keeps_port = service.port == 0 || key.port == 0;
     let other_family = key.addr.is_ipv4() != (service.family == FAMILY_V4);
@@ -234,6 +266,7 @@ pub(super) fn destination_back(value: &abi::Destination) -> Result<(DestinationK
         abi::FORWARDING_MASQ => Forwarding::Masq,
         abi::FORWARDING_ROUTE => Forwarding::Route,
         abi::FORWARDING_TUNNEL => Forwarding::Tunnel(Encapsulation::Ipip),
+        abi::FORWARDING_FULLNAT => Forwarding::FullNat,
         other => return Err(senseless("destination", format!("forwarding {other}"))),
     };
     let weight = Weight::new(value.weight).map_err(|error| senseless("destination", error.to_string()))?;
