@@ -19,7 +19,16 @@ use super::model::Config;
 
 /// The statements of the top level, in the order in which they depend on one another.
 pub fn statements(config: &Config) -> Vec<Node> {
-    let Config { global, tls, scripts, sync_groups, instances, virtual_server_groups, virtual_servers } = config;
+    let Config {
+        global,
+        tls,
+        scripts,
+        sync_groups,
+        instances,
+        virtual_server_groups,
+        local_address_groups,
+        virtual_servers,
+    } = config;
     let mut all = vec![];
     let defs = global::statements(global);
     if !defs.is_empty() {
@@ -30,6 +39,7 @@ pub fn statements(config: &Config) -> Vec<Node> {
     all.extend(sync_groups.iter().map(track::group));
     all.extend(instances.iter().map(|instance| instance::instance(instance, global)));
     all.extend(virtual_server_groups.iter().map(service::group));
+    all.extend(local_address_groups.iter().map(service::local_group));
     all.extend(virtual_servers.iter().map(service::service));
     all
 }

@@ -3,6 +3,7 @@
 //! It knows no plane and no time; `daemon/lvs.rs` carries its table to the plane.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use super::plan::Scope;
 use super::pool::{Event, Pool, PoolEvent, PoolId, PoolSettings, PoolView, UnknownRealServer};
@@ -97,6 +98,14 @@ impl Director {
         Table { services: self.pools.values().flat_map(Pool::desired).collect() }
     }
 
+    /// Where `FullNat` connections of each service begin.
+    pub fn local_addresses(&self) -> BTreeMap<ServiceKey, Vec<IpAddr>> {
+        let pools = self.pools.values().map(Pool::settings).filter(|settings| !settings.local_addresses.is_empty());
+        pools
+            .flat_map(|settings| settings.services.iter().map(|key| (*key, settings.local_addresses.clone())))
+            .collect()
+    }
+
     /// Services that the plane may hold because of us.
     pub fn scope(&self) -> Scope {
         Scope { owned: self.owned.clone() }
@@ -164,6 +173,7 @@ mod tests {
                 persistence: None,
                 one_packet: false,
             },
+            local_addresses: vec![],
             quorum: 1,
             hysteresis: 0,
             omega: true,

@@ -56,7 +56,16 @@ pub enum TranslateError {
 /// # Errors
 /// The first [`TranslateError`].
 pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
-    let Config { global, tls, scripts, sync_groups, instances, virtual_server_groups, virtual_servers } = &**config;
+    let Config {
+        global,
+        tls,
+        scripts,
+        sync_groups,
+        instances,
+        virtual_server_groups,
+        local_address_groups,
+        virtual_servers,
+    } = &**config;
     let Global {
         router_id: _,
         script_user: _,
@@ -76,7 +85,7 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
     } = global;
     let above =
         vrrp::Above { group4: *mcast_group4, group6: *mcast_group6, strict: *strict, garp, scripts, sync_groups };
-    let pools = lvs::pools(virtual_servers, virtual_server_groups)?;
+    let pools = lvs::pools(virtual_servers, virtual_server_groups, local_address_groups)?;
     let adjusted = pools.iter().map(|(_, pool)| pool.clone().adjusted());
     let (settings, adjustments): (Vec<_>, Vec<_>) = adjusted.unzip();
     let (checks, targets) = checks::checks(&pools, tls)?;

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::abi;
-use super::fault::Fault;
+use super::fault::{self, Fault};
 use super::maps::Maps;
 use super::model::{Held, gone};
 use super::schedule::{self, Candidate};
@@ -89,7 +89,8 @@ impl Kernel {
         match self.locals.get(key) {
             Some(locals) => held.insert(slot, locals, 0).map_err(Fault::map(doing())),
             None => match held.remove(&slot) {
-                Ok(()) | Err(aya::maps::MapError::KeyNotFound) => Ok(()),
+                Ok(()) => Ok(()),
+                Err(error) if fault::errno(&error) == Some(libc::ENOENT) => Ok(()),
                 Err(error) => Err(Fault::new(doing(), &error)),
             },
         }

@@ -23,6 +23,10 @@ pub(super) fn services(choose: &mut Choices<'_>, config: &mut Config) {
             members: std::iter::once(first).chain(more).collect(),
         });
     }
+    for at in 0..choose.below(2) {
+        let addresses = (0..=at).map(|line| range(choose.of(&[Family::V4, Family::V6]), line, 1 + line)).collect();
+        config.local_address_groups.push(LocalAddressGroup { name: "l".into(), at: Span::default(), addresses });
+    }
     let mut keys = BTreeSet::new();
     for _ in 0..choose.below(5) {
         if let Some(server) = service(choose, config)
@@ -95,6 +99,7 @@ fn service(choose: &mut Choices<'_>, config: &Config) -> Option<VirtualServer> {
         lb_algo: choose.of(&["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh"]),
         sched_flags: [choose.seldom(), choose.seldom(), choose.seldom()],
         lb_kind,
+        local_addresses: choose.maybe(|_| "l".to_owned()),
         protocol,
         ops: choose.seldom() && protocol == Protocol::Udp,
         persistence: (port == Some(0) || choose.seldom()).then_some(persistence),
