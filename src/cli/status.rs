@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::print::{err, out, table};
-use crate::control::api::{InstanceStatus, RealServerStatus, Status, VirtualServerStatus};
+use crate::control::api::{InstanceStatus, RealServerStatus, Status, TrackerStatus, VirtualServerStatus};
 use crate::control::io::client;
 use crate::daemon::rundir::control_socket;
 
@@ -71,6 +71,10 @@ fn render(status: &Status, events: usize) -> String {
         text.push_str("\nVirtual routers\n");
         text.push_str(&table(&instances(&status.instances), 2));
     }
+    if !status.trackers.is_empty() {
+        text.push_str("\nTracked\n");
+        text.push_str(&table(&trackers(&status.trackers), 2));
+    }
     for server in &status.virtual_servers {
         text.push('\n');
         text.push_str(&virtual_server(server));
@@ -94,6 +98,15 @@ fn render(status: &Status, events: usize) -> String {
         ));
     }
     text
+}
+
+fn trackers(all: &[TrackerStatus]) -> Vec<Vec<String>> {
+    let head = ["KIND", "NAME", "STATE", "BECAUSE"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    for TrackerStatus { kind, name, state, because } in all {
+        rows.push(vec![kind.clone(), name.clone(), state.clone(), because.clone().unwrap_or_else(|| "-".to_owned())]);
+    }
+    rows
 }
 
 fn instances(all: &[InstanceStatus]) -> Vec<Vec<String>> {

@@ -2,6 +2,7 @@
 //! `None` until somebody asks the block above. It knows neither text nor system.
 
 mod http;
+mod track;
 
 use std::net::IpAddr;
 use std::num::{NonZeroU8, NonZeroU32};
@@ -10,6 +11,9 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 pub use http::{HttpCheck, HttpVersion, HttpsCheck, Sni, TlsFiles, Url};
+pub use track::{
+    ArgumentsMatch, InitFile, TrackEntry, TrackFile, TrackInterface, TrackProcess, Trackable, Tracking, VrrpScript,
+};
 
 use super::source::Span;
 use crate::base::{
@@ -39,6 +43,8 @@ pub struct Config {
     /// `SSL`.
     pub tls: TlsFiles,
     pub scripts: Vec<VrrpScript>,
+    pub track_files: Vec<TrackFile>,
+    pub track_processes: Vec<TrackProcess>,
     pub sync_groups: Vec<SyncGroup>,
     pub instances: Vec<VrrpInstance>,
     pub virtual_server_groups: Vec<VirtualServerGroup>,
@@ -121,28 +127,6 @@ pub struct Command {
     pub at: Span,
 }
 
-/// `vrrp_script NAME`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct VrrpScript {
-    pub name: String,
-    #[serde(skip)]
-    pub at: Span,
-    pub command: Command,
-    #[serde(serialize_with = "seconds")]
-    pub interval: Duration,
-    /// The interval where none is given.
-    #[serde(serialize_with = "seconds")]
-    pub timeout: Duration,
-    /// Successes in a row, 1 by default.
-    pub rise: u32,
-    /// Failures in a row, 1 by default.
-    pub fall: u32,
-    /// -253..=253; 0: a failure is a fault.
-    pub weight: i16,
-    pub reverse: bool,
-    pub init_fail: bool,
-}
-
 /// `notify_*` of an instance or a sync group.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Notify {
@@ -163,9 +147,7 @@ pub struct SyncGroup {
     pub members: Vec<String>,
     pub tracking_weight: bool,
     /// For all members.
-    pub track_interfaces: Vec<TrackInterface>,
-    /// For all members.
-    pub track_scripts: Vec<TrackScript>,
+    pub track: Tracking,
     pub notify: Notify,
 }
 
@@ -174,27 +156,6 @@ pub struct SyncGroup {
 pub enum InitialState {
     Master,
     Backup,
-}
-
-/// `track_interface` and `track_script` entries.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct TrackInterface {
-    pub interface: IfName,
-    /// `None` or 0: a failure is a fault.
-    pub weight: Option<i16>,
-    pub reverse: bool,
-    #[serde(skip)]
-    pub at: Span,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct TrackScript {
-    pub script: String,
-    /// `None`: the script's own weight.
-    pub weight: Option<i16>,
-    pub reverse: bool,
-    #[serde(skip)]
-    pub at: Span,
 }
 
 /// One line of `virtual_ipaddress`.
@@ -252,8 +213,7 @@ pub struct VrrpInstance {
     pub down_timer_adverts: u8,
     pub garp: Garp,
     pub dont_track_primary: bool,
-    pub track_interfaces: Vec<TrackInterface>,
-    pub track_scripts: Vec<TrackScript>,
+    pub track: Tracking,
     pub addresses: Vec<VirtualAddress>,
     pub excluded_addresses: Vec<VirtualAddress>,
     pub notify: Notify,

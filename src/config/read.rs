@@ -12,6 +12,7 @@ mod sync_group;
 #[cfg(test)]
 pub(in crate::config) mod tests;
 mod track;
+mod tracked;
 mod unique;
 mod unserved;
 mod value;
@@ -22,7 +23,7 @@ mod vrrp_script;
 
 use std::collections::{HashMap, HashSet};
 
-use super::model::{Config, GroupMember, TrackScript, VirtualServer, VirtualServerGroup};
+use super::model::{Config, GroupMember, TrackEntry, Trackable, VirtualServer, VirtualServerGroup};
 use super::problem::{Problem, Severity};
 use super::tree::Statement;
 use crate::base::Family;
@@ -54,7 +55,8 @@ impl<'a> Reader<'a> {
             "virtual_server" => {
                 config.virtual_servers.extend(virtual_server::read(statement, &Groups::default(), problems));
             }
-            "vrrp_script" | "vrrp_sync_group" | "vrrp_instance" => return false,
+            "vrrp_script" | "track_file" | "vrrp_track_file" | "vrrp_track_process" | "vrrp_sync_group"
+            | "vrrp_instance" => return false,
             _ => {
                 unserved::read(statement, problems);
             }
@@ -72,19 +74,29 @@ impl<'a> Reader<'a> {
         let Self { mut config, mut problems, later } = self;
         let groups = families(&config.virtual_server_groups);
         let mut defined = HashSet::new();
-        let mut early: Vec<TrackScript> = vec![];
+        let mut early: Vec<(Trackable, TrackEntry)> = vec![];
         let mut grouped = vec![];
         for (place, statement) in &later {
             match statement.keyword.text {
                 "vrrp_script" => {
-                    defined.extend(statement.arg(0).map(|name| name.text));
+                    defined.extend(statement.arg(0).map(|name| (Trackable::Script, name.text)));
                     config.scripts.extend(vrrp_script::read(statement, &mut problems));
+                }
+                "track_file" | "vrrp_track_file" => {
+                    defined.extend(statement.arg(0).map(|name| (Trackable::File, name.text)));
+                    config.track_files.extend(tracked::file(statement, &mut problems));
+                }
+                "vrrp_track_process" => {
+                    defined.extend(statement.arg(0).map(|name| (Trackable::Process, name.text)));
+                    config.track_processes.extend(tracked::process(statement, &mut problems));
                 }
                 "vrrp_sync_group" => config.sync_groups.extend(sync_group::read(statement, &mut problems)),
                 "vrrp_instance" => {
                     if let Some(instance) = instance::read(statement, &config.global, &mut problems) {
-                        let undefined = |entry: &&TrackScript| !defined.contains(entry.script.as_str());
-                        early.extend(instance.track_scripts.iter().filter(undefined).cloned());
+                        let entries = instance.track.all();
+                        let undefined =
+                            entries.filter(|(kind, entry)| !defined.contains(&(*kind, entry.name.as_str())));
+                        early.extend(undefined.map(|(kind, entry)| (kind, entry.clone())));
                         config.instances.push(instance);
                     }
                 }
@@ -94,8 +106,8 @@ impl<'a> Reader<'a> {
                 }
             }
         }
-        for entry in early.iter().filter(|entry| defined.contains(entry.script.as_str())) {
-            problems.push(defined_later(entry));
+        for (kind, entry) in early.iter().filter(|(kind, entry)| defined.contains(&(*kind, entry.name.as_str()))) {
+            problems.push(defined_later(*kind, entry));
         }
         config.virtual_servers = merge(config.virtual_servers, grouped);
         unique::keep_first(&mut config, &mut problems);
@@ -120,12 +132,12 @@ fn merge(others: Vec<VirtualServer>, grouped: Vec<(usize, VirtualServer)>) -> Ve
     all
 }
 
-/// keepalived looks for a script when it reads the instance, and leaves the line out where it comes later.
-fn defined_later(entry: &TrackScript) -> Problem {
-    let message = format!("the vrrp_script `{}` is defined after the instance that tracks it", entry.script);
+/// keepalived looks for it when it reads the instance, and leaves the line out where it comes later.
+fn defined_later(kind: Trackable, entry: &TrackEntry) -> Problem {
+    let message = format!("the {} `{}` is defined after the instance that tracks it", kind.block(), entry.name);
     Problem::new("script-defined-later", Severity::Error, entry.at, message)
         .label("tracked here, and left out by keepalived")
-        .help("move the script above the instance")
+        .help(format!("move the {} above the instance", kind.block()))
 }
 
 /// The family of each group: that of its first address, IPv4 where it has marks only.

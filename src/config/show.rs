@@ -23,6 +23,8 @@ pub fn statements(config: &Config) -> Vec<Node> {
         global,
         tls,
         scripts,
+        track_files,
+        track_processes,
         sync_groups,
         instances,
         virtual_server_groups,
@@ -36,6 +38,8 @@ pub fn statements(config: &Config) -> Vec<Node> {
     }
     all.extend(checker::ssl(tls));
     all.extend(scripts.iter().map(track::script));
+    all.extend(track_files.iter().map(track::file));
+    all.extend(track_processes.iter().map(track::process));
     all.extend(sync_groups.iter().map(track::group));
     all.extend(instances.iter().map(|instance| instance::instance(instance, global)));
     all.extend(virtual_server_groups.iter().map(service::group));

@@ -12,6 +12,8 @@ pub struct Status {
     pub uptime_s: u64,
     pub config: ConfigStatus,
     pub instances: Vec<InstanceStatus>,
+    /// What virtual routers track, besides interfaces.
+    pub trackers: Vec<TrackerStatus>,
     pub virtual_servers: Vec<VirtualServerStatus>,
     /// The last moves and changes, oldest first; at most [`EVENTS_MAX`].
     pub events: Vec<EventStatus>,
@@ -56,6 +58,18 @@ pub struct InstanceStatus {
     pub transitions: u64,
     /// Packets dropped, by reason; reasons never met are left out.
     pub discards: std::collections::BTreeMap<String, u64>,
+}
+
+/// A tracked script, file or process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrackerStatus {
+    /// `script`, `file`, `process`.
+    pub kind: String,
+    pub name: String,
+    /// `good`, `bad`, the number of a file; `unknown` before the first result.
+    pub state: String,
+    /// Why, as one phrase.
+    pub because: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -21,7 +21,7 @@ use crate::vrrp::fleet::Fleet;
 use crate::vrrp::io::neighbour::Announcer;
 use crate::vrrp::io::socket::is_permission;
 use crate::vrrp::links::Links;
-use crate::vrrp::settings::SettingsError;
+use crate::vrrp::settings::{Outcome, SettingsError, Tracked};
 use crate::vrrp::{Happened, InstanceView, Settings};
 use sockets::{Refused, Sockets};
 
@@ -51,8 +51,8 @@ pub struct Heartbeat {
 /// What the supervisor tells the heartbeat.
 #[derive(Debug)]
 pub enum Command {
-    /// A tracker (`Tracked::Script`) changed its mind, or has its first result.
-    ScriptResult { tracker: String, good: bool },
+    /// Something tracked that reports by itself has its first result, or another one.
+    Tracked { what: Tracked, outcome: Outcome },
     /// Drive these from now on. Matched by [`crate::vrrp::Key`]; what is unchanged keeps state, timers and counters.
     Reconfigure { settings: Vec<Settings>, reply: oneshot::Sender<Result<(), StartError>> },
     /// Hand over everything, and end. The reply comes when nothing is held any more.

@@ -22,4 +22,5 @@ pub mod systemd;
 pub mod telling;
 pub mod trackers;
 pub mod translate;
+pub mod watchers;
 pub mod watching;

@@ -3,12 +3,43 @@
 use std::collections::BTreeMap;
 
 use crate::base::{Family, MonoTime};
-use crate::control::api::{CheckStatus, InstanceStatus, PeerStatus, RealServerStatus, VirtualServerStatus};
+use crate::control::api::{
+    CheckStatus, InstanceStatus, PeerStatus, RealServerStatus, TrackerStatus, VirtualServerStatus,
+};
 use crate::daemon::telling::keepalived_word;
+use crate::daemon::trackers::TrackView;
+use crate::daemon::watchers::WatchView;
 use crate::lvs::datapath::{Counters, DestinationStats, ServiceStats};
 use crate::lvs::pool::{Health, PoolId, PoolView, RealServerView, SorryServerView, table_key};
 use crate::lvs::table::{DestinationKey, Forwarding, ServiceKey};
-use crate::vrrp::{InstanceView, PeerView};
+use crate::vrrp::{InstanceView, Outcome, PeerView, Tracked};
+
+pub fn script(view: TrackView) -> TrackerStatus {
+    let TrackView { script, good, running: _, last, age: _, results: _ } = view;
+    let because = last.map(|last| last.to_string());
+    tracker(Tracked::Script(script), good.map(Outcome::Good), because)
+}
+
+pub fn watched(view: WatchView) -> TrackerStatus {
+    let WatchView { what, outcome, reason } = view;
+    tracker(what, outcome, reason.map(|reason| reason.to_string()))
+}
+
+fn tracker(what: Tracked, outcome: Option<Outcome>, because: Option<String>) -> TrackerStatus {
+    let (kind, name) = match what {
+        Tracked::Interface(name) => ("interface", name.to_string()),
+        Tracked::Script(name) => ("script", name),
+        Tracked::File(name) => ("file", name),
+        Tracked::Process(name) => ("process", name),
+    };
+    let state = match outcome {
+        None => "unknown".to_owned(),
+        Some(Outcome::Good(true)) => "good".to_owned(),
+        Some(Outcome::Good(false)) => "bad".to_owned(),
+        Some(Outcome::Number(number)) => number.to_string(),
+    };
+    TrackerStatus { kind: kind.to_owned(), name, state, because }
+}
 
 /// One virtual router as `status` shows it.
 pub fn instance(now: MonoTime, view: InstanceView) -> InstanceStatus {

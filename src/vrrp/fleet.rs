@@ -17,8 +17,8 @@ use super::packet::{Advert, Body, Envelope};
 use super::reason::{Fault, Standing};
 use super::receive::{Discard, check};
 use super::router::{Action, Condition, Event};
-use super::settings::{Key, Transport, VirtualAddress};
-use super::track::{Scripts, judge};
+use super::settings::{Key, Outcome, Tracked, Transport, VirtualAddress};
+use super::track::{Outcomes, judge};
 use super::view::InstanceView;
 use crate::base::{Cidr, Family, IfName, MonoTime, Vrid};
 
@@ -51,7 +51,7 @@ pub struct Fleet {
     /// In the order of the configuration; those that retire come last.
     instances: Vec<Instance>,
     links: Links,
-    scripts: Scripts,
+    outcomes: Outcomes,
     /// Packets for nobody, per interface.
     strangers: BTreeMap<IfName, Discards>,
     stopping: bool,
@@ -205,9 +205,10 @@ impl Fleet {
         out
     }
 
-    pub fn script(&mut self, now: MonoTime, tracker: String, good: bool) -> Vec<Output> {
+    /// Something tracked has its first result, or another one.
+    pub fn tracked(&mut self, now: MonoTime, what: Tracked, outcome: Outcome) -> Vec<Output> {
         let mut out = vec![];
-        self.scripts.insert(tracker, good);
+        self.outcomes.insert(what, outcome);
         self.refresh(now, &mut out);
         out
     }
@@ -264,7 +265,7 @@ impl Fleet {
             .iter_mut()
             .map(|instance| {
                 let fight = instance.restorer.fault(now);
-                let verdict = judge(&instance.settings, &self.links, &self.scripts, fight);
+                let verdict = judge(&instance.settings, &self.links, &self.outcomes, fight);
                 // Keep the last source: an interface that loses it still has to resign.
                 instance.source = self.links.source(&instance.settings).or(instance.source);
                 (verdict.faults, verdict.unknown, verdict.priority)

@@ -21,5 +21,7 @@ pub mod view;
 pub use happened::{ConflictPhase, Failure, Happened, Warning};
 pub use reason::{Fault, Reason, Standing};
 pub use receive::Discard;
-pub use settings::{Garp, Key, Password, Settings, SyncGroup, Track, Tracked, Transport, Version, VirtualAddress};
+pub use settings::{
+    Garp, Key, Outcome, Password, Settings, SyncGroup, Track, Tracked, Transport, Version, VirtualAddress,
+};
 pub use view::{Counters, InstanceView, PeerView};

@@ -317,7 +317,8 @@ impl Default for Garp {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Track {
     pub what: Tracked,
-    /// `None` (or 0): a failure is a fault. -253..=253: positive adds while good, negative subtracts while bad.
+    /// `None` (or 0): a failure is a fault. -254..=254: positive adds while good, negative subtracts while bad; the
+    /// number of a file is multiplied with it.
     pub weight: Option<i16>,
     /// Swaps good and bad of a weight.
     pub reverse: bool,
@@ -327,8 +328,18 @@ pub struct Track {
 #[serde(rename_all = "snake_case")]
 pub enum Tracked {
     Interface(IfName),
-    /// `track_script`, `track_file`, `track_process`: whatever reports by name with `Command::ScriptResult`.
     Script(String),
+    File(String),
+    Process(String),
+}
+
+/// What is known of something tracked that reports by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Good(bool),
+    /// What a tracked file says.
+    Number(i32),
 }
 
 impl fmt::Display for Tracked {
@@ -336,6 +347,8 @@ impl fmt::Display for Tracked {
         match self {
             Self::Interface(name) => write!(f, "interface {name}"),
             Self::Script(name) => write!(f, "script {name}"),
+            Self::File(name) => write!(f, "file {name}"),
+            Self::Process(name) => write!(f, "process {name}"),
         }
     }
 }

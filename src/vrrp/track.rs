@@ -1,26 +1,35 @@
 //! What trackers make of a virtual router: its faults, and its effective priority. Recomputed from scratch.
 
+pub mod connector;
+pub mod file;
+pub mod process;
+
 use std::collections::BTreeMap;
 
 use super::links::Links;
 use super::reason::Fault;
-use super::settings::{Settings, Track, Tracked};
+use super::settings::{Outcome, Settings, Track, Tracked};
 use crate::base::Priority;
 
-/// Results of the tracked scripts; a script without a first result is missing.
-pub type Scripts = BTreeMap<String, bool>;
+/// Results of what reports by itself: scripts, files, processes. One without a first result is missing.
+pub type Outcomes = BTreeMap<Tracked, Outcome>;
+
+/// What a file takes from a priority, and what is a fault: its number times the weight.
+const FILE_FAULT: i64 = -254;
+/// The most that a file adds.
+const FILE_MOST: i64 = 253;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// Empty: fit.
     pub faults: Vec<Fault>,
-    /// A script without weight has no result yet.
+    /// Something without weight has no result yet.
     pub unknown: bool,
     pub priority: Priority,
 }
 
 /// Judge one virtual router. `fights` is the fault of an address that others keep removing.
-pub fn judge(settings: &Settings, links: &Links, scripts: &Scripts, fights: Option<Fault>) -> Verdict {
+pub fn judge(settings: &Settings, links: &Links, outcomes: &Outcomes, fights: Option<Fault>) -> Verdict {
     let mut faults: Vec<Fault> = fights.into_iter().collect();
     let interface = &settings.interface;
     match links.get(interface) {
@@ -34,12 +43,11 @@ pub fn judge(settings: &Settings, links: &Links, scripts: &Scripts, fights: Opti
     let mut unknown = false;
     let mut sum = i32::from(settings.priority.get());
     for track in &settings.track {
-        let good = is_good(&track.what, links, scripts);
-        match (track.weight.filter(|weight| *weight != 0), good) {
-            (None, Some(false)) => faults.push(Fault::TrackFailed { tracked: track.what.clone() }),
-            (None, None) => unknown = true,
-            (Some(weight), Some(good)) if weights_count(settings) => sum += weigh(track, weight, good),
-            (None, Some(true)) | (Some(_), None | Some(_)) => (),
+        match effect(track, outcome(&track.what, links, outcomes)) {
+            Effect::Fault => faults.push(Fault::TrackFailed { tracked: track.what.clone() }),
+            Effect::Unknown => unknown = true,
+            Effect::Weight(weight) if weights_count(settings) => sum += weight,
+            Effect::None | Effect::Weight(_) => (),
         }
     }
     Verdict { faults, unknown, priority: clamp(settings.priority, sum) }
@@ -50,10 +58,45 @@ fn weights_count(settings: &Settings) -> bool {
     settings.sync_group.as_ref().is_none_or(|group| group.tracking_weight)
 }
 
-fn is_good(what: &Tracked, links: &Links, scripts: &Scripts) -> Option<bool> {
+fn outcome(what: &Tracked, links: &Links, outcomes: &Outcomes) -> Option<Outcome> {
     match what {
-        Tracked::Interface(name) => Some(links.get(name).is_some_and(|link| link.running)),
-        Tracked::Script(name) => scripts.get(name).copied(),
+        Tracked::Interface(name) => Some(Outcome::Good(links.get(name).is_some_and(|link| link.running))),
+        Tracked::Script(_) | Tracked::File(_) | Tracked::Process(_) => outcomes.get(what).copied(),
+    }
+}
+
+/// What one tracker does.
+enum Effect {
+    None,
+    Fault,
+    Unknown,
+    Weight(i32),
+}
+
+fn effect(track: &Track, outcome: Option<Outcome>) -> Effect {
+    let weight = track.weight.filter(|weight| *weight != 0);
+    match (weight, outcome) {
+        (None, None) => Effect::Unknown,
+        (Some(_), None) => Effect::None,
+        // `reverse` has a meaning without a weight for files alone, as in keepalived.
+        (None, Some(Outcome::Number(number))) => fault_if((number != 0) != track.reverse),
+        (None, Some(Outcome::Good(good))) => fault_if(!good),
+        (Some(weight), Some(Outcome::Good(good))) => Effect::Weight(weigh(track, weight, good)),
+        (Some(weight), Some(Outcome::Number(number))) => weigh_number(track, weight, number),
+    }
+}
+
+const fn fault_if(bad: bool) -> Effect {
+    if bad { Effect::Fault } else { Effect::None }
+}
+
+/// The number of a file times its weight: at most 253, and a fault from -254 down.
+fn weigh_number(track: &Track, weight: i16, number: i32) -> Effect {
+    let product = i64::from(weight) * i64::from(number);
+    let product = if track.reverse { -product } else { product };
+    match i32::try_from(product.min(FILE_MOST)) {
+        Ok(weight) if product > FILE_FAULT => Effect::Weight(weight),
+        Ok(_) | Err(_) => Effect::Fault,
     }
 }
 
@@ -89,6 +132,34 @@ mod tests {
         Settings { track, ..Settings::new("VI_1", eth0, Vrid::new(1).unwrap(), Family::V4) }
     }
 
+    fn chk(good: bool) -> (Tracked, Outcome) {
+        (Tracked::Script("chk".into()), Outcome::Good(good))
+    }
+
+    #[test]
+    fn the_number_of_a_file_counts_with_its_weight() {
+        let rows = [
+            ("added", Some(2), false, 10, Some(120)),
+            ("subtracted", Some(2), false, -10, Some(80)),
+            ("reversed", Some(2), true, 10, Some(80)),
+            ("at most 254", Some(100), false, i32::MAX, Some(254)),
+            ("at least 1", Some(1), false, -253, Some(1)),
+            ("a fault", Some(1), false, -254, None),
+            ("a fault by the least number", Some(254), false, i32::MIN, None),
+            ("no weight, no number", Some(0), false, 0, Some(100)),
+            ("no weight, a number", Some(0), false, 7, None),
+            ("no weight, reversed, a number", Some(0), true, 7, Some(100)),
+            ("no weight, reversed, none", None, true, 0, None),
+        ];
+        for (name, weight, reverse, number, expected) in rows {
+            let what = Tracked::File("f".into());
+            let outcomes = [(what.clone(), Outcome::Number(number))].into();
+            let verdict = judge(&settings(vec![Track { what, weight, reverse }]), &links(true), &outcomes, None);
+            let priority = verdict.faults.is_empty().then_some(verdict.priority.get());
+            assert_eq!(priority, expected, "{name}");
+        }
+    }
+
     #[test]
     fn weights_move_the_priority_as_keepalived_does() {
         let script = |weight, reverse| Track { what: Tracked::Script("chk".into()), weight, reverse };
@@ -105,8 +176,8 @@ mod tests {
             ("above 254", script(Some(253), false), Some(true), 254),
         ];
         for (name, track, result, expected) in rows {
-            let scripts = result.map(|good| ("chk".to_owned(), good)).into_iter().collect();
-            let verdict = judge(&settings(vec![track]), &links(true), &scripts, None);
+            let outcomes = result.map(chk).into_iter().collect();
+            let verdict = judge(&settings(vec![track]), &links(true), &outcomes, None);
             assert_eq!((verdict.priority.get(), verdict.unknown), (expected, false), "{name}");
             assert_eq!(verdict.faults, [], "{name}");
         }
@@ -117,10 +188,10 @@ mod tests {
         let script = Track { what: Tracked::Script("chk".into()), weight: None, reverse: false };
         let interface = Track { what: Tracked::Interface("eth1".parse().unwrap()), weight: Some(0), reverse: false };
         let both = settings(vec![script, interface]);
-        assert!(judge(&both, &links(true), &Scripts::new(), None).unknown);
-        let bad = judge(&both, &links(false), &[("chk".to_owned(), false)].into(), None);
+        assert!(judge(&both, &links(true), &Outcomes::new(), None).unknown);
+        let bad = judge(&both, &links(false), &[chk(false)].into(), None);
         assert_eq!(bad.faults.len(), 2, "{bad:?}");
-        let good = judge(&both, &links(true), &[("chk".to_owned(), true)].into(), None);
+        let good = judge(&both, &links(true), &[chk(true)].into(), None);
         assert_eq!((good.faults, good.unknown), (vec![], false));
     }
 
@@ -129,11 +200,11 @@ mod tests {
         let track =
             vec![Track { what: Tracked::Interface("eth1".parse().unwrap()), weight: Some(-50), reverse: false }];
         let owner = Settings { priority: Priority::OWNER, ..settings(track.clone()) };
-        assert_eq!(judge(&owner, &links(false), &Scripts::new(), None).priority, Priority::OWNER);
+        assert_eq!(judge(&owner, &links(false), &Outcomes::new(), None).priority, Priority::OWNER);
         for (tracking_weight, expected) in [(false, 100), (true, 50)] {
             let sync_group = Some(SyncGroup { name: "G".into(), tracking_weight });
             let member = Settings { sync_group, ..settings(track.clone()) };
-            assert_eq!(judge(&member, &links(false), &Scripts::new(), None).priority.get(), expected);
+            assert_eq!(judge(&member, &links(false), &Outcomes::new(), None).priority.get(), expected);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What every forwarding plane promises, asked of each of them.
 //!
 //! `memory` and `ebpf` are asked by `cargo test`, the latter in a network namespace of its own, which needs root. The kernel's IPVS needs a kernel that has it: `scripts/contract-vm`
-//! runs this same program in a throw-away VM with `VIPD_PLANE=ipvs`, and `tests/lvs_vm.rs` runs that.
+//! runs this same program in a throw-away VM with `VIPD_PLANE=ipvs`, and `tests/integration/lvs_vm.rs` runs that.
 
 #![expect(
     clippy::disallowed_methods,

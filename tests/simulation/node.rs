@@ -9,7 +9,7 @@ use vipd::vrrp::fleet::{Fleet, Output};
 use vipd::vrrp::lease::Lease;
 use vipd::vrrp::links::{Held, Link, Links};
 use vipd::vrrp::packet::Envelope;
-use vipd::vrrp::{Key, Settings, Standing};
+use vipd::vrrp::{Key, Outcome, Settings, Standing, Tracked};
 
 /// A packet in a socket.
 #[derive(Clone, Debug)]
@@ -98,7 +98,7 @@ impl Node {
         let mut fleet = Fleet::default();
         let mut out = fleet.links(local, self.links(at));
         out.extend(fleet.reconfigure(local, self.settings.clone()));
-        out.extend(fleet.script(local, "chk".to_owned(), self.script_good));
+        out.extend(fleet.tracked(local, Tracked::Script("chk".to_owned()), Outcome::Good(self.script_good)));
         self.fleet = Some(fleet);
         self.kernel.clear();
         out
@@ -121,7 +121,9 @@ impl Node {
 
     pub fn report(&mut self, now: MonoTime) -> Vec<Output> {
         let (local, good) = (self.local(now), self.script_good);
-        self.fleet.as_mut().map_or(vec![], |fleet| fleet.script(local, "chk".to_owned(), good))
+        self.fleet
+            .as_mut()
+            .map_or(vec![], |fleet| fleet.tracked(local, Tracked::Script("chk".to_owned()), Outcome::Good(good)))
     }
 
     pub fn shutdown(&mut self, now: MonoTime) -> Vec<Output> {

@@ -37,6 +37,12 @@ fn example() -> Status {
             transitions: 1,
             discards: BTreeMap::new(),
         }],
+        trackers: vec![TrackerStatus {
+            kind: "process".into(),
+            name: "haproxy".into(),
+            state: "bad".into(),
+            because: Some("0 processes run".into()),
+        }],
         virtual_servers: vec![VirtualServerStatus {
             service: "TCP 192.0.2.100:80".into(),
             plane: "ebpf".into(),

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use crate::base::{Family, IfName, Vrid};
-use crate::config::model::{Config, InitialState, VrrpInstance, VrrpVersion};
+use crate::config::model::{Config, InitialState, Tracking, VrrpInstance, VrrpVersion};
 
 /// One virtual router, and what is expected of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -119,21 +119,18 @@ fn kept(before: &VrrpInstance, after: &VrrpInstance, old: &Config, new: &Config)
 }
 
 /// What it tracks by itself and by its group, with the weights that count; a weight of 0 is a fault.
-fn tracks<'a>(instance: &'a VrrpInstance, config: &'a Config) -> Vec<(&'a str, i16, bool)> {
-    let (mut interfaces, mut scripts) = (vec![&instance.track_interfaces], vec![&instance.track_scripts]);
-    for group in config.sync_groups.iter().filter(|group| group.members.contains(&instance.name)) {
-        interfaces.push(&group.track_interfaces);
-        scripts.push(&group.track_scripts);
-    }
-    let scripts = scripts.into_iter().flatten().map(|entry| {
-        let own = config.scripts.iter().find(|script| script.name == entry.script);
-        let own = own.map_or((0, false), |script| (script.weight, script.reverse));
+fn tracks<'a>(instance: &'a VrrpInstance, config: &'a Config) -> Vec<(&'static str, &'a str, i16, bool)> {
+    let groups = config.sync_groups.iter().filter(|group| group.members.contains(&instance.name));
+    let blocks: Vec<&Tracking> = std::iter::once(&instance.track).chain(groups.map(|group| &group.track)).collect();
+    let named = blocks.iter().flat_map(|block| block.all()).map(|(kind, entry)| {
+        let own = config.weight_of(kind, &entry.name).unwrap_or((0, false));
         let (weight, reverse) = entry.weight.map_or(own, |weight| (weight, entry.reverse));
-        (entry.script.as_str(), weight, reverse)
+        (kind.list(), entry.name.as_str(), weight, reverse)
     });
-    let interfaces = interfaces.into_iter().flatten();
-    let interfaces = interfaces.map(|entry| (entry.interface.as_str(), entry.weight.unwrap_or(0), entry.reverse));
-    let mut all: Vec<_> = interfaces.chain(scripts).collect();
+    let interfaces = blocks.iter().flat_map(|block| &block.interfaces);
+    let interfaces =
+        interfaces.map(|entry| ("track_interface", entry.interface.as_str(), entry.weight.unwrap_or(0), entry.reverse));
+    let mut all: Vec<_> = interfaces.chain(named).collect();
     all.sort_unstable();
     all
 }

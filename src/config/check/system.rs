@@ -99,7 +99,7 @@ fn interfaces(config: &Config, facts: &Facts, problems: &mut Vec<Problem>) {
                 look(dev, Severity::Error, address.at, &instance.name, "the device of an address");
             }
         }
-        for tracked in &instance.track_interfaces {
+        for tracked in &instance.track.interfaces {
             look(&tracked.interface, Severity::Error, tracked.at, &instance.name, "a tracked interface");
         }
     }

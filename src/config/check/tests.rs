@@ -57,7 +57,7 @@ fn weights_are_held_against_the_priority() {
     let tracked = |more: &str| instance("A", 7, "192.0.2.1", &format!("track_script {{\ns\n}}\n{more}"));
     let grouped = "vrrp_sync_group G {\ngroup {\nA\nB\n}\n}\n";
     let other = instance("B", 8, "192.0.2.2", "");
-    let rows: [(&str, String, &[&str]); 9] = [
+    let rows: [(&str, String, &[&str]); 13] = [
         ("no weight", format!("{}{}", script(""), tracked("")), &[]),
         ("enough to lose", format!("{}{}", script("weight -60"), tracked("priority 150")), &[]),
         (
@@ -75,6 +75,14 @@ fn weights_are_held_against_the_priority() {
         ),
         ("undefined", format!("{global}{}", tracked("")), &["undefined-script"]),
         ("unused", format!("{}{other}", script("")), &["unused-script"]),
+        ("an undefined file", instance("A", 7, "192.0.2.1", "track_file {\nf\n}"), &["undefined-track-file"]),
+        (
+            "an undefined process",
+            instance("A", 7, "192.0.2.1", "track_process {\np weight -5\n}"),
+            &["undefined-track-process"],
+        ),
+        ("an unused file", format!("{other}track_file f {{\nfile /run/f\n}}"), &["unused-track-file"]),
+        ("an unused process", format!("{other}vrrp_track_process p {{\nprocess web\n}}"), &["unused-track-process"]),
     ];
     for (name, text, expected) in rows {
         assert_eq!(codes(&text), expected, "{name}");

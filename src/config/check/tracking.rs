@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::base::Priority;
-use crate::config::model::{Config, TrackScript, VrrpInstance, VrrpScript};
+use crate::config::model::{Config, TrackEntry, Trackable, VrrpInstance};
 use crate::config::problem::{Problem, Severity};
 use crate::config::source::Span;
 
@@ -12,8 +12,6 @@ const LEAST: i32 = 1;
 const MOST: i32 = 254;
 
 pub(super) fn check(config: &Config, problems: &mut Vec<Problem>) {
-    let scripts: HashMap<&str, &VrrpScript> =
-        config.scripts.iter().map(|script| (script.name.as_str(), script)).collect();
     // Groups whose members may not have weights of their own.
     let grouped: HashMap<&str, &str> = config
         .sync_groups
@@ -22,36 +20,49 @@ pub(super) fn check(config: &Config, problems: &mut Vec<Problem>) {
         .flat_map(|group| group.members.iter().map(|member| (member.as_str(), group.name.as_str())))
         .collect();
     let mut used = HashSet::new();
-    let all = config.sync_groups.iter().map(|group| (group.name.as_str(), &group.track_scripts));
-    for (name, tracked) in
-        all.chain(config.instances.iter().map(|instance| (instance.name.as_str(), &instance.track_scripts)))
+    let all = config.sync_groups.iter().map(|group| (group.name.as_str(), &group.track));
+    for (name, tracked) in all.chain(config.instances.iter().map(|instance| (instance.name.as_str(), &instance.track)))
     {
-        for entry in tracked {
-            if !scripts.contains_key(entry.script.as_str()) {
-                problems.push(undefined(name, entry));
+        for (kind, entry) in tracked.all() {
+            if config.weight_of(kind, &entry.name).is_none() {
+                problems.push(undefined(name, kind, entry));
             }
-            used.insert(entry.script.as_str());
+            used.insert((kind, entry.name.as_str()));
         }
     }
     for instance in &config.instances {
         let group = grouped.get(instance.name.as_str()).copied();
-        weights(instance, group, &scripts, problems);
+        weights(instance, group, config, problems);
     }
-    for script in config.scripts.iter().filter(|script| !used.contains(script.name.as_str())) {
-        let message = format!("vrrp_script `{}` is tracked by nobody", script.name);
-        problems.push(
-            Problem::new("unused-script", Severity::Warning, script.at, message)
-                .label("does not run")
-                .help(format!("add to an instance: track_script {{ {} }}", script.name)),
-        );
+    let scripts = config.scripts.iter().map(|script| (Trackable::Script, script.name.as_str(), script.at));
+    let files = config.track_files.iter().map(|file| (Trackable::File, file.name.as_str(), file.at));
+    let processes =
+        config.track_processes.iter().map(|process| (Trackable::Process, process.name.as_str(), process.at));
+    let all = scripts.chain(files).chain(processes);
+    for (kind, name, at) in all.filter(|(kind, name, _)| !used.contains(&(*kind, *name))) {
+        problems.push(unused(kind, name, at));
     }
 }
 
-fn undefined(name: &str, entry: &TrackScript) -> Problem {
-    let message = format!("`{name}` tracks the vrrp_script `{}`, which does not exist", entry.script);
-    Problem::new("undefined-script", Severity::Error, entry.at, message)
-        .label("left out")
-        .help("define the script, or remove the line")
+fn unused(kind: Trackable, name: &str, at: Span) -> Problem {
+    let (code, label) = match kind {
+        Trackable::Script => ("unused-script", "does not run"),
+        Trackable::File => ("unused-track-file", "not read"),
+        Trackable::Process => ("unused-track-process", "not watched"),
+    };
+    let message = format!("{} `{name}` is tracked by nobody", kind.block());
+    let help = format!("add to an instance: {} {{ {name} }}", kind.list());
+    Problem::new(code, Severity::Warning, at, message).label(label).help(help)
+}
+
+fn undefined(name: &str, kind: Trackable, entry: &TrackEntry) -> Problem {
+    let code = match kind {
+        Trackable::Script => "undefined-script",
+        Trackable::File => "undefined-track-file",
+        Trackable::Process => "undefined-track-process",
+    };
+    let message = format!("`{name}` tracks the {} `{}`, which does not exist", kind.block(), entry.name);
+    Problem::new(code, Severity::Error, entry.at, message).label("left out").help("define it, or remove the line")
 }
 
 /// A tracker with a weight: what it is, where it stands, what it adds while good and while bad.
@@ -70,24 +81,21 @@ impl Weighted<'_> {
     }
 }
 
-fn weights(
-    instance: &VrrpInstance,
-    group: Option<&str>,
-    scripts: &HashMap<&str, &VrrpScript>,
-    problems: &mut Vec<Problem>,
-) {
-    let of_scripts = instance.track_scripts.iter().filter_map(|entry| {
-        let script = scripts.get(entry.script.as_str())?;
-        let (weight, reverse) = entry.weight.map_or((script.weight, script.reverse), |weight| (weight, entry.reverse));
-        Some(Weighted { name: &entry.script, at: entry.at, weight: weight.into(), reverse })
+fn weights(instance: &VrrpInstance, group: Option<&str>, config: &Config, problems: &mut Vec<Problem>) {
+    // What a file adds depends on its number.
+    let named = instance.track.all().filter(|(kind, _)| *kind != Trackable::File);
+    let named = named.filter_map(|(kind, entry)| {
+        let own = config.weight_of(kind, &entry.name)?;
+        let (weight, reverse) = entry.weight.map_or(own, |weight| (weight, entry.reverse));
+        Some(Weighted { name: &entry.name, at: entry.at, weight: weight.into(), reverse })
     });
-    let of_interfaces = instance.track_interfaces.iter().map(|entry| Weighted {
+    let of_interfaces = instance.track.interfaces.iter().map(|entry| Weighted {
         name: entry.interface.as_str(),
         at: entry.at,
         weight: entry.weight.unwrap_or(0).into(),
         reverse: entry.reverse,
     });
-    let tracked: Vec<Weighted<'_>> = of_scripts.chain(of_interfaces).filter(|entry| entry.weight != 0).collect();
+    let tracked: Vec<Weighted<'_>> = named.chain(of_interfaces).filter(|entry| entry.weight != 0).collect();
     for entry in &tracked {
         let why = match group {
             Some(group) => format!("is in the sync group `{group}`, whose members have no weights of their own"),

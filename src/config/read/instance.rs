@@ -9,9 +9,7 @@ use super::global::{VERSIONS, read_garp};
 use super::value::{SECOND, choice, error, flag, host_word, interface, number, seconds, set};
 use super::{notify, track, unserved, virtual_address};
 use crate::base::{IfName, Vrid};
-use crate::config::model::{
-    Garp, Global, InitialState, Notify, TrackInterface, TrackScript, VirtualAddress, VrrpInstance, VrrpVersion,
-};
+use crate::config::model::{Garp, Global, InitialState, Notify, Tracking, VirtualAddress, VrrpInstance, VrrpVersion};
 use crate::config::problem::Problem;
 use crate::config::source::Span;
 use crate::config::tree::{Statement, Word};
@@ -45,8 +43,7 @@ struct Draft {
     down_timer_adverts: Option<u8>,
     garp: Garp,
     dont_track_primary: bool,
-    track_interfaces: Vec<TrackInterface>,
-    track_scripts: Vec<TrackScript>,
+    track: Tracking,
     addresses: Vec<VirtualAddress>,
     excluded: Vec<VirtualAddress>,
     notify: Notify,
@@ -119,9 +116,7 @@ fn lists(inner: &Statement<'_>, draft: &mut Draft, problems: &mut Vec<Problem>) 
             draft.unicast_source = inner.arg(0).and_then(|word| host_word(problems, "unicast_src_ip", word));
         }
         "mcast_src_ip" => draft.mcast_source = inner.arg(0).and_then(|word| host_word(problems, "mcast_src_ip", word)),
-        "track_interface" => track::interfaces(inner, &mut draft.track_interfaces, problems),
-        "track_script" => track::scripts(inner, &mut draft.track_scripts, problems),
-        _ => return notify::read(inner, &mut draft.notify, problems),
+        _ => return track::read(inner, &mut draft.track, problems) || notify::read(inner, &mut draft.notify, problems),
     }
     true
 }

@@ -1,7 +1,7 @@
 //! `vrrp_sync_group NAME`.
 
 use super::{notify, track};
-use crate::config::model::{Notify, SyncGroup};
+use crate::config::model::{Notify, SyncGroup, Tracking};
 use crate::config::problem::{Problem, Severity};
 use crate::config::tree::Statement;
 
@@ -13,18 +13,16 @@ pub fn read(statement: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<Sy
         at: name.at,
         members: vec![],
         tracking_weight: false,
-        track_interfaces: vec![],
-        track_scripts: vec![],
+        track: Tracking::default(),
         notify: Notify::default(),
     };
     for inner in statement.statements() {
         match inner.keyword.text {
             "group" => members(inner, &mut group, problems),
             "sync_group_tracking_weight" | "global_tracking" => group.tracking_weight = true,
-            "track_interface" => track::interfaces(inner, &mut group.track_interfaces, problems),
-            "track_script" => track::scripts(inner, &mut group.track_scripts, problems),
             _ => {
-                notify::read(inner, &mut group.notify, problems);
+                let _ =
+                    track::read(inner, &mut group.track, problems) || notify::read(inner, &mut group.notify, problems);
             }
         }
     }

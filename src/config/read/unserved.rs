@@ -72,8 +72,6 @@ pub fn read(block: &Statement<'_>, problems: &mut Vec<Problem>) -> bool {
         }
         "static_rules" | "virtual_rules" => block.statements().iter().for_each(|line| rule(line, problems)),
         "bfd_instance" => return needs(block, &["neighbor_ip", "neighbour_ip"], problems),
-        "track_file" | "vrrp_track_file" if block.arg(0).is_some() => return needs(block, &["file"], problems),
-        "vrrp_track_process" => return needs(block, &["process"], problems),
         _ => return false,
     }
     true

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::value::{SECOND, TIME_MAX, number, number_word, seconds, set};
+use super::track::{WEIGHTS, weight};
+use super::value::{SECOND, TIME_MAX, number, seconds, set};
 use super::{command, value};
 use crate::config::model::VrrpScript;
-use crate::config::problem::{Problem, Severity};
+use crate::config::problem::Problem;
 use crate::config::tree::Statement;
 
 /// One script; `None` where it has no command.
@@ -37,7 +38,7 @@ pub fn read(statement: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<Vr
             "interval" => set(&mut script.interval, seconds(problems, inner, 0, 1000..=TIME_MAX)),
             "timeout" => timeout = seconds(problems, inner, 0, 1000..=TIME_MAX),
             "weight" => {
-                let (weight, reverse) = weight(problems, inner);
+                let (weight, reverse) = weight(problems, inner, WEIGHTS);
                 set(&mut script.weight, weight);
                 script.reverse = reverse;
             }
@@ -68,55 +69,4 @@ fn no_command(name: crate::config::tree::Word<'_>, script: &VrrpScript) -> Probl
     )
     .label("left out")
     .help("add: script \"/path/of/the/check\"")
-}
-
-/// `weight N [reverse]`.
-fn weight(problems: &mut Vec<Problem>, statement: &Statement<'_>) -> (Option<i16>, bool) {
-    let weight = number(problems, statement, 0, -253..=253, "");
-    (weight, is_reverse(problems, statement, 1))
-}
-
-/// `reverse` or `noreverse` at a place of the statement.
-pub fn is_reverse(problems: &mut Vec<Problem>, statement: &Statement<'_>, at: usize) -> bool {
-    match statement.arg(at) {
-        None => false,
-        Some(word) if word.text == "reverse" => true,
-        Some(word) if word.text == "noreverse" => false,
-        Some(word) => {
-            problems.push(
-                Problem::new(
-                    "unknown-word",
-                    Severity::Error,
-                    word.at,
-                    format!("`{}` follows a weight, where only `reverse` may stand", word.text),
-                )
-                .label("left out"),
-            );
-            false
-        }
-    }
-}
-
-/// `NAME [weight N [reverse]]`, the lines of `track_script` and `track_interface`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tracking {
-    pub weight: Option<i16>,
-    pub reverse: bool,
-}
-
-pub fn tracking(problems: &mut Vec<Problem>, line: &Statement<'_>, block: &str) -> Tracking {
-    let mut tracking = Tracking::default();
-    let Some(word) = line.arg(0) else { return tracking };
-    if word.text == "weight" {
-        tracking.weight = line.arg(1).and_then(|weight| number_word(problems, "weight", weight, -253..=253, ""));
-        tracking.reverse = is_reverse(problems, line, 2);
-    } else {
-        let name = line.keyword.text;
-        problems.push(
-            value::error("unknown-word", word, format!("`{}` is no option of `{name}` in `{block}`", word.text))
-                .label("left out")
-                .help("the options are: weight -253..253 [reverse]"),
-        );
-    }
-    tracking
 }

@@ -29,8 +29,7 @@ pub(super) fn instance(instance: &VrrpInstance, above: &Global) -> Node {
         down_timer_adverts,
         garp,
         dont_track_primary,
-        track_interfaces,
-        track_scripts,
+        track,
         addresses,
         excluded_addresses,
         notify,
@@ -59,7 +58,7 @@ pub(super) fn instance(instance: &VrrpInstance, above: &Global) -> Node {
     nodes.plain(if unicast_peers.is_empty() { "mcast_src_ip" } else { "unicast_src_ip" }, *source);
     nodes.list("unicast_peer", unicast_peers.iter().map(|peer| Node::item(&peer.to_string())).collect());
     global::garp(&mut nodes, "", garp);
-    track::tracked(&mut nodes, track_interfaces, track_scripts);
+    track::tracked(&mut nodes, track);
     nodes.list("virtual_ipaddress", addresses.iter().map(address).collect());
     nodes.list("virtual_ipaddress_excluded", excluded_addresses.iter().map(address).collect());
     track::notify(&mut nodes, notify);

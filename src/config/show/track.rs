@@ -1,7 +1,10 @@
-//! `vrrp_script`, `vrrp_sync_group`, and the blocks that instances and groups have in common.
+//! `vrrp_script`, `track_file`, `vrrp_track_process`, `vrrp_sync_group`, and the blocks that instances and groups have in common.
 
 use super::node::{Node, Nodes, seconds, word};
-use crate::config::model::{Notify, SyncGroup, TrackInterface, TrackScript, VrrpScript};
+use crate::config::model::{
+    ArgumentsMatch, Notify, SyncGroup, TrackEntry, TrackFile, TrackInterface, TrackProcess, Trackable, Tracking,
+    VrrpScript,
+};
 
 pub(super) fn script(script: &VrrpScript) -> Node {
     let VrrpScript { name, at: _, command, interval, timeout, rise, fall, weight, reverse, init_fail } = script;
@@ -21,27 +24,75 @@ pub(super) fn script(script: &VrrpScript) -> Node {
 }
 
 pub(super) fn group(group: &SyncGroup) -> Node {
-    let SyncGroup { name, at: _, members, tracking_weight, track_interfaces, track_scripts, notify: scripts } = group;
+    let SyncGroup { name, at: _, members, tracking_weight, track, notify: scripts } = group;
     let mut nodes = Nodes::default();
     nodes.put(Node::block("group", String::new(), members.iter().map(|member| Node::item(member)).collect()));
     nodes.flag("sync_group_tracking_weight", *tracking_weight);
-    tracked(&mut nodes, track_interfaces, track_scripts);
+    tracked(&mut nodes, track);
     notify(&mut nodes, scripts);
     Node::block("vrrp_sync_group", word(name), nodes.0)
 }
 
-/// `track_interface` and `track_script`.
-pub(super) fn tracked(nodes: &mut Nodes, interfaces: &[TrackInterface], scripts: &[TrackScript]) {
+pub(super) fn file(file: &TrackFile) -> Node {
+    let TrackFile { name, at: _, path, weight, reverse, init } = file;
+    let mut nodes = Nodes::default();
+    nodes.put(Node::word("file", path));
+    nodes.put(Node::plain("weight", weighted(*weight, *reverse)));
+    if let Some(init) = init {
+        let overwrite = if init.overwrite { " overwrite" } else { "" };
+        nodes.put(Node::plain("init_file", format!("{}{overwrite}", init.value)));
+    }
+    Node::block("track_file", word(name), nodes.0)
+}
+
+pub(super) fn process(process: &TrackProcess) -> Node {
+    let TrackProcess {
+        name,
+        at: _,
+        program,
+        arguments,
+        arguments_match,
+        full_command,
+        weight,
+        reverse,
+        quorum,
+        quorum_max,
+        terminate_delay,
+        fork_delay,
+    } = process;
+    let mut nodes = Nodes::default();
+    let words: Vec<String> = std::iter::once(program).chain(arguments).map(|text| word(text)).collect();
+    nodes.put(Node::plain("process", words.join(" ")));
+    match arguments_match {
+        ArgumentsMatch::Any => {}
+        ArgumentsMatch::Exact => nodes.put(Node::plain("param_match", "")),
+        ArgumentsMatch::Initial => nodes.put(Node::plain("param_match", "initial")),
+        ArgumentsMatch::Partial => nodes.put(Node::plain("param_match", "partial")),
+    }
+    nodes.flag("full_command", *full_command);
+    nodes.put(Node::plain("weight", weighted(*weight, *reverse)));
+    nodes.put(Node::plain("quorum", quorum));
+    nodes.plain("quorum_max", *quorum_max);
+    nodes.time("terminate_delay", Some(*terminate_delay).filter(|delay| !delay.is_zero()));
+    nodes.time("fork_delay", Some(*fork_delay).filter(|delay| !delay.is_zero()));
+    Node::block("vrrp_track_process", word(name), nodes.0)
+}
+
+/// The blocks of what is tracked.
+pub(super) fn tracked(nodes: &mut Nodes, track: &Tracking) {
+    let Tracking { interfaces, scripts, files, processes } = track;
     let interface = |entry: &TrackInterface| {
         let TrackInterface { interface, weight, reverse, at: _ } = entry;
         Node { value: tracking(*weight, *reverse), ..Node::item(interface.as_str()) }
     };
-    let script = |entry: &TrackScript| {
-        let TrackScript { script, weight, reverse, at: _ } = entry;
-        Node { value: tracking(*weight, *reverse), ..Node::item(script) }
+    let named = |entry: &TrackEntry| {
+        let TrackEntry { name, weight, reverse, at: _ } = entry;
+        Node { value: tracking(*weight, *reverse), ..Node::item(name) }
     };
     nodes.list("track_interface", interfaces.iter().map(interface).collect());
-    nodes.list("track_script", scripts.iter().map(script).collect());
+    for (kind, entries) in [(Trackable::Script, scripts), (Trackable::File, files), (Trackable::Process, processes)] {
+        nodes.list(kind.list(), entries.iter().map(named).collect());
+    }
 }
 
 /// `reverse` cannot stand without a weight.

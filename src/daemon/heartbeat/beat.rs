@@ -320,8 +320,8 @@ impl Beat {
     fn commanded(&mut self, command: Option<Command>) {
         let now = clock::now();
         match command {
-            Some(Command::ScriptResult { tracker, good }) => {
-                let outputs = self.fleet.script(now, tracker, good);
+            Some(Command::Tracked { what, outcome }) => {
+                let outputs = self.fleet.tracked(now, what, outcome);
                 self.carry_out(outputs);
             }
             // Nobody waits for an answer whose asker is gone.

@@ -1,4 +1,4 @@
-//! Replays what ipvsadm said (`tests/ipvsadm/transcript.txt`) on a plane in memory, and restores what was saved.
+//! Replays what ipvsadm said (`tests/integration/ipvsadm/transcript.txt`) on a plane in memory, and restores what was saved.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -7,7 +7,7 @@ use crate::lvs::io::memory::Memory;
 use crate::lvs::io::plane::Plane;
 use crate::lvs::table::Protocol;
 
-const TRANSCRIPT: &str = include_str!("../../../tests/ipvsadm/transcript.txt");
+const TRANSCRIPT: &str = include_str!("../../../tests/integration/ipvsadm/transcript.txt");
 
 /// The names that the transcript's host knew.
 struct Few;

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::model::Config;
 use crate::config::show::show;
-use crate::control::api::{CheckStatus, ConfigStatus, DaemonCounters, Refusal, Status};
+use crate::control::api::{CheckStatus, ConfigStatus, DaemonCounters, Refusal, Status, TrackerStatus};
 use crate::control::io::server::{Answer, Asked};
 use crate::daemon::lvs::LvsCommand;
 use crate::daemon::manual::Question;
@@ -156,6 +156,7 @@ impl Daemon {
                 last_failure: standing.last_failure.clone(),
             },
             instances: instances.iter().cloned().map(|view| status::instance(now, view)).collect(),
+            trackers: self.tracker_results().await,
             virtual_servers,
             events: self.recorder.list(now),
             counters: DaemonCounters {
@@ -170,6 +171,12 @@ impl Daemon {
     fn events_lost(&self) -> u64 {
         let forwarding = self.forwarding.as_ref().map_or(0, |forwarding| forwarding.view.borrow().events_lost);
         forwarding + self.heartbeat.events_lost.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    async fn tracker_results(&self) -> Vec<TrackerStatus> {
+        let scripts = self.trackers.views().await.unwrap_or_default();
+        let watched = self.watchers.views().await.unwrap_or_default();
+        scripts.into_iter().map(status::script).chain(watched.into_iter().map(status::watched)).collect()
     }
 
     async fn check_results(&self) -> status::Checks {

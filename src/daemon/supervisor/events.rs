@@ -9,8 +9,10 @@ use crate::daemon::recorder::Kind;
 use crate::daemon::supervisor::running::Daemon;
 use crate::daemon::telling;
 use crate::daemon::trackers::TrackEvent;
+use crate::daemon::watchers::WatchEvent;
 use crate::healthcheck::settings::CheckEvent;
 use crate::lvs::pool::{Event, PoolEvent};
+use crate::vrrp::settings::{Outcome, Tracked};
 use crate::vrrp::{Happened, Standing};
 
 impl Daemon {
@@ -75,8 +77,23 @@ impl Daemon {
         let TrackEvent { script, good, reason } = event;
         let verdict = if good { "good" } else { "bad" };
         self.recorder.record(clock::now(), Kind::Script, &script, format!("{verdict}: {reason}"));
+        self.tell_tracked(Tracked::Script(script), Outcome::Good(good)).await;
+    }
+
+    pub async fn watched(&mut self, event: WatchEvent) {
+        let WatchEvent { what, outcome, reason } = event;
+        let text = match outcome {
+            Outcome::Good(true) => format!("good: {reason}"),
+            Outcome::Good(false) => format!("bad: {reason}"),
+            Outcome::Number(_) => reason.to_string(),
+        };
+        self.recorder.record(clock::now(), Kind::Script, &what.to_string(), text);
+        self.tell_tracked(what, outcome).await;
+    }
+
+    async fn tell_tracked(&self, what: Tracked, outcome: Outcome) {
         // A heartbeat that has ended is noticed by the loop.
-        drop(self.heartbeat.commands.send(Command::ScriptResult { tracker: script, good }).await);
+        drop(self.heartbeat.commands.send(Command::Tracked { what, outcome }).await);
     }
 
     async fn notify(&self, telling: Vec<Telling>) {

@@ -199,7 +199,8 @@ impl Daemon {
         self.notices.reconfigure(self.wanted.scripts.clone());
         let checkers = self.checkers.configure(self.wanted.checks.clone()).await.is_ok();
         let trackers = self.trackers.configure(self.wanted.trackers.clone()).await.is_ok();
-        if !(checkers && trackers) {
+        let watchers = self.watchers.configure(self.wanted.watched.clone()).await.is_ok();
+        if !(checkers && trackers && watchers) {
             // The loop learns which one it was, and stops.
             tracing::error!("a task has ended");
         }

@@ -25,6 +25,7 @@ use crate::daemon::supervisor::{Options, RunError, plane};
 use crate::daemon::systemd::{Told, tell};
 use crate::daemon::trackers::{TrackEvent, Trackers};
 use crate::daemon::translate::Wanted;
+use crate::daemon::watchers::{WatchEvent, Watchers};
 use crate::healthcheck::settings::CheckEvent;
 use crate::lvs::io::plane::Plane;
 use crate::vrrp::Happened;
@@ -90,6 +91,8 @@ pub struct Daemon {
     pub check_events: mpsc::Receiver<CheckEvent>,
     pub trackers: Trackers,
     pub track_events: mpsc::Receiver<TrackEvent>,
+    pub watchers: Watchers,
+    pub watch_events: mpsc::Receiver<WatchEvent>,
     pub notifier: Notifier,
     pub links: mpsc::Receiver<()>,
     pub asks: mpsc::Receiver<Ask>,
@@ -108,6 +111,7 @@ enum Incoming {
     Checked(CheckEvent),
     Forwarded(LvsEvent),
     Tracked(TrackEvent),
+    Watched(WatchEvent),
     Links,
     Asked(Ask),
     /// A configuration was read.
@@ -158,6 +162,7 @@ impl Daemon {
             Some(event) = self.check_events.recv() => Incoming::Checked(event),
             Some(event) = self.lvs_events.recv() => Incoming::Forwarded(event),
             Some(event) = self.track_events.recv() => Incoming::Tracked(event),
+            Some(event) = self.watch_events.recv() => Incoming::Watched(event),
             Some(()) = self.links.recv() => Incoming::Links,
             Some(ask) = self.asks.recv() => Incoming::Asked(ask),
             loaded = self.loading.loaded() => Incoming::Loaded(loaded),
@@ -173,6 +178,7 @@ impl Daemon {
             Incoming::Checked(event) => self.checked(event).await,
             Incoming::Forwarded(event) => self.forwarded(event).await,
             Incoming::Tracked(event) => self.tracked(event).await,
+            Incoming::Watched(event) => self.watched(event).await,
             Incoming::Links => self.links_changed().await,
             Incoming::Asked(ask) => self.asked(ask).await,
             Incoming::Loaded(loaded) => self.loaded(loaded).await,

@@ -25,6 +25,7 @@ use crate::daemon::supervisor::running::{Daemon, Forwarding, Standing};
 use crate::daemon::supervisor::{Options, RunError, control, plane};
 use crate::daemon::trackers::Trackers;
 use crate::daemon::translate::{Wanted, translate};
+use crate::daemon::watchers::Watchers;
 use crate::daemon::{clock, owned, watching};
 use crate::lvs::datapath::Datapath as _;
 use crate::lvs::pool::PoolSettings;
@@ -103,6 +104,9 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
     spawn(&mut tasks, "checkers", running);
     let (trackers, track_events, running) = Trackers::start();
     spawn(&mut tasks, "trackers", running);
+    let (watchers, watch_events, running) =
+        Watchers::start().map_err(|error| RunError::System { action: "watching files", error })?;
+    spawn(&mut tasks, "watchers", running);
     let (notifier, running) = Notifier::start();
     spawn(&mut tasks, "notifier", running);
     let (asking, asks) = mpsc::channel(ASKS_MAX);
@@ -122,6 +126,8 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
         check_events,
         trackers,
         track_events,
+        watchers,
+        watch_events,
         notifier,
         links,
         asks,

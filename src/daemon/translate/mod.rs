@@ -6,12 +6,14 @@ mod checks;
 mod lvs;
 mod scripts;
 mod vrrp;
+mod watched;
 
 use std::num::NonZeroU8;
 use std::sync::Arc;
 
 use crate::config::model::{Config, Global, Plane};
 use crate::daemon::trackers::TrackSettings;
+use crate::daemon::watchers::WatchSettings;
 use crate::healthcheck::settings::CheckSettings;
 use crate::lvs::pool::{Adjustment, PoolSettings};
 use crate::vrrp::Settings;
@@ -25,6 +27,7 @@ pub struct Wanted {
     pub config: Arc<Config>,
     pub instances: Vec<Settings>,
     pub trackers: Vec<TrackSettings>,
+    pub watched: Vec<WatchSettings>,
     pub pools: Vec<PoolSettings>,
     /// What had to be corrected in the virtual servers.
     pub adjustments: Vec<Adjustment>,
@@ -60,6 +63,8 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
         global,
         tls,
         scripts,
+        track_files,
+        track_processes,
         sync_groups,
         instances,
         virtual_server_groups,
@@ -83,15 +88,16 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
         plane,
         lvs_flush,
     } = global;
-    let above =
-        vrrp::Above { group4: *mcast_group4, group6: *mcast_group6, strict: *strict, garp, scripts, sync_groups };
+    let above = vrrp::Above { group4: *mcast_group4, group6: *mcast_group6, strict: *strict, garp, config };
     let pools = lvs::pools(virtual_servers, virtual_server_groups, local_address_groups)?;
     let adjusted = pools.iter().map(|(_, pool)| pool.clone().adjusted());
+    let used = watched::used(config);
     let (settings, adjustments): (Vec<_>, Vec<_>) = adjusted.unzip();
     let (checks, targets) = checks::checks(&pools, tls)?;
     Ok(Wanted {
         instances: instances.iter().map(|instance| vrrp::instance(instance, &above)).collect(),
-        trackers: scripts::trackers(scripts, instances, sync_groups)?,
+        trackers: scripts::trackers(scripts, &used)?,
+        watched: watched::watched(track_files, track_processes, &used),
         scripts: scripts::scripts(instances, sync_groups, &pools)?,
         pools: settings,
         adjustments: adjustments.into_iter().flatten().collect(),

@@ -46,12 +46,8 @@ pub struct PoolScripts {
 /// The scripts that somebody tracks; the others are not run, as with keepalived.
 pub fn trackers(
     scripts: &[model::VrrpScript],
-    instances: &[model::VrrpInstance],
-    groups: &[model::SyncGroup],
+    used: &BTreeSet<(model::Trackable, &str)>,
 ) -> Result<Vec<TrackSettings>, TranslateError> {
-    let by_instances = instances.iter().flat_map(|instance| &instance.track_scripts);
-    let by_groups = groups.iter().flat_map(|group| &group.track_scripts);
-    let used: BTreeSet<&str> = by_instances.chain(by_groups).map(|entry| entry.script.as_str()).collect();
     let tracker = |script: &model::VrrpScript| {
         // `init_fail` has no effect in keepalived either: the first result decides.
         let model::VrrpScript {
@@ -76,7 +72,11 @@ pub fn trackers(
             fall: times(*fall),
         })
     };
-    scripts.iter().filter(|script| used.contains(script.name.as_str())).map(tracker).collect()
+    scripts
+        .iter()
+        .filter(|script| used.contains(&(model::Trackable::Script, script.name.as_str())))
+        .map(tracker)
+        .collect()
 }
 
 pub fn scripts(
@@ -88,9 +88,7 @@ pub fn scripts(
     for instance in instances {
         all.instances.insert(instance.name.clone(), states(&instance.name, &instance.notify)?);
     }
-    for model::SyncGroup { name, at: _, members, tracking_weight: _, notify, track_interfaces: _, track_scripts: _ } in
-        groups
-    {
+    for model::SyncGroup { name, at: _, members, tracking_weight: _, notify, track: _ } in groups {
         let scripts = states(name, notify)?;
         all.groups.push(Group { name: name.clone(), members: members.clone(), scripts });
     }

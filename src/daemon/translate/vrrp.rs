@@ -17,8 +17,8 @@ pub struct Above<'a> {
     /// `vrrp_strict`.
     pub strict: bool,
     pub garp: &'a model::Garp,
-    pub scripts: &'a [model::VrrpScript],
-    pub sync_groups: &'a [model::SyncGroup],
+    /// Sync groups, and what is tracked.
+    pub config: &'a model::Config,
 }
 
 impl Above<'_> {
@@ -52,8 +52,7 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
         down_timer_adverts,
         garp: own_garp,
         dont_track_primary,
-        track_interfaces,
-        track_scripts,
+        track,
         addresses,
         excluded_addresses,
         notify: _,
@@ -67,7 +66,7 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
     };
     let held = addresses.iter().map(|address| virtual_address(address, false));
     let excluded = excluded_addresses.iter().map(|address| virtual_address(address, true));
-    let group = above.sync_groups.iter().find(|group| group.members.contains(name));
+    let group = above.config.sync_groups.iter().find(|group| group.members.contains(name));
     vrrp::Settings {
         name: name.clone(),
         vrid: *vrid,
@@ -90,7 +89,7 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
         strict_address_list: above.strict,
         checksum_without_pseudo_header: false,
         garp: garp(own_garp, above.garp),
-        track: tracks(track_interfaces, track_scripts, group, above.scripts),
+        track: tracks(track, group, above.config),
         dont_track_primary: *dont_track_primary,
         sync_group: group
             .map(|group| vrrp::SyncGroup { name: group.name.clone(), tracking_weight: group.tracking_weight }),
@@ -98,17 +97,11 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
 }
 
 /// What the instance tracks, and what its group tracks for all members.
-fn tracks(
-    interfaces: &[model::TrackInterface],
-    scripts: &[model::TrackScript],
-    group: Option<&model::SyncGroup>,
-    known: &[model::VrrpScript],
-) -> Vec<vrrp::Track> {
-    let of_group = |group: &model::SyncGroup| (group.track_interfaces.clone(), group.track_scripts.clone());
-    let (more_interfaces, more_scripts) = group.map(of_group).unwrap_or_default();
-    let interfaces = interfaces.iter().chain(&more_interfaces).map(track_interface);
-    let scripts = scripts.iter().chain(&more_scripts).map(|entry| track_script(entry, known));
-    interfaces.chain(scripts).collect()
+fn tracks(own: &model::Tracking, group: Option<&model::SyncGroup>, config: &model::Config) -> Vec<vrrp::Track> {
+    let blocks: Vec<&model::Tracking> = std::iter::once(own).chain(group.map(|group| &group.track)).collect();
+    let interfaces = blocks.iter().flat_map(|block| &block.interfaces).map(track_interface);
+    let named = blocks.iter().flat_map(|block| block.all());
+    interfaces.chain(named.filter_map(|(kind, entry)| track_named(kind, entry, config))).collect()
 }
 
 fn track_interface(entry: &model::TrackInterface) -> vrrp::Track {
@@ -116,16 +109,20 @@ fn track_interface(entry: &model::TrackInterface) -> vrrp::Track {
     vrrp::Track { what: vrrp::Tracked::Interface(interface.clone()), weight: *weight, reverse: *reverse }
 }
 
-/// An entry without a weight takes the script's own, with its direction.
-fn track_script(entry: &model::TrackScript, scripts: &[model::VrrpScript]) -> vrrp::Track {
-    let model::TrackScript { script, weight, reverse, at: _ } = entry;
-    let own = scripts.iter().find(|known| known.name == *script);
-    let (weight, reverse) = match (weight, own) {
-        (Some(weight), _) => (Some(*weight), *reverse),
-        (None, Some(own)) => (Some(own.weight), *reverse || own.reverse),
-        (None, None) => (None, *reverse),
+/// An entry without a weight takes that of what it names, with its direction. What does not exist is left out.
+fn track_named(kind: model::Trackable, entry: &model::TrackEntry, config: &model::Config) -> Option<vrrp::Track> {
+    let model::TrackEntry { name, weight, reverse, at: _ } = entry;
+    let (own_weight, own_reverse) = config.weight_of(kind, name)?;
+    let (weight, reverse) = match weight {
+        Some(weight) => (Some(*weight), *reverse),
+        None => (Some(own_weight), *reverse || own_reverse),
     };
-    vrrp::Track { what: vrrp::Tracked::Script(script.clone()), weight, reverse }
+    let what = match kind {
+        model::Trackable::Script => vrrp::Tracked::Script(name.clone()),
+        model::Trackable::File => vrrp::Tracked::File(name.clone()),
+        model::Trackable::Process => vrrp::Tracked::Process(name.clone()),
+    };
+    Some(vrrp::Track { what, weight, reverse })
 }
 
 fn virtual_address(address: &model::VirtualAddress, excluded: bool) -> vrrp::VirtualAddress {

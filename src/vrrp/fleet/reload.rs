@@ -35,8 +35,8 @@ impl Fleet {
             }
         }
         let tracked = self.instances.iter().flat_map(|instance| &instance.settings.track).map(|track| &track.what);
-        let tracked: std::collections::BTreeSet<_> = tracked.map(ToString::to_string).collect();
-        self.scripts.retain(|name, _| tracked.contains(&format!("script {name}")));
+        let tracked: std::collections::BTreeSet<_> = tracked.collect();
+        self.outcomes.retain(|what, _| tracked.contains(what));
         self.refresh(now, &mut out);
         self.forget_retired();
         out

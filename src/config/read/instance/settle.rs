@@ -68,8 +68,7 @@ pub(super) fn settle(
         down_timer_adverts: draft.down_timer_adverts.or(global.down_timer_adverts).unwrap_or(DOWN_TIMER_ADVERTS),
         garp: draft.garp,
         dont_track_primary: draft.dont_track_primary,
-        track_interfaces: draft.track_interfaces,
-        track_scripts: draft.track_scripts,
+        track: draft.track,
         addresses: draft.addresses,
         excluded_addresses: draft.excluded,
         notify: draft.notify,
@@ -344,7 +343,7 @@ fn sort_families(draft: &mut Draft, family: Family, told: &mut Told<'_>) {
 
 fn own_interface(draft: &mut Draft, told: &mut Told<'_>) {
     let Some(own) = draft.interface.as_ref() else { return };
-    draft.track_interfaces.retain(|tracked| {
+    draft.track.interfaces.retain(|tracked| {
         let is_own = tracked.interface == *own;
         if is_own {
             let message = format!("`{own}` is the interface of the instance, which is tracked anyway");

@@ -25,6 +25,8 @@ pub fn config(choices: &[u16]) -> Config {
     let global = global(&mut choose);
     let mut config = Config { global, ..Config::default() };
     config.scripts = (0..choose.below(4)).map(|at| script(&mut choose, at)).collect();
+    config.track_files = (0..choose.below(3)).map(|at| track_file(&mut choose, at)).collect();
+    config.track_processes = (0..choose.below(3)).map(|at| track_process(&mut choose, at)).collect();
     config.instances = instances(&mut choose, &config);
     config.sync_groups = groups(&mut choose, &mut config);
     config.tls.ca = choose.maybe(Choices::text);
@@ -157,6 +159,40 @@ fn script(choose: &mut Choices<'_>, at: u16) -> VrrpScript {
     }
 }
 
+fn track_file(choose: &mut Choices<'_>, at: u16) -> TrackFile {
+    TrackFile {
+        name: ["load", "a file"][usize::from(at)].to_owned(),
+        at: Span::default(),
+        path: choose.of(&["/run/load", "/tmp/a b"]).to_owned(),
+        weight: choose.of(&[1, 0, -254, 254]),
+        reverse: choose.seldom(),
+        init: choose
+            .maybe(|choose| InitFile { value: choose.of(&[0, -7, i32::MAX, i32::MIN]), overwrite: choose.yes() }),
+    }
+}
+
+fn track_process(choose: &mut Choices<'_>, at: u16) -> TrackProcess {
+    let arguments: Vec<String> = (0..choose.below(3)).map(|_| choose.of(&["-f", "a b", "x"]).to_owned()).collect();
+    let any = if arguments.is_empty() { ArgumentsMatch::Any } else { ArgumentsMatch::Exact };
+    let arguments_match =
+        choose.of(&[any, any, ArgumentsMatch::Exact, ArgumentsMatch::Initial, ArgumentsMatch::Partial]);
+    let delay = |choose: &mut Choices<'_>| choose.of(&[Duration::ZERO, Duration::from_millis(250)]);
+    TrackProcess {
+        name: ["web", "a process"][usize::from(at)].to_owned(),
+        at: Span::default(),
+        program: choose.of(&["haproxy", "/usr/sbin/a b"]).to_owned(),
+        arguments,
+        arguments_match,
+        full_command: choose.yes() || arguments_match != ArgumentsMatch::Any,
+        weight: choose.of(&[0, 20, -254]),
+        reverse: choose.seldom(),
+        quorum: choose.of(&[1, 2]),
+        quorum_max: choose.maybe(|choose| choose.of(&[0, 2, 65_535])),
+        terminate_delay: delay(choose),
+        fork_delay: delay(choose),
+    }
+}
+
 const INTERFACES: [&str; 3] = ["eth0", "lan.10", "br@x"];
 
 fn interface(choose: &mut Choices<'_>) -> IfName {
@@ -205,10 +241,9 @@ fn instance(choose: &mut Choices<'_>, name: &str, config: &Config) -> VrrpInstan
         .into_iter()
         .map(|name| track_interface(choose, name))
         .collect();
-    let track_scripts: Vec<TrackScript> = track_scripts(choose, config);
-    let own = |entry: &TrackScript| config.scripts.iter().find(|script| script.name == entry.script).unwrap().weight;
-    let weighted = track_interfaces.iter().any(|entry| entry.weight.is_some_and(|weight| weight != 0))
-        || track_scripts.iter().any(|entry| entry.weight.unwrap_or(own(entry)) != 0);
+    let track = Tracking { interfaces: track_interfaces, ..track_named(choose, config) };
+    let weighted = track.interfaces.iter().any(|entry| entry.weight.is_some_and(|weight| weight != 0))
+        || track.all().any(|(kind, entry)| entry.weight.unwrap_or(config.weight_of(kind, &entry.name).unwrap().0) != 0);
     let most = if weighted { 254 } else { 255 };
     let priority = Priority::new(choose.of(&[100, 150, 1, most])).unwrap();
     let state = choose.of(&[InitialState::Backup, InitialState::Master]);
@@ -254,8 +289,7 @@ fn instance(choose: &mut Choices<'_>, name: &str, config: &Config) -> VrrpInstan
         down_timer_adverts: choose.of(&[3, 1, 100]),
         garp: Garp { interval: None, ..choose.garp() },
         dont_track_primary: choose.seldom(),
-        track_interfaces,
-        track_scripts,
+        track,
         addresses: (0..=choose.below(3)).map(|at| address(choose, family, at)).collect(),
         excluded_addresses,
         notify: choose.notify(),
@@ -267,16 +301,20 @@ fn track_interface(choose: &mut Choices<'_>, interface: IfName) -> TrackInterfac
     TrackInterface { interface, weight, reverse: weight.is_some() && choose.yes(), at: Span::default() }
 }
 
-fn track_scripts(choose: &mut Choices<'_>, config: &Config) -> Vec<TrackScript> {
-    let mut all = vec![];
-    for script in &config.scripts {
+fn track_named(choose: &mut Choices<'_>, config: &Config) -> Tracking {
+    let scripts = config.scripts.iter().map(|script| (Trackable::Script, &script.name));
+    let files = config.track_files.iter().map(|file| (Trackable::File, &file.name));
+    let processes = config.track_processes.iter().map(|process| (Trackable::Process, &process.name));
+    let mut track = Tracking::default();
+    for (kind, name) in scripts.chain(files).chain(processes) {
         if choose.yes() {
             let weight = choose.maybe(|choose| choose.of(&[0, 10, -253]));
             let reverse = weight.is_some() && choose.yes();
-            all.push(TrackScript { script: script.name.clone(), weight, reverse, at: Span::default() });
+            let entry = TrackEntry { name: name.clone(), weight, reverse, at: Span::default() };
+            track.entries_mut(kind).push(entry);
         }
     }
-    all
+    track
 }
 
 /// One group of all instances, where there are two at least.
@@ -285,15 +323,17 @@ fn groups(choose: &mut Choices<'_>, config: &mut Config) -> Vec<SyncGroup> {
         return vec![];
     }
     let own =
-        config.instances.iter().flat_map(|instance| &instance.track_interfaces).any(|entry| entry.weight.is_some());
-    let scripts = config.instances.iter().any(|instance| !instance.track_scripts.is_empty());
+        config.instances.iter().flat_map(|instance| &instance.track.interfaces).any(|entry| entry.weight.is_some());
+    let named = config.instances.iter().any(|instance| instance.track.all().next().is_some());
     vec![SyncGroup {
         name: choose.of(&["G", "G 2", "include"]).to_owned(),
         at: Span::default(),
         members: config.instances.iter().map(|instance| instance.name.clone()).collect(),
-        tracking_weight: own || scripts || choose.yes(),
-        track_interfaces: choose.maybe(|choose| track_interface(choose, "eth9".parse().unwrap())).into_iter().collect(),
-        track_scripts: track_scripts(choose, config),
+        tracking_weight: own || named || choose.yes(),
+        track: Tracking {
+            interfaces: choose.maybe(|choose| track_interface(choose, "eth9".parse().unwrap())).into_iter().collect(),
+            ..track_named(choose, config)
+        },
         notify: choose.notify(),
     }]
 }

@@ -21,6 +21,7 @@ mod smtp;
 mod tcp;
 mod tls;
 mod trackers;
+mod watchers;
 
 use std::process::Command;
 use std::thread;

@@ -13,8 +13,8 @@ use vipd::lab::client::Target;
 use vipd::lab::drill::{self, Plan, Scenario};
 use vipd::lab::{Client, Daemon, Facts, Journal, Lab, LabError, Seat, Services, Setup, Stop, leftovers, until};
 
-const CONFIG_A: &str = include_str!("../conf/pair-master.conf");
-const CONFIG_B: &str = include_str!("../conf/pair-backup.conf");
+const CONFIG_A: &str = include_str!("../../conf/pair-master.conf");
+const CONFIG_B: &str = include_str!("../../conf/pair-backup.conf");
 /// Far more than anything here takes, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
