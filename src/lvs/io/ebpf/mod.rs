@@ -2,7 +2,7 @@
 //!
 //! `plane` is the door; `abi` and `maps` are the kernel's side, `words` translates, `model` and `schedule` decide,
 //! `commit` and `adopt` write and read the maps, `pins` and `links` keep it alive without us, `stats` counts;
-//! `decapsulate` is for real servers.
+//! `decapsulate` is for real servers, `trial` for tests and benches.
 //!
 //! Packets count the connections of each destination as they begin and end; those that end in silence are found by the
 //! census that every `counters()` takes. Whoever uses lc, wlc, sed, nq, ovf, lblc, lblcr or thresholds should therefore
@@ -35,8 +35,10 @@ mod plane;
 pub mod schedule;
 mod slots;
 mod stats;
+mod trial;
 mod words;
 
 pub use decapsulate::Decapsulator;
 pub use plane::{Ebpf, EbpfOptions, LOCAL_PORTS};
 pub use stats::Reason;
+pub use trial::Verdict;

@@ -143,6 +143,10 @@ impl Ebpf {
         pins::unmount(&self.pin_dir)
     }
 
+    pub(super) fn program(&mut self) -> Result<&mut SchedClassifier, DatapathError> {
+        classifier(&mut self.object, PROGRAM)
+    }
+
     fn pin_program(&mut self) -> Result<(), DatapathError> {
         let pin = pins::program(&self.pin_dir);
         pins::remove(&pin)?;
