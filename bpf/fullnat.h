@@ -43,12 +43,6 @@ static __always_inline int fullnat_client_flow(const struct vipd_flow *reply, co
 	return 1;
 }
 
-static __always_inline int is_same(const struct vipd_address *one, const struct vipd_address *other)
-{
-	return one->word[0] == other->word[0] && one->word[1] == other->word[1] && one->word[2] == other->word[2] &&
-	       one->word[3] == other->word[3];
-}
-
 /* Whether the port of an entry may be taken: its connection has ended, or uses another one. */
 static __always_inline int fullnat_is_free(const struct vipd_flow *reply, const struct vipd_connection *entry,
 					   struct vipd_flow *flow, __u64 now_ns)

@@ -26,6 +26,9 @@ static __always_inline int quote_parse(struct __sk_buff *skb, const struct packe
 	quote->ip = packet->l4 + sizeof(icmp);
 	if (!quote_parse_ip(skb, quote))
 		return 0;
+	/* An error goes to whom the quoted packet came from; anything else is forged or broken. */
+	if (!is_same(&packet->flow.target, &quote->flow.target))
+		return 0;
 	if (quote->flow.protocol != IPPROTO_TCP && quote->flow.protocol != IPPROTO_UDP)
 		return 0;
 	if (bpf_skb_load_bytes(skb, quote->ports, ports, sizeof(ports)) < 0)

@@ -62,6 +62,12 @@ static __always_inline void address_v4(struct vipd_address *address, __be32 v4)
 	address->word[3] = v4;
 }
 
+static __always_inline int is_same(const struct vipd_address *one, const struct vipd_address *other)
+{
+	return one->word[0] == other->word[0] && one->word[1] == other->word[1] && one->word[2] == other->word[2] &&
+	       one->word[3] == other->word[3];
+}
+
 static __always_inline __u16 fold(__u64 sum)
 {
 	sum = (sum & 0xffffffff) + (sum >> 32);

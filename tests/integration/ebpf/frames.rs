@@ -101,31 +101,28 @@ fn transport(flow: Flow, flags: u8, payload: &[u8]) -> Vec<u8> {
 /// An IP packet around a transport. `fragment`: offset in units of 8 bytes and "more follow".
 fn packet(from: IpAddr, to: IpAddr, protocol: u8, inside: &[u8], ttl: u8, fragment: Option<(u16, bool)>) -> Vec<u8> {
     let mut bytes = vec![];
-    match (from, to) {
-        (IpAddr::V4(_), IpAddr::V4(_)) => {
-            let (offset, more) = fragment.unwrap_or((0, false));
-            bytes.extend([0x45, 0]);
-            bytes.extend(((20 + inside.len()) as u16).to_be_bytes());
-            bytes.extend([0, 7]);
-            let bits = offset | if more { 0x2000 } else { 0 } | if fragment.is_none() { 0x4000 } else { 0 };
-            bytes.extend(bits.to_be_bytes());
-            bytes.extend([ttl, protocol, 0, 0]);
-            bytes.extend(octets(from));
-            bytes.extend(octets(to));
-            put_checksum(&mut bytes, 10, &[]);
-        }
-        _ => {
-            let extra = if fragment.is_some() { 8 } else { 0 };
-            bytes.extend([0x60, 0, 0, 0]);
-            bytes.extend(((inside.len() + extra) as u16).to_be_bytes());
-            bytes.extend([if fragment.is_some() { 44 } else { protocol }, ttl]);
-            bytes.extend(octets(from));
-            bytes.extend(octets(to));
-            if let Some((offset, more)) = fragment {
-                bytes.extend([protocol, 0]);
-                bytes.extend((offset << 3 | u16::from(more)).to_be_bytes());
-                bytes.extend([0, 0, 0, 7]);
-            }
+    if from.is_ipv4() {
+        let (offset, more) = fragment.unwrap_or((0, false));
+        bytes.extend([0x45, 0]);
+        bytes.extend(((20 + inside.len()) as u16).to_be_bytes());
+        bytes.extend([0, 7]);
+        let bits = offset | if more { 0x2000 } else { 0 } | if fragment.is_none() { 0x4000 } else { 0 };
+        bytes.extend(bits.to_be_bytes());
+        bytes.extend([ttl, protocol, 0, 0]);
+        bytes.extend(octets(from));
+        bytes.extend(octets(to));
+        put_checksum(&mut bytes, 10, &[]);
+    } else {
+        let extra = if fragment.is_some() { 8 } else { 0 };
+        bytes.extend([0x60, 0, 0, 0]);
+        bytes.extend(((inside.len() + extra) as u16).to_be_bytes());
+        bytes.extend([if fragment.is_some() { 44 } else { protocol }, ttl]);
+        bytes.extend(octets(from));
+        bytes.extend(octets(to));
+        if let Some((offset, more)) = fragment {
+            bytes.extend([protocol, 0]);
+            bytes.extend((offset << 3 | u16::from(more)).to_be_bytes());
+            bytes.extend([0, 0, 0, 7]);
         }
     }
     bytes.extend_from_slice(inside);
