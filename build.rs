@@ -31,7 +31,8 @@ fn compile() -> Result<(), String> {
     compile_one("vipd")?;
     compile_one("vipd6")?;
     compile_one("bench")?;
-    compile_one("decapsulate")
+    compile_one("decapsulate")?;
+    compile_one("fence")
 }
 
 fn compile_one(name: &str) -> Result<(), String> {

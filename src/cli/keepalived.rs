@@ -253,7 +253,15 @@ fn start(asked: Asked) -> Result<(), StartError> {
     };
     let log_to = if asked.fork && !asked.console { LogTo::Syslog } else { LogTo::Stderr };
     let (load, parts) = (asked.load, asked.parts);
-    Ok(supervisor::run(Options { file, run_dir, load, log: level.to_owned(), log_to, parts })?)
+    Ok(supervisor::run(Options {
+        file,
+        state_dir: super::state_dir(None, &run_dir),
+        run_dir,
+        load,
+        log: level.to_owned(),
+        log_to,
+        parts,
+    })?)
 }
 
 #[cfg(test)]

@@ -1,15 +1,23 @@
 //! The command line: one file per verb, no logic. What people read goes to stdout, what went wrong to stderr.
 
+mod ask;
 mod check;
 mod config;
+mod doctor;
 mod drill;
+mod explain;
+mod failover;
 mod ipvsadm;
 mod keepalived;
+mod maintenance;
 mod plan;
 mod print;
+mod real_server;
 mod reload;
 mod run;
+mod scan;
 mod status;
+mod when;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -20,6 +28,13 @@ use crate::config::io::loader::LoadOptions;
 
 /// Where the socket and the lock are unless `--run-dir` says otherwise.
 pub const RUN_DIR: &str = "/run/vipd";
+/// What outlives a reboot, unless `--state-dir` says otherwise.
+pub const STATE_DIR: &str = "/var/lib/vipd";
+
+/// A daemon with a run directory of its own keeps everything there, unless told otherwise.
+fn state_dir(given: Option<PathBuf>, run_dir: &Path) -> PathBuf {
+    given.unwrap_or_else(|| if run_dir == Path::new(RUN_DIR) { STATE_DIR.into() } else { run_dir.to_owned() })
+}
 
 /// Owns virtual IPs by VRRP, checks real servers, and balances to them by IPVS or eBPF. Reads keepalived.conf.
 #[derive(Debug, Parser)]
@@ -43,10 +58,24 @@ enum Verb {
     ///
     /// Exit status: 0 whether or not something would change, 4 where the file would not run, 1 where no daemon answers.
     Plan(plan::Args),
+    /// Look for what keeps the running daemon, or a configuration, from working on this host.
+    ///
+    /// Exit status: 0 nothing is wrong, 1 something is.
+    Doctor(doctor::Args),
     /// Let the running daemon read its configuration again: all of it is taken up, or nothing.
     Reload(reload::Args),
     /// Show what the running daemon owns, checks and forwards.
     Status(status::Args),
+    /// Drain, disable or weigh a real server of the running daemon.
+    RealServer(real_server::Args),
+    /// Say why a virtual router is what it is, what would change it, and what it lived through lately.
+    Explain(explain::Args),
+    /// Let the peer be MASTER of a virtual router, without losing a packet; refused where no peer takes over.
+    Failover(failover::Args),
+    /// Let a director hold no virtual address, also over restarts and reboots; what is MASTER is handed over first.
+    Maintenance(maintenance::Args),
+    /// Listen on an interface: which VRIDs are in use, who speaks for them, which are free. Needs no daemon.
+    Scan(scan::Args),
     /// Read and change a forwarding plane with ipvsadm's command line; `vipd ipvsadm -h` explains it.
     Ipvsadm(ipvsadm::Args),
     /// Take keepalived's own command line: `vipd keepalived --help` lists it. A link named `keepalived` does the same.
@@ -95,8 +124,14 @@ pub fn main() -> ExitCode {
         Verb::Check(args) => check::run(&args),
         Verb::Config(args) => config::run(&args),
         Verb::Plan(args) => plan::run(&args),
+        Verb::Doctor(args) => doctor::run(&args),
         Verb::Reload(args) => reload::run(&args),
         Verb::Status(args) => status::run(&args),
+        Verb::RealServer(args) => real_server::run(args),
+        Verb::Explain(args) => explain::run(&args),
+        Verb::Failover(args) => failover::run(&args),
+        Verb::Maintenance(args) => maintenance::run(&args),
+        Verb::Scan(args) => scan::run(&args),
         Verb::Ipvsadm(args) => ipvsadm::run(args),
         Verb::Keepalived { arguments } => keepalived::run(&arguments),
         Verb::Drill(args) => drill::run(args),

@@ -15,6 +15,10 @@ pub struct Args {
     file: PathBuf,
     #[command(flatten)]
     at: super::RunDirArg,
+    /// What outlives a reboot: the maintenance that an operator set. `/var/lib/vipd`, or the run directory where that
+    /// is not the default one.
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
     /// What `@ID` lines of the configuration are compared with; the host's name by default.
     #[arg(short = 'i', long, value_name = "ID")]
     config_id: Option<String>,
@@ -26,6 +30,7 @@ pub struct Args {
 pub fn run(args: Args) -> ExitCode {
     let options = supervisor::Options {
         file: args.file,
+        state_dir: super::state_dir(args.state_dir, &args.at.run_dir),
         run_dir: args.at.run_dir,
         load: LoadOptions { config_id: args.config_id, ..LoadOptions::default() },
         log: args.log,

@@ -69,6 +69,9 @@ pub fn plan(old: &Config, new: &Config) -> Plan {
     if old.global.rt_priority != new.global.rt_priority {
         at_next_start.push("vrrp_rt_priority");
     }
+    if old.global.fence != new.global.fence {
+        at_next_start.push("vip_fence");
+    }
     // A plane is open as soon as there is a virtual server, and stays.
     let plane_changes = old.global.plane != new.global.plane && !old.virtual_servers.is_empty();
     Plan {

@@ -74,7 +74,10 @@ pub struct Global {
     pub down_timer_adverts: Option<u8>,
     /// `vrrp_rt_priority`, 1..=99.
     pub rt_priority: Option<NonZeroU8>,
+    /// `vip_fence`, a keyword of ours; `None`: where the plane is eBPF.
+    pub fence: Option<bool>,
     pub plane: Plane,
+    pub sysctl: SysctlMode,
     /// `lvs_flush`.
     pub lvs_flush: bool,
 }
@@ -85,6 +88,16 @@ pub enum Plane {
     #[default]
     Ebpf,
     Ipvs,
+}
+
+/// `lvs_sysctl`, a keyword of ours: what becomes of a kernel setting that forwarding needs otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum SysctlMode {
+    /// It is told.
+    #[default]
+    Check,
+    /// It is set.
+    Auto,
 }
 
 /// `script_user USER [GROUP]`.

@@ -81,6 +81,9 @@ pub struct PeerStatus {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VirtualServerStatus {
+    /// As the configuration names it: the service, or `TCP group NAME`.
+    #[serde(default)]
+    pub virtual_server: String,
     /// As ipvsadm writes it: `TCP 192.0.2.1:80`, `FWM 7`.
     pub service: String,
     pub plane: String,
@@ -101,8 +104,11 @@ pub struct VirtualServerStatus {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RealServerStatus {
     pub address: String,
-    /// `up`, `down`, or `sorry` where it is the sorry server.
+    /// `up`, `down`, `untried`, `draining`, `disabled`, or `sorry` where it is the sorry server.
     pub state: String,
+    /// What an operator wants of it: `drain`, `disable`, `weight N`; `None` where the configuration stands.
+    #[serde(default)]
+    pub by_operator: Option<String>,
     pub weight: u32,
     pub configured_weight: u32,
     pub active: u32,
@@ -129,6 +135,66 @@ pub struct EventStatus {
     pub kind: String,
     pub name: String,
     pub text: String,
+}
+
+/// `GET /explain?NAME`: why a virtual router is what it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Explanation {
+    pub name: String,
+    /// MASTER, BACKUP, FAULT, INIT or STOP.
+    pub state: String,
+    /// Seconds since the last move.
+    pub since_s: f64,
+    pub interface: String,
+    pub vrid: u8,
+    pub priority: u8,
+    pub effective_priority: u8,
+    /// Why it is so now.
+    pub because: String,
+    /// What changes it, and when.
+    pub next: String,
+    /// Why it entered this state.
+    pub entered_because: String,
+    pub notes: Vec<String>,
+    /// Oldest first.
+    pub history: Vec<HistoryStatus>,
+}
+
+/// `POST /failover`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailoverRequest {
+    pub instance: String,
+    /// Let go also where nobody takes over.
+    pub force: bool,
+}
+
+/// `POST /maintenance`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MaintenanceRequest {
+    pub on: bool,
+    /// `None`: every virtual router.
+    pub instance: Option<String>,
+    /// Let go also where nobody takes over.
+    pub force: bool,
+}
+
+/// What was done, as one phrase.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {
+    pub said: String,
+}
+
+/// One entry of the flight recorder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HistoryStatus {
+    /// Seconds since 1970.
+    pub unix_s: f64,
+    /// The last of several that are one entry.
+    pub until_unix_s: Option<f64>,
+    pub s_ago: f64,
+    pub text: String,
+    /// The same as data: what happened, with its numbers. Its form follows the daemon's version.
+    pub what: serde_json::Value,
 }
 
 /// What the daemon lost, since it started. All zero is healthy.

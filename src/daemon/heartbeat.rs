@@ -4,7 +4,9 @@
 //! know leaves by channels that it never waits for. Netlink has a thread of its own (`keeper.rs`).
 
 mod beat;
+mod fence;
 mod keeper;
+mod listener;
 mod processor;
 mod sockets;
 
@@ -17,7 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::base::IfName;
 use crate::daemon::clock;
-use crate::vrrp::fleet::Fleet;
+use crate::vrrp::fleet::{Fleet, HandOverError, Maintenance};
 use crate::vrrp::io::neighbour::Announcer;
 use crate::vrrp::io::socket::is_permission;
 use crate::vrrp::links::Links;
@@ -34,6 +36,8 @@ pub const COMMANDS_MAX: usize = 256;
 pub struct HeartbeatOptions {
     /// `vrrp_rt_priority`: `SCHED_RR` with this priority, 1..=99; `None`: the ordinary scheduler.
     pub rt_priority: Option<NonZeroU8>,
+    /// `vip_fence`: packets for an address are dropped when its virtual router has renewed no deadline.
+    pub fence: bool,
 }
 
 /// The running thread, as the supervisor holds it.
@@ -44,6 +48,8 @@ pub struct Heartbeat {
     pub commands: mpsc::Sender<Command>,
     /// All virtual routers, in the order of the configuration; replaced at every change and every second.
     pub snapshot: watch::Receiver<Arc<Vec<InstanceView>>>,
+    /// Why there is no fence although one was asked for.
+    pub unfenced: Option<String>,
     /// Events lost because nobody took them in time.
     pub events_lost: Arc<AtomicU64>,
 }
@@ -55,6 +61,12 @@ pub enum Command {
     Tracked { what: Tracked, outcome: Outcome },
     /// Drive these from now on. Matched by [`crate::vrrp::Key`]; what is unchanged keeps state, timers and counters.
     Reconfigure { settings: Vec<Settings>, reply: oneshot::Sender<Result<(), StartError>> },
+    /// Show one virtual router as it is at this moment; the snapshot may be a second old.
+    Look { instance: String, reply: oneshot::Sender<Option<InstanceView>> },
+    /// Let others be Active. The reply comes when they are, or when it is known that they will not be.
+    HandOver { instances: Vec<String>, force: bool, reply: oneshot::Sender<Result<(), HandOverError>> },
+    /// These hold nothing from now on.
+    Maintain(Maintenance),
     /// Hand over everything, and end. The reply comes when nothing is held any more.
     Shutdown { reply: oneshot::Sender<()> },
 }
@@ -101,16 +113,30 @@ impl Heartbeat {
     /// # Errors
     /// [`StartError`]; then no thread, socket or address is left.
     pub fn start(settings: Vec<Settings>, options: HeartbeatOptions) -> Result<Self, StartError> {
+        Self::start_in(settings, options, Maintenance::default())
+    }
+
+    /// The same, with virtual routers that hold nothing for now.
+    ///
+    /// # Errors
+    /// As [`Heartbeat::start`].
+    pub fn start_in(
+        settings: Vec<Settings>,
+        options: HeartbeatOptions,
+        maintenance: Maintenance,
+    ) -> Result<Self, StartError> {
         Settings::check_all(&settings)?;
-        let keeper =
+        let mut keeper =
             keeper::start(&settings, options).map_err(|error| StartError::of("reading links and addresses", error))?;
+        let unfenced = keeper.unfenced.take();
         let links = keeper.seen.borrow().links.clone();
         interfaces_exist(&settings, &links)?;
         let mut sockets = Sockets::new().map_err(|error| StartError::of("preparing to wait", error))?;
         let announcer = Announcer::open().map_err(|error| StartError::of("opening a packet socket", error))?;
         let now = clock::now();
         let mut fleet = Fleet::default();
-        let mut outputs = fleet.links(now, links.clone());
+        let mut outputs = fleet.maintain(now, maintenance);
+        outputs.extend(fleet.links(now, links.clone()));
         outputs.extend(fleet.reconfigure(now, settings));
         if let Some(refused) = sockets.open(&fleet.sockets(), &links).into_iter().next() {
             return Err(refused.into());
@@ -133,7 +159,7 @@ impl Heartbeat {
         thread
             .spawn(move || beat::run(parts, outputs, options))
             .map_err(|error| StartError::of("starting the thread", error))?;
-        Ok(Self { events, commands, snapshot, events_lost })
+        Ok(Self { events, commands, snapshot, unfenced, events_lost })
     }
 }
 

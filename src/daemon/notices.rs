@@ -84,7 +84,9 @@ impl Notices {
             }
             PoolEvent::QuorumGained { .. } => (pool.to_string(), &pools.quorum_up),
             PoolEvent::QuorumLost { .. } => (pool.to_string(), &pools.quorum_down),
-            PoolEvent::SorryServerIn { .. } | PoolEvent::SorryServerOut { .. } => return None,
+            PoolEvent::SorryServerIn { .. } | PoolEvent::SorryServerOut { .. } | PoolEvent::WishDropped { .. } => {
+                return None;
+            }
         };
         let command: ScriptCommand = command.clone()?;
         Some((NotifyKey(key), vec![Invocation::plain(command)]))

@@ -10,7 +10,7 @@ use crate::daemon::telling::keepalived_word;
 use crate::daemon::trackers::TrackView;
 use crate::daemon::watchers::WatchView;
 use crate::lvs::datapath::{Counters, DestinationStats, ServiceStats};
-use crate::lvs::pool::{Health, PoolId, PoolView, RealServerView, SorryServerView, table_key};
+use crate::lvs::pool::{Health, PoolId, PoolView, RealServerView, SorryServerView, Wish, table_key};
 use crate::lvs::table::{DestinationKey, Forwarding, ServiceKey};
 use crate::vrrp::{InstanceView, Outcome, PeerView, Tracked};
 
@@ -64,6 +64,12 @@ pub fn instance(now: MonoTime, view: InstanceView) -> InstanceStatus {
         learnt_interval: _,
         last_heard,
         peer,
+        peer_since: _,
+        deadline: _,
+        preempt_at: _,
+        wants_active: _,
+        yielded: _,
+        tracks: _,
         counters,
         discards,
     } = view;
@@ -115,6 +121,7 @@ pub fn virtual_servers(plane: &str, view: &PoolView, counters: &Counters, checks
                 view.real_servers.iter().map(|server| real_server(view, *service, server, stats, checks)).collect();
             real_servers.extend(sorry.map(|sorry| sorry_server(*service, sorry, stats)));
             VirtualServerStatus {
+                virtual_server: view.id.to_string(),
                 service: service.to_string(),
                 plane: plane.to_owned(),
                 scheduler: view.service.scheduler.to_string(),
@@ -170,13 +177,15 @@ fn real_server(
     let counted = counted(stats, service, server.address, server.forwarding);
     RealServerStatus {
         address: server.address.to_string(),
-        state: match (server.health, server.draining) {
-            (Health::Up, true) => "draining",
-            (Health::Up, false) => "up",
+        state: match (server.health, server.wish) {
+            (Health::Up, Some(Wish::Drain)) => "draining",
+            (Health::Up, Some(Wish::Disable)) => "disabled",
+            (Health::Up, Some(Wish::Weight(_)) | None) => "up",
             (Health::Down, _) => "down",
             (Health::Untried, _) => "untried",
         }
         .to_owned(),
+        by_operator: server.wish.map(|wish| wish.to_string()),
         weight: server.weight_now.map_or(0, crate::base::Weight::get),
         configured_weight: server.weight_configured.get(),
         active: counted.active,
@@ -191,6 +200,7 @@ fn sorry_server(service: ServiceKey, sorry: &SorryServerView, stats: &ServiceSta
     RealServerStatus {
         address: sorry.address.to_string(),
         state: "sorry".to_owned(),
+        by_operator: None,
         weight: u32::from(sorry.active),
         configured_weight: 1,
         active: counted.active,

@@ -2,6 +2,7 @@
 //!
 //! Messages begin as keepalived's do, since people grep for them; fields carry what programs need.
 
+use crate::daemon::history::words;
 use crate::daemon::recorder::Kind;
 use crate::vrrp::{ConflictPhase, Failure, Happened, Standing, Warning};
 
@@ -27,7 +28,7 @@ pub struct Line {
 /// Log it; what an operator asks about afterwards comes back as a line to keep.
 pub fn tell(happened: &Happened) -> Option<Line> {
     match happened {
-        Happened::Moved { at: _, instance, from, to, reason, priority, late } => {
+        Happened::Moved { at: _, instance, from, to, reason, priority, late, evidence: _ } => {
             moved(instance, *from, *to, reason, priority.get(), late.as_micros())
         }
         Happened::Conflict { at: _, instance, phase, rival, theirs } => {
@@ -44,6 +45,19 @@ pub fn tell(happened: &Happened) -> Option<Line> {
                 // Virtual routers of others are on the same network: that is no news.
                 tracing::debug!(%interface, %from, %reason, count, "advert for nobody here discarded");
             }
+            None
+        }
+        Happened::Claimed { at: _, instance, address, mac, count } => {
+            let mac = words::mac(*mac);
+            tracing::warn!(%instance, %address, mac, count, "({instance}) {mac} says that {address} is there; announced again");
+            line(instance, format!("{mac} says that {address} is there; announced again"))
+        }
+        Happened::PeerChanged { at: _, instance, from: _, to } => {
+            tracing::debug!(%instance, from = %to.addr, priority = to.priority, "another peer, or another priority");
+            None
+        }
+        Happened::LinkChanged { at: _, instance, interface, state } => {
+            tracing::info!(%instance, %interface, ?state, "({instance}) interface {interface} changed");
             None
         }
         Happened::Warned { at: _, instance, from, warning } => {
@@ -133,12 +147,7 @@ fn warned(instance: &str, from: &str, warning: &Warning) {
 }
 
 fn failed(instance: &str, failure: &Failure) -> Option<Line> {
-    let text = match failure {
-        Failure::Advert { error } => format!("an advert could not be sent: {error}"),
-        Failure::Announce { address, error } => format!("{address} could not be announced: {error}"),
-        Failure::AddressAdd { address, error } => format!("{address} could not be added: {error}"),
-        Failure::AddressRemove { address, error } => format!("{address} could not be removed: {error}"),
-    };
+    let text = words::failed(failure);
     tracing::error!(instance, "({instance}) {text}");
     line(instance, text)
 }

@@ -163,6 +163,6 @@ impl Drop for Director {
 
 /// The text without the lines that keepalived does not know.
 fn without_our_keywords(config: &str) -> String {
-    let ours = |line: &&str| !line.trim_start().starts_with("lvs_datapath");
+    let ours = |line: &&str| !["lvs_datapath", "lvs_sysctl"].iter().any(|word| line.trim_start().starts_with(word));
     config.lines().filter(ours).fold(String::new(), |text, line| text + line + "\n")
 }

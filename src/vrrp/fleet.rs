@@ -4,7 +4,10 @@
 //! order. `daemon/heartbeat.rs` is the shell, `tests/simulation/` another one.
 
 mod group;
+mod operator;
 mod reload;
+
+pub use operator::{HandOverError, Maintenance};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -12,13 +15,13 @@ use std::net::IpAddr;
 use super::happened::{Failure, Happened, Warning};
 use super::instance::{Discards, Instance};
 use super::lease::Lease;
-use super::links::{Link, Links};
+use super::links::{Link, Links, changes};
 use super::packet::{Advert, Body, Envelope};
 use super::reason::{Fault, Standing};
 use super::receive::{Discard, check};
 use super::router::{Action, Condition, Event};
 use super::settings::{Key, Outcome, Tracked, Transport, VirtualAddress};
-use super::track::{Outcomes, judge};
+use super::track::{self, Outcomes, judge};
 use super::view::InstanceView;
 use crate::base::{Cidr, Family, IfName, MonoTime, Vrid};
 
@@ -37,6 +40,11 @@ pub enum Output {
         addresses: Vec<VirtualAddress>,
         lease: Lease,
     },
+    /// It serves until then, unless told again: by then another router may be Active. [`MonoTime::ZERO`]: not at all.
+    Serve {
+        key: Key,
+        until: MonoTime,
+    },
     /// Gratuitous ARP or unsolicited Neighbour Advertisement.
     Announce {
         key: Key,
@@ -54,6 +62,7 @@ pub struct Fleet {
     outcomes: Outcomes,
     /// Packets for nobody, per interface.
     strangers: BTreeMap<IfName, Discards>,
+    maintenance: Maintenance,
     stopping: bool,
 }
 
@@ -64,6 +73,10 @@ impl Fleet {
 
     pub fn views(&self) -> Vec<InstanceView> {
         self.instances.iter().map(Instance::view).collect()
+    }
+
+    pub fn view(&self, name: &str) -> Option<InstanceView> {
+        self.instances.iter().find(|instance| instance.settings.name == name).map(Instance::view)
     }
 
     /// Told to stop, and nothing is held any more.
@@ -98,7 +111,8 @@ impl Fleet {
         }
         for instance in &mut self.instances {
             let count = instance.settings.addresses.len();
-            for at in instance.announcer.due(now, count) {
+            let claimed = instance.claims.due(now);
+            for at in claimed.into_iter().chain(instance.announcer.due(now, count)) {
                 let Some(address) = instance.settings.addresses.get(at) else { continue };
                 instance.counters.announcements_sent += 1;
                 out.push(Output::Announce {
@@ -157,7 +171,7 @@ impl Fleet {
         let instance = self.instances.get_mut(at).ok_or(Discard::Vrid)?;
         let own = instance.source.unwrap_or(envelope.destination);
         let (heard, mut warnings) = check(&advert, envelope, &instance.settings, own)?;
-        instance.note_heard(now, heard.from, heard.priority);
+        out.extend(instance.note_heard(now, heard.from, heard.priority).map(Output::Happened));
         if matches!(advert.body, Body::V3 { pseudo_header: false }) {
             instance.counters.checksums_without_pseudo_header += 1;
         }
@@ -178,6 +192,9 @@ impl Fleet {
         let mut out = vec![];
         let before = std::mem::replace(&mut self.links, links);
         let gone = gone(&before, &self.links);
+        for instance in &self.instances {
+            out.extend(changes(now, &instance.settings, &before, &self.links).into_iter().map(Output::Happened));
+        }
         for instance in &mut self.instances {
             if instance.router.standing() != Standing::Active {
                 continue;
@@ -202,6 +219,31 @@ impl Fleet {
             out.push(hold_all(instance));
         }
         self.refresh(now, &mut out);
+        out
+    }
+
+    /// A neighbour on the link with this index says that `address` is at `mac`.
+    pub fn claimed(&mut self, now: MonoTime, index: u32, address: IpAddr, mac: [u8; 6]) -> Vec<Output> {
+        let mut links = self.links.0.iter();
+        if self.links.0.values().any(|link| link.mac == Some(mac)) {
+            return vec![]; // our own, by way of a bridge or of a virtual interface
+        }
+        let Some((name, _)) = links.find(|(_, link)| link.index == index) else { return vec![] };
+        let mut out = vec![];
+        for instance in &mut self.instances {
+            // Where the kernel does not hold them yet, the whole burst is still to come.
+            if instance.router.standing() != Standing::Active || instance.announce_when_settled {
+                continue;
+            }
+            let own = &instance.settings.interface;
+            let is_it = |held: &VirtualAddress| held.cidr.addr() == address && held.dev.as_ref().unwrap_or(own) == name;
+            let Some(at) = instance.settings.addresses.iter().position(is_it) else { continue };
+            instance.counters.claims += 1;
+            if let Some(count) = instance.claims.claimed(now, at) {
+                let instance = instance.settings.name.clone();
+                out.push(Output::Happened(Happened::Claimed { at: now, instance, address, mac, count }));
+            }
+        }
         out
     }
 
@@ -265,9 +307,13 @@ impl Fleet {
             .iter_mut()
             .map(|instance| {
                 let fight = instance.restorer.fault(now);
-                let verdict = judge(&instance.settings, &self.links, &self.outcomes, fight);
+                let mut verdict = judge(&instance.settings, &self.links, &self.outcomes, fight);
+                if self.maintenance.holds(&instance.settings.name) {
+                    verdict.faults.insert(0, Fault::Maintenance);
+                }
                 // Keep the last source: an interface that loses it still has to resign.
                 instance.source = self.links.source(&instance.settings).or(instance.source);
+                instance.tracks = track::views(&instance.settings, &self.links, &self.outcomes);
                 (verdict.faults, verdict.unknown, verdict.priority)
             })
             .collect();
@@ -300,14 +346,22 @@ impl Fleet {
         let mut left = None;
         for action in actions {
             match action {
-                Action::Advert { priority } => send(instance, priority, out),
+                Action::Advert { priority } => {
+                    send(instance, priority, out);
+                    if instance.router.standing() == Standing::Active {
+                        let until = now + instance.router.rules().fastest_active_down();
+                        out.push(Output::Serve { key: instance.settings.key(), until });
+                    }
+                }
                 Action::Take => {
                     instance.announce_when_settled = true;
                     out.push(hold_all(instance));
                 }
                 Action::Drop => {
                     instance.announcer.stop();
+                    instance.claims.stop();
                     instance.announce_when_settled = false;
+                    out.push(Output::Serve { key: instance.settings.key(), until: MonoTime::ZERO });
                     out.push(Output::Hold { addresses: vec![], key: instance.settings.key(), lease: lease(instance) });
                 }
                 Action::Reannounce => reannounce = Some(instance.group().map(str::to_owned)),
@@ -315,13 +369,15 @@ impl Fleet {
                     note_move(instance, now, from, to);
                     if to == Standing::HandingOver {
                         instance.announcer.stop();
+                        instance.claims.stop();
                     }
-                    if from == Standing::Active && matches!(to, Standing::Backup | Standing::Fault) {
+                    if from.serves() && matches!(to, Standing::Backup | Standing::Fault) {
                         left = instance.group().map(|group| (group.to_owned(), instance.settings.name.clone()));
                     }
                     instance.reason = Some(reason.clone());
                     let (name, priority) = (instance.settings.name.clone(), instance.router.priority());
-                    let moved = Happened::Moved { at: now, instance: name, from, to, reason, priority, late };
+                    let evidence = instance.evidence(now);
+                    let moved = Happened::Moved { at: now, instance: name, from, to, reason, priority, late, evidence };
                     out.push(Output::Happened(moved));
                 }
                 Action::Conflict { phase, rival, theirs } => {
@@ -330,6 +386,12 @@ impl Fleet {
                     out.push(Output::Happened(Happened::Conflict { at: now, instance, phase, rival, theirs }));
                 }
             }
+        }
+        if instance.router.standing() == Standing::HandingOver
+            && let Some(end) = instance.router.deadline()
+        {
+            let until = end + instance.settings.interval.duration();
+            out.push(Output::Serve { key: instance.settings.key(), until });
         }
         if let Some(group) = reannounce {
             self.reannounce(now, at, group.as_deref());

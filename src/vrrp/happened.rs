@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::reason::{Reason, Standing};
 use super::receive::Discard;
+use super::view::PeerView;
 use crate::base::{Cidr, IfName, MonoTime, Priority};
 
 /// One thing that an operator may ask about. `at` is the time of the heartbeat's clock.
@@ -24,7 +25,12 @@ pub enum Happened {
         priority: Priority,
         /// How late the deadline that caused it was served.
         late: Duration,
+        evidence: Evidence,
     },
+    /// Whoever advertises is another one, or has another priority: at most one a second per instance.
+    PeerChanged { at: MonoTime, instance: String, from: Option<PeerView>, to: PeerView },
+    /// The instance's own interface, or one that it tracks.
+    LinkChanged { at: MonoTime, instance: String, interface: IfName, state: LinkState },
     /// Two are Active at once; one event per phase, however many adverts were heard.
     Conflict { at: MonoTime, instance: String, phase: ConflictPhase, rival: IpAddr, theirs: Priority },
     /// Trackers with a weight moved the effective priority.
@@ -33,6 +39,9 @@ pub enum Happened {
     Discarded { at: MonoTime, instance: Option<String>, interface: IfName, from: IpAddr, reason: Discard, count: u64 },
     /// A packet was taken that differs from what we send: at most one a minute per instance and kind.
     Warned { at: MonoTime, instance: String, from: IpAddr, warning: Warning },
+    /// A neighbour says that an address that we hold is at its hardware address; it is announced again. `count` such
+    /// packets since the last such event: at most one in 10 s per instance.
+    Claimed { at: MonoTime, instance: String, address: IpAddr, mac: [u8; 6], count: u64 },
     /// Somebody else removed an address that we hold; it is put back.
     AddressLost { at: MonoTime, instance: String, address: Cidr },
     /// The kernel refused an address, an advert could not be sent, and the like: at most one a second per instance.
@@ -41,6 +50,26 @@ pub enum Happened {
     Stalled { at: MonoTime, late: Duration },
     /// Netlink lost messages; everything was read again.
     Resynced { at: MonoTime, count: u64 },
+}
+
+/// What was on the wire between the move before and this one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Adverts that passed all checks.
+    pub heard: u64,
+    /// Packets for this virtual router that did not.
+    pub rejected: u64,
+    /// Who was heard last, whenever that was, and how long before the move.
+    pub last: Option<(PeerView, Duration)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkState {
+    Up,
+    /// Down, or without a carrier.
+    Down,
+    Gone,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -7,14 +7,15 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::announce::Announcer;
-use super::happened::{Happened, Warning};
+use super::claim::Claims;
+use super::happened::{Evidence, Happened, Warning};
 use super::packet::{Advert, Auth, Body};
 use super::reason::{Fault, Reason};
 use super::receive::Discard;
 use super::restore::Restorer;
 use super::router::{Router, Rules};
 use super::settings::{Settings, Transport, Version};
-use super::view::{Counters, InstanceView, PeerView};
+use super::view::{Counters, InstanceView, PeerView, TrackView};
 use crate::base::{MonoTime, Priority};
 
 /// Between two events of the same discard.
@@ -29,6 +30,7 @@ pub(super) struct Instance {
     pub announcer: Announcer,
     /// Announce as soon as the kernel holds the addresses.
     pub announce_when_settled: bool,
+    pub claims: Claims,
     pub restorer: Restorer,
     pub source: Option<IpAddr>,
     pub faults: Vec<Fault>,
@@ -36,6 +38,11 @@ pub(super) struct Instance {
     pub reason: Option<Reason>,
     pub last_heard: Option<MonoTime>,
     pub peer: Option<PeerView>,
+    pub peer_since: Option<MonoTime>,
+    peer_told: Option<(MonoTime, PeerView)>,
+    /// Adverts heard and packets rejected up to the last move.
+    at_move: (u64, u64),
+    pub tracks: Vec<TrackView>,
     pub counters: Counters,
     pub discards: Discards,
     warned: [Option<MonoTime>; 3],
@@ -50,6 +57,7 @@ impl Instance {
             router: Router::new(Rules::from(&settings), settings.priority),
             announcer: Announcer::new(settings.garp),
             announce_when_settled: false,
+            claims: Claims::default(),
             restorer: Restorer::default(),
             source: None,
             faults: vec![],
@@ -57,6 +65,10 @@ impl Instance {
             reason: None,
             last_heard: None,
             peer: None,
+            peer_since: None,
+            peer_told: None,
+            at_move: (0, 0),
+            tracks: vec![],
             counters: Counters::default(),
             discards: Discards::default(),
             warned: [None; 3],
@@ -76,7 +88,8 @@ impl Instance {
     }
 
     pub fn deadline(&self, now: MonoTime) -> Option<MonoTime> {
-        [self.router.deadline(), self.announcer.deadline(), self.restorer.deadline(now)].into_iter().flatten().min()
+        let announcements = [self.announcer.deadline(), self.claims.deadline()].into_iter().flatten().min();
+        [self.router.deadline(), announcements, self.restorer.deadline(now)].into_iter().flatten().min()
     }
 
     /// The advert with this priority, once per destination.
@@ -146,19 +159,43 @@ impl Instance {
             learnt_interval: self.router.learnt_interval(),
             last_heard: self.last_heard,
             peer: self.peer,
+            peer_since: self.peer_since,
+            deadline: self.router.deadline(),
+            preempt_at: self.router.preempt_at(),
+            wants_active: self.router.wants_active(),
+            yielded: self.router.has_yielded(),
+            tracks: self.tracks.clone(),
             counters: self.counters,
             discards: self.discards.totals(),
         }
     }
 
-    /// What an accepted advert changes besides the state.
-    pub fn note_heard(&mut self, now: MonoTime, from: IpAddr, priority: Option<Priority>) {
+    /// What was on the wire since the last call, which was at the move before.
+    pub fn evidence(&mut self, now: MonoTime) -> Evidence {
+        let total = (self.counters.adverts_received, self.discards.totals().values().sum());
+        let before = std::mem::replace(&mut self.at_move, total);
+        let last = self.peer.zip(self.last_heard).map(|(peer, heard)| (peer, now - heard));
+        Evidence { heard: total.0.saturating_sub(before.0), rejected: total.1.saturating_sub(before.1), last }
+    }
+
+    /// What an accepted advert changes besides the state; the event of a peer that is not as it was told last.
+    pub fn note_heard(&mut self, now: MonoTime, from: IpAddr, priority: Option<Priority>) -> Option<Happened> {
         self.counters.adverts_received += 1;
         if priority.is_none() {
             self.counters.priority_zero_received += 1;
         }
         self.last_heard = Some(now);
-        self.peer = Some(PeerView { addr: from, priority: priority.map_or(0, Priority::get) });
+        let peer = PeerView { addr: from, priority: priority.map_or(0, Priority::get) };
+        if self.peer.replace(peer) != Some(peer) {
+            self.peer_since = Some(now);
+        }
+        let told = self.peer_told;
+        if told.is_some_and(|(at, told)| told == peer || now - at < DISCARD_EVERY) {
+            return None;
+        }
+        self.peer_told = Some((now, peer));
+        let from = told.map(|(_, peer)| peer);
+        Some(Happened::PeerChanged { at: now, instance: self.settings.name.clone(), from, to: peer })
     }
 }
 

@@ -1,10 +1,11 @@
 //! The interfaces and their addresses, as one full snapshot of the kernel. Reading it is `io/link.rs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::settings::{Settings, Transport};
-use crate::base::{Cidr, Family, IfName};
+use super::happened::{Happened, LinkState};
+use super::settings::{Settings, Tracked, Transport};
+use crate::base::{Cidr, Family, IfName, MonoTime};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Links(pub BTreeMap<IfName, Link>);
@@ -34,6 +35,14 @@ impl Links {
         self.0.get(name)
     }
 
+    pub fn state(&self, name: &IfName) -> LinkState {
+        match self.get(name) {
+            None => LinkState::Gone,
+            Some(link) if link.running => LinkState::Up,
+            Some(_) => LinkState::Down,
+        }
+    }
+
     /// The address that adverts of this virtual router come from.
     pub fn source(&self, settings: &Settings) -> Option<IpAddr> {
         if let Some(source) = settings.transport.source() {
@@ -51,6 +60,22 @@ impl Links {
         // The owner's address is virtual and real at once; anything else comes before it.
         first.filter(|addr| !is_virtual(*addr)).or_else(|| candidates.find(|addr| !is_virtual(*addr))).or(first)
     }
+}
+
+/// What changed of the interfaces that this virtual router uses or tracks.
+pub fn changes(at: MonoTime, settings: &Settings, before: &Links, after: &Links) -> Vec<Happened> {
+    let tracked = settings.track.iter().filter_map(|track| match &track.what {
+        Tracked::Interface(name) => Some(name),
+        Tracked::Script(_) | Tracked::File(_) | Tracked::Process(_) => None,
+    });
+    let names: BTreeSet<&IfName> = std::iter::once(&settings.interface).chain(tracked).collect();
+    let changed = names.into_iter().filter(|name| before.state(name) != after.state(name));
+    changed
+        .map(|name| {
+            let (instance, interface) = (settings.name.clone(), name.clone());
+            Happened::LinkChanged { at, instance, interface, state: after.state(name) }
+        })
+        .collect()
 }
 
 /// IPv6 adverts come from the link-local address (RFC 9568 section 5.1.2.1), except to unicast peers elsewhere.

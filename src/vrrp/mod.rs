@@ -3,6 +3,7 @@
 //! Cores here know no socket and no clock: `io/` has the system calls, `daemon/heartbeat.rs` is the thread.
 
 pub mod announce;
+mod claim;
 pub mod fleet;
 pub mod happened;
 mod instance;
@@ -14,14 +15,15 @@ pub mod reason;
 pub mod receive;
 pub mod restore;
 pub mod router;
+pub mod scan;
 pub mod settings;
 pub mod track;
 pub mod view;
 
-pub use happened::{ConflictPhase, Failure, Happened, Warning};
+pub use happened::{ConflictPhase, Evidence, Failure, Happened, LinkState, Warning};
 pub use reason::{Fault, Reason, Standing};
 pub use receive::Discard;
 pub use settings::{
     Garp, Key, Outcome, Password, Settings, SyncGroup, Track, Tracked, Transport, Version, VirtualAddress,
 };
-pub use view::{Counters, InstanceView, PeerView};
+pub use view::{Counters, InstanceView, PeerView, TrackView};

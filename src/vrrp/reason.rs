@@ -56,7 +56,11 @@ pub enum Reason {
     /// Started with priority 255.
     StartedAsOwner,
     /// `Active_Down` passed without an acceptable advert; `silent_for` is `None` where none was ever heard.
-    ActiveSilent { silent_for: Option<Duration> },
+    ActiveSilent {
+        silent_for: Option<Duration>,
+        /// The timer that expired.
+        waited: Duration,
+    },
     /// An Active of lesser priority is alive, and we preempt it.
     Preempted { active: IpAddr, theirs: Priority },
     /// The Active sent priority 0.
@@ -75,9 +79,11 @@ pub enum Reason {
     FaultCleared,
     /// The operator, a reload or the system stops it.
     Stopping,
-    /// Stopping: the new Active was heard.
+    /// The operator wants another router to be Active.
+    Operator,
+    /// Resigned: the new Active was heard.
     HandedOver { to: IpAddr },
-    /// Stopping: nobody took over within the bound.
+    /// Resigned: nobody took over within the bound.
     NobodyTookOver { waited: Duration },
     /// Stopping: it held nothing.
     NothingHeld,
@@ -107,6 +113,8 @@ pub enum Fault {
         group: String,
         member: String,
     },
+    /// The operator wants it to hold nothing.
+    Maintenance,
     /// Somebody removed our addresses again and again (design: restore, then give up).
     AddressFight {
         removals: u32,
@@ -121,6 +129,7 @@ impl fmt::Display for Fault {
             Self::NoSource { interface } => write!(f, "no address on {interface} to send from"),
             Self::TrackFailed { tracked } => write!(f, "{tracked} failed"),
             Self::GroupMember { group, member } => write!(f, "{member} of sync group {group} has a fault"),
+            Self::Maintenance => f.write_str("an operator set maintenance (`vipd maintenance off` ends it)"),
             Self::AddressFight { removals } => write!(f, "its addresses were removed {removals} times by others"),
         }
     }
@@ -142,6 +151,7 @@ impl Reason {
             Self::Faulted { .. } => "faulted",
             Self::FaultCleared => "fault_cleared",
             Self::Stopping => "stopping",
+            Self::Operator => "operator",
             Self::HandedOver { .. } => "handed_over",
             Self::NobodyTookOver { .. } => "nobody_took_over",
             Self::NothingHeld => "nothing_held",
@@ -154,10 +164,11 @@ impl fmt::Display for Reason {
         match self {
             Self::Started => f.write_str("started"),
             Self::StartedAsOwner => f.write_str("started with priority 255"),
-            Self::ActiveSilent { silent_for: Some(span) } => {
-                write!(f, "no acceptable advert for {:.3} s", span.as_secs_f64())
+            Self::ActiveSilent { silent_for: Some(span), waited } => {
+                let (span, waited) = (span.as_secs_f64(), waited.as_secs_f64());
+                write!(f, "no acceptable advert for {span:.3} s (Active_Down {waited:.3} s)")
             }
-            Self::ActiveSilent { silent_for: None } => f.write_str("no advert heard since the start"),
+            Self::ActiveSilent { silent_for: None, .. } => f.write_str("no advert heard since the start"),
             Self::Preempted { active, theirs } => write!(f, "{active} is Active with the lower priority {theirs}"),
             Self::ActiveResigned { active } => write!(f, "{active} resigned"),
             Self::BetterAdvert { from, theirs } => write!(f, "{from} is Active with priority {theirs}"),
@@ -167,6 +178,7 @@ impl fmt::Display for Reason {
             Self::Faulted { fault } => fault.fmt(f),
             Self::FaultCleared => f.write_str("the last fault went away"),
             Self::Stopping => f.write_str("is told to stop"),
+            Self::Operator => f.write_str("an operator asked for a failover"),
             Self::HandedOver { to } => write!(f, "{to} took over"),
             Self::NobodyTookOver { waited } => write!(f, "nobody took over within {:.3} s", waited.as_secs_f64()),
             Self::NothingHeld => f.write_str("held no address"),

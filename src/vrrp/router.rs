@@ -62,6 +62,11 @@ impl Rules {
         interval.duration() * u32::from(self.down_timer_adverts) + self.skew(interval, priority)
     }
 
+    /// The least that any Backup waits: its skew is never zero.
+    pub fn fastest_active_down(&self) -> Duration {
+        self.interval.duration() * u32::from(self.down_timer_adverts)
+    }
+
     /// The longest that any Backup of this virtual router waits, rounded up to a skew of a whole interval.
     pub fn slowest_active_down(&self) -> Duration {
         let skew_most = match self.version {
@@ -106,6 +111,10 @@ pub enum Event {
     /// Another member of the sync group left Active, or heard a better router.
     GroupLeft {
         member: String,
+    },
+    /// The operator wants another router to be Active. Nobody takes over: Active again, unless `force`.
+    HandOver {
+        force: bool,
     },
     /// Hand over, then stop for good.
     Shutdown,
@@ -152,8 +161,27 @@ enum State {
     Backup(Backup),
     Active { advert_at: MonoTime, rival: Option<Rival> },
     Fault,
-    HandingOver { since: MonoTime, until: MonoTime, to: Option<IpAddr> },
+    HandingOver(HandingOver),
     Stopped,
+}
+
+/// Resigned, and still serving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct HandingOver {
+    since: MonoTime,
+    until: MonoTime,
+    /// Who took over.
+    to: Option<IpAddr>,
+    then: Then,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    Stop,
+    /// Be a Backup that lets its successor be, whatever that one's priority.
+    Yield {
+        force: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,6 +195,8 @@ struct Backup {
     preempt_at: Option<MonoTime>,
     /// The timer expired, and the sync group is not ready.
     wants: bool,
+    /// The operator had it hand over: it preempts nobody until the Active falls silent or resigns.
+    yielded: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,7 +239,7 @@ impl Router {
         match self.state {
             State::Backup(Backup { active_down_at, .. }) => Some(active_down_at),
             State::Active { advert_at, .. } => Some(advert_at),
-            State::HandingOver { until, .. } => Some(until),
+            State::HandingOver(HandingOver { until, .. }) => Some(until),
             State::Initialize | State::Fault | State::Stopped => None,
         }
     }
@@ -218,18 +248,27 @@ impl Router {
     pub const fn wants_active(&self) -> bool {
         match self.state {
             State::Backup(Backup { wants, .. }) => wants,
-            State::Initialize | State::Active { .. } | State::Fault | State::HandingOver { .. } | State::Stopped => {
-                false
-            }
+            State::Initialize | State::Active { .. } | State::Fault | State::HandingOver(_) | State::Stopped => false,
         }
+    }
+
+    /// A Backup that waits before it preempts: until when.
+    pub const fn preempt_at(&self) -> Option<MonoTime> {
+        match self.state {
+            State::Backup(Backup { preempt_at, .. }) => preempt_at,
+            State::Initialize | State::Active { .. } | State::Fault | State::HandingOver(_) | State::Stopped => None,
+        }
+    }
+
+    /// A Backup that an operator had hand over, and whose successor lives.
+    pub const fn has_yielded(&self) -> bool {
+        matches!(self.state, State::Backup(Backup { yielded: true, .. }))
     }
 
     pub const fn learnt_interval(&self) -> Option<AdvertInterval> {
         match self.state {
             State::Backup(Backup { learnt, .. }) => learnt,
-            State::Initialize | State::Active { .. } | State::Fault | State::HandingOver { .. } | State::Stopped => {
-                None
-            }
+            State::Initialize | State::Active { .. } | State::Fault | State::HandingOver(_) | State::Stopped => None,
         }
     }
 
@@ -252,6 +291,7 @@ impl Router {
             | Event::DeadlineReached
             | Event::GroupReady
             | Event::GroupLeft { .. }
+            | Event::HandOver { .. }
             | Event::Shutdown => (),
         }
         let (next, actions) = self.decide(now, event);
@@ -267,7 +307,7 @@ impl State {
             Self::Backup(_) => Standing::Backup,
             Self::Active { .. } => Standing::Active,
             Self::Fault => Standing::Fault,
-            Self::HandingOver { .. } => Standing::HandingOver,
+            Self::HandingOver(_) => Standing::HandingOver,
             Self::Stopped => Standing::Stopped,
         }
     }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use super::links::Links;
 use super::reason::Fault;
 use super::settings::{Outcome, Settings, Track, Tracked};
+use super::view::TrackView;
 use crate::base::Priority;
 
 /// Results of what reports by itself: scripts, files, processes. One without a first result is missing.
@@ -56,6 +57,21 @@ pub fn judge(settings: &Settings, links: &Links, outcomes: &Outcomes, fights: Op
 /// In a sync group weights are ignored unless the group asks for them.
 fn weights_count(settings: &Settings) -> bool {
     settings.sync_group.as_ref().is_none_or(|group| group.tracking_weight)
+}
+
+/// What is tracked, with its present result and what that does.
+pub fn views(settings: &Settings, links: &Links, outcomes: &Outcomes) -> Vec<TrackView> {
+    let view = |track: &Track| {
+        let outcome = outcome(&track.what, links, outcomes);
+        let (fault, adds) = match effect(track, outcome) {
+            Effect::Fault => (true, 0),
+            Effect::Weight(weight) if weights_count(settings) => (false, weight),
+            Effect::None | Effect::Unknown | Effect::Weight(_) => (false, 0),
+        };
+        let Track { what, weight, reverse } = track.clone();
+        TrackView { what, outcome, weight, reverse, fault, adds }
+    };
+    settings.track.iter().map(view).collect()
 }
 
 fn outcome(what: &Tracked, links: &Links, outcomes: &Outcomes) -> Option<Outcome> {

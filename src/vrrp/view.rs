@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::reason::{Fault, Reason, Standing};
 use super::receive::Discard;
-use super::settings::Version;
+use super::settings::{Outcome, Tracked, Version};
 use crate::base::{AdvertInterval, Cidr, Family, IfName, MonoTime, Priority, Vrid};
 
 /// One virtual router at one moment.
@@ -40,6 +40,17 @@ pub struct InstanceView {
     /// The last advert that passed all checks.
     pub last_heard: Option<MonoTime>,
     pub peer: Option<PeerView>,
+    /// Since when `peer` is what it is.
+    pub peer_since: Option<MonoTime>,
+    /// Backup: when it becomes Active if nothing is heard. Active: when its next advert is due. Handing over: the end.
+    pub deadline: Option<MonoTime>,
+    /// Backup: `preempt_delay` runs until then.
+    pub preempt_at: Option<MonoTime>,
+    /// Backup: its timer expired, and its sync group is not ready.
+    pub wants_active: bool,
+    /// Backup: an operator had it hand over, and its successor lives.
+    pub yielded: bool,
+    pub tracks: Vec<TrackView>,
     pub counters: Counters,
     pub discards: BTreeMap<Discard, u64>,
 }
@@ -50,6 +61,21 @@ pub struct PeerView {
     pub addr: IpAddr,
     /// 0: it resigned.
     pub priority: u8,
+}
+
+/// Something tracked, as it was judged last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrackView {
+    pub what: Tracked,
+    /// `None`: no result yet.
+    pub outcome: Option<Outcome>,
+    /// `None` or 0: a failure is a fault.
+    pub weight: Option<i16>,
+    pub reverse: bool,
+    /// It is a fault now.
+    pub fault: bool,
+    /// What it adds to the priority now.
+    pub adds: i32,
 }
 
 /// Counted since the virtual router was first configured; a reload keeps them.
@@ -65,6 +91,8 @@ pub struct Counters {
     pub announcements_sent: u64,
     pub conflicts: u64,
     pub addresses_restored: u64,
+    /// Neighbours said that one of our addresses is theirs.
+    pub claims: u64,
     pub send_failures: u64,
     /// VRRPv3 over IPv4: adverts whose checksum leaves the pseudo-header out.
     pub checksums_without_pseudo_header: u64,

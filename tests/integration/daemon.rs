@@ -11,6 +11,8 @@
 )]
 
 use std::fs;
+use std::io::ErrorKind;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -280,9 +282,97 @@ fn a_dead_real_server_leaves_the_plane_and_the_status_says_why() {
     running.signal(Signal::SIGTERM);
     assert_eq!(running.ended().code(), Some(0), "{}", host.log());
     let left: Vec<_> = fs::read_dir(host.run_dir()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert!(left.iter().all(|file| file == "lock" || file == "bpf"), "{left:?}");
+    assert!(left.iter().all(|file| ["lock", "bpf", "history.json"].iter().any(|known| file == *known)), "{left:?}");
     let mounts = fs::read_to_string("/proc/mounts").unwrap();
     assert!(!mounts.contains(host.run_dir().to_str().unwrap()), "the mount of the pins stays");
+}
+
+#[test]
+fn why_it_moved_and_maintenance_are_known_after_a_restart() {
+    let host = Host::new();
+    let config = host.config(INSTANCE);
+    let explain = || {
+        let output = host.vipd(&["explain", "VI_1", "--run-dir"]).arg(host.run_dir()).output().unwrap();
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    };
+    let maintenance = |args: &[&str]| {
+        let output = host.vipd(args).arg("--run-dir").arg(host.run_dir()).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    };
+    let mut running = host.start(&config);
+    until("the address is held", PATIENCE, || host.holds("192.0.2.100")).unwrap();
+    let said = explain();
+    assert!(
+        said.starts_with("VI_1 is MASTER because no advert heard since the start; it has heard no other router"),
+        "{said}"
+    );
+    assert!(said.contains("BACKUP -> MASTER: no advert heard since the start [priority 100"), "{said}");
+
+    let (code, said) = maintenance(&["maintenance", "on"]);
+    assert!(code == Some(1) && said.contains("no other router took over"), "{said}");
+    assert!(host.holds("192.0.2.100"), "{}", host.log());
+    let (code, said) = maintenance(&["maintenance", "on", "--force"]);
+    assert_eq!((code, said.as_str()), (Some(0), "maintenance of every virtual router is on\n"));
+    until("it is let go", PATIENCE, || !host.holds("192.0.2.100")).unwrap();
+    running.signal(Signal::SIGTERM);
+    assert_eq!(running.ended().code(), Some(0), "{}", host.log());
+
+    let _running = host.start(&config);
+    let said = explain();
+    assert!(said.starts_with("VI_1 is FAULT because an operator set maintenance"), "{said}\n{}", host.log());
+    assert!(said.contains("BACKUP -> MASTER: no advert heard since the start"), "of the run before: {said}");
+    assert!(said.contains("an operator: maintenance of every virtual router is on"), "{said}");
+    assert!(!host.holds("192.0.2.100"), "{}", host.log());
+    assert_eq!(maintenance(&["maintenance", "off"]).0, Some(0));
+    until("it is held again", PATIENCE, || host.holds("192.0.2.100")).unwrap();
+    let output = host.vipd(&["explain", "VI_9", "--run-dir"]).arg(host.run_dir()).output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("there are: VI_1"), "{output:?}");
+    let output = host.vipd(&["scan", "eth0", "--for", "1", "--run-dir"]).arg(host.run_dir()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("this host: VI_1 (MASTER)") && said.contains("free IPv4 VRIDs: 1-6, 8-255"), "{output:?}");
+}
+
+#[test]
+fn a_frozen_daemon_is_deaf_before_its_lease_ends() {
+    let host = Host::new();
+    let name = format!("vipd-{}-fence-far", std::process::id());
+    let far = Namespace::create(&name).unwrap();
+    host.ip(&format!("link set far0 netns {}", far.name()));
+    let at_far = |program: &str, args: &str| {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/run/netns/{}", far.name())).arg(program).args(args.split(' '));
+        command.output().unwrap().status.success()
+    };
+    assert!(at_far("ip", "address add 192.0.2.9/24 dev far0") && at_far("ip", "link set far0 up"));
+    // Both to a packet, with a neighbour entry that never changes, and to the question where the address is.
+    let mac =
+        host.ip("-o link show dev eth0").split("link/ether ").nth(1).unwrap().split(' ').next().unwrap().to_owned();
+    let known = format!("neighbour replace 192.0.2.100 lladdr {mac} dev far0 nud permanent");
+    let forgotten = "neighbour flush to 192.0.2.100 nud all";
+    // Nobody listens there, and a kernel that hears it says so.
+    let answers = || {
+        let tried =
+            far.inside(|| TcpStream::connect_timeout(&([192, 0, 2, 100], 9).into(), Duration::from_millis(300)));
+        tried.unwrap().is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+    };
+    let running = host.start(&host.config(INSTANCE));
+    for step in [known.as_str(), forgotten] {
+        assert!(at_far("ip", step), "{step}");
+        until("it answers", PATIENCE, answers).unwrap_or_else(|error| panic!("{step}: {error}\n{}", host.log()));
+        running.signal(Signal::SIGSTOP);
+        assert!(at_far("ip", step), "{step}");
+        let mut held = true;
+        until("it is deaf", PATIENCE, || {
+            let deaf = !answers();
+            held = host.holds("192.0.2.100");
+            deaf
+        })
+        .unwrap();
+        assert!(held, "{step}: by its fence, and not by its lease\n{}", host.log());
+        running.signal(Signal::SIGCONT);
+    }
+    until("it serves again", PATIENCE, answers).unwrap();
+    assert!(!host.log().contains("vip_fence"), "{}", host.log());
 }
 
 #[test]

@@ -303,7 +303,7 @@ impl Lan {
                         self.nodes[at].hold(self.now, &key, !addresses.is_empty(), lease);
                     }
                 }
-                Output::Announce { .. } => (),
+                Output::Announce { .. } | Output::Serve { .. } => (),
                 Output::Happened(happened) => self.told(at, &happened),
             }
         }

@@ -6,12 +6,13 @@ use std::ops::RangeInclusive;
 
 use super::value::{TIME_MAX, address, choice, error, flag, number, seconds, set};
 use super::{command, value};
-use crate::config::model::{Garp, Global, Plane, VrrpVersion};
+use crate::config::model::{Garp, Global, Plane, SysctlMode, VrrpVersion};
 use crate::config::problem::{Problem, Severity};
 use crate::config::tree::Statement;
 
 pub const VERSIONS: [(&str, VrrpVersion); 2] = [("2", VrrpVersion::V2), ("3", VrrpVersion::V3)];
 const PLANES: [(&str, Plane); 2] = [("ebpf", Plane::Ebpf), ("ipvs", Plane::Ipvs)];
+const SYSCTL_MODES: [(&str, SysctlMode); 2] = [("check", SysctlMode::Check), ("auto", SysctlMode::Auto)];
 const INT_MAX: i64 = 2_147_483_647;
 
 /// Whole numbers that are held to keepalived's ranges although nothing here depends on them yet.
@@ -60,7 +61,9 @@ pub fn read(block: &Statement<'_>, global: &mut Global, problems: &mut Vec<Probl
                 let priority = number::<u8>(problems, inner, 0, 1..=99, "").and_then(NonZeroU8::new);
                 set(&mut global.rt_priority, priority.map(Some));
             }
+            "vip_fence" => set(&mut global.fence, flag(problems, inner).map(Some)),
             "lvs_datapath" => set(&mut global.plane, choice(problems, inner, 0, &PLANES)),
+            "lvs_sysctl" => set(&mut global.sysctl, choice(problems, inner, 0, &SYSCTL_MODES)),
             "lvs_flush" => global.lvs_flush = true,
             "notification_email" => empty(inner, problems),
             keyword => {

@@ -3,7 +3,7 @@
 use std::num::NonZeroU8;
 
 use super::node::{Node, Nodes};
-use crate::config::model::{Garp, Global, Plane, VrrpVersion};
+use crate::config::model::{Garp, Global, Plane, SysctlMode, VrrpVersion};
 
 pub(super) fn statements(global: &Global) -> Vec<Node> {
     let Global {
@@ -20,7 +20,9 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
         strict,
         down_timer_adverts,
         rt_priority,
+        fence,
         plane,
+        sysctl,
         lvs_flush,
     } = global;
     let mut nodes = Nodes::default();
@@ -37,9 +39,14 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
     nodes.flag("vrrp_strict", *strict);
     nodes.plain("vrrp_down_timer_adverts", *down_timer_adverts);
     nodes.plain("vrrp_rt_priority", rt_priority.map(NonZeroU8::get));
+    nodes.plain("vip_fence", *fence);
     match plane {
         Plane::Ebpf => {}
         Plane::Ipvs => nodes.put(Node::plain("lvs_datapath", "ipvs")),
+    }
+    match sysctl {
+        SysctlMode::Check => {}
+        SysctlMode::Auto => nodes.put(Node::plain("lvs_sysctl", "auto")),
     }
     nodes.flag("lvs_flush", *lvs_flush);
     nodes.0

@@ -17,6 +17,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
+use crate::control::query;
+
 /// Connections served at once; a further one waits in the kernel's backlog.
 const CONNECTIONS_MAX: usize = 32;
 /// A request's body above this is refused: the largest is a table to restore, 5 MB for 5,000 services of 4 servers.
@@ -29,6 +31,8 @@ const CONNECTION_TIME_MAX: Duration = Duration::from_secs(30);
 pub struct Asked {
     pub method: String,
     pub path: String,
+    /// What follows `?`, with `%XX` undone; empty where there is none.
+    pub query: String,
     pub body: Vec<u8>,
 }
 
@@ -137,6 +141,7 @@ where
                     let asked = Asked {
                         method: parts.method.as_str().to_owned(),
                         path: parts.uri.path().to_owned(),
+                        query: parts.uri.query().map(query::decode).unwrap_or_default(),
                         body: body.to_bytes().to_vec(),
                     };
                     answer(asked).await

@@ -4,6 +4,7 @@
 //! adverts are in the socket.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,16 +14,17 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::fence::Fence;
 use super::keeper::{Ask, Done, Keeper, Order};
 use super::sockets::{Place, Sockets};
 use super::{Command, HeartbeatOptions, StartError, interfaces_exist, processor};
 use crate::base::MonoTime;
 use crate::daemon::clock;
-use crate::vrrp::fleet::{Fleet, Output};
+use crate::vrrp::fleet::{Fleet, HandOverError, Output};
 use crate::vrrp::io::neighbour::Announcer;
 use crate::vrrp::io::socket::PACKET_MAX;
 use crate::vrrp::lease::Lease;
-use crate::vrrp::settings::Key;
+use crate::vrrp::settings::{Key, VirtualAddress};
 use crate::vrrp::{Failure, Happened, InstanceView, Settings};
 
 /// Packets that are read before deadlines get their turn, in the ordinary case: a flood costs them a millisecond.
@@ -55,9 +57,10 @@ pub fn run(parts: Parts, outputs: Vec<Output>, options: HeartbeatOptions) {
     // Without a runtime nothing can be driven; the supervisor sees that the channels are closed.
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
     runtime.block_on(async {
-        let Parts { fleet, sockets, announcer, keeper, commands, told, lost, publish } = parts;
+        let Parts { fleet, sockets, announcer, mut keeper, commands, told, lost, publish } = parts;
         let Some(sockets) = pollable(sockets) else { return };
         let overruns = keeper.seen.borrow().overruns;
+        let fence = Fence::new(keeper.deadlines.take());
         let mut beat = Beat {
             fleet,
             sockets,
@@ -68,11 +71,14 @@ pub fn run(parts: Parts, outputs: Vec<Output>, options: HeartbeatOptions) {
             publish,
             orders: BTreeMap::new(),
             leases: BTreeMap::new(),
+            watched: BTreeMap::new(),
+            fence,
             in_flight: None,
             refused: BTreeMap::new(),
             renew_at: None,
             unread: false,
             publish_at: clock::now(),
+            handing_over: vec![],
             stopping: vec![],
             overruns,
         };
@@ -88,6 +94,9 @@ fn pollable(sockets: Sockets) -> Option<AsyncFd<Sockets>> {
     unsafe { AsyncFd::register_with_interest(sockets, Interest::READABLE) }.ok()
 }
 
+/// Who waits for a hand-over.
+type HandedOver = oneshot::Sender<Result<(), HandOverError>>;
+
 struct Beat {
     fleet: Fleet,
     sockets: AsyncFd<Sockets>,
@@ -100,6 +109,8 @@ struct Beat {
     orders: BTreeMap<Key, Order>,
     /// Virtual routers that hold addresses, and how long each may.
     leases: BTreeMap<Key, Lease>,
+    watched: BTreeMap<Key, Vec<IpAddr>>,
+    fence: Fence,
     in_flight: Option<oneshot::Receiver<Vec<Done>>>,
     /// What the kernel refused at the last try.
     refused: BTreeMap<Key, Vec<Failure>>,
@@ -107,6 +118,8 @@ struct Beat {
     /// The sockets had more packets than one turn may read.
     unread: bool,
     publish_at: MonoTime,
+    /// Who waits for which hand-over.
+    handing_over: Vec<(Vec<String>, HandedOver)>,
     /// Who waits for the end.
     stopping: Vec<oneshot::Sender<()>>,
     overruns: u64,
@@ -129,6 +142,10 @@ impl Beat {
                 command = commands.recv(), if open => {
                     open = command.is_some();
                     self.commanded(command);
+                }
+                Some(claim) = self.keeper.claims.recv() => {
+                    let outputs = self.fleet.claimed(clock::now(), claim.index, claim.address, claim.mac);
+                    self.carry_out(outputs);
                 }
                 seen = self.keeper.seen.changed() => match seen {
                     Ok(()) => self.links_changed(),
@@ -162,9 +179,20 @@ impl Beat {
         }
         let outputs = self.fleet.tick(now);
         self.carry_out(outputs);
+        self.answer_hand_overs();
         self.order();
         if now >= self.publish_at {
             self.publish_now(now);
+        }
+    }
+
+    fn answer_hand_overs(&mut self) {
+        for (names, reply) in std::mem::take(&mut self.handing_over) {
+            match self.fleet.handed_over(&names) {
+                // Nobody waits for an answer whose asker is gone.
+                Some(outcome) => drop(reply.send(outcome)),
+                None => self.handing_over.push((names, reply)),
+            }
         }
     }
 
@@ -214,12 +242,18 @@ impl Beat {
                     sent.err().map(|error| (key, Failure::Advert { error }))
                 }
                 Output::Hold { key, addresses, lease } => {
+                    self.watch(&key, &addresses);
                     if addresses.is_empty() {
                         self.leases.remove(&key);
                     } else {
                         self.leases.insert(key.clone(), lease);
                     }
-                    self.orders.insert(key.clone(), Order { key, addresses, lease });
+                    let slot = self.fence.slot(&key);
+                    self.orders.insert(key.clone(), Order { key, addresses, lease, slot });
+                    None
+                }
+                Output::Serve { key, until } => {
+                    self.fence.serve(&key, until);
                     None
                 }
                 Output::Announce { key, interface, address } => {
@@ -241,6 +275,14 @@ impl Beat {
         }
     }
 
+    /// Neighbours are heard on what is held.
+    fn watch(&mut self, key: &Key, addresses: &[VirtualAddress]) {
+        self.watched.insert(key.clone(), addresses.iter().map(|address| address.cidr.addr()).collect());
+        self.watched.retain(|_, addresses| !addresses.is_empty());
+        let all: BTreeSet<IpAddr> = self.watched.values().flatten().copied().collect();
+        self.keeper.watched.send_if_modified(|watched| std::mem::replace(watched, all.clone()) != all);
+    }
+
     fn tell(&mut self, happened: Happened) {
         match happened {
             Happened::Moved { .. } | Happened::PriorityChanged { .. } | Happened::Conflict { .. } => {
@@ -248,6 +290,9 @@ impl Beat {
             }
             Happened::Discarded { .. }
             | Happened::Warned { .. }
+            | Happened::PeerChanged { .. }
+            | Happened::Claimed { .. }
+            | Happened::LinkChanged { .. }
             | Happened::AddressLost { .. }
             | Happened::Failed { .. }
             | Happened::Stalled { .. }
@@ -286,6 +331,9 @@ impl Beat {
                 self.carry_out(outputs);
             }
             if ordered && !self.orders.contains_key(&key) {
+                if !self.leases.contains_key(&key) {
+                    self.fence.released(&key);
+                }
                 self.fleet.settled(now, &key);
             }
             if before.iter().any(|failure| !failures.contains(failure)) {
@@ -326,6 +374,18 @@ impl Beat {
             }
             // Nobody waits for an answer whose asker is gone.
             Some(Command::Reconfigure { settings, reply }) => drop(reply.send(self.reconfigure(now, settings))),
+            Some(Command::Look { instance, reply }) => drop(reply.send(self.fleet.view(&instance))),
+            Some(Command::HandOver { instances, force, reply }) => match self.fleet.hand_over(now, &instances, force) {
+                Ok((names, outputs)) => {
+                    self.carry_out(outputs);
+                    self.handing_over.push((names, reply));
+                }
+                Err(error) => drop(reply.send(Err(error))),
+            },
+            Some(Command::Maintain(maintenance)) => {
+                let outputs = self.fleet.maintain(now, maintenance);
+                self.carry_out(outputs);
+            }
             Some(Command::Shutdown { reply }) => {
                 self.stopping.push(reply);
                 let outputs = self.fleet.shutdown(now);

@@ -6,15 +6,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::listener::{self, Listener};
 use super::{HeartbeatOptions, processor};
 use crate::base::{Cidr, Family, IfName, MonoTime};
 use crate::daemon::clock;
+use crate::vrrp::io::claims::Claim;
+use crate::vrrp::io::fence::{self, Deadlines, Guard};
 use crate::vrrp::io::link::{Watcher, Woken, snapshot};
 use crate::vrrp::io::{address, unanswered};
 use crate::vrrp::lease::Lease;
@@ -35,6 +39,8 @@ pub struct Order {
     pub key: Key,
     pub addresses: Vec<VirtualAddress>,
     pub lease: Lease,
+    /// Of the fence.
+    pub slot: Option<u32>,
 }
 
 /// What the heartbeat asks; one at a time is under way.
@@ -70,6 +76,13 @@ pub struct Seen {
 pub struct Keeper {
     pub asks: mpsc::Sender<Ask>,
     pub seen: watch::Receiver<Seen>,
+    /// What neighbours say of the addresses in `watched`.
+    pub claims: mpsc::Receiver<Claim>,
+    pub watched: watch::Sender<BTreeSet<IpAddr>>,
+    /// `None`: no fence.
+    pub deadlines: Option<Deadlines>,
+    /// Why there is none although one was asked for.
+    pub unfenced: Option<String>,
 }
 
 /// Start it, remove what an earlier run of ours left of these addresses, and read the links.
@@ -82,6 +95,14 @@ pub fn start(settings: &[Settings], options: HeartbeatOptions) -> io::Result<Kee
     let (asks, asked) = mpsc::channel(1);
     let (publish, seen) = watch::channel(Seen::default());
     let (ready, started) = std::sync::mpsc::channel();
+    let (ours, addresses) = watch::channel(BTreeSet::new());
+    let (told, claims) = mpsc::channel(listener::CLAIMS_MAX);
+    let listener = Listener::open()?;
+    let (guard, deadlines, mut unfenced) = match options.fence.then(fence::load) {
+        Some(Ok((guard, deadlines))) => (Some(guard), Some(deadlines), None),
+        Some(Err(error)) => (None, None, Some(error.to_string())),
+        None => (None, None, None),
+    };
     let body = move || {
         processor::beside(options);
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -89,10 +110,11 @@ pub fn start(settings: &[Settings], options: HeartbeatOptions) -> io::Result<Kee
             Err(error) => return drop(ready.send(Err(error))),
         };
         runtime.block_on(async {
-            match Work::begin(&configured, publish).await {
-                Ok((work, watcher)) => {
+            match Work::begin(&configured, publish, guard).await {
+                Ok((work, watcher, refused)) => {
                     // Whoever started us is waiting; if not, the channel of asks is closed too.
-                    let _ = ready.send(Ok(()));
+                    let _ = ready.send(Ok(refused));
+                    tokio::spawn(listener.run(addresses, told));
                     work.run(watcher, asked).await;
                 }
                 Err(error) => drop(ready.send(Err(error))),
@@ -100,8 +122,9 @@ pub fn start(settings: &[Settings], options: HeartbeatOptions) -> io::Result<Kee
         });
     };
     std::thread::Builder::new().name("addresses".to_owned()).spawn(body)?;
-    started.recv().map_err(|_| io::Error::other("the thread for addresses ended at once"))??;
-    Ok(Keeper { asks, seen })
+    let refused = started.recv().map_err(|_| io::Error::other("the thread for addresses ended at once"))??;
+    unfenced = unfenced.or(refused);
+    Ok(Keeper { asks, seen, claims, watched: ours, deadlines, unfenced })
 }
 
 struct Work {
@@ -111,10 +134,17 @@ struct Work {
     held: BTreeMap<Key, Order>,
     /// The addresses that we put into the kernel, by link: before Linux 5.18 it does not keep our mark.
     added: BTreeSet<(u32, Cidr)>,
+    guard: Option<Guard>,
+    /// What the fence refused last.
+    refused: Option<String>,
 }
 
 impl Work {
-    async fn begin(configured: &BTreeSet<Cidr>, publish: watch::Sender<Seen>) -> io::Result<(Self, Watcher)> {
+    async fn begin(
+        configured: &BTreeSet<Cidr>,
+        publish: watch::Sender<Seen>,
+        guard: Option<Guard>,
+    ) -> io::Result<(Self, Watcher, Option<String>)> {
         let watcher = Watcher::open()?;
         let (connection, handle, _) = rtnetlink::new_connection()?;
         tokio::spawn(connection);
@@ -126,9 +156,10 @@ impl Work {
                 address::release(&handle, link.index, held.cidr).await.map_err(into_io)?;
             }
         }
-        let mut work = Self { handle, publish, held: BTreeMap::new(), added: BTreeSet::new() };
+        let mut work = Self { handle, publish, held: BTreeMap::new(), added: BTreeSet::new(), guard, refused: None };
         work.look(0).await;
-        Ok((work, watcher))
+        let refused = work.refused.clone();
+        Ok((work, watcher, refused))
     }
 
     async fn run(mut self, mut watcher: Watcher, mut asked: mpsc::Receiver<Ask>) {
@@ -164,6 +195,10 @@ impl Work {
     async fn look(&mut self, overruns: u64) {
         let Ok(links) = snapshot(&self.handle).await else { return };
         self.welcome_back(&links).await;
+        if let Some(guard) = &mut self.guard {
+            let refused = guard.follow(&links).into_iter().next();
+            self.refused = refused.map(|(interface, error)| format!("{interface}: {error}"));
+        }
         let there: BTreeSet<(u32, Cidr)> =
             links.0.values().flat_map(|link| link.addresses.iter().map(|held| (link.index, held.cidr))).collect();
         self.added.retain(|added| there.contains(added));
@@ -196,6 +231,7 @@ impl Work {
                 if order.addresses.is_empty() { self.held.remove(&key) } else { self.held.insert(key.clone(), order) };
             gone.extend(before.into_iter().flat_map(|before| before.addresses).map(|address| (key.clone(), address)));
         }
+        self.guard_held(&ordered);
         let mut done = self.renew(at, &ordered).await;
         let failed = self.release(gone).await;
         for (key, failure) in failed {
@@ -234,6 +270,17 @@ impl Work {
         all
     }
 
+    /// The fence knows an address before the kernel has it.
+    fn guard_held(&mut self, ordered: &BTreeSet<Key>) {
+        let Some(guard) = &mut self.guard else { return };
+        for order in ordered.iter().filter_map(|key| self.held.get(key)) {
+            for (address, slot) in order.addresses.iter().zip(std::iter::repeat(order.slot)) {
+                // Where the map is full, its lease alone ends it.
+                let _ = slot.map(|slot| guard.put(address.cidr.addr(), slot));
+            }
+        }
+    }
+
     /// Remove what no virtual router holds any more.
     async fn release(&mut self, gone: Vec<(Key, VirtualAddress)>) -> Vec<(Key, Failure)> {
         let links = self.publish.borrow().links.clone();
@@ -246,10 +293,17 @@ impl Work {
             .into_iter()
             .filter(|(key, address)| !still.contains(&(interface(key, address), address.cidr)))
             .collect();
+        let served: BTreeSet<IpAddr> = still.iter().map(|(_, cidr)| cidr.addr()).collect();
         let mut failed = vec![];
         for batch in gone.chunks(PIPELINE) {
             let each = batch.iter().map(|(key, address)| release(&self.handle, &links, &self.added, key, address));
             failed.extend(join_all(each).await.into_iter().flatten());
+        }
+        if let Some(guard) = &mut self.guard {
+            gone.iter()
+                .map(|(_, address)| address.cidr.addr())
+                .filter(|address| !served.contains(address))
+                .for_each(|address| guard.remove(address));
         }
         failed
     }

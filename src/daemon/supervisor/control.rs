@@ -1,20 +1,30 @@
-//! What the control socket answers: `GET /status`, `GET /config`, `POST /reload`, and for `vipd ipvsadm`
-//! `GET /plane`, `GET /table`, `POST /ipvsadm`.
+//! What the control socket answers: `GET /status`, `GET /config`, `GET /explain`, `POST /reload`, and for
+//! `vipd ipvsadm` `GET /plane`, `GET /table`, `POST /ipvsadm`. The verbs of operators are in `operator.rs`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 use crate::config::model::Config;
 use crate::config::show::show;
-use crate::control::api::{CheckStatus, ConfigStatus, DaemonCounters, Refusal, Status, TrackerStatus};
+use crate::control::api::{CheckStatus, ConfigStatus, DaemonCounters, Explanation, Refusal, Status, TrackerStatus};
 use crate::control::io::server::{Answer, Asked};
+use crate::daemon::explain::explain;
+use crate::daemon::heartbeat::Command;
 use crate::daemon::lvs::LvsCommand;
 use crate::daemon::manual::Question;
+use crate::daemon::supervisor::operator::{self, HandedOver};
 use crate::daemon::supervisor::running::Daemon;
 use crate::daemon::{clock, status};
 use crate::healthcheck::settings::CheckView;
+
+const GET: [&str; 5] = ["/status", "/config", "/explain", "/plane", "/table"];
+const POST: [&str; 5] = ["/reload", "/failover", "/maintenance", "/ipvsadm", "/real-server"];
+/// The heartbeat answers within its next turn.
+const LOOK_MAX: Duration = Duration::from_secs(1);
 
 /// A question for the supervisor.
 #[derive(Debug)]
@@ -23,6 +33,22 @@ pub enum Ask {
     /// The configuration in force.
     Config(oneshot::Sender<Arc<Config>>),
     Reload(oneshot::Sender<Result<(), String>>),
+    /// Let others be MASTER of these; the answer comes when they are.
+    HandOver {
+        instances: Vec<String>,
+        force: bool,
+        reply: HandedOver,
+    },
+    /// The names of those that are MASTER: of one, or of all.
+    Active(Option<String>, oneshot::Sender<Result<Vec<String>, String>>),
+    /// Begin or end maintenance, of one or of all.
+    Maintain {
+        on: bool,
+        instance: Option<String>,
+        reply: oneshot::Sender<Result<String, String>>,
+    },
+    /// Of the instance with this name.
+    Explain(String, oneshot::Sender<Result<Explanation, Refusal>>),
     /// The forwarding task and the name of its plane; `None` where nothing is forwarded.
     Forwarding(oneshot::Sender<Option<(String, mpsc::Sender<LvsCommand>)>>),
 }
@@ -46,6 +72,13 @@ pub async fn answer(asking: mpsc::Sender<Ask>, asked: Asked) -> Answer {
             Some(config) => Answer { status: 200, body: show(&config) },
             None => gone(),
         },
+        ("GET", "/explain") => match ask(&asking, |reply| Ask::Explain(asked.query.clone(), reply)).await {
+            Some(Ok(explanation)) => json(200, &explanation),
+            Some(Err(refusal)) => json(404, &refusal),
+            None => gone(),
+        },
+        ("POST", "/failover") => operator::failover(&asking, &asked.body).await,
+        ("POST", "/maintenance") => operator::maintenance(&asking, &asked.body).await,
         ("POST", "/reload") => match ask(&asking, Ask::Reload).await {
             Some(Ok(())) => json(200, &serde_json::json!({ "reloaded": true })),
             Some(Err(error)) => json(409, &Refusal { error }),
@@ -55,16 +88,17 @@ pub async fn answer(asking: mpsc::Sender<Ask>, asked: Asked) -> Answer {
             Some(forwarding) => json(200, &PlaneAnswer { plane: forwarding.map(|(plane, _)| plane) }),
             None => gone(),
         },
+        ("POST", "/real-server") => operator::real_server(&asking, &asked.body).await,
         ("GET", "/table") => by_hand(&asking, Question::Table).await,
         ("POST", "/ipvsadm") => match serde_json::from_slice(&asked.body) {
             Ok(question) => by_hand(&asking, question).await,
             Err(error) => refuse(400, format!("that is no question: {error}")),
         },
-        (_, "/status" | "/config" | "/reload" | "/plane" | "/table" | "/ipvsadm") => {
-            refuse(405, format!("{} is not for {}", asked.method, asked.path))
+        (_, path) if GET.contains(&path) || POST.contains(&path) => {
+            refuse(405, format!("{} is not for {path}", asked.method))
         }
         (_, path) => {
-            let known = "GET /status /config /plane /table and POST /reload /ipvsadm";
+            let known = format!("GET {} and POST {}", GET.join(" "), POST.join(" "));
             refuse(404, format!("there is no {path}; there are {known}"))
         }
     }
@@ -87,21 +121,21 @@ async fn by_hand(asking: &mpsc::Sender<Ask>, question: Question) -> Answer {
     }
 }
 
-async fn ask<A>(asking: &mpsc::Sender<Ask>, question: impl FnOnce(oneshot::Sender<A>) -> Ask) -> Option<A> {
+pub async fn ask<A>(asking: &mpsc::Sender<Ask>, question: impl FnOnce(oneshot::Sender<A>) -> Ask) -> Option<A> {
     let (reply, answer) = oneshot::channel();
     asking.send(question(reply)).await.ok()?;
     answer.await.ok()
 }
 
-fn gone() -> Answer {
+pub fn gone() -> Answer {
     refuse(503, "the daemon is stopping".to_owned())
 }
 
-fn refuse(status: u16, error: String) -> Answer {
+pub fn refuse(status: u16, error: String) -> Answer {
     json(status, &Refusal { error })
 }
 
-fn json(status: u16, body: &impl Serialize) -> Answer {
+pub fn json(status: u16, body: &impl Serialize) -> Answer {
     match serde_json::to_string(body) {
         Ok(body) => Answer { status, body },
         Err(error) => Answer { status: 500, body: format!("{{\"error\":\"{error}\"}}") },
@@ -120,7 +154,28 @@ impl Daemon {
                 drop(reply.send(known));
             }
             Ask::Reload(reply) => self.begin_reload(Some(reply)),
+            Ask::HandOver { instances, force, reply } => self.hand_over(instances, force, reply).await,
+            Ask::Active(instance, reply) => drop(reply.send(self.active(instance.as_deref()))),
+            Ask::Maintain { on, instance, reply } => drop(reply.send(self.maintain(on, instance).await)),
+            Ask::Explain(name, reply) => drop(reply.send(self.explain(&name).await)),
         }
+    }
+
+    async fn explain(&self, name: &str) -> Result<Explanation, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        let look = Command::Look { instance: name.to_owned(), reply };
+        let all = Arc::clone(&self.heartbeat.snapshot.borrow());
+        // A heartbeat that hangs is what needs to be explained then: by its last snapshot.
+        let asked = async { self.heartbeat.commands.send(look).await.is_ok().then_some(answer.await.ok()?)? };
+        let fresh =
+            timeout(LOOK_MAX, asked).await.unwrap_or_else(|_| all.iter().find(|view| view.name == name).cloned());
+        let Some(view) = fresh else {
+            let known: Vec<&str> = all.iter().map(|view| view.name.as_str()).collect();
+            let error = format!("there is no vrrp_instance `{name}`; there are: {}", known.join(" "));
+            return Err(Refusal { error });
+        };
+        let (now, unix_s) = (clock::now(), clock::unix_seconds());
+        Ok(explain(now, unix_s, &view, &all, self.history.of_instance(name)))
     }
 
     async fn status(&self) -> Status {

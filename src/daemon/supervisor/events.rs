@@ -1,8 +1,11 @@
 //! What each event sets off: a line for the recorder, a command for another task, scripts to run.
 
+use std::collections::BTreeSet;
+
 use crate::base::Weight;
 use crate::daemon::clock;
 use crate::daemon::heartbeat::Command;
+use crate::daemon::history::What;
 use crate::daemon::lvs::{LvsCommand, LvsEvent};
 use crate::daemon::notices::Telling;
 use crate::daemon::recorder::Kind;
@@ -20,6 +23,8 @@ impl Daemon {
         if let Some(line) = telling::tell(happened) {
             self.recorder.record(clock::now(), line.kind, &line.name, line.text);
         }
+        let names = self.wanted.instances.iter().map(|one| one.name.as_str());
+        self.history.happened(clock::now(), clock::unix_seconds(), happened, names);
         if let Happened::Moved { instance, from, to, priority, .. } = happened {
             if *from == Standing::Fault {
                 // Our own fault may have failed them; a task that has ended is noticed by the loop.
@@ -77,7 +82,7 @@ impl Daemon {
         let TrackEvent { script, good, reason } = event;
         let verdict = if good { "good" } else { "bad" };
         self.recorder.record(clock::now(), Kind::Script, &script, format!("{verdict}: {reason}"));
-        self.tell_tracked(Tracked::Script(script), Outcome::Good(good)).await;
+        self.tell_tracked(Tracked::Script(script), Outcome::Good(good), reason.to_string()).await;
     }
 
     pub async fn watched(&mut self, event: WatchEvent) {
@@ -88,12 +93,39 @@ impl Daemon {
             Outcome::Number(_) => reason.to_string(),
         };
         self.recorder.record(clock::now(), Kind::Script, &what.to_string(), text);
-        self.tell_tracked(what, outcome).await;
+        self.tell_tracked(what, outcome, reason.to_string()).await;
     }
 
-    async fn tell_tracked(&self, what: Tracked, outcome: Outcome) {
+    async fn tell_tracked(&mut self, what: Tracked, outcome: Outcome, reason: String) {
+        for one in self.wanted.instances.iter().filter(|one| one.track.iter().any(|track| track.what == what)) {
+            let kept = What::Tracker { what: what.clone(), outcome, reason: reason.clone() };
+            self.history.keep(&one.name, clock::unix_seconds(), kept);
+        }
         // A heartbeat that has ended is noticed by the loop.
         drop(self.heartbeat.commands.send(Command::Tracked { what, outcome }).await);
+    }
+
+    /// What an earlier run left of those that are configured, and that this one begins.
+    pub fn begin_history(&mut self) {
+        let names: BTreeSet<&str> = self.wanted.instances.iter().map(|one| one.name.as_str()).collect();
+        self.history.retain(|name| names.contains(name));
+        self.note_for_all(&format!("vipd {} started, pid {}", env!("CARGO_PKG_VERSION"), std::process::id()));
+    }
+
+    /// Something of the daemon itself, for the history of one virtual router.
+    pub fn note(&mut self, instance: &str, text: &str) {
+        // What nobody configures has no history to grow.
+        if self.wanted.instances.iter().any(|one| one.name == instance) {
+            self.history.keep(instance, clock::unix_seconds(), What::Daemon { text: text.to_owned() });
+        }
+    }
+
+    /// Something of the daemon itself, which concerns every virtual router.
+    pub fn note_for_all(&mut self, text: &str) {
+        let unix_s = clock::unix_seconds();
+        for one in &self.wanted.instances {
+            self.history.keep(&one.name, unix_s, What::Daemon { text: text.to_owned() });
+        }
     }
 
     async fn notify(&self, telling: Vec<Telling>) {
@@ -112,6 +144,7 @@ fn pool_line(event: PoolEvent) -> Option<String> {
         PoolEvent::QuorumGained { .. }
         | PoolEvent::QuorumLost { .. }
         | PoolEvent::SorryServerIn { .. }
-        | PoolEvent::SorryServerOut { .. } => Some(event.to_string()),
+        | PoolEvent::SorryServerOut { .. }
+        | PoolEvent::WishDropped { .. } => Some(event.to_string()),
     }
 }

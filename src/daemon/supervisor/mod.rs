@@ -5,6 +5,7 @@
 mod control;
 mod dumps;
 mod events;
+mod operator;
 pub mod plane;
 mod reload;
 mod running;
@@ -20,6 +21,7 @@ use crate::config::model::Config;
 use crate::daemon::heartbeat::StartError;
 use crate::daemon::log::{self, LogTo};
 use crate::daemon::lvs::ReconfigureError;
+use crate::daemon::maintenance::MaintenanceError;
 use crate::daemon::rundir::{RunDir, RunDirError};
 use crate::daemon::translate::TranslateError;
 use crate::lvs::datapath::DatapathError;
@@ -29,6 +31,8 @@ use crate::lvs::datapath::DatapathError;
 pub struct Options {
     pub file: PathBuf,
     pub run_dir: PathBuf,
+    /// What outlives a reboot: the maintenance that an operator set.
+    pub state_dir: PathBuf,
     /// How the file is read: `-i` is in it.
     pub load: LoadOptions,
     /// Least level of log lines.
@@ -75,6 +79,8 @@ pub enum RunError {
     #[error(transparent)]
     RunDir(#[from] RunDirError),
     #[error(transparent)]
+    Maintenance(#[from] MaintenanceError),
+    #[error(transparent)]
     Listen(#[from] crate::control::io::server::ListenError),
     #[error("forwarding: {0}")]
     Plane(#[from] DatapathError),
@@ -98,6 +104,7 @@ impl RunError {
         match self {
             Self::Config { .. } | Self::Translate(_) => 4,
             Self::RunDir(_)
+            | Self::Maintenance(_)
             | Self::Listen(_)
             | Self::Plane(_)
             | Self::Forwarding(_)

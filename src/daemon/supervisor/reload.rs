@@ -11,7 +11,7 @@ use crate::daemon::supervisor::running::Daemon;
 use crate::daemon::supervisor::start::{forward, load, services};
 use crate::daemon::systemd::{Told, tell};
 use crate::daemon::translate::Wanted;
-use crate::daemon::{clock, owned};
+use crate::daemon::{clock, owned, sysctls};
 use crate::vrrp::Settings;
 
 /// Why a reload did not take place; what ran before runs on.
@@ -92,12 +92,14 @@ impl Daemon {
                 self.standing.last_failure = None;
                 tracing::info!("reloaded");
                 self.recorder.record(now, Kind::Config, "vipd", "reloaded".to_owned());
+                self.note_for_all("the configuration was reloaded");
             }
             Err(error) => {
                 self.standing.failed_reloads += 1;
                 self.standing.last_failure = Some(error.to_string());
                 tracing::error!(%error, "the reload failed; the configuration of before runs on");
                 self.recorder.record(now, Kind::Config, "vipd", format!("reload failed: {error}"));
+                self.note_for_all(&format!("a reload failed: {error}"));
             }
         }
         if !self.standing.stopping {
@@ -114,6 +116,7 @@ impl Daemon {
         self.reconfigure_heartbeat(&wanted).await?;
         // From here on nothing refuses any more: the plane is tried again until it follows.
         let before = std::mem::replace(&mut self.wanted, wanted);
+        self.record_settings(sysctls::follow(&self.wanted));
         self.reconfigure_forwarding(&before).await;
         self.configure_checks().await;
         Ok(())
@@ -191,6 +194,13 @@ impl Daemon {
             Some(Err(error)) => {
                 tracing::error!(%error, "the plane took the configuration when asked, and refuses it now");
             }
+        }
+    }
+
+    /// What was said of the kernel's settings, or done about them.
+    pub fn record_settings(&mut self, lines: Vec<String>) {
+        for line in lines {
+            self.recorder.record(clock::now(), Kind::Plane, "sysctl", line);
         }
     }
 

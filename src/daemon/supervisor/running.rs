@@ -14,6 +14,8 @@ use crate::config::model;
 use crate::daemon::checkers::Checkers;
 use crate::daemon::dump::AllStats;
 use crate::daemon::heartbeat::{Command, Heartbeat};
+use crate::daemon::history::History;
+use crate::daemon::history::file::Writer;
 use crate::daemon::lvs::{LvsCommand, LvsEvent, LvsView};
 use crate::daemon::notices::Notices;
 use crate::daemon::notifier::Notifier;
@@ -29,6 +31,7 @@ use crate::daemon::watchers::{WatchEvent, Watchers};
 use crate::healthcheck::settings::CheckEvent;
 use crate::lvs::io::plane::Plane;
 use crate::vrrp::Happened;
+use crate::vrrp::fleet::Maintenance;
 
 /// Scripts of the stop are waited for this long.
 const LAST_SCRIPTS: Duration = Duration::from_secs(2);
@@ -101,6 +104,10 @@ pub struct Daemon {
     pub serving: AbortHandle,
     pub notices: Notices,
     pub recorder: Recorder,
+    pub history: History,
+    /// Which virtual routers hold nothing, as the state directory has it.
+    pub maintenance: Maintenance,
+    pub history_writer: Writer,
     pub log_lost: ErrorCounter,
     pub standing: Standing,
 }
@@ -113,6 +120,8 @@ enum Incoming {
     Tracked(TrackEvent),
     Watched(WatchEvent),
     Links,
+    /// The histories changed, and it is time to write them.
+    History,
     Asked(Ask),
     /// A configuration was read.
     Loaded(Result<Wanted, ReloadError>),
@@ -165,6 +174,7 @@ impl Daemon {
             Some(event) = self.watch_events.recv() => Incoming::Watched(event),
             Some(()) = self.links.recv() => Incoming::Links,
             Some(ask) = self.asks.recv() => Incoming::Asked(ask),
+            () = self.history_writer.due(&self.history) => Incoming::History,
             loaded = self.loading.loaded() => Incoming::Loaded(loaded),
             () = ended(watched) => Incoming::Ended("forwarding"),
             Some(task) = self.tasks.join_next() => Incoming::Ended(task.unwrap_or("control socket")),
@@ -181,6 +191,7 @@ impl Daemon {
             Incoming::Watched(event) => self.watched(event).await,
             Incoming::Links => self.links_changed().await,
             Incoming::Asked(ask) => self.asked(ask).await,
+            Incoming::History => self.history_writer.begin(&mut self.history),
             Incoming::Loaded(loaded) => self.loaded(loaded).await,
             Incoming::Ended(task) => return Some(task),
         }
@@ -201,6 +212,7 @@ impl Daemon {
         tell(Told::Stopping);
         tracing::info!("stopping: virtual addresses are handed over");
         self.standing.stopping = true;
+        self.note_for_all("the daemon is told to stop");
         let (reply, mut done) = oneshot::channel();
         let told = self.heartbeat.commands.send(Command::Shutdown { reply }).await.is_ok();
         let deadline = Instant::now() + HAND_OVER_MAX;
@@ -233,6 +245,7 @@ impl Daemon {
         if !self.notifier.idle_within(LAST_SCRIPTS).await {
             tracing::warn!("scripts are still running; they are left to themselves");
         }
+        self.history_writer.finish(&mut self.history).await;
         self.serving.abort();
         self.tasks.shutdown().await;
         tracing::info!("stopped");

@@ -13,7 +13,8 @@ use crate::config::problem::{Problem, Severity};
 use crate::config::source::Sources;
 use crate::control::io::server::Listener;
 use crate::daemon::checkers::Checkers;
-use crate::daemon::heartbeat::{Heartbeat, HeartbeatOptions};
+use crate::daemon::heartbeat::{Heartbeat, HeartbeatOptions, StartError};
+use crate::daemon::history::file;
 use crate::daemon::log::Log;
 use crate::daemon::lvs::{self, LvsCommand, LvsEvent, LvsSettings, LvsView};
 use crate::daemon::notices::Notices;
@@ -26,9 +27,10 @@ use crate::daemon::supervisor::{Options, RunError, control, plane};
 use crate::daemon::trackers::Trackers;
 use crate::daemon::translate::{Wanted, translate};
 use crate::daemon::watchers::Watchers;
-use crate::daemon::{clock, owned, watching};
+use crate::daemon::{clock, maintenance, owned, sysctls, watching};
 use crate::lvs::datapath::Datapath as _;
 use crate::lvs::pool::PoolSettings;
+use crate::vrrp::fleet::Maintenance;
 
 /// Questions from the control socket that wait for the supervisor.
 const ASKS_MAX: usize = 64;
@@ -81,16 +83,17 @@ fn log(problem: &Problem, sources: &Sources) {
 /// # Errors
 /// [`RunError`]; what was started before the failure is ended again.
 pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log) -> Result<Daemon, RunError> {
+    let maintenance = maintenance::read(&options.state_dir)?;
     let listener = Listener::bind(&control_socket(run_dir.path()))?;
     let (lvs_told, lvs_events) = mpsc::channel(LVS_EVENTS_MAX);
     let links = watching::watch().map_err(|error| RunError::System { action: "watching the links", error })?;
     clear_leftovers(&wanted, run_dir.path()).await;
+    let settings = sysctls::follow(&wanted);
     let mut forwarding = None;
     if !wanted.pools.is_empty() {
         forwarding = Some(forward(&wanted, run_dir.path(), lvs_told.clone()).await?);
     }
-    let heartbeat = Heartbeat::start(wanted.instances.clone(), HeartbeatOptions { rt_priority: wanted.rt_priority });
-    let heartbeat = match heartbeat {
+    let heartbeat = match elect(&wanted, maintenance.clone()) {
         Ok(heartbeat) => heartbeat,
         Err(error) => {
             if let Some(forwarding) = forwarding {
@@ -135,13 +138,31 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
         serving,
         notices: Notices::default(),
         recorder: Recorder::default(),
+        history: file::read(run_dir.path()),
+        maintenance,
+        history_writer: file::Writer::new(run_dir.path()),
         log_lost: log.counter(),
         standing: Standing::new(clock::now()),
         wanted,
     };
     daemon.configure_checks().await;
     daemon.recorder.record(clock::now(), Kind::Config, "vipd", "started".to_owned());
+    daemon.begin_history();
+    daemon.record_settings(settings);
     Ok(daemon)
+}
+
+/// Start the heartbeat.
+fn elect(wanted: &Wanted, maintenance: Maintenance) -> Result<Heartbeat, StartError> {
+    if maintenance != Maintenance::default() {
+        tracing::warn!(?maintenance, "in maintenance, as an operator left it; `vipd maintenance off` ends it");
+    }
+    let options = HeartbeatOptions { rt_priority: wanted.rt_priority, fence: wanted.fence };
+    let heartbeat = Heartbeat::start_in(wanted.instances.clone(), options, maintenance)?;
+    if let Some(error) = &heartbeat.unfenced {
+        tracing::warn!(%error, "vip_fence: without it, a frozen daemon's addresses stay until their lease ends");
+    }
+    Ok(heartbeat)
 }
 
 fn spawn(tasks: &mut JoinSet<&'static str>, name: &'static str, running: tokio::task::JoinHandle<()>) {

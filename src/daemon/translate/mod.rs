@@ -39,6 +39,8 @@ pub struct Wanted {
     /// `lvs_flush`: delete what is in the plane at the start.
     pub flush_at_start: bool,
     pub rt_priority: Option<NonZeroU8>,
+    /// `vip_fence`.
+    pub fence: bool,
     /// Problems of the file that are errors and not fatal; a reload is more careful then.
     pub errors: usize,
 }
@@ -85,7 +87,10 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
         lower_prio_no_advert: _,
         down_timer_adverts: _,
         rt_priority,
+        fence,
         plane,
+        // Read where it is carried out, `daemon/sysctls.rs`.
+        sysctl: _,
         lvs_flush,
     } = global;
     let above = vrrp::Above { group4: *mcast_group4, group6: *mcast_group6, strict: *strict, garp, config };
@@ -106,6 +111,7 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
         plane: *plane,
         flush_at_start: *lvs_flush,
         rt_priority: *rt_priority,
+        fence: fence.unwrap_or(*plane == Plane::Ebpf),
         errors: 0,
         config: Arc::clone(config),
     })

@@ -55,6 +55,7 @@ fn keep(now: MonoTime, mut instance: Instance, settings: Settings, out: &mut Vec
     let more = settings.addresses.iter().any(|address| !instance.settings.addresses.contains(address));
     instance.settings = settings;
     instance.announcer.configure(instance.settings.garp);
+    instance.claims.stop();
     let actions = instance.router.handle(now, Event::Configured(Rules::from(&instance.settings)));
     debug_assert!(actions.is_empty(), "settings alone move nothing");
     if instance.router.standing() == Standing::Active {

@@ -1,6 +1,12 @@
 //! What the virtual routers need of the kernel: raw sockets, announcements, addresses with a lease, links.
 
 pub mod address;
+pub mod claims;
+#[cfg(feature = "ebpf")]
+pub mod fence;
+#[cfg(not(feature = "ebpf"))]
+#[path = "fence_off.rs"]
+pub mod fence;
 pub mod file;
 pub mod link;
 pub mod neighbour;

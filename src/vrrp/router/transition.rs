@@ -1,9 +1,10 @@
 //! What each state does with each event.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Action, Backup, Condition, Event, HAND_OVER_MAX, Heard, LINGER, Last, Move, Rival, Router, State};
+use super::{
+    Action, Backup, Condition, Event, HAND_OVER_MAX, HandingOver, Heard, LINGER, Last, Move, Rival, Router, State, Then,
+};
 use crate::base::{MonoTime, Priority};
 use crate::vrrp::happened::ConflictPhase;
 use crate::vrrp::reason::Reason;
@@ -15,7 +16,7 @@ impl Router {
             State::Initialize | State::Fault => self.while_idle(now, event),
             State::Backup(backup) => self.while_backup(now, backup, event),
             State::Active { advert_at, rival } => self.while_active(now, advert_at, rival, event),
-            State::HandingOver { since, until, to } => self.while_handing_over(now, since, until, to, &event),
+            State::HandingOver(handing) => self.while_handing_over(now, handing, event),
             State::Stopped => (State::Stopped, vec![]),
         }
     }
@@ -37,6 +38,7 @@ impl Router {
                 | Event::Priority(_)
                 | Event::GroupReady
                 | Event::GroupLeft { .. }
+                | Event::HandOver { .. }
                 | Event::Configured(_),
             ) => (self.state, vec![]),
         }
@@ -58,6 +60,7 @@ impl Router {
             Event::Condition(Condition::Unknown | Condition::Fit)
             | Event::DeadlineReached
             | Event::GroupReady
+            | Event::HandOver { .. }
             | Event::Priority(_)
             | Event::Configured(_) => (self.state, vec![]),
         }
@@ -80,11 +83,8 @@ impl Router {
                 let advert_at = advert_at.min(now + self.rules.interval.duration());
                 (State::Active { advert_at, rival }, vec![])
             }
-            Event::Shutdown => {
-                let until = now + self.rules.slowest_active_down().min(HAND_OVER_MAX);
-                let actions = vec![Action::Advert { priority: 0 }];
-                self.go(State::HandingOver { since: now, until, to: None }, actions, Reason::Stopping, Duration::ZERO)
-            }
+            Event::Shutdown => self.hand_over(now, Then::Stop, Reason::Stopping),
+            Event::HandOver { force } => self.hand_over(now, Then::Yield { force }, Reason::Operator),
             Event::Condition(Condition::Unknown | Condition::Fit)
             | Event::DeadlineReached
             | Event::GroupReady
@@ -92,35 +92,63 @@ impl Router {
         }
     }
 
+    fn hand_over(&self, now: MonoTime, then: Then, reason: Reason) -> Move {
+        let until = now + self.rules.slowest_active_down().min(HAND_OVER_MAX);
+        let handing = HandingOver { since: now, until, to: None, then };
+        self.go(State::HandingOver(handing), vec![Action::Advert { priority: 0 }], reason, Duration::ZERO)
+    }
+
     /// Resigned already: it serves on in silence until somebody with a priority is heard, and a little longer.
-    fn while_handing_over(
-        &self,
-        now: MonoTime,
-        since: MonoTime,
-        until: MonoTime,
-        to: Option<IpAddr>,
-        event: &Event,
-    ) -> Move {
-        match event {
-            Event::Heard(Heard { from, priority: Some(_), .. }) if to.is_none() => {
-                (State::HandingOver { since, until: until.min(now + LINGER), to: Some(*from) }, vec![])
+    fn while_handing_over(&self, now: MonoTime, handing: HandingOver, event: Event) -> Move {
+        let HandingOver { since, until, to, then } = handing;
+        match (event, then) {
+            (Event::Heard(Heard { from, priority: Some(_), .. }), _) if to.is_none() => {
+                let until = until.min(now + LINGER);
+                (State::HandingOver(HandingOver { until, to: Some(from), ..handing }), vec![])
             }
-            Event::DeadlineReached if now >= until => {
+            (Event::DeadlineReached, _) if now >= until => {
                 let reason = match to {
                     Some(to) => Reason::HandedOver { to },
                     None => Reason::NobodyTookOver { waited: now - since },
                 };
-                self.go(State::Stopped, vec![Action::Drop], reason, now - until)
+                match then {
+                    Then::Stop => self.go(State::Stopped, vec![Action::Drop], reason, now - until),
+                    Then::Yield { force } if force || to.is_some() => self.yielded(now, reason, now - until),
+                    Then::Yield { .. } => {
+                        let active = State::Active { advert_at: now + self.rules.interval.duration(), rival: None };
+                        let actions = vec![Action::Advert { priority: self.priority.get() }, Action::Reannounce];
+                        self.go(active, actions, reason, now - until)
+                    }
+                }
             }
-            Event::Heard(_)
-            | Event::DeadlineReached
-            | Event::Condition(_)
-            | Event::Priority(_)
-            | Event::GroupReady
-            | Event::GroupLeft { .. }
-            | Event::Shutdown
-            | Event::Configured(_) => (self.state, vec![]),
+            (Event::Shutdown, Then::Yield { .. }) => {
+                (State::HandingOver(HandingOver { then: Then::Stop, ..handing }), vec![])
+            }
+            (Event::Condition(Condition::Broken(fault)), Then::Yield { .. }) => {
+                self.go(State::Fault, vec![Action::Drop], Reason::Faulted { fault }, Duration::ZERO)
+            }
+            (Event::GroupLeft { member }, Then::Yield { .. }) => {
+                let group = self.rules.group.clone().unwrap_or_default();
+                self.yielded(now, Reason::GroupLeft { group, member }, Duration::ZERO)
+            }
+            (
+                Event::Heard(_)
+                | Event::DeadlineReached
+                | Event::Condition(_)
+                | Event::Priority(_)
+                | Event::GroupReady
+                | Event::GroupLeft { .. }
+                | Event::HandOver { .. }
+                | Event::Shutdown
+                | Event::Configured(_),
+                Then::Stop | Then::Yield { .. },
+            ) => (self.state, vec![]),
         }
+    }
+
+    fn yielded(&self, now: MonoTime, reason: Reason, late: Duration) -> Move {
+        let backup = Backup { yielded: true, ..fresh(now + self.active_down()) };
+        self.go(State::Backup(backup), vec![Action::Drop], reason, late)
     }
 
     /// RFC 9568 section 6.4.1, and keepalived's start: `state MASTER` only shortens the first timer.
@@ -137,7 +165,7 @@ impl Router {
             | State::Fault
             | State::Backup(_)
             | State::Active { .. }
-            | State::HandingOver { .. }
+            | State::HandingOver(_)
             | State::Stopped => self.rules.active_down(self.rules.interval, self.priority),
         };
         self.go(fresh_backup(now, first), vec![], reason, Duration::ZERO)
@@ -158,7 +186,7 @@ impl Router {
         };
         let holds_off = !self.rules.preempt || preempt_at.is_some_and(|at| now < at);
         // An owner preempts whatever else is configured (RFC 9568 section 6.1, Preempt_Mode).
-        if lesser && (!holds_off || self.priority.is_owner()) {
+        if lesser && !backup.yielded && (!holds_off || self.priority.is_owner()) {
             return State::Backup(Backup { last: Last::Lesser { by: heard.from, theirs }, preempt_at, ..backup });
         }
         let learnt = match self.rules.version {
@@ -179,9 +207,10 @@ impl Router {
         if self.rules.group.is_some() {
             return (self.restart(now, Backup { wants: true, ..backup }), vec![]);
         }
+        let waited = self.rules.active_down(interval, self.priority);
         let reason = match backup.last {
-            Last::Nothing => Reason::ActiveSilent { silent_for: None },
-            Last::Accepted { at } => Reason::ActiveSilent { silent_for: Some(now - at) },
+            Last::Nothing => Reason::ActiveSilent { silent_for: None, waited },
+            Last::Accepted { at } => Reason::ActiveSilent { silent_for: Some(now - at), waited },
             Last::Resigned { by } => Reason::ActiveResigned { active: by },
             Last::Lesser { by, theirs } => Reason::Preempted { active: by, theirs },
         };
@@ -204,7 +233,7 @@ impl Router {
             };
             let active_down_at = now + self.rules.active_down(learnt.unwrap_or(self.rules.interval), self.priority);
             let last = Last::Accepted { at: now };
-            let backup = Backup { active_down_at, learnt, last, preempt_at: None, wants: false };
+            let backup = Backup { learnt, last, ..fresh(active_down_at) };
             let reason = Reason::BetterAdvert { from: heard.from, theirs };
             return self.go(State::Backup(backup), vec![own, Action::Drop, stepped_down], reason, Duration::ZERO);
         }
@@ -257,6 +286,9 @@ impl Router {
 }
 
 fn fresh_backup(now: MonoTime, wait: Duration) -> State {
-    let active_down_at = now + wait;
-    State::Backup(Backup { active_down_at, learnt: None, last: Last::Nothing, preempt_at: None, wants: false })
+    State::Backup(fresh(now + wait))
+}
+
+const fn fresh(active_down_at: MonoTime) -> Backup {
+    Backup { active_down_at, learnt: None, last: Last::Nothing, preempt_at: None, wants: false, yielded: false }
 }

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use vipd::lvs::io::ebpf::{Decapsulator, Ebpf, Reason};
+use vipd::lvs::io::ebpf::{Ebpf, Reason};
 use vipd::lvs::table::{Encapsulation, Forwarding, Persistence, Protocol, Scheduler, Service, ServiceKey, Step};
 
 use crate::failover::take_over;
 use crate::lab::{Lab, MASQ_VIP6, ROUTE_VIP, ROUTE_VIP6, address, address6, reason};
 use crate::steps::{apply, at, counters, destination, key, service};
 use crate::traffic::{connect, connect_many, download, exchange, serve_tcp, serve_udp, udp, upload, who};
+use crate::tunnel::End;
 
 const BULK: u64 = 30 * 1024 * 1024;
 const IPIP: Forwarding = Forwarding::Tunnel(Encapsulation::Ipip);
@@ -122,7 +123,7 @@ fn tunnels_join_every_two_families() {
         for (host, number) in lab.servers.iter().zip(1..) {
             serve_tcp(host, number, addr, 80);
             serve_udp(host, number, addr, 53);
-            ends.push(host.run(|| Decapsulator::attach("lan").unwrap_or_else(|error| panic!("{error}"))));
+            ends.push(End::new(&lab, host, number, addr));
             for (vip, port) in [(tcp, 80), (dns, 53)] {
                 steps.push(Step::AddDestination(vip, at(to(number), port), destination(IPIP, 1)));
             }

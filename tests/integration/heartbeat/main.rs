@@ -11,7 +11,9 @@
 )]
 
 mod addresses;
+mod claims;
 mod keepalived;
+mod operator;
 mod wire;
 
 use std::process::Command as Process;

@@ -138,7 +138,9 @@ fn global(choose: &mut Choices<'_>) -> Global {
         strict: choose.seldom(),
         down_timer_adverts: choose.maybe(|choose| choose.of(&[1, 3, 100])),
         rt_priority: choose.maybe(|choose| choose.of(&[1, 99]).try_into().unwrap()),
+        fence: choose.maybe(Choices::yes),
         plane: choose.of(&[Plane::Ebpf, Plane::Ipvs]),
+        sysctl: choose.of(&[SysctlMode::Check, SysctlMode::Auto]),
         lvs_flush: choose.seldom(),
     }
 }

@@ -26,7 +26,7 @@ fn senseless(what: &str, detail: String) -> DatapathError {
     DatapathError::Answer { action: format!("reading a {what} from the maps"), detail }
 }
 
-const fn address(addr: IpAddr) -> abi::Address {
+pub(super) const fn address(addr: IpAddr) -> abi::Address {
     match addr {
         IpAddr::V4(addr) => addr.to_ipv6_mapped().octets(),
         IpAddr::V6(addr) => addr.octets(),

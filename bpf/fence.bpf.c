@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only
+/* The fence: packets for a virtual address whose deadline has passed are dropped on TC ingress, and so are the
+ * questions of neighbours where it is. Each advert moves the deadline on, so a daemon that is frozen is deaf before its
+ * peer takes over. An object of its own, before the forwarding program: it needs none of its maps. */
+#include <linux/bpf.h>
+#include <linux/if_arp.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/pkt_cls.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#define ADDRESSES_MAX 65536
+#define ROUTERS_MAX 4096
+#define NEIGHBOR_SOLICIT 135
+
+char LICENSE[] SEC("license") = "Dual MIT/GPL";
+
+/* IPv4 is ::ffff:a.b.c.d. */
+struct address {
+	__u8 octets[16];
+};
+
+/* Which virtual router holds an address. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, ADDRESSES_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct address);
+	__type(value, __u32);
+} fence_routers SEC(".maps");
+
+/* Until when it may serve, in nanoseconds of CLOCK_MONOTONIC; 0: no limit. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, ROUTERS_MAX);
+	__type(key, __u32);
+	__type(value, __u64);
+} fence_deadlines SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} fence_dropped SEC(".maps");
+
+static __always_inline int is_past(const struct address *address)
+{
+	__u32 *router = bpf_map_lookup_elem(&fence_routers, address);
+	__u64 *deadline;
+
+	if (!router)
+		return 0;
+	deadline = bpf_map_lookup_elem(&fence_deadlines, router);
+	return deadline && *deadline && bpf_ktime_get_ns() > *deadline;
+}
+
+static __always_inline int is_past_v4(struct __sk_buff *skb, __u32 offset)
+{
+	struct address address = {.octets = {[10] = 0xff, [11] = 0xff}};
+
+	return bpf_skb_load_bytes_relative(skb, offset, &address.octets[12], 4, BPF_HDR_START_NET) == 0 && is_past(&address);
+}
+
+static __always_inline int is_past_v6(struct __sk_buff *skb, __u32 offset)
+{
+	struct address address;
+
+	return bpf_skb_load_bytes_relative(skb, offset, &address, sizeof(address), BPF_HDR_START_NET) == 0 &&
+	       is_past(&address);
+}
+
+static __always_inline int is_solicited(struct __sk_buff *skb)
+{
+	__u8 next, type;
+
+	if (bpf_skb_load_bytes_relative(skb, __builtin_offsetof(struct ipv6hdr, nexthdr), &next, 1, BPF_HDR_START_NET) < 0 ||
+	    bpf_skb_load_bytes_relative(skb, sizeof(struct ipv6hdr), &type, 1, BPF_HDR_START_NET) < 0)
+		return 0;
+	/* The target follows type, code, checksum and 4 reserved bytes (RFC 4861 section 4.3). */
+	return next == IPPROTO_ICMPV6 && type == NEIGHBOR_SOLICIT && is_past_v6(skb, sizeof(struct ipv6hdr) + 8);
+}
+
+static __always_inline int is_fenced(struct __sk_buff *skb)
+{
+	switch (skb->protocol) {
+	case bpf_htons(ETH_P_IP):
+		return is_past_v4(skb, __builtin_offsetof(struct iphdr, daddr));
+	case bpf_htons(ETH_P_ARP):
+		/* The target's protocol address, after those of the sender and its hardware address (RFC 826). */
+		return is_past_v4(skb, sizeof(struct arphdr) + ETH_ALEN + 4 + ETH_ALEN);
+	case bpf_htons(ETH_P_IPV6):
+		return is_past_v6(skb, __builtin_offsetof(struct ipv6hdr, daddr)) || is_solicited(skb);
+	default:
+		return 0;
+	}
+}
+
+SEC("classifier")
+int vipd_fence(struct __sk_buff *skb)
+{
+	__u32 first = 0;
+	__u64 *dropped;
+
+	if (!is_fenced(skb))
+		return TC_ACT_UNSPEC;
+	dropped = bpf_map_lookup_elem(&fence_dropped, &first);
+	if (dropped)
+		*dropped += 1;
+	return TC_ACT_SHOT;
+}

@@ -1,0 +1,49 @@
+//! The fence of a vipd that is built without eBPF: there is none, and it says so.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::IpAddr;
+
+use crate::base::{IfName, MonoTime};
+use crate::vrrp::links::Links;
+
+/// As in the other build.
+pub const SLOTS_MAX: u32 = 4096;
+
+/// It cannot be had.
+#[derive(Debug)]
+pub struct Guard(Infallible);
+
+/// It cannot be had.
+#[derive(Debug)]
+pub struct Deadlines(Infallible);
+
+/// # Errors
+/// Always.
+pub fn load() -> io::Result<(Guard, Deadlines)> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "this vipd was built without eBPF"))
+}
+
+impl Guard {
+    pub fn follow(&mut self, _: &Links) -> Vec<(IfName, io::Error)> {
+        match self.0 {}
+    }
+
+    /// # Errors
+    /// Never: there is none.
+    pub fn put(&mut self, _: IpAddr, _: u32) -> io::Result<()> {
+        match self.0 {}
+    }
+
+    pub fn remove(&mut self, _: IpAddr) {
+        match self.0 {}
+    }
+}
+
+impl Deadlines {
+    /// # Errors
+    /// Never: there is none.
+    pub fn set(&mut self, _: u32, _: Option<MonoTime>) -> io::Result<()> {
+        match self.0 {}
+    }
+}
