@@ -2,6 +2,7 @@
 //! `None` until somebody asks the block above. It knows neither text nor system.
 
 mod http;
+mod route;
 mod track;
 
 use std::net::IpAddr;
@@ -11,8 +12,10 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 pub use http::{HttpCheck, HttpVersion, HttpsCheck, Sni, TlsFiles, Url};
+pub use route::{KernelRoute, KernelRule, Statics};
 pub use track::{
-    ArgumentsMatch, InitFile, TrackEntry, TrackFile, TrackInterface, TrackProcess, Trackable, Tracking, VrrpScript,
+    ArgumentsMatch, BfdInstance, InitFile, MaxHops, TrackEntry, TrackFile, TrackInterface, TrackProcess, Trackable,
+    Tracking, VrrpScript,
 };
 
 use super::source::Span;
@@ -42,9 +45,11 @@ pub struct Config {
     pub global: Global,
     /// `SSL`.
     pub tls: TlsFiles,
+    pub statics: Statics,
     pub scripts: Vec<VrrpScript>,
     pub track_files: Vec<TrackFile>,
     pub track_processes: Vec<TrackProcess>,
+    pub bfds: Vec<BfdInstance>,
     pub sync_groups: Vec<SyncGroup>,
     pub instances: Vec<VrrpInstance>,
     pub virtual_server_groups: Vec<VirtualServerGroup>,
@@ -74,6 +79,16 @@ pub struct Global {
     pub down_timer_adverts: Option<u8>,
     /// `vrrp_rt_priority`, 1..=99.
     pub rt_priority: Option<NonZeroU8>,
+    /// `notify_fifo`.
+    pub fifo: NotifyFifo,
+    /// `vrrp_notify_fifo`.
+    pub vrrp_fifo: NotifyFifo,
+    /// `lvs_notify_fifo`.
+    pub lvs_fifo: NotifyFifo,
+    /// `vrrp_notify_priority_changes`.
+    pub notify_priority_changes: bool,
+    /// `fifo_write_vrrp_states_on_reload`.
+    pub states_on_reload: bool,
     /// `vip_fence`, a keyword of ours; `None`: where the plane is eBPF.
     pub fence: Option<bool>,
     pub plane: Plane,
@@ -149,6 +164,28 @@ pub struct Notify {
     pub stop: Option<Box<Command>>,
     /// `notify`: gets type, name, state and priority as arguments.
     pub any: Option<Box<Command>>,
+    /// `notify_master_rx_lower_pri`.
+    pub lower_prio: Option<Box<Command>>,
+    /// `notify_deleted`.
+    pub deleted: OnDeletion,
+    /// `notify_priority_changes`; `None`: the sync group's, then the global one.
+    pub priority_changes: Option<bool>,
+}
+
+/// `notify_deleted [COMMAND]`: what an instance that a reload removes tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum OnDeletion {
+    #[default]
+    Fault,
+    Deleted(Option<Box<Command>>),
+}
+
+/// `notify_fifo`, `vrrp_notify_fifo` or `lvs_notify_fifo`, and its script.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct NotifyFifo {
+    pub path: Option<String>,
+    pub owner: Option<ScriptUser>,
+    pub script: Option<Box<Command>>,
 }
 
 /// `vrrp_sync_group NAME`.
@@ -229,6 +266,10 @@ pub struct VrrpInstance {
     pub track: Tracking,
     pub addresses: Vec<VirtualAddress>,
     pub excluded_addresses: Vec<VirtualAddress>,
+    pub routes: Vec<KernelRoute>,
+    pub rules: Vec<KernelRule>,
+    /// `promote_secondaries`: the sysctl of the interface is set.
+    pub promote_secondaries: bool,
     pub notify: Notify,
 }
 

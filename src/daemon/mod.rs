@@ -1,5 +1,6 @@
 //! Every task, and what they say to one another. The only place that knows all rooms.
 
+pub mod bfd;
 pub mod checkers;
 pub mod clock;
 pub mod detach;
@@ -18,6 +19,7 @@ pub mod notifier;
 pub mod outbox;
 pub mod owned;
 pub mod pidfile;
+pub mod pipes;
 pub mod real_server;
 pub mod recorder;
 pub mod rundir;

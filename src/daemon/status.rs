@@ -3,16 +3,19 @@
 use std::collections::BTreeMap;
 
 use crate::base::{Family, MonoTime};
+use crate::bfd::fleet::View;
+use crate::bfd::{Diagnostic, State};
 use crate::control::api::{
     CheckStatus, InstanceStatus, PeerStatus, RealServerStatus, TrackerStatus, VirtualServerStatus,
 };
+use crate::daemon::heartbeat::Strangers;
 use crate::daemon::telling::keepalived_word;
 use crate::daemon::trackers::TrackView;
 use crate::daemon::watchers::WatchView;
 use crate::lvs::datapath::{Counters, DestinationStats, ServiceStats};
 use crate::lvs::pool::{Health, PoolId, PoolView, RealServerView, SorryServerView, Wish, table_key};
 use crate::lvs::table::{DestinationKey, Forwarding, ServiceKey};
-use crate::vrrp::{InstanceView, Outcome, PeerView, Tracked};
+use crate::vrrp::{Discard, InstanceView, Outcome, PeerView, Tracked};
 
 pub fn script(view: TrackView) -> TrackerStatus {
     let TrackView { script, good, running: _, last, age: _, results: _ } = view;
@@ -25,12 +28,24 @@ pub fn watched(view: WatchView) -> TrackerStatus {
     tracker(what, outcome, reason.map(|reason| reason.to_string()))
 }
 
+pub fn bfd(view: &View) -> TrackerStatus {
+    let View { name, state, diagnostic, since: _ } = view;
+    let because = match diagnostic {
+        Diagnostic::None => state.to_string(),
+        Diagnostic::Expired | Diagnostic::NeighborDown | Diagnostic::AdminDown | Diagnostic::Other(_) => {
+            format!("{state}: {diagnostic}")
+        }
+    };
+    tracker(Tracked::Bfd(name.clone()), Some(Outcome::Good(*state == State::Up)), Some(because))
+}
+
 fn tracker(what: Tracked, outcome: Option<Outcome>, because: Option<String>) -> TrackerStatus {
     let (kind, name) = match what {
         Tracked::Interface(name) => ("interface", name.to_string()),
         Tracked::Script(name) => ("script", name),
         Tracked::File(name) => ("file", name),
         Tracked::Process(name) => ("process", name),
+        Tracked::Bfd(name) => ("bfd", name),
     };
     let state = match outcome {
         None => "unknown".to_owned(),
@@ -104,6 +119,14 @@ pub fn instance(now: MonoTime, view: InstanceView) -> InstanceStatus {
         transitions: counters.transitions,
         discards: discards.into_iter().map(|(reason, count)| (reason.to_string(), count)).collect(),
     }
+}
+
+/// Packets for nobody, in words.
+pub fn strangers(all: &Strangers) -> BTreeMap<String, BTreeMap<String, u64>> {
+    let counted = |discards: &BTreeMap<Discard, u64>| {
+        discards.iter().map(|(reason, count)| (reason.to_string(), *count)).collect()
+    };
+    all.iter().map(|(interface, discards)| (interface.to_string(), counted(discards))).collect()
 }
 
 /// The check results of a real server, by pool and address as configured.

@@ -12,7 +12,7 @@ pub use operator::{HandOverError, Maintenance};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::happened::{Failure, Happened, Warning};
+use super::happened::{ConflictPhase, Failure, Happened, Warning};
 use super::instance::{Discards, Instance};
 use super::lease::Lease;
 use super::links::{Link, Links, changes};
@@ -20,7 +20,7 @@ use super::packet::{Advert, Body, Envelope};
 use super::reason::{Fault, Standing};
 use super::receive::{Discard, check};
 use super::router::{Action, Condition, Event};
-use super::settings::{Key, Outcome, Tracked, Transport, VirtualAddress};
+use super::settings::{Holdings, Key, Outcome, Tracked, Transport, VirtualAddress};
 use super::track::{self, Outcomes, judge};
 use super::view::InstanceView;
 use crate::base::{Cidr, Family, IfName, MonoTime, Vrid};
@@ -37,10 +37,11 @@ pub enum Output {
     /// The kernel should hold exactly these for this virtual router; then call [`Fleet::settled`].
     Hold {
         key: Key,
-        addresses: Vec<VirtualAddress>,
+        holdings: Holdings,
         lease: Lease,
     },
-    /// It serves until then, unless told again: by then another router may be Active. [`MonoTime::ZERO`]: not at all.
+    /// It serves until then, unless told again: by then another router may be Active. One that lets go in good order
+    /// is not deaf at once, so that what was on its way arrives.
     Serve {
         key: Key,
         until: MonoTime,
@@ -73,6 +74,11 @@ impl Fleet {
 
     pub fn views(&self) -> Vec<InstanceView> {
         self.instances.iter().map(Instance::view).collect()
+    }
+
+    /// Packets for no virtual router of ours, per interface.
+    pub fn strangers(&self) -> BTreeMap<IfName, BTreeMap<Discard, u64>> {
+        self.strangers.iter().map(|(interface, discards)| (interface.clone(), discards.totals())).collect()
     }
 
     pub fn view(&self, name: &str) -> Option<InstanceView> {
@@ -267,6 +273,22 @@ impl Fleet {
         }
     }
 
+    /// Somebody else removed a route or a rule, and the kernel has it again.
+    pub fn restored(&mut self, now: MonoTime, key: &Key, what: String) -> Vec<Output> {
+        let mut out = vec![];
+        let found = self.instances.iter_mut().find(|instance| instance.settings.key() == *key);
+        if let Some(instance) = found
+            && instance.router.standing() == Standing::Active
+        {
+            instance.counters.routes_restored = instance.counters.routes_restored.saturating_add(1);
+            instance.restorer.removed(now);
+            let instance = instance.settings.name.clone();
+            out.push(Output::Happened(Happened::RouteRestored { at: now, instance, what }));
+            self.refresh(now, &mut out);
+        }
+        out
+    }
+
     /// The kernel took an address that it refused before.
     pub fn healed(&mut self, now: MonoTime, key: &Key) {
         let found = self.instances.iter_mut().find(|instance| instance.settings.key() == *key);
@@ -361,8 +383,7 @@ impl Fleet {
                     instance.announcer.stop();
                     instance.claims.stop();
                     instance.announce_when_settled = false;
-                    out.push(Output::Serve { key: instance.settings.key(), until: MonoTime::ZERO });
-                    out.push(Output::Hold { addresses: vec![], key: instance.settings.key(), lease: lease(instance) });
+                    out.push(hold_nothing(instance, instance.settings.key()));
                 }
                 Action::Reannounce => reannounce = Some(instance.group().map(str::to_owned)),
                 Action::Moved { from, to, reason, late } => {
@@ -382,6 +403,9 @@ impl Fleet {
                 }
                 Action::Conflict { phase, rival, theirs } => {
                     instance.counters.conflicts += 1;
+                    if phase == ConflictPhase::Began && !instance.may_tell_conflict(now) {
+                        continue;
+                    }
                     let instance = instance.settings.name.clone();
                     out.push(Output::Happened(Happened::Conflict { at: now, instance, phase, rival, theirs }));
                 }
@@ -421,8 +445,18 @@ fn lease(instance: &Instance) -> Lease {
 }
 
 fn hold_all(instance: &Instance) -> Output {
-    let addresses = instance.settings.addresses.clone();
-    Output::Hold { key: instance.settings.key(), addresses, lease: lease(instance) }
+    let settings = &instance.settings;
+    let holdings = Holdings {
+        addresses: settings.addresses.clone(),
+        routes: settings.routes.clone(),
+        rules: settings.rules.clone(),
+        promote_secondaries: settings.promote_secondaries,
+    };
+    Output::Hold { key: settings.key(), holdings, lease: lease(instance) }
+}
+
+fn hold_nothing(instance: &Instance, key: Key) -> Output {
+    Output::Hold { key, holdings: Holdings::default(), lease: lease(instance) }
 }
 
 fn send(instance: &mut Instance, priority: u8, out: &mut Vec<Output>) {

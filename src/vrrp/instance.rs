@@ -18,8 +18,10 @@ use super::settings::{Settings, Transport, Version};
 use super::view::{Counters, InstanceView, PeerView, TrackView};
 use crate::base::{MonoTime, Priority};
 
-/// Between two events of the same discard.
-const DISCARD_EVERY: Duration = Duration::from_secs(1);
+/// Between two events of the same discard: a flood of all kinds is a line or two a second.
+const DISCARD_EVERY: Duration = Duration::from_secs(10);
+/// Between two events of the same failure, conflict or peer.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 /// Between two events of the same kind of warning.
 const WARN_EVERY: Duration = Duration::from_mins(1);
 
@@ -47,6 +49,7 @@ pub(super) struct Instance {
     pub discards: Discards,
     warned: [Option<MonoTime>; 3],
     failure_told: Option<MonoTime>,
+    conflict_told: Option<MonoTime>,
     /// It left the configuration, and goes when it is stopped.
     pub retiring: bool,
 }
@@ -73,6 +76,7 @@ impl Instance {
             discards: Discards::default(),
             warned: [None; 3],
             failure_told: None,
+            conflict_told: None,
             retiring: false,
             settings,
         }
@@ -129,11 +133,12 @@ impl Instance {
 
     /// Whether a failure may be told: at most one a second.
     pub fn may_tell_failure(&mut self, now: MonoTime) -> bool {
-        let may = self.failure_told.is_none_or(|told| now - told >= DISCARD_EVERY);
-        if may {
-            self.failure_told = Some(now);
-        }
-        may
+        may_tell(&mut self.failure_told, now)
+    }
+
+    /// Whether the beginning of a conflict may be told: at most one a second, whoever the rivals are.
+    pub fn may_tell_conflict(&mut self, now: MonoTime) -> bool {
+        may_tell(&mut self.conflict_told, now)
     }
 
     pub fn view(&self) -> InstanceView {
@@ -190,13 +195,21 @@ impl Instance {
             self.peer_since = Some(now);
         }
         let told = self.peer_told;
-        if told.is_some_and(|(at, told)| told == peer || now - at < DISCARD_EVERY) {
+        if told.is_some_and(|(at, told)| told == peer || now - at < TELL_EVERY) {
             return None;
         }
         self.peer_told = Some((now, peer));
         let from = told.map(|(_, peer)| peer);
         Some(Happened::PeerChanged { at: now, instance: self.settings.name.clone(), from, to: peer })
     }
+}
+
+fn may_tell(told: &mut Option<MonoTime>, now: MonoTime) -> bool {
+    let may = told.is_none_or(|told| now - told >= TELL_EVERY);
+    if may {
+        *told = Some(now);
+    }
+    may
 }
 
 /// Counters of dropped packets, and when the last event of each was told.

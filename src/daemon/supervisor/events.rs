@@ -1,8 +1,11 @@
 //! What each event sets off: a line for the recorder, a command for another task, scripts to run.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::base::Weight;
+use crate::bfd::{Diagnostic, State};
+use crate::daemon::bfd::BfdEvent;
 use crate::daemon::clock;
 use crate::daemon::heartbeat::Command;
 use crate::daemon::history::What;
@@ -15,8 +18,9 @@ use crate::daemon::trackers::TrackEvent;
 use crate::daemon::watchers::WatchEvent;
 use crate::healthcheck::settings::CheckEvent;
 use crate::lvs::pool::{Event, PoolEvent};
+use crate::notify::fifo::Line;
 use crate::vrrp::settings::{Outcome, Tracked};
-use crate::vrrp::{Happened, Standing};
+use crate::vrrp::{ConflictPhase, Happened, Standing};
 
 impl Daemon {
     pub async fn happened(&mut self, happened: &Happened) {
@@ -32,6 +36,18 @@ impl Daemon {
             }
             let telling = self.notices.moved(instance, *to, priority.get());
             self.notify(telling).await;
+        }
+        if let Happened::Conflict { instance, phase: ConflictPhase::Began, .. } = happened {
+            let views = Arc::clone(&self.heartbeat.snapshot.borrow());
+            let priority =
+                views.iter().find(|view| view.name == *instance).map_or(0, |view| view.effective_priority.get());
+            let telling = self.notices.lower_heard(instance, priority);
+            self.notify(telling.into_iter().collect()).await;
+        }
+        if let Happened::PriorityChanged { instance, to, .. } = happened
+            && let Some(line) = self.notices.priority_changed(instance, to.get())
+        {
+            self.pipes.vrrp(&line);
         }
     }
 
@@ -96,11 +112,29 @@ impl Daemon {
         self.tell_tracked(what, outcome, reason.to_string()).await;
     }
 
-    async fn tell_tracked(&mut self, what: Tracked, outcome: Outcome, reason: String) {
-        for one in self.wanted.instances.iter().filter(|one| one.track.iter().any(|track| track.what == what)) {
-            let kept = What::Tracker { what: what.clone(), outcome, reason: reason.clone() };
+    pub fn bfd_told(&mut self, event: BfdEvent) {
+        let (session, up, text) = match event {
+            BfdEvent::Moved { session, from, to, diagnostic } => {
+                let why = if diagnostic == Diagnostic::None { String::new() } else { format!(": {diagnostic}") };
+                (session, to == State::Up, format!("{from} -> {to}{why}"))
+            }
+            BfdEvent::Failed { session, error } => (session, false, format!("no socket: {error}")),
+        };
+        self.keep_tracked(&Tracked::Bfd(session.clone()), Outcome::Good(up), &text);
+        tracing::info!(session, "BFD session {session}: {text}");
+        self.recorder.record(clock::now(), Kind::Script, &format!("BFD session {session}"), text);
+    }
+
+    /// For the history of those who track it.
+    fn keep_tracked(&mut self, what: &Tracked, outcome: Outcome, reason: &str) {
+        for one in self.wanted.instances.iter().filter(|one| one.track.iter().any(|track| track.what == *what)) {
+            let kept = What::Tracker { what: what.clone(), outcome, reason: reason.to_owned() };
             self.history.keep(&one.name, clock::unix_seconds(), kept);
         }
+    }
+
+    async fn tell_tracked(&mut self, what: Tracked, outcome: Outcome, reason: String) {
+        self.keep_tracked(&what, outcome, &reason);
         // A heartbeat that has ended is noticed by the loop.
         drop(self.heartbeat.commands.send(Command::Tracked { what, outcome }).await);
     }
@@ -128,10 +162,15 @@ impl Daemon {
         }
     }
 
-    async fn notify(&self, telling: Vec<Telling>) {
-        for (key, invocations) in telling {
+    async fn notify(&mut self, telling: Vec<Telling>) {
+        for Telling { key, invocations, line } in telling {
             if self.notifier.notify(key, invocations).await.is_err() {
                 tracing::error!("the notifier has ended; scripts are not run");
+            }
+            match line {
+                Some(line @ Line::Vrrp { .. }) => self.pipes.vrrp(&line),
+                Some(line @ (Line::Service { .. } | Line::RealServer { .. })) => self.pipes.lvs(&line),
+                None => (),
             }
         }
     }

@@ -119,6 +119,11 @@ impl Daemon {
         self.record_settings(sysctls::follow(&self.wanted));
         self.reconfigure_forwarding(&before).await;
         self.configure_checks().await;
+        if self.wanted.scripts.states_on_reload {
+            let views = std::sync::Arc::clone(&self.heartbeat.snapshot.borrow());
+            let of = |name: &str| views.iter().find(|view| view.name == name).map_or(0, |v| v.effective_priority.get());
+            self.notices.states(of).iter().for_each(|line| self.pipes.vrrp(line));
+        }
         Ok(())
     }
 
@@ -158,7 +163,8 @@ impl Daemon {
     /// The heartbeat takes all of it or refuses; its events wait meanwhile.
     async fn reconfigure_heartbeat(&mut self, wanted: &Wanted) -> Result<(), ReloadError> {
         let (reply, answer) = oneshot::channel();
-        let command = Command::Reconfigure { settings: wanted.instances.clone(), reply };
+        let command =
+            Command::Reconfigure { settings: wanted.instances.clone(), statics: wanted.statics.clone(), reply };
         let ended = ReloadError::Ended { task: "heartbeat" };
         if self.heartbeat.commands.send(command).await.is_err() {
             return Err(ended);
@@ -207,10 +213,12 @@ impl Daemon {
     /// Let checkers, trackers and notices follow the configuration in force.
     pub async fn configure_checks(&mut self) {
         self.notices.reconfigure(self.wanted.scripts.clone());
+        self.pipes.configure(&self.wanted.scripts.fifos).await;
         let checkers = self.checkers.configure(self.wanted.checks.clone()).await.is_ok();
         let trackers = self.trackers.configure(self.wanted.trackers.clone()).await.is_ok();
         let watchers = self.watchers.configure(self.wanted.watched.clone()).await.is_ok();
-        if !(checkers && trackers && watchers) {
+        let bfd = self.bfd.configure(self.wanted.bfds.clone()).await.is_ok();
+        if !(checkers && trackers && watchers && bfd) {
             // The loop learns which one it was, and stops.
             tracing::error!("a task has ended");
         }

@@ -11,6 +11,7 @@ use tracing_appender::non_blocking::ErrorCounter;
 
 use crate::base::MonoTime;
 use crate::config::model;
+use crate::daemon::bfd::{Bfd, BfdEvent};
 use crate::daemon::checkers::Checkers;
 use crate::daemon::dump::AllStats;
 use crate::daemon::heartbeat::{Command, Heartbeat};
@@ -19,6 +20,7 @@ use crate::daemon::history::file::Writer;
 use crate::daemon::lvs::{LvsCommand, LvsEvent, LvsView};
 use crate::daemon::notices::Notices;
 use crate::daemon::notifier::Notifier;
+use crate::daemon::pipes::Pipes;
 use crate::daemon::recorder::Recorder;
 use crate::daemon::supervisor::control::Ask;
 use crate::daemon::supervisor::reload::{Loading, ReloadError};
@@ -94,6 +96,8 @@ pub struct Daemon {
     pub check_events: mpsc::Receiver<CheckEvent>,
     pub trackers: Trackers,
     pub track_events: mpsc::Receiver<TrackEvent>,
+    pub bfd: Bfd,
+    pub bfd_events: mpsc::Receiver<BfdEvent>,
     pub watchers: Watchers,
     pub watch_events: mpsc::Receiver<WatchEvent>,
     pub notifier: Notifier,
@@ -103,6 +107,7 @@ pub struct Daemon {
     pub tasks: JoinSet<&'static str>,
     pub serving: AbortHandle,
     pub notices: Notices,
+    pub pipes: Pipes,
     pub recorder: Recorder,
     pub history: History,
     /// Which virtual routers hold nothing, as the state directory has it.
@@ -119,12 +124,13 @@ enum Incoming {
     Forwarded(LvsEvent),
     Tracked(TrackEvent),
     Watched(WatchEvent),
+    Bfd(BfdEvent),
     Links,
     /// The histories changed, and it is time to write them.
     History,
     Asked(Ask),
     /// A configuration was read.
-    Loaded(Result<Wanted, ReloadError>),
+    Loaded(Box<Result<Wanted, ReloadError>>),
     /// A task that must not end has ended.
     Ended(&'static str),
 }
@@ -172,10 +178,11 @@ impl Daemon {
             Some(event) = self.lvs_events.recv() => Incoming::Forwarded(event),
             Some(event) = self.track_events.recv() => Incoming::Tracked(event),
             Some(event) = self.watch_events.recv() => Incoming::Watched(event),
+            event = self.bfd_events.recv() => event.map_or(Incoming::Ended("BFD"), Incoming::Bfd),
             Some(()) = self.links.recv() => Incoming::Links,
             Some(ask) = self.asks.recv() => Incoming::Asked(ask),
             () = self.history_writer.due(&self.history) => Incoming::History,
-            loaded = self.loading.loaded() => Incoming::Loaded(loaded),
+            loaded = self.loading.loaded() => Incoming::Loaded(Box::new(loaded)),
             () = ended(watched) => Incoming::Ended("forwarding"),
             Some(task) = self.tasks.join_next() => Incoming::Ended(task.unwrap_or("control socket")),
         }
@@ -189,10 +196,11 @@ impl Daemon {
             Incoming::Forwarded(event) => self.forwarded(event).await,
             Incoming::Tracked(event) => self.tracked(event).await,
             Incoming::Watched(event) => self.watched(event).await,
+            Incoming::Bfd(event) => self.bfd_told(event),
             Incoming::Links => self.links_changed().await,
             Incoming::Asked(ask) => self.asked(ask).await,
             Incoming::History => self.history_writer.begin(&mut self.history),
-            Incoming::Loaded(loaded) => self.loaded(loaded).await,
+            Incoming::Loaded(loaded) => self.loaded(*loaded).await,
             Incoming::Ended(task) => return Some(task),
         }
         None
@@ -236,6 +244,7 @@ impl Daemon {
         while let Ok(happened) = self.heartbeat.events.try_recv() {
             self.happened(&happened).await;
         }
+        self.bfd.shut_down().await;
         if let Some(forwarding) = self.forwarding.take() {
             forwarding.end(&self.run_dir).await;
         }
@@ -245,6 +254,7 @@ impl Daemon {
         if !self.notifier.idle_within(LAST_SCRIPTS).await {
             tracing::warn!("scripts are still running; they are left to themselves");
         }
+        self.pipes.close().await;
         self.history_writer.finish(&mut self.history).await;
         self.serving.abort();
         self.tasks.shutdown().await;
