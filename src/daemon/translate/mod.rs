@@ -79,6 +79,7 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
         sync_groups: _,
         instances,
         virtual_server_groups,
+        local_address_groups,
         virtual_servers,
     } = &**config;
     let Global {
@@ -108,7 +109,7 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
         rs_init_notifies,
     } = global;
     let above = vrrp::Above { group4: *mcast_group4, group6: *mcast_group6, strict: *strict, garp, config };
-    let pools = lvs::pools(virtual_servers, virtual_server_groups, *rs_init_notifies)?;
+    let pools = lvs::pools(virtual_servers, virtual_server_groups, local_address_groups, *rs_init_notifies)?;
     let adjusted = pools.iter().map(|(_, pool)| pool.clone().adjusted());
     let used = watched::used(config);
     let (settings, adjustments): (Vec<_>, Vec<_>) = adjusted.unzip();
