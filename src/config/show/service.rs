@@ -106,12 +106,15 @@ pub(super) fn service(server: &VirtualServer) -> Node {
     for real in real_servers {
         nodes.put(real_server(real));
     }
-    let name = match id {
+    Node::block("virtual_server", name(id), nodes.0)
+}
+
+fn name(id: &VirtualServerId) -> String {
+    match id {
         VirtualServerId::Address { addr, port } => format!("{addr} {port}"),
         VirtualServerId::Fwmark { mark } => format!("fwmark {mark}"),
         VirtualServerId::Group { name } => format!("group {}", word(name)),
-    };
-    Node::block("virtual_server", name, nodes.0)
+    }
 }
 
 fn real_server(real: &RealServer) -> Node {

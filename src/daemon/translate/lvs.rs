@@ -59,16 +59,7 @@ fn pool(
     let protocol = protocol_of(*protocol);
     let services = services(id, protocol, *family, groups)?;
     Ok(PoolSettings {
-        id: match (id, services.as_slice()) {
-            (model::VirtualServerId::Group { name }, _) => PoolId::Group { name: name.clone(), protocol },
-            (_, [service, ..]) => PoolId::Service(*service),
-            (model::VirtualServerId::Address { addr, port }, []) => {
-                PoolId::Service(ServiceKey::Address { protocol, addr: *addr, port: *port })
-            }
-            (model::VirtualServerId::Fwmark { mark }, []) => {
-                PoolId::Service(ServiceKey::Fwmark { mark: *mark, family: *family })
-            }
-        },
+        id: pool_id(id, &services, protocol, *family),
         services,
         service: Service {
             scheduler: lb_algo.parse()?,
@@ -100,6 +91,18 @@ fn pool(
             .map(|real| (key(real), real_server(real, *lb_kind, *alpha, *inhibit_on_failure)))
             .collect(),
     })
+}
+
+/// One service names its pool; those of a group are named together.
+fn pool_id(id: &model::VirtualServerId, services: &[ServiceKey], protocol: Protocol, family: Family) -> PoolId {
+    match (id, services) {
+        (model::VirtualServerId::Group { name }, _) => PoolId::Group { name: name.clone(), protocol },
+        (_, [service, ..]) => PoolId::Service(*service),
+        (model::VirtualServerId::Address { addr, port }, []) => {
+            PoolId::Service(ServiceKey::Address { protocol, addr: *addr, port: *port })
+        }
+        (model::VirtualServerId::Fwmark { mark }, []) => PoolId::Service(ServiceKey::Fwmark { mark: *mark, family }),
+    }
 }
 
 /// The addresses without which its checks rest; not for one that has none.
