@@ -80,7 +80,7 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
     } = &**config;
     let Global {
         router_id: _,
-        script_user: _,
+        script_user,
         script_security: _,
         strict,
         vrrp_version: _,
@@ -112,13 +112,13 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
     Ok(Wanted {
         statics: vrrp::statics(statics),
         instances: instances.iter().map(|instance| vrrp::instance(instance, &above)).collect(),
-        trackers: scripts::trackers(scripts, &used)?,
+        trackers: scripts::trackers(scripts, &used, script_user.as_ref())?,
         bfds: bfds.iter().map(bfd::session).collect(),
         watched: watched::watched(track_files, track_processes, &used),
         scripts: scripts::scripts(config, &pools)?,
         pools: settings,
         adjustments: adjustments.into_iter().flatten().collect(),
-        checks,
+        checks: checks::run_by(script_user.as_ref(), checks),
         targets,
         plane: *plane,
         flush_at_start: *lvs_flush,
