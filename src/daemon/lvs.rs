@@ -5,12 +5,12 @@
 
 #![expect(clippy::disallowed_methods, reason = "a task may wait")]
 
+mod told;
 mod wish;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
@@ -22,9 +22,10 @@ use crate::lvs::director::{Director, PoolsError, Told, Unseen};
 use crate::lvs::ipvsadm::Refusal;
 use crate::lvs::ipvsadm::manual::Manual;
 use crate::lvs::plan::{Scope, outcome, plan};
-use crate::lvs::pool::{Event, PoolEvent, PoolId, PoolSettings, PoolView};
+use crate::lvs::pool::{Event, PoolEvent, PoolId, PoolSettings};
 use crate::lvs::table::{ServiceKey, Step, Table};
 use crate::lvs::timed::Timed;
+pub use told::{LvsEvent, LvsView};
 pub use wish::WishAsked;
 
 /// First pause after the plane refused a change, doubled each time up to [`RETRY_MAX`].
@@ -87,38 +88,6 @@ pub enum ConvergeError {
     Read(#[from] DatapathError),
     #[error(transparent)]
     Apply(#[from] ApplyError),
-}
-
-/// What the task tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LvsEvent {
-    Pool {
-        pool: PoolId,
-        event: PoolEvent,
-    },
-    /// Somebody else changed our services; these steps repair it.
-    ForeignChange {
-        repair: Vec<Step>,
-    },
-    /// The plane refused a change; tried again after the pause.
-    Refused {
-        error: String,
-        retry_in: Duration,
-    },
-    /// The plane follows again.
-    Recovered,
-}
-
-/// What readers see.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LvsView {
-    /// `memory`, `ipvs` or `ebpf`.
-    pub plane: String,
-    pub pools: Vec<PoolView>,
-    /// Why the plane does not hold what it should; `None` while it does.
-    pub refused: Option<String>,
-    /// Events lost because nobody took them in time.
-    pub events_lost: u64,
 }
 
 /// Own the plane until told to stop, or until nobody can tell any more; then the plane stays as it is, and is
