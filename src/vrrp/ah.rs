@@ -3,8 +3,11 @@
 //!
 //! The check value covers the IP header without what routers change, the header with the value as zeros, and the message.
 
+use std::net::IpAddr;
+
 use md5::{Digest as _, Md5};
 
+use super::packet::Envelope;
 use super::receive::Discard;
 
 /// IP protocol number of the header (IANA).
@@ -13,6 +16,8 @@ pub const PROTOCOL: u8 = 51;
 pub const LEN: usize = 24;
 
 const VRRP: u8 = 112;
+/// Internetwork control (RFC 2474); routers may change it.
+const TRAFFIC_CLASS: u8 = 0xc0;
 const ICV_AT: usize = 12;
 const ICV_LEN: usize = 12;
 /// `LEN` in words of 32 bits, less 2 (RFC 2402 section 2.2).
@@ -87,6 +92,31 @@ pub fn seal(key: [u8; 8], ip: &[u8], sequence: u32, message: &[u8]) -> Option<Ve
     Some(header)
 }
 
+/// A whole packet, for a socket that takes the IP header from us; the kernel fills in its checksum. `None`: IPv6.
+pub fn packet(key: [u8; 8], source: IpAddr, destination: IpAddr, sequence: u32, message: &[u8]) -> Option<Vec<u8>> {
+    let (IpAddr::V4(source), IpAddr::V4(destination)) = (source, destination) else { return None };
+    let total = u16::try_from(IP_HEADER_MIN + LEN + message.len()).ok()?;
+    // A 0 the kernel would replace, and the seal would not fit.
+    let identification = u16::try_from(sequence % 0xffff + 1).ok()?;
+    let mut ip = vec![0x45, TRAFFIC_CLASS];
+    ip.extend(total.to_be_bytes());
+    ip.extend(identification.to_be_bytes());
+    ip.extend([0, 0, u8::MAX, PROTOCOL, 0, 0]);
+    ip.extend(source.octets());
+    ip.extend(destination.octets());
+    let sealed = seal(key, &ip, sequence, message)?;
+    ip.extend(sealed);
+    Some(ip)
+}
+
+/// What a raw IPv4 socket delivers: where it came from, the IP header, and what follows. `None`: it is too short.
+pub fn split(packet: &[u8]) -> Option<(Envelope, &[u8], &[u8])> {
+    let header = usize::from(packet.first()? & 0x0f) * 4;
+    let (ip, payload) = packet.split_at_checked(header)?;
+    let addr = |at: usize| Some(IpAddr::from(*ip.get(at..)?.first_chunk::<4>()?));
+    Some((Envelope { source: addr(12)?, destination: addr(16)?, ttl: ip.get(8).copied() }, ip, payload))
+}
+
 /// Check what follows the IP header of a packet of protocol 51.
 ///
 /// # Errors
@@ -95,7 +125,8 @@ pub fn seal(key: [u8; 8], ip: &[u8], sequence: u32, message: &[u8]) -> Option<Ve
 pub fn verify<'a>(key: [u8; 8], ip: &[u8], payload: &'a [u8]) -> Result<Verified<'a>, Discard> {
     let (header, message) = payload.split_at_checked(LEN).ok_or(Discard::Length)?;
     let ip = immutable(ip).ok_or(Discard::Length)?;
-    let (Some(&[next, length, _, _]), Some(sequence)) = (header.first_chunk(), header.get(8..).and_then(<[u8]>::first_chunk))
+    let (Some(&[next, length, _, _]), Some(sequence)) =
+        (header.first_chunk(), header.get(8..).and_then(<[u8]>::first_chunk))
     else {
         return Err(Discard::Length);
     };
@@ -148,6 +179,22 @@ mod tests {
         assert_eq!(verify(*b"another\0", &IP, &sealed), Err(Discard::AuthData));
         assert_eq!(verify(key, &IP, &sealed[..23]), Err(Discard::Length));
         assert_eq!(verify(key, &IP[..19], &sealed), Err(Discard::Length));
+    }
+
+    #[test]
+    fn a_whole_packet_is_read_back() {
+        let addr = |text: &str| text.parse::<IpAddr>().unwrap();
+        let whole = packet([7; 8], addr("10.0.0.1"), addr("224.0.0.18"), 65_535, b"12345678").unwrap();
+        let (envelope, ip, payload) = split(&whole).unwrap();
+        assert_eq!(
+            (envelope.source, envelope.destination, envelope.ttl),
+            (addr("10.0.0.1"), addr("224.0.0.18"), Some(255))
+        );
+        assert_eq!(verify([7; 8], ip, payload), Ok(Verified { sequence: 65_535, message: b"12345678" }));
+        assert_eq!(packet([7; 8], addr("fe80::1"), addr("ff02::12"), 1, b""), None);
+        for end in 0..20 {
+            assert_eq!(split(&whole[..end]), None);
+        }
     }
 
     proptest! {

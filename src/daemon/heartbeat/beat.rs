@@ -231,8 +231,19 @@ impl Beat {
                     self.carry_out(outputs);
                 }
                 // An error is told once by the kernel (ENETDOWN), and the link's state says the same.
-                Ok(None) | Err(_) => return left,
+                Ok(None) | Err(_) => break,
             }
+        }
+        self.drain_sealed(place, &mut buffer, left)
+    }
+
+    fn drain_sealed(&mut self, place: &Place, buffer: &mut [u8], mut left: usize) -> usize {
+        while left > 0 {
+            let Some(socket) = self.sockets.get_ref().get(place) else { return left };
+            let Ok(Some(packet)) = socket.receive_sealed(buffer) else { return left };
+            left -= 1;
+            let outputs = self.fleet.sealed_packet(clock::now(), &place.0, packet);
+            self.carry_out(outputs);
         }
         left
     }
@@ -246,6 +257,14 @@ impl Beat {
                     let place = (key.interface.clone(), key.family);
                     let sent = match self.sockets.get_ref().get(&place) {
                         Some(socket) => socket.send(source, destination, &bytes).map_err(|error| error.to_string()),
+                        None => Err(format!("there is no socket on {}", place.0)),
+                    };
+                    sent.err().map(|error| (key, Failure::Advert { error }))
+                }
+                Output::SendSealed { key, destination, packet } => {
+                    let place = (key.interface.clone(), key.family);
+                    let sent = match self.sockets.get_ref().get(&place) {
+                        Some(socket) => socket.send_sealed(destination, &packet).map_err(|error| error.to_string()),
                         None => Err(format!("there is no socket on {}", place.0)),
                     };
                     sent.err().map(|error| (key, Failure::Advert { error }))

@@ -44,6 +44,7 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
         preempt,
         preempt_delay,
         auth_pass,
+        auth_header,
         source,
         unicast_peers,
         check_unicast_src,
@@ -85,7 +86,9 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
         down_timer_adverts: *down_timer_adverts,
         preempt: *preempt,
         preempt_delay: *preempt_delay,
-        auth: auth_pass.as_deref().map(vrrp::Password::new),
+        auth: auth_pass.as_deref().map(vrrp::Password::new).map(|password| {
+            if *auth_header { vrrp::Authentication::Header(password) } else { vrrp::Authentication::Password(password) }
+        }),
         transport,
         addresses: held.chain(excluded).collect(),
         routes: routes.iter().map(route).collect(),
