@@ -44,7 +44,9 @@ fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 16] {
     };
     let mut inner = Md5::new();
     inner.update(pad(0x36));
-    parts.iter().for_each(|part| inner.update(part));
+    for part in parts {
+        inner.update(part);
+    }
     let mut outer = Md5::new();
     outer.update(pad(0x5c));
     outer.update(inner.finalize());

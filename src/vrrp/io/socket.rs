@@ -104,7 +104,8 @@ impl Socket {
         socket.set_multicast_loop_v4(false)?;
         // The groups are joined by the other socket; this one hears those of the whole interface.
         socket.set_multicast_all_v4(true)?;
-        Ok(Some(self.sealed.insert(socket).as_fd()))
+        let opened: &socket2::Socket = self.sealed.insert(socket);
+        Ok(Some(opened.as_fd()))
     }
 
     /// The next packet of protocol 51, whole; `None`: no more.
