@@ -53,15 +53,16 @@ fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 16] {
     outer.finalize().into()
 }
 
-/// The IP header as the check value covers it: what a router may change is zero (RFC 2402 section 3.3.3.1.1.1).
-/// `None`: it is too short, or has options, which nobody sends here.
+/// The IP header as the check value covers it: what a router may change is zero (RFC 2402 section 3.3.3.1.1.1), but for
+/// the time to live, which keepalived leaves in: adverts pass no router. `None`: it is too short, or has options, which
+/// nobody sends here.
 fn immutable(ip: &[u8]) -> Option<[u8; IP_HEADER_MIN]> {
     let mut header: [u8; IP_HEADER_MIN] = *ip.first_chunk()?;
     if header.first()? & 0x0f != 5 {
         return None;
     }
-    // Type of service; flags and fragment offset; time to live; checksum.
-    for at in [1, 6, 7, 8, 10, 11] {
+    // Type of service; flags and fragment offset; checksum.
+    for at in [1, 6, 7, 10, 11] {
         *header.get_mut(at)? = 0;
     }
     Some(header)
@@ -169,11 +170,11 @@ mod tests {
         assert_eq!(sealed[4..8], [10, 0, 0, 1]);
         assert_eq!(verify(key, &IP, &sealed), Ok(Verified { sequence: 7, message: b"message!" }));
         let mut routed = IP;
-        for at in [1, 6, 8, 10] {
+        for at in [1, 6, 10] {
             routed[at] ^= 0x10;
         }
         assert!(verify(key, &routed, &sealed).is_ok());
-        for at in [2, 4, 9, 12, 16] {
+        for at in [2, 4, 8, 9, 12, 16] {
             let mut forged = IP;
             forged[at] ^= 1;
             assert_eq!(verify(key, &forged, &sealed), Err(Discard::AuthData), "{at}");
@@ -181,6 +182,23 @@ mod tests {
         assert_eq!(verify(*b"another\0", &IP, &sealed), Err(Discard::AuthData));
         assert_eq!(verify(key, &IP, &sealed[..23]), Err(Discard::Length));
         assert_eq!(verify(key, &IP[..19], &sealed), Err(Discard::Length));
+    }
+
+    #[test]
+    fn a_packet_of_keepalived_is_verified() {
+        // keepalived 2.2.7 with `auth_pass secret`, as it left its interface.
+        const PACKET: [u8; 64] = [
+            0x45, 0xc0, 0x00, 0x40, 0x00, 0x01, 0x00, 0x00, 0xff, 0x33, 0x18, 0xb5, 0xc0, 0x00, 0x02, 0x02, 0xe0, 0x00,
+            0x00, 0x12, 0x70, 0x04, 0x00, 0x00, 0xc0, 0x00, 0x02, 0x02, 0x00, 0x00, 0x00, 0x01, 0x90, 0x48, 0x12, 0x29,
+            0xdc, 0xd5, 0x15, 0x4f, 0x3f, 0x27, 0xcd, 0x60, 0x21, 0x07, 0xc8, 0x01, 0x02, 0x01, 0x52, 0x91, 0xc0, 0x00,
+            0x02, 0x64, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+        ];
+        let (_, ip, payload) = split(&PACKET).unwrap();
+        let verified = verify(*b"secret\0\0", ip, payload).unwrap();
+        assert_eq!((verified.sequence, verified.message.len()), (1, 20));
+        let addr = |text: &str| text.parse::<IpAddr>().unwrap();
+        let ours = packet(*b"secret\0\0", addr("192.0.2.2"), addr("224.0.0.18"), 1, verified.message).unwrap();
+        assert_eq!(ours.len(), PACKET.len());
     }
 
     #[test]
