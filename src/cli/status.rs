@@ -1,5 +1,6 @@
 //! `vipd status`: the daemon's answer as a table, or as the JSON it is.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use super::print::{err, out, table};
@@ -75,6 +76,7 @@ fn render(status: &Status, events: usize) -> String {
         text.push_str("\nTracked\n");
         text.push_str(&table(&trackers(&status.trackers), 2));
     }
+    text.push_str(&rejected(status));
     for server in &status.virtual_servers {
         text.push('\n');
         text.push_str(&virtual_server(server));
@@ -107,6 +109,19 @@ fn trackers(all: &[TrackerStatus]) -> Vec<Vec<String>> {
         rows.push(vec![kind.clone(), name.clone(), state.clone(), because.clone().unwrap_or_else(|| "-".to_owned())]);
     }
     rows
+}
+
+/// Every kind of bad packet with its number; nothing where there was none.
+fn rejected(status: &Status) -> String {
+    let of = |name: String, counts: &BTreeMap<String, u64>| {
+        let counts: Vec<String> = counts.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+        (!counts.is_empty()).then(|| vec![name, counts.join(", ")])
+    };
+    let instances = status.instances.iter().filter_map(|one| of(one.name.clone(), &one.discards));
+    let strangers = status.strangers.iter();
+    let strangers = strangers.filter_map(|(interface, counts)| of(format!("nobody's, on {interface}"), counts));
+    let rows: Vec<Vec<String>> = instances.chain(strangers).collect();
+    if rows.is_empty() { String::new() } else { format!("\nRejected VRRP packets\n{}", table(&rows, 2)) }
 }
 
 fn instances(all: &[InstanceStatus]) -> Vec<Vec<String>> {

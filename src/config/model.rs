@@ -78,6 +78,16 @@ pub struct Global {
     pub down_timer_adverts: Option<u8>,
     /// `vrrp_rt_priority`, 1..=99.
     pub rt_priority: Option<NonZeroU8>,
+    /// `notify_fifo`.
+    pub fifo: NotifyFifo,
+    /// `vrrp_notify_fifo`.
+    pub vrrp_fifo: NotifyFifo,
+    /// `lvs_notify_fifo`.
+    pub lvs_fifo: NotifyFifo,
+    /// `vrrp_notify_priority_changes`.
+    pub notify_priority_changes: bool,
+    /// `fifo_write_vrrp_states_on_reload`.
+    pub states_on_reload: bool,
     /// `vip_fence`, a keyword of ours; `None`: where the plane is eBPF.
     pub fence: Option<bool>,
     pub plane: Plane,
@@ -153,6 +163,28 @@ pub struct Notify {
     pub stop: Option<Box<Command>>,
     /// `notify`: gets type, name, state and priority as arguments.
     pub any: Option<Box<Command>>,
+    /// `notify_master_rx_lower_pri`.
+    pub lower_prio: Option<Box<Command>>,
+    /// `notify_deleted`.
+    pub deleted: OnDeletion,
+    /// `notify_priority_changes`; `None`: the sync group's, then the global one.
+    pub priority_changes: Option<bool>,
+}
+
+/// `notify_deleted [COMMAND]`: what an instance that a reload removes tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum OnDeletion {
+    #[default]
+    Fault,
+    Deleted(Option<Box<Command>>),
+}
+
+/// `notify_fifo`, `vrrp_notify_fifo` or `lvs_notify_fifo`, and its script.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct NotifyFifo {
+    pub path: Option<String>,
+    pub owner: Option<ScriptUser>,
+    pub script: Option<Box<Command>>,
 }
 
 /// `vrrp_sync_group NAME`.

@@ -15,6 +15,8 @@ pub struct Status {
     /// What virtual routers track, besides interfaces.
     pub trackers: Vec<TrackerStatus>,
     pub virtual_servers: Vec<VirtualServerStatus>,
+    /// VRRP packets that are for none of the virtual routers, by interface and reason.
+    pub strangers: std::collections::BTreeMap<String, std::collections::BTreeMap<String, u64>>,
     /// The last moves and changes, oldest first; at most [`EVENTS_MAX`].
     pub events: Vec<EventStatus>,
     pub counters: DaemonCounters,

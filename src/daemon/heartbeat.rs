@@ -10,6 +10,7 @@ mod listener;
 pub(super) mod processor;
 mod sockets;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::num::NonZeroU8;
 use std::sync::Arc;
@@ -24,8 +25,11 @@ use crate::vrrp::io::neighbour::Announcer;
 use crate::vrrp::io::socket::is_permission;
 use crate::vrrp::links::Links;
 use crate::vrrp::settings::{Outcome, SettingsError, Tracked};
-use crate::vrrp::{Happened, Holdings, InstanceView, Settings};
+use crate::vrrp::{Discard, Happened, Holdings, InstanceView, Settings};
 use sockets::{Refused, Sockets};
+
+/// Packets dropped because they are for nobody here, by interface and reason.
+pub type Strangers = BTreeMap<IfName, BTreeMap<Discard, u64>>;
 
 /// Events waiting for the supervisor; beyond it they are dropped and counted.
 pub const EVENTS_MAX: usize = 1024;
@@ -48,6 +52,8 @@ pub struct Heartbeat {
     pub commands: mpsc::Sender<Command>,
     /// All virtual routers, in the order of the configuration; replaced at every change and every second.
     pub snapshot: watch::Receiver<Arc<Vec<InstanceView>>>,
+    /// Packets for no virtual router of ours, by interface and reason.
+    pub strangers: watch::Receiver<Strangers>,
     /// Why there is no fence although one was asked for.
     pub unfenced: Option<String>,
     /// Events lost because nobody took them in time.
@@ -145,6 +151,7 @@ impl Heartbeat {
         let (commands, commanded) = mpsc::channel(COMMANDS_MAX);
         let (told, events) = mpsc::channel(EVENTS_MAX);
         let (publish, snapshot) = watch::channel(Arc::new(fleet.views()));
+        let (publish_strangers, strangers) = watch::channel(Strangers::default());
         let events_lost = Arc::new(AtomicU64::new(0));
         let parts = beat::Parts {
             fleet,
@@ -155,12 +162,13 @@ impl Heartbeat {
             told,
             lost: Arc::clone(&events_lost),
             publish,
+            publish_strangers,
         };
         let thread = std::thread::Builder::new().name("heartbeat".to_owned());
         thread
             .spawn(move || beat::run(parts, outputs, statics, options))
             .map_err(|error| StartError::of("starting the thread", error))?;
-        Ok(Self { events, commands, snapshot, unfenced, events_lost })
+        Ok(Self { events, commands, snapshot, strangers, unfenced, events_lost })
     }
 }
 

@@ -19,6 +19,7 @@ pub mod notifier;
 pub mod outbox;
 pub mod owned;
 pub mod pidfile;
+pub mod pipes;
 pub mod real_server;
 pub mod recorder;
 pub mod rundir;

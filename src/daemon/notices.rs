@@ -4,13 +4,20 @@ use std::collections::BTreeMap;
 
 use crate::daemon::translate::{PoolScripts, RealServerScripts, Scripts};
 use crate::lvs::pool::{PoolEvent, PoolId};
+use crate::lvs::table::{DestinationKey, ServiceKey};
 use crate::notify::command::ScriptCommand;
+use crate::notify::fifo::{Line, Told, endpoint};
 use crate::notify::queue::NotifyKey;
 use crate::notify::words::{Invocation, Notice, NotifyState, StateScripts, Subject};
 use crate::vrrp::Standing;
 
-/// Scripts to run, in the order of their subject.
-pub type Telling = (NotifyKey, Vec<Invocation>);
+/// Scripts to run, in the order of their subject, and what the FIFOs get.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Telling {
+    pub key: NotifyKey,
+    pub invocations: Vec<Invocation>,
+    pub line: Option<Line>,
+}
 
 /// What was told last, and the scripts that are told.
 #[derive(Debug, Default)]
@@ -43,7 +50,7 @@ impl Notices {
         let mut telling = vec![];
         if let (Some(state), Some(scripts)) = (word(to), self.scripts.instances.get(instance)) {
             let notice = Notice { subject: Subject::Instance, name: instance.to_owned(), state, priority };
-            telling.push((NotifyKey(format!("instance {instance}")), scripts.invocations(&notice)));
+            telling.push(of(&notice, scripts));
         }
         telling.extend(self.group_of(instance));
         telling
@@ -57,7 +64,42 @@ impl Notices {
         let scripts = self.removed.remove(instance)?;
         let (name, state) = (instance.to_owned(), NotifyState::Deleted);
         let notice = Notice { subject: Subject::Instance, name, state, priority };
-        Some((NotifyKey(format!("instance {instance}")), scripts.invocations(&notice)))
+        Some(of(&notice, &scripts))
+    }
+
+    /// A MASTER heard an advert of lower priority.
+    pub fn lower_heard(&self, instance: &str, priority: u8) -> Option<Telling> {
+        let scripts = self.scripts.instances.get(instance)?;
+        let (subject, name) = (Subject::Instance, instance.to_owned());
+        Some(Telling {
+            key: NotifyKey(format!("instance {instance} lower")),
+            invocations: scripts.lower_prio.clone().map(Invocation::plain).into_iter().collect(),
+            line: Some(Line::Vrrp { subject, name, told: Told::MasterRxLowerPri, priority }),
+        })
+    }
+
+    /// The effective priority of an instance that tells of it is another one.
+    pub fn priority_changed(&self, instance: &str, priority: u8) -> Option<Line> {
+        let tells = self.scripts.priority_changes.contains(instance);
+        let active = self.standings.get(instance) == Some(&Standing::Active);
+        let told = if active { Told::MasterPriority } else { Told::BackupPriority };
+        let (subject, name) = (Subject::Instance, instance.to_owned());
+        tells.then_some(Line::Vrrp { subject, name, told, priority })
+    }
+
+    /// The states that were told last, for readers that came later.
+    pub fn states(&self, priority: impl Fn(&str) -> u8) -> Vec<Line> {
+        let instances = self.standings.iter().filter_map(|(name, standing)| {
+            let (told, priority) = (Told::State(word(*standing)?), priority(name));
+            Some(Line::Vrrp { subject: Subject::Instance, name: name.clone(), told, priority })
+        });
+        let groups = self.groups_told.iter().map(|(name, state)| Line::Vrrp {
+            subject: Subject::Group,
+            name: name.clone(),
+            told: Told::State(*state),
+            priority: 0,
+        });
+        instances.chain(groups).collect()
     }
 
     fn group_of(&mut self, instance: &str) -> Option<Telling> {
@@ -68,7 +110,7 @@ impl Notices {
             return None;
         }
         let notice = Notice { subject: Subject::Group, name: group.name.clone(), state, priority: 0 };
-        Some((NotifyKey(format!("group {}", group.name)), group.scripts.invocations(&notice)))
+        Some(of(&notice, &group.scripts))
     }
 
     /// Something happened to a virtual server.
@@ -77,20 +119,61 @@ impl Notices {
         let no_pool = PoolScripts::default();
         let server = |at| self.scripts.real_servers.get(&(pool.clone(), at)).unwrap_or(&no_server);
         let pools = self.scripts.pools.get(pool).unwrap_or(&no_pool);
-        let (key, command) = match event {
-            PoolEvent::RealServerUp { real_server } => (format!("{real_server} of {pool}"), &server(real_server).up),
-            PoolEvent::RealServerDown { real_server } => {
-                (format!("{real_server} of {pool}"), &server(real_server).down)
+        let (key, command, line) = match event {
+            PoolEvent::RealServerUp { real_server } => {
+                let line = real_server_line(pool, real_server, true);
+                (format!("{real_server} of {pool}"), &server(real_server).up, line)
             }
-            PoolEvent::QuorumGained { .. } => (pool.to_string(), &pools.quorum_up),
-            PoolEvent::QuorumLost { .. } => (pool.to_string(), &pools.quorum_down),
+            PoolEvent::RealServerDown { real_server } => {
+                let line = real_server_line(pool, real_server, false);
+                (format!("{real_server} of {pool}"), &server(real_server).down, line)
+            }
+            PoolEvent::QuorumGained { .. } => {
+                (pool.to_string(), &pools.quorum_up, Line::Service { service: service_name(pool), up: true })
+            }
+            PoolEvent::QuorumLost { .. } => {
+                (pool.to_string(), &pools.quorum_down, Line::Service { service: service_name(pool), up: false })
+            }
             PoolEvent::SorryServerIn { .. } | PoolEvent::SorryServerOut { .. } | PoolEvent::WishDropped { .. } => {
                 return None;
             }
         };
-        let command: ScriptCommand = command.clone()?;
-        Some((NotifyKey(key), vec![Invocation::plain(command)]))
+        let command: Option<ScriptCommand> = command.clone();
+        let invocations = command.map(Invocation::plain).into_iter().collect();
+        Some(Telling { key: NotifyKey(key), invocations, line: Some(line) })
     }
+}
+
+/// Scripts and line of one notice.
+fn of(notice: &Notice, scripts: &StateScripts) -> Telling {
+    let (subject, name, priority) = match notice.subject {
+        Subject::Instance => (format!("instance {}", notice.name), notice.name.clone(), notice.priority),
+        Subject::Group => (format!("group {}", notice.name), notice.name.clone(), 0),
+    };
+    let told = Told::State(scripts.told(notice.state));
+    Telling {
+        key: NotifyKey(subject),
+        invocations: scripts.invocations(notice),
+        line: Some(Line::Vrrp { subject: notice.subject, name, told, priority }),
+    }
+}
+
+/// As keepalived's checkers name a service in their FIFO.
+fn service_name(pool: &PoolId) -> String {
+    match pool {
+        PoolId::Service(ServiceKey::Address { protocol, addr, port }) => endpoint(*addr, &protocol.to_string(), *port),
+        PoolId::Service(ServiceKey::Fwmark { mark, family: _ }) => format!("FWM {mark}"),
+        PoolId::Group { name, protocol: _ } => format!("[{name}]:0"),
+    }
+}
+
+fn real_server_line(pool: &PoolId, real_server: DestinationKey, up: bool) -> Line {
+    let protocol = match pool {
+        PoolId::Service(ServiceKey::Address { protocol, .. }) | PoolId::Group { protocol, .. } => protocol.to_string(),
+        PoolId::Service(ServiceKey::Fwmark { .. }) => "tcp".to_owned(),
+    };
+    let DestinationKey { addr, port } = real_server;
+    Line::RealServer { real_server: endpoint(addr, &protocol, port), service: service_name(pool), up }
 }
 
 /// What scripts are told of a state; `None`: nothing (a router that hands over still serves).
@@ -128,8 +211,9 @@ mod tests {
     use crate::daemon::translate::Group;
 
     fn told(telling: &[Telling]) -> Vec<String> {
-        let line = |(key, runs): &Telling| {
-            format!("{key}: {}", runs.iter().map(|run| run.extra.join(" ")).collect::<Vec<_>>().join(", "))
+        let line = |Telling { key, invocations, line }: &Telling| {
+            assert!(line.is_some(), "{key}: the FIFO is told as well");
+            format!("{key}: {}", invocations.iter().map(|run| run.extra.join(" ")).collect::<Vec<_>>().join(", "))
         };
         telling.iter().map(line).collect()
     }

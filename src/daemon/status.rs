@@ -8,13 +8,14 @@ use crate::bfd::{Diagnostic, State};
 use crate::control::api::{
     CheckStatus, InstanceStatus, PeerStatus, RealServerStatus, TrackerStatus, VirtualServerStatus,
 };
+use crate::daemon::heartbeat::Strangers;
 use crate::daemon::telling::keepalived_word;
 use crate::daemon::trackers::TrackView;
 use crate::daemon::watchers::WatchView;
 use crate::lvs::datapath::{Counters, DestinationStats, ServiceStats};
 use crate::lvs::pool::{Health, PoolId, PoolView, RealServerView, SorryServerView, Wish, table_key};
 use crate::lvs::table::{DestinationKey, Forwarding, ServiceKey};
-use crate::vrrp::{InstanceView, Outcome, PeerView, Tracked};
+use crate::vrrp::{Discard, InstanceView, Outcome, PeerView, Tracked};
 
 pub fn script(view: TrackView) -> TrackerStatus {
     let TrackView { script, good, running: _, last, age: _, results: _ } = view;
@@ -118,6 +119,14 @@ pub fn instance(now: MonoTime, view: InstanceView) -> InstanceStatus {
         transitions: counters.transitions,
         discards: discards.into_iter().map(|(reason, count)| (reason.to_string(), count)).collect(),
     }
+}
+
+/// Packets for nobody, in words.
+pub fn strangers(all: &Strangers) -> BTreeMap<String, BTreeMap<String, u64>> {
+    let counted = |discards: &BTreeMap<Discard, u64>| {
+        discards.iter().map(|(reason, count)| (reason.to_string(), *count)).collect()
+    };
+    all.iter().map(|(interface, discards)| (interface.to_string(), counted(discards))).collect()
 }
 
 /// The check results of a real server, by pool and address as configured.

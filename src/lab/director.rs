@@ -101,6 +101,28 @@ impl Director {
         kill(pid, Signal::SIGTERM).map_err(|source| LabError::Signal { signal: "SIGTERM", pid: pid.as_raw(), source })
     }
 
+    pub const fn is_vipd(&self) -> bool {
+        matches!(self.daemon, Daemon::Vipd { .. })
+    }
+
+    /// SIGSTOP to every process of the daemon, or SIGCONT.
+    pub fn freeze(&self, frozen: bool) -> Result<(), LabError> {
+        self.pid()?;
+        let (signal, name) = if frozen { (Signal::SIGSTOP, "SIGSTOP") } else { (Signal::SIGCONT, "SIGCONT") };
+        for pid in self.host.processes() {
+            kill(pid, signal).map_err(|source| LabError::Signal { signal: name, pid: pid.as_raw(), source })?;
+        }
+        Ok(())
+    }
+
+    /// `vipd maintenance`, waited for: when it begins, the peer has taken over. keepalived has no such thing.
+    pub fn maintenance(&self, on: bool) -> Result<(), LabError> {
+        let Daemon::Vipd { binary } = &self.daemon else { return Ok(()) };
+        let (binary, run_dir) = (binary.display().to_string(), self.run_dir().display().to_string());
+        let switch = if on { "on" } else { "off" };
+        self.host.run(&binary, &["maintenance", switch, "--run-dir", &run_dir]).map(drop)
+    }
+
     /// Wait until the daemon ended by itself.
     pub fn wait_for_end(&mut self, deadline: Duration) -> Result<(), LabError> {
         let what = format!("{} ends", self.name());
@@ -163,6 +185,7 @@ impl Drop for Director {
 
 /// The text without the lines that keepalived does not know.
 fn without_our_keywords(config: &str) -> String {
-    let ours = |line: &&str| !["lvs_datapath", "lvs_sysctl"].iter().any(|word| line.trim_start().starts_with(word));
+    const OURS: [&str; 3] = ["lvs_datapath", "lvs_sysctl", "vip_fence"];
+    let ours = |line: &&str| !OURS.iter().any(|word| line.trim_start().starts_with(word));
     config.lines().filter(ours).fold(String::new(), |text, line| text + line + "\n")
 }

@@ -13,6 +13,7 @@ pub mod drill;
 mod error;
 pub mod facts;
 mod host;
+mod hostile;
 pub mod journal;
 pub mod leftovers;
 mod namespace;

@@ -3,6 +3,7 @@
 //! Cores here start nothing: `io/` runs a script, `daemon/notifier.rs` is the task.
 
 pub mod command;
+pub mod fifo;
 pub mod io;
 pub mod queue;
 pub mod words;

@@ -76,6 +76,8 @@ pub struct StateScripts {
     pub backup: Option<ScriptCommand>,
     pub fault: Option<ScriptCommand>,
     pub stop: Option<ScriptCommand>,
+    /// `notify_master_rx_lower_pri`: run as it is.
+    pub lower_prio: Option<ScriptCommand>,
     pub deleted: OnDeletion,
     /// `notify`: run on every state, with four more arguments.
     pub every: Option<ScriptCommand>,
@@ -97,12 +99,17 @@ impl Invocation {
 }
 
 impl StateScripts {
-    /// The commands of one notice: that of the state, then `notify`.
-    pub fn invocations(&self, notice: &Notice) -> Vec<Invocation> {
-        let state = match (notice.state, &self.deleted) {
+    /// The word of a state: one that is removed may be told as FAULT.
+    pub const fn told(&self, state: NotifyState) -> NotifyState {
+        match (state, &self.deleted) {
             (NotifyState::Deleted, OnDeletion::TellFault) => NotifyState::Fault,
             (state, OnDeletion::TellFault | OnDeletion::TellDeleted(_)) => state,
-        };
+        }
+    }
+
+    /// The commands of one notice: that of the state, then `notify`.
+    pub fn invocations(&self, notice: &Notice) -> Vec<Invocation> {
+        let state = self.told(notice.state);
         let own = match state {
             NotifyState::Master => self.master.as_ref(),
             NotifyState::Backup => self.backup.as_ref(),
@@ -144,6 +151,7 @@ mod tests {
             backup: Some(script("/b")),
             fault: Some(script("/f")),
             stop: Some(script("/s")),
+            lower_prio: None,
             deleted: OnDeletion::TellFault,
             every: Some(script("/n arg")),
         };

@@ -15,6 +15,10 @@ pub const BATCH: usize = 32;
 /// Between two batches.
 pub const PACE: Duration = Duration::from_millis(5);
 
+/// However often a lesser router speaks, its adverts are answered by announcements once in this time. What it says by
+/// ARP is answered each time (see [`super::claim`]).
+pub const CLAIMED_EVERY: Duration = Duration::from_secs(1);
+
 #[derive(Clone, Debug)]
 pub struct Announcer {
     garp: Garp,
@@ -22,6 +26,7 @@ pub struct Announcer {
     /// The second burst, and its rounds.
     second: Option<(MonoTime, u8)>,
     refresh_at: Option<MonoTime>,
+    claimed_at: Option<MonoTime>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +38,7 @@ struct Run {
 
 impl Announcer {
     pub const fn new(garp: Garp) -> Self {
-        Self { garp, run: None, second: None, refresh_at: None }
+        Self { garp, run: None, second: None, refresh_at: None, claimed_at: None }
     }
 
     pub const fn configure(&mut self, garp: Garp) {
@@ -48,6 +53,10 @@ impl Announcer {
 
     /// A lesser router claims the addresses, or somebody removed one.
     pub fn claimed(&mut self, now: MonoTime) {
+        if self.claimed_at.is_some_and(|claimed| now - claimed < CLAIMED_EVERY) {
+            return;
+        }
+        self.claimed_at = Some(now);
         self.burst(now, self.garp.lower_repeat, self.garp.lower_delay);
     }
 
@@ -56,6 +65,7 @@ impl Announcer {
         self.run = None;
         self.second = None;
         self.refresh_at = None;
+        self.claimed_at = None;
     }
 
     pub fn deadline(&self) -> Option<MonoTime> {

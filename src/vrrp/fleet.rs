@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::ah;
-use super::happened::{Failure, Happened, Warning};
+use super::happened::{ConflictPhase, Failure, Happened, Warning};
 use super::instance::{Discards, Instance};
 use super::lease::Lease;
 use super::links::{Link, Links, changes};
@@ -50,7 +50,8 @@ pub enum Output {
         holdings: Holdings,
         lease: Lease,
     },
-    /// It serves until then, unless told again: by then another router may be Active. [`MonoTime::ZERO`]: not at all.
+    /// It serves until then, unless told again: by then another router may be Active. One that lets go in good order
+    /// is not deaf at once, so that what was on its way arrives.
     Serve {
         key: Key,
         until: MonoTime,
@@ -83,6 +84,11 @@ impl Fleet {
 
     pub fn views(&self) -> Vec<InstanceView> {
         self.instances.iter().map(Instance::view).collect()
+    }
+
+    /// Packets for no virtual router of ours, per interface.
+    pub fn strangers(&self) -> BTreeMap<IfName, BTreeMap<Discard, u64>> {
+        self.strangers.iter().map(|(interface, discards)| (interface.clone(), discards.totals())).collect()
     }
 
     pub fn view(&self, name: &str) -> Option<InstanceView> {
@@ -391,12 +397,11 @@ impl Fleet {
                     instance.announcer.stop();
                     instance.claims.stop();
                     instance.announce_when_settled = false;
-                    out.push(Output::Serve { key: instance.settings.key(), until: MonoTime::ZERO });
                     out.push(hold_nothing(instance, instance.settings.key()));
                 }
                 Action::Reannounce => reannounce = Some(instance.group().map(str::to_owned)),
                 Action::Moved { from, to, reason, late } => {
-                    note_move(instance, now, from, to);
+                    instance.note_move(now, from, to);
                     if to == Standing::HandingOver {
                         instance.announcer.stop();
                         instance.claims.stop();
@@ -412,6 +417,9 @@ impl Fleet {
                 }
                 Action::Conflict { phase, rival, theirs } => {
                     instance.counters.conflicts += 1;
+                    if phase == ConflictPhase::Began && !instance.may_tell_conflict(now) {
+                        continue;
+                    }
                     let instance = instance.settings.name.clone();
                     out.push(Output::Happened(Happened::Conflict { at: now, instance, phase, rival, theirs }));
                 }
@@ -480,16 +488,5 @@ fn send(instance: &mut Instance, priority: u8, out: &mut Vec<Output>) {
         instance.sequence = instance.sequence.saturating_add(1);
         let packet = ah::packet(password.bytes(), source, destination, instance.sequence, &bytes);
         out.extend(packet.map(|packet| Output::SendSealed { key, destination, packet }));
-    }
-}
-
-fn note_move(instance: &mut Instance, now: MonoTime, from: Standing, to: Standing) {
-    instance.since = now;
-    instance.counters.transitions += 1;
-    if to == Standing::Active {
-        instance.counters.became_active += 1;
-    }
-    if from == Standing::Active {
-        instance.counters.left_active += 1;
     }
 }

@@ -35,7 +35,7 @@ pub enum Happened {
     Conflict { at: MonoTime, instance: String, phase: ConflictPhase, rival: IpAddr, theirs: Priority },
     /// Trackers with a weight moved the effective priority.
     PriorityChanged { at: MonoTime, instance: String, from: Priority, to: Priority },
-    /// Packets dropped since the last such event of the same reason: at most one a second per instance and reason.
+    /// Packets dropped since the last such event of the same reason: at most one in 10 s per instance and reason.
     Discarded { at: MonoTime, instance: Option<String>, interface: IfName, from: IpAddr, reason: Discard, count: u64 },
     /// A packet was taken that differs from what we send: at most one a minute per instance and kind.
     Warned { at: MonoTime, instance: String, from: IpAddr, warning: Warning },

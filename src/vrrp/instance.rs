@@ -10,7 +10,7 @@ use super::announce::Announcer;
 use super::claim::Claims;
 use super::happened::{Evidence, Happened, Warning};
 use super::packet::{Advert, Auth, Body};
-use super::reason::{Fault, Reason};
+use super::reason::{Fault, Reason, Standing};
 use super::receive::Discard;
 use super::restore::Restorer;
 use super::router::{Router, Rules};
@@ -18,8 +18,10 @@ use super::settings::{Authentication, Password, Settings, Transport, Version};
 use super::view::{Counters, InstanceView, PeerView, TrackView};
 use crate::base::{MonoTime, Priority};
 
-/// Between two events of the same discard.
-const DISCARD_EVERY: Duration = Duration::from_secs(1);
+/// Between two events of the same discard: a flood of all kinds is a line or two a second.
+const DISCARD_EVERY: Duration = Duration::from_secs(10);
+/// Between two events of the same failure, conflict or peer.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 /// Between two events of the same kind of warning.
 const WARN_EVERY: Duration = Duration::from_mins(1);
 
@@ -49,6 +51,7 @@ pub(super) struct Instance {
     pub sequence: u32,
     warned: [Option<MonoTime>; 3],
     failure_told: Option<MonoTime>,
+    conflict_told: Option<MonoTime>,
     /// It left the configuration, and goes when it is stopped.
     pub retiring: bool,
 }
@@ -76,8 +79,21 @@ impl Instance {
             sequence: 0,
             warned: [None; 3],
             failure_told: None,
+            conflict_told: None,
             retiring: false,
             settings,
+        }
+    }
+
+    /// What a change of state leaves in the counters.
+    pub const fn note_move(&mut self, now: MonoTime, from: Standing, to: Standing) {
+        self.since = now;
+        self.counters.transitions += 1;
+        if matches!(to, Standing::Active) {
+            self.counters.became_active += 1;
+        }
+        if matches!(from, Standing::Active) {
+            self.counters.left_active += 1;
         }
     }
 
@@ -144,11 +160,12 @@ impl Instance {
 
     /// Whether a failure may be told: at most one a second.
     pub fn may_tell_failure(&mut self, now: MonoTime) -> bool {
-        let may = self.failure_told.is_none_or(|told| now - told >= DISCARD_EVERY);
-        if may {
-            self.failure_told = Some(now);
-        }
-        may
+        may_tell(&mut self.failure_told, now)
+    }
+
+    /// Whether the beginning of a conflict may be told: at most one a second, whoever the rivals are.
+    pub fn may_tell_conflict(&mut self, now: MonoTime) -> bool {
+        may_tell(&mut self.conflict_told, now)
     }
 
     pub fn view(&self) -> InstanceView {
@@ -205,13 +222,21 @@ impl Instance {
             self.peer_since = Some(now);
         }
         let told = self.peer_told;
-        if told.is_some_and(|(at, told)| told == peer || now - at < DISCARD_EVERY) {
+        if told.is_some_and(|(at, told)| told == peer || now - at < TELL_EVERY) {
             return None;
         }
         self.peer_told = Some((now, peer));
         let from = told.map(|(_, peer)| peer);
         Some(Happened::PeerChanged { at: now, instance: self.settings.name.clone(), from, to: peer })
     }
+}
+
+fn may_tell(told: &mut Option<MonoTime>, now: MonoTime) -> bool {
+    let may = told.is_none_or(|told| now - told >= TELL_EVERY);
+    if may {
+        *told = Some(now);
+    }
+    may
 }
 
 /// Counters of dropped packets, and when the last event of each was told.

@@ -159,7 +159,7 @@ pub struct Router {
 enum State {
     Initialize,
     Backup(Backup),
-    Active { advert_at: MonoTime, rival: Option<Rival> },
+    Active(Active),
     Fault,
     HandingOver(HandingOver),
     Stopped,
@@ -182,6 +182,14 @@ enum Then {
     Yield {
         force: bool,
     },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Active {
+    advert_at: MonoTime,
+    rival: Option<Rival>,
+    /// When an advert of somebody else was answered last: however many there are, once an interval is enough.
+    answered: Option<MonoTime>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -238,7 +246,7 @@ impl Router {
     pub const fn deadline(&self) -> Option<MonoTime> {
         match self.state {
             State::Backup(Backup { active_down_at, .. }) => Some(active_down_at),
-            State::Active { advert_at, .. } => Some(advert_at),
+            State::Active(Active { advert_at, .. }) => Some(advert_at),
             State::HandingOver(HandingOver { until, .. }) => Some(until),
             State::Initialize | State::Fault | State::Stopped => None,
         }
@@ -248,7 +256,7 @@ impl Router {
     pub const fn wants_active(&self) -> bool {
         match self.state {
             State::Backup(Backup { wants, .. }) => wants,
-            State::Initialize | State::Active { .. } | State::Fault | State::HandingOver(_) | State::Stopped => false,
+            State::Initialize | State::Active(_) | State::Fault | State::HandingOver(_) | State::Stopped => false,
         }
     }
 
@@ -256,7 +264,7 @@ impl Router {
     pub const fn preempt_at(&self) -> Option<MonoTime> {
         match self.state {
             State::Backup(Backup { preempt_at, .. }) => preempt_at,
-            State::Initialize | State::Active { .. } | State::Fault | State::HandingOver(_) | State::Stopped => None,
+            State::Initialize | State::Active(_) | State::Fault | State::HandingOver(_) | State::Stopped => None,
         }
     }
 
@@ -268,7 +276,7 @@ impl Router {
     pub const fn learnt_interval(&self) -> Option<AdvertInterval> {
         match self.state {
             State::Backup(Backup { learnt, .. }) => learnt,
-            State::Initialize | State::Active { .. } | State::Fault | State::HandingOver(_) | State::Stopped => None,
+            State::Initialize | State::Active(_) | State::Fault | State::HandingOver(_) | State::Stopped => None,
         }
     }
 
@@ -305,7 +313,7 @@ impl State {
         match self {
             Self::Initialize => Standing::Initialize,
             Self::Backup(_) => Standing::Backup,
-            Self::Active { .. } => Standing::Active,
+            Self::Active(_) => Standing::Active,
             Self::Fault => Standing::Fault,
             Self::HandingOver(_) => Standing::HandingOver,
             Self::Stopped => Standing::Stopped,

@@ -1,7 +1,5 @@
 //! What people read is a snapshot.
 
-use std::collections::BTreeMap;
-
 use super::*;
 use crate::control::api::{CheckStatus, ConfigStatus, DaemonCounters, EventStatus, PeerStatus};
 
@@ -35,7 +33,7 @@ fn example() -> Status {
             adverts_sent: 0,
             adverts_received: 123,
             transitions: 1,
-            discards: BTreeMap::new(),
+            discards: [("checksum".to_owned(), 7)].into(),
         }],
         trackers: vec![TrackerStatus {
             kind: "process".into(),
@@ -75,6 +73,7 @@ fn example() -> Status {
                 }],
             }],
         }],
+        strangers: [("eth0".to_owned(), [("vrid".to_owned(), 12), ("ttl".to_owned(), 3)].into())].into(),
         events: vec![EventStatus {
             s_ago: 12.3,
             kind: "instance".into(),

@@ -1,6 +1,6 @@
 //! Scripts that would run without protection.
 
-use crate::config::model::{CheckerKind, Command, Config, Notify};
+use crate::config::model::{CheckerKind, Command, Config, Notify, OnDeletion};
 use crate::config::problem::{Problem, Severity};
 
 pub(super) fn check(config: &Config, problems: &mut Vec<Problem>) {
@@ -28,7 +28,8 @@ fn executes(command: &Command) -> bool {
 
 /// Every command of the configuration, in the order of blocks; those of VRRP count where there is an instance.
 pub(super) fn commands(config: &Config) -> Vec<&Command> {
-    let mut all = vec![];
+    let fifos = [&config.global.fifo, &config.global.vrrp_fifo, &config.global.lvs_fifo];
+    let mut all: Vec<&Command> = fifos.into_iter().filter_map(|fifo| fifo.script.as_deref()).collect();
     if !config.instances.is_empty() {
         all.extend(config.scripts.iter().map(|script| &script.command));
         all.extend(config.instances.iter().flat_map(|instance| of_notify(&instance.notify)));
@@ -54,6 +55,10 @@ pub(super) fn commands(config: &Config) -> Vec<&Command> {
 }
 
 fn of_notify(notify: &Notify) -> impl Iterator<Item = &Command> {
-    let Notify { master, backup, fault, stop, any } = notify;
-    [master, backup, fault, stop, any].into_iter().filter_map(Option::as_deref)
+    let Notify { master, backup, fault, stop, any, lower_prio, deleted, priority_changes: _ } = notify;
+    let deleted = match deleted {
+        OnDeletion::Fault => None,
+        OnDeletion::Deleted(command) => command.as_deref(),
+    };
+    [master, backup, fault, stop, any, lower_prio].into_iter().filter_map(Option::as_deref).chain(deleted)
 }

@@ -5,8 +5,8 @@ use std::num::NonZeroU8;
 use std::ops::RangeInclusive;
 
 use super::value::{TIME_MAX, address, choice, error, flag, number, seconds, set};
-use super::{command, value};
-use crate::config::model::{Garp, Global, Plane, SysctlMode, VrrpVersion};
+use super::{command, notify, value};
+use crate::config::model::{Garp, Global, NotifyFifo, Plane, ScriptUser, SysctlMode, VrrpVersion};
 use crate::config::problem::{Problem, Severity};
 use crate::config::tree::Statement;
 
@@ -61,6 +61,14 @@ pub fn read(block: &Statement<'_>, global: &mut Global, problems: &mut Vec<Probl
                 let priority = number::<u8>(problems, inner, 0, 1..=99, "").and_then(NonZeroU8::new);
                 set(&mut global.rt_priority, priority.map(Some));
             }
+            "notify_fifo" => fifo(inner, &mut global.fifo),
+            "vrrp_notify_fifo" => fifo(inner, &mut global.vrrp_fifo),
+            "lvs_notify_fifo" => fifo(inner, &mut global.lvs_fifo),
+            "notify_fifo_script" => notify::first_only(&mut global.fifo.script, inner, problems),
+            "vrrp_notify_fifo_script" => notify::first_only(&mut global.vrrp_fifo.script, inner, problems),
+            "lvs_notify_fifo_script" => notify::first_only(&mut global.lvs_fifo.script, inner, problems),
+            "vrrp_notify_priority_changes" => set(&mut global.notify_priority_changes, flag(problems, inner)),
+            "fifo_write_vrrp_states_on_reload" => global.states_on_reload = true,
             "vip_fence" => set(&mut global.fence, flag(problems, inner).map(Some)),
             "lvs_datapath" => set(&mut global.plane, choice(problems, inner, 0, &PLANES)),
             "lvs_sysctl" => set(&mut global.sysctl, choice(problems, inner, 0, &SYSCTL_MODES)),
@@ -76,6 +84,13 @@ pub fn read(block: &Statement<'_>, global: &mut Global, problems: &mut Vec<Probl
     }
 }
 
+/// `PATH [USER [GROUP]]`; what comes later counts, as for the other values of the block.
+fn fifo(inner: &Statement<'_>, fifo: &mut NotifyFifo) {
+    fifo.path = inner.arg(0).map(|word| word.text.to_owned());
+    let group = inner.arg(2).map(|word| word.text.to_owned());
+    fifo.owner = inner.arg(1).map(|user| ScriptUser { user: user.text.to_owned(), group });
+}
+
 fn only_checked(keyword: &str, inner: &Statement<'_>, problems: &mut Vec<Problem>) {
     match keyword {
         "vrrp_gna_interval" => {
@@ -85,7 +100,6 @@ fn only_checked(keyword: &str, inner: &Statement<'_>, problems: &mut Vec<Problem
             seconds(problems, inner, 0, 1000..=TIME_MAX);
         }
         "vrrp_higher_prio_send_advert"
-        | "vrrp_notify_priority_changes"
         | "rs_init_notifies"
         | "no_checker_emails"
         | "smtp_alert"

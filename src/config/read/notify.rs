@@ -1,7 +1,8 @@
 //! `notify_*` of an instance or a sync group.
 
 use super::command;
-use crate::config::model::{Command, Notify};
+use super::value::flag;
+use crate::config::model::{Command, Notify, OnDeletion};
 use crate::config::problem::{Problem, Severity};
 use crate::config::tree::Statement;
 
@@ -13,6 +14,16 @@ pub fn read(statement: &Statement<'_>, notify: &mut Notify, problems: &mut Vec<P
         "notify_fault" => &mut notify.fault,
         "notify_stop" => &mut notify.stop,
         "notify" => &mut notify.any,
+        "notify_master_rx_lower_pri" => &mut notify.lower_prio,
+        "notify_deleted" => {
+            let command = if statement.arg(0).is_some() { command::notify(problems, statement) } else { None };
+            notify.deleted = OnDeletion::Deleted(command.map(Box::new));
+            return true;
+        }
+        "notify_priority_changes" => {
+            notify.priority_changes = flag(problems, statement);
+            return true;
+        }
         _ => return false,
     };
     first_only(place, statement, problems);

@@ -2,8 +2,8 @@
 
 use std::num::NonZeroU8;
 
-use super::node::{Node, Nodes};
-use crate::config::model::{Garp, Global, Plane, SysctlMode, VrrpVersion};
+use super::node::{Node, Nodes, user, word};
+use crate::config::model::{Garp, Global, NotifyFifo, Plane, SysctlMode, VrrpVersion};
 
 pub(super) fn statements(global: &Global) -> Vec<Node> {
     let Global {
@@ -20,6 +20,11 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
         strict,
         down_timer_adverts,
         rt_priority,
+        fifo,
+        vrrp_fifo,
+        lvs_fifo,
+        notify_priority_changes,
+        states_on_reload,
         fence,
         plane,
         sysctl,
@@ -39,6 +44,11 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
     nodes.flag("vrrp_strict", *strict);
     nodes.plain("vrrp_down_timer_adverts", *down_timer_adverts);
     nodes.plain("vrrp_rt_priority", rt_priority.map(NonZeroU8::get));
+    self::fifo(&mut nodes, "notify_fifo", fifo);
+    self::fifo(&mut nodes, "vrrp_notify_fifo", vrrp_fifo);
+    self::fifo(&mut nodes, "lvs_notify_fifo", lvs_fifo);
+    nodes.flag("vrrp_notify_priority_changes", *notify_priority_changes);
+    nodes.flag("fifo_write_vrrp_states_on_reload", *states_on_reload);
     nodes.plain("vip_fence", *fence);
     match plane {
         Plane::Ebpf => {}
@@ -50,6 +60,15 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
     }
     nodes.flag("lvs_flush", *lvs_flush);
     nodes.0
+}
+
+fn fifo(nodes: &mut Nodes, keyword: &str, fifo: &NotifyFifo) {
+    let NotifyFifo { path, owner, script } = fifo;
+    if let Some(path) = path {
+        let owner = owner.as_ref().map_or_else(String::new, |owner| format!(" {}", user(owner)));
+        nodes.put(Node::plain(keyword, format!("{}{owner}", word(path))));
+    }
+    nodes.command(&format!("{keyword}_script"), script.as_deref());
 }
 
 pub(super) const fn version(version: VrrpVersion) -> u8 {

@@ -119,7 +119,7 @@ pub(super) const fn boolean(on: bool) -> &'static str {
     if on { "true" } else { "false" }
 }
 
-fn user(account: &ScriptUser) -> String {
+pub(super) fn user(account: &ScriptUser) -> String {
     let ScriptUser { user, group } = account;
     group.as_ref().map_or_else(|| word(user), |group| format!("{} {}", word(user), word(group)))
 }

@@ -2,8 +2,8 @@
 
 use super::node::{Node, Nodes, seconds, word};
 use crate::config::model::{
-    ArgumentsMatch, BfdInstance, MaxHops, Notify, SyncGroup, TrackEntry, TrackFile, TrackInterface, TrackProcess,
-    Trackable, Tracking, VrrpScript,
+    ArgumentsMatch, BfdInstance, MaxHops, Notify, OnDeletion, SyncGroup, TrackEntry, TrackFile, TrackInterface,
+    TrackProcess, Trackable, Tracking, VrrpScript,
 };
 
 pub(super) fn script(script: &VrrpScript) -> Node {
@@ -152,10 +152,17 @@ fn weighted(weight: i16, reverse: bool) -> String {
 }
 
 pub(super) fn notify(nodes: &mut Nodes, notify: &Notify) {
-    let Notify { master, backup, fault, stop, any } = notify;
+    let Notify { master, backup, fault, stop, any, lower_prio, deleted, priority_changes } = notify;
     nodes.command("notify_master", master.as_deref());
     nodes.command("notify_backup", backup.as_deref());
     nodes.command("notify_fault", fault.as_deref());
     nodes.command("notify_stop", stop.as_deref());
     nodes.command("notify", any.as_deref());
+    nodes.command("notify_master_rx_lower_pri", lower_prio.as_deref());
+    match deleted {
+        OnDeletion::Fault => {}
+        OnDeletion::Deleted(None) => nodes.flag("notify_deleted", true),
+        OnDeletion::Deleted(command) => nodes.command("notify_deleted", command.as_deref()),
+    }
+    nodes.plain("notify_priority_changes", *priority_changes);
 }

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::fence::Fence;
 use super::keeper::{Ask, Done, Keeper, Order, Owner};
 use super::sockets::{Place, Sockets};
-use super::{Command, HeartbeatOptions, StartError, interfaces_exist, processor};
+use super::{Command, HeartbeatOptions, StartError, Strangers, interfaces_exist, processor};
 use crate::base::MonoTime;
 use crate::daemon::clock;
 use crate::vrrp::fleet::{Fleet, HandOverError, Output};
@@ -51,6 +51,7 @@ pub struct Parts {
     pub told: mpsc::Sender<Happened>,
     pub lost: Arc<AtomicU64>,
     pub publish: watch::Sender<Arc<Vec<InstanceView>>>,
+    pub publish_strangers: watch::Sender<Strangers>,
 }
 
 /// The thread's body: it ends when all is handed over, or when the keeper has ended.
@@ -59,7 +60,7 @@ pub fn run(parts: Parts, outputs: Vec<Output>, statics: Holdings, options: Heart
     // Without a runtime nothing can be driven; the supervisor sees that the channels are closed.
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
     runtime.block_on(async {
-        let Parts { fleet, sockets, announcer, mut keeper, commands, told, lost, publish } = parts;
+        let Parts { fleet, sockets, announcer, mut keeper, commands, told, lost, publish, publish_strangers } = parts;
         let Some(sockets) = pollable(sockets) else { return };
         let overruns = keeper.seen.borrow().overruns;
         let fence = Fence::new(keeper.deadlines.take());
@@ -71,6 +72,7 @@ pub fn run(parts: Parts, outputs: Vec<Output>, statics: Holdings, options: Heart
             told,
             lost,
             publish,
+            publish_strangers,
             orders: BTreeMap::new(),
             leases: BTreeMap::new(),
             watched: BTreeMap::new(),
@@ -109,6 +111,7 @@ struct Beat {
     told: mpsc::Sender<Happened>,
     lost: Arc<AtomicU64>,
     publish: watch::Sender<Arc<Vec<InstanceView>>>,
+    publish_strangers: watch::Sender<Strangers>,
     /// What the keeper has not been told yet: the newest of each virtual router.
     orders: BTreeMap<Owner, Order>,
     /// Who holds something, and how long each may.
@@ -486,6 +489,7 @@ impl Beat {
 
     fn publish_now(&mut self, now: MonoTime) {
         self.publish.send_replace(Arc::new(self.fleet.views()));
+        self.publish_strangers.send_replace(self.fleet.strangers());
         self.publish_at = now + PUBLISH_EVERY;
     }
 }

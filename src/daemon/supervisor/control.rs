@@ -213,6 +213,7 @@ impl Daemon {
             instances: instances.iter().cloned().map(|view| status::instance(now, view)).collect(),
             trackers: self.tracker_results().await,
             virtual_servers,
+            strangers: status::strangers(&self.heartbeat.strangers.borrow()),
             events: self.recorder.list(now),
             counters: DaemonCounters {
                 events_lost: self.events_lost(),

@@ -1,6 +1,7 @@
 //! What each event sets off: a line for the recorder, a command for another task, scripts to run.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::base::Weight;
 use crate::bfd::{Diagnostic, State};
@@ -17,8 +18,9 @@ use crate::daemon::trackers::TrackEvent;
 use crate::daemon::watchers::WatchEvent;
 use crate::healthcheck::settings::CheckEvent;
 use crate::lvs::pool::{Event, PoolEvent};
+use crate::notify::fifo::Line;
 use crate::vrrp::settings::{Outcome, Tracked};
-use crate::vrrp::{Happened, Standing};
+use crate::vrrp::{ConflictPhase, Happened, Standing};
 
 impl Daemon {
     pub async fn happened(&mut self, happened: &Happened) {
@@ -34,6 +36,18 @@ impl Daemon {
             }
             let telling = self.notices.moved(instance, *to, priority.get());
             self.notify(telling).await;
+        }
+        if let Happened::Conflict { instance, phase: ConflictPhase::Began, .. } = happened {
+            let views = Arc::clone(&self.heartbeat.snapshot.borrow());
+            let priority =
+                views.iter().find(|view| view.name == *instance).map_or(0, |view| view.effective_priority.get());
+            let telling = self.notices.lower_heard(instance, priority);
+            self.notify(telling.into_iter().collect()).await;
+        }
+        if let Happened::PriorityChanged { instance, to, .. } = happened
+            && let Some(line) = self.notices.priority_changed(instance, to.get())
+        {
+            self.pipes.vrrp(&line);
         }
     }
 
@@ -148,10 +162,15 @@ impl Daemon {
         }
     }
 
-    async fn notify(&self, telling: Vec<Telling>) {
-        for (key, invocations) in telling {
+    async fn notify(&mut self, telling: Vec<Telling>) {
+        for Telling { key, invocations, line } in telling {
             if self.notifier.notify(key, invocations).await.is_err() {
                 tracing::error!("the notifier has ended; scripts are not run");
+            }
+            match line {
+                Some(line @ Line::Vrrp { .. }) => self.pipes.vrrp(&line),
+                Some(line @ (Line::Service { .. } | Line::RealServer { .. })) => self.pipes.lvs(&line),
+                None => (),
             }
         }
     }

@@ -119,6 +119,11 @@ impl Daemon {
         self.record_settings(sysctls::follow(&self.wanted));
         self.reconfigure_forwarding(&before).await;
         self.configure_checks().await;
+        if self.wanted.scripts.states_on_reload {
+            let views = std::sync::Arc::clone(&self.heartbeat.snapshot.borrow());
+            let of = |name: &str| views.iter().find(|view| view.name == name).map_or(0, |v| v.effective_priority.get());
+            self.notices.states(of).iter().for_each(|line| self.pipes.vrrp(line));
+        }
         Ok(())
     }
 
@@ -208,6 +213,7 @@ impl Daemon {
     /// Let checkers, trackers and notices follow the configuration in force.
     pub async fn configure_checks(&mut self) {
         self.notices.reconfigure(self.wanted.scripts.clone());
+        self.pipes.configure(&self.wanted.scripts.fifos).await;
         let checkers = self.checkers.configure(self.wanted.checks.clone()).await.is_ok();
         let trackers = self.trackers.configure(self.wanted.trackers.clone()).await.is_ok();
         let watchers = self.watchers.configure(self.wanted.watched.clone()).await.is_ok();

@@ -20,6 +20,7 @@ use crate::daemon::history::file::Writer;
 use crate::daemon::lvs::{LvsCommand, LvsEvent, LvsView};
 use crate::daemon::notices::Notices;
 use crate::daemon::notifier::Notifier;
+use crate::daemon::pipes::Pipes;
 use crate::daemon::recorder::Recorder;
 use crate::daemon::supervisor::control::Ask;
 use crate::daemon::supervisor::reload::{Loading, ReloadError};
@@ -106,6 +107,7 @@ pub struct Daemon {
     pub tasks: JoinSet<&'static str>,
     pub serving: AbortHandle,
     pub notices: Notices,
+    pub pipes: Pipes,
     pub recorder: Recorder,
     pub history: History,
     /// Which virtual routers hold nothing, as the state directory has it.
@@ -128,7 +130,7 @@ enum Incoming {
     History,
     Asked(Ask),
     /// A configuration was read.
-    Loaded(Result<Wanted, ReloadError>),
+    Loaded(Box<Result<Wanted, ReloadError>>),
     /// A task that must not end has ended.
     Ended(&'static str),
 }
@@ -180,7 +182,7 @@ impl Daemon {
             Some(()) = self.links.recv() => Incoming::Links,
             Some(ask) = self.asks.recv() => Incoming::Asked(ask),
             () = self.history_writer.due(&self.history) => Incoming::History,
-            loaded = self.loading.loaded() => Incoming::Loaded(loaded),
+            loaded = self.loading.loaded() => Incoming::Loaded(Box::new(loaded)),
             () = ended(watched) => Incoming::Ended("forwarding"),
             Some(task) = self.tasks.join_next() => Incoming::Ended(task.unwrap_or("control socket")),
         }
@@ -198,7 +200,7 @@ impl Daemon {
             Incoming::Links => self.links_changed().await,
             Incoming::Asked(ask) => self.asked(ask).await,
             Incoming::History => self.history_writer.begin(&mut self.history),
-            Incoming::Loaded(loaded) => self.loaded(loaded).await,
+            Incoming::Loaded(loaded) => self.loaded(*loaded).await,
             Incoming::Ended(task) => return Some(task),
         }
         None
@@ -252,6 +254,7 @@ impl Daemon {
         if !self.notifier.idle_within(LAST_SCRIPTS).await {
             tracing::warn!("scripts are still running; they are left to themselves");
         }
+        self.pipes.close().await;
         self.history_writer.finish(&mut self.history).await;
         self.serving.abort();
         self.tasks.shutdown().await;

@@ -20,6 +20,7 @@ use crate::daemon::log::Log;
 use crate::daemon::lvs::{self, LvsCommand, LvsEvent, LvsSettings, LvsView};
 use crate::daemon::notices::Notices;
 use crate::daemon::notifier::Notifier;
+use crate::daemon::pipes::Pipes;
 use crate::daemon::recorder::{Kind, Recorder};
 use crate::daemon::rundir::{RunDir, control_socket};
 use crate::daemon::supervisor::control::Ask;
@@ -138,6 +139,7 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
         tasks,
         serving,
         notices: Notices::default(),
+        pipes: Pipes::default(),
         recorder: Recorder::default(),
         history: file::read(run_dir.path()),
         maintenance,

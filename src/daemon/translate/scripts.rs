@@ -8,6 +8,7 @@ use crate::daemon::trackers::TrackSettings;
 use crate::lvs::pool::PoolId;
 use crate::lvs::table::DestinationKey;
 use crate::notify::command::{Account, ScriptCommand};
+use crate::notify::fifo::{FifoSettings, Fifos};
 use crate::notify::words::{OnDeletion, StateScripts};
 
 use super::TranslateError;
@@ -21,6 +22,11 @@ pub struct Scripts {
     pub groups: Vec<Group>,
     pub real_servers: BTreeMap<(PoolId, DestinationKey), RealServerScripts>,
     pub pools: BTreeMap<PoolId, PoolScripts>,
+    /// Instances that tell of changes of their priority.
+    pub priority_changes: BTreeSet<String>,
+    pub fifos: Fifos,
+    /// Tell every state again at a reload.
+    pub states_on_reload: bool,
 }
 
 /// A sync group: its members by name, and its scripts.
@@ -79,12 +85,14 @@ pub fn trackers(
         .collect()
 }
 
-pub fn scripts(
-    instances: &[model::VrrpInstance],
-    groups: &[model::SyncGroup],
-    pools: &Pools<'_>,
-) -> Result<Scripts, TranslateError> {
-    let mut all = Scripts::default();
+pub fn scripts(config: &model::Config, pools: &Pools<'_>) -> Result<Scripts, TranslateError> {
+    let (instances, groups) = (&config.instances, &config.sync_groups);
+    let mut all = Scripts {
+        priority_changes: priority_changes(config),
+        fifos: fifos(&config.global)?,
+        states_on_reload: config.global.states_on_reload,
+        ..Scripts::default()
+    };
     for instance in instances {
         all.instances.insert(instance.name.clone(), states(&instance.name, &instance.notify)?);
     }
@@ -107,15 +115,52 @@ pub fn scripts(
 }
 
 fn states(owner: &str, notify: &model::Notify) -> Result<StateScripts, TranslateError> {
-    let model::Notify { master, backup, fault, stop, any } = notify;
+    let model::Notify { master, backup, fault, stop, any, lower_prio, deleted, priority_changes: _ } = notify;
     Ok(StateScripts {
         master: optional(owner, master.as_deref())?,
         backup: optional(owner, backup.as_deref())?,
         fault: optional(owner, fault.as_deref())?,
         stop: optional(owner, stop.as_deref())?,
-        deleted: OnDeletion::TellFault,
+        lower_prio: optional(owner, lower_prio.as_deref())?,
+        deleted: match deleted {
+            model::OnDeletion::Fault => OnDeletion::TellFault,
+            model::OnDeletion::Deleted(run) => OnDeletion::TellDeleted(optional(owner, run.as_deref())?),
+        },
         every: optional(owner, any.as_deref())?,
     })
+}
+
+/// The FIFOs, where they have a path.
+fn fifos(global: &model::Global) -> Result<Fifos, TranslateError> {
+    let fifo = |keyword: &str, fifo: &model::NotifyFifo| -> Result<Option<FifoSettings>, TranslateError> {
+        let model::NotifyFifo { path, owner, script } = fifo;
+        let Some(path) = path.clone() else { return Ok(None) };
+        let script = optional(keyword, script.as_deref())?;
+        Ok(Some(FifoSettings { path, account: owner.as_ref().map(account), script }))
+    };
+    Ok(Fifos {
+        both: fifo("notify_fifo", &global.fifo)?,
+        vrrp: fifo("vrrp_notify_fifo", &global.vrrp_fifo)?,
+        lvs: fifo("lvs_notify_fifo", &global.lvs_fifo)?,
+    })
+}
+
+/// The instances that tell of changes of their priority.
+fn priority_changes(config: &model::Config) -> BTreeSet<String> {
+    let of_group = |name: &String| {
+        let group = config.sync_groups.iter().find(|group| group.members.contains(name));
+        group.and_then(|group| group.notify.priority_changes)
+    };
+    let tells = |one: &&model::VrrpInstance| {
+        let own = one.notify.priority_changes.or_else(|| of_group(&one.name));
+        own.unwrap_or(config.global.notify_priority_changes)
+    };
+    config.instances.iter().filter(tells).map(|one| one.name.clone()).collect()
+}
+
+fn account(user: &model::ScriptUser) -> Account {
+    let model::ScriptUser { user, group } = user;
+    Account { user: user.clone(), group: group.clone() }
 }
 
 fn optional(owner: &str, run: Option<&model::Command>) -> Result<Option<ScriptCommand>, TranslateError> {
@@ -124,8 +169,6 @@ fn optional(owner: &str, run: Option<&model::Command>) -> Result<Option<ScriptCo
 
 fn command(owner: &str, run: &model::Command) -> Result<ScriptCommand, TranslateError> {
     let model::Command { argv, user, at: _ } = run;
-    let account =
-        user.as_ref().map(|model::ScriptUser { user, group }| Account { user: user.clone(), group: group.clone() });
-    ScriptCommand::new(argv.iter().cloned(), account)
+    ScriptCommand::new(argv.iter().cloned(), user.as_ref().map(account))
         .map_err(|source| TranslateError::Command { owner: owner.to_owned(), source })
 }

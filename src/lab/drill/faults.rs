@@ -13,6 +13,7 @@ use super::{Plan, Scenario};
 use crate::base::MonoTime;
 use crate::lab::client::{Client, LOST_AFTER, PROBE_INTERVAL, REQUEST_TIMEOUT, Target};
 use crate::lab::error::LabError;
+use crate::lab::hostile;
 use crate::lab::journal::Journal;
 use crate::lab::pair::{Lab, RealServer, Seat, Services};
 use crate::lab::wait::{Clock, Stop, pause};
@@ -27,6 +28,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What a fault may take beyond its bound before the drill gives up on it.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// How long a daemon is frozen.
+const FREEZE: Duration = Duration::from_secs(5);
+/// How long bad packets are sent.
+const FLOOD: Duration = Duration::from_secs(5);
 /// About a second of probes.
 const PROBES_LOOKED_AT: usize = 500;
 
@@ -77,7 +82,8 @@ pub fn run(plan: &Plan, stop: &Stop, out: &mut (dyn Write + Send)) -> Result<Rep
         fault_at: MonoTime::ZERO,
         faults: vec![],
     };
-    let planned = plan.scenarios.iter().filter(|scenario| drill.fits(**scenario)).count() * 2;
+    let planned =
+        plan.scenarios.iter().filter(|scenario| drill.fits(**scenario)).map(|scenario| scenario.faults()).sum();
     match drill.all(&plan.scenarios) {
         Ok(()) => {}
         // The faults that are left are missing in the report, which is broken by that.
@@ -101,7 +107,8 @@ impl Drill<'_> {
     fn fits(&self, scenario: Scenario) -> bool {
         match scenario {
             Scenario::Server => self.services == Services::Forwarded,
-            Scenario::Stop | Scenario::Kill | Scenario::Link => true,
+            Scenario::Stop | Scenario::Kill | Scenario::Link | Scenario::Freeze | Scenario::Hostile => true,
+            Scenario::Maintenance => self.lab.director(Seat::A).is_vipd(),
         }
     }
 
@@ -143,6 +150,30 @@ impl Drill<'_> {
                 let promises = [self.numbers.silent()];
                 self.taken_over("link down of the master a", &promises, |lab| lab.cable(Seat::A, false))?;
                 self.returns("link up of a, which preempts", |lab| lab.cable(Seat::A, true))
+            }
+            Scenario::Freeze => {
+                let [gone, _] = self.numbers.lease_of(Seat::A);
+                let name = format!("freeze (SIGSTOP) of the master a for {} s", FREEZE.as_secs());
+                let settled = |drill: &mut Self| drill.owns_alone(Seat::B) && drill.since_fault() >= FREEZE;
+                let freeze = |lab: &mut Lab| lab.director(Seat::A).freeze(true);
+                let promises = [self.numbers.silent(), gone];
+                self.fault(&name, "b owns the VIP alone, all answered", &promises, freeze, settled)?;
+                self.returns("thaw of a, which preempts", |lab| lab.director(Seat::A).freeze(false))
+            }
+            Scenario::Maintenance => {
+                let on = |lab: &mut Lab| lab.director(Seat::A).maintenance(true);
+                self.taken_over("planned failover: maintenance of the master a", &[Promise::NothingLost], on)?;
+                self.returns("end of the maintenance of a, which preempts", |lab| {
+                    lab.director(Seat::A).maintenance(false)
+                })
+            }
+            Scenario::Hostile => {
+                let every = self.numbers.advert_int.duration() / 20;
+                let flood = move |lab: &mut Lab| hostile::flood(lab.client(), every, FLOOD).map(drop);
+                let promises = [Promise::NothingLost, Promise::NoMove];
+                let settled = |drill: &mut Self| drill.owns_alone(Seat::A) && drill.since_fault() >= FLOOD;
+                let name = format!("a flood of bad packets for {} s, 20 times the advert rate", FLOOD.as_secs());
+                self.fault(&name, "a owns the VIP alone, all answered", &promises, flood, settled)
             }
         }
     }
@@ -279,6 +310,10 @@ impl Drill<'_> {
         let mut asked = pages.requests.iter().rev().take_while(|request| request.ended.since_start() >= begin);
         let connected = asked.next().is_some_and(|request| request.result.is_ok()) && asked.all(|it| it.result.is_ok());
         enough && sent == answered && connected
+    }
+
+    fn since_fault(&self) -> Duration {
+        self.journal.now().since(self.fault_at)
     }
 
     fn owns_alone(&self, seat: Seat) -> bool {

@@ -29,6 +29,8 @@ pub enum Promise {
     ServerBack { server: String, limit: Duration, formula: String },
     /// The VIP is gone from the killed host `seat` within `limit`.
     VipGone { seat: Seat, limit: Duration, formula: String },
+    /// The VIP stays where it is.
+    NoMove,
     /// The VIP is not gone from `seat` before the other director has it.
     VipKept { seat: Seat },
 }
@@ -91,6 +93,10 @@ impl Promise {
             Self::VipGone { seat, limit, formula } => {
                 let gone = moved(window, *seat, false).map(|at| at.since(window.from));
                 within(format!("VIP gone from the killed {seat} (lease)"), formula, *limit, gone)
+            }
+            Self::NoMove => {
+                let moves = window.moves.iter().filter(|moved| moved.at >= window.from).count();
+                exactly("the VIP did not move".to_owned(), nothing, moves)
             }
             Self::VipKept { seat } => {
                 let peer = moved(window, seat.other(), true);

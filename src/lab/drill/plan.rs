@@ -14,7 +14,7 @@ const BACKUP: &str = include_str!("../../../conf/pair-backup.conf");
 /// How much lower the backup's priority is where one configuration is given for both.
 const PRIORITY_STEP: u8 = 50;
 
-/// Two faults: something breaks, and it returns.
+/// Mostly two faults: something breaks, and it returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Scenario {
     /// A real server dies and returns.
@@ -25,6 +25,22 @@ pub enum Scenario {
     Kill,
     /// The master's link goes down and up.
     Link,
+    /// The master's daemon is frozen (SIGSTOP) for 5 s, and goes on.
+    Freeze,
+    /// The master goes into maintenance and out of it again, as an operator asks.
+    Maintenance,
+    /// A host floods the network with bad packets, at 20 times the advert rate.
+    Hostile,
+}
+
+impl Scenario {
+    /// What it has to report on.
+    pub const fn faults(self) -> usize {
+        match self {
+            Self::Hostile => 1,
+            Self::Server | Self::Stop | Self::Kill | Self::Link | Self::Freeze | Self::Maintenance => 2,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -99,7 +115,7 @@ mod tests {
     fn the_example_is_the_default_and_all_scenarios_are() {
         let plan = plan(&[]).unwrap();
         assert_eq!((plan.setup.facts.priority.get(), plan.backup_priority.get()), (150, 100));
-        assert_eq!(plan.scenarios, [Scenario::Server, Scenario::Stop, Scenario::Kill, Scenario::Link]);
+        assert_eq!(plan.scenarios, Scenario::value_variants());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::base::{Family, Weight};
-use crate::lvs::table::{Destination, DestinationKey, Forwarding, Persistence, Protocol, Service, ServiceKey};
+use crate::lvs::table::{Destination, DestinationKey, Entry, Forwarding, Persistence, Protocol, Service, ServiceKey};
 
 /// keepalived's `persistence_timeout` where a service of every port names none, in seconds.
 const PERSISTENCE_DEFAULT_S: u32 = 360;
@@ -92,6 +92,19 @@ pub enum Adjustment {
 }
 
 impl PoolSettings {
+    /// Everything that the plane may hold of it at one time or another: all real servers and the sorry server.
+    pub fn whole(self) -> Vec<(ServiceKey, Entry)> {
+        let (settings, _) = self.adjusted();
+        let entry = |key: ServiceKey| {
+            let reals = settings.real_servers.iter();
+            let reals = reals.map(|(at, real)| (table_key(key, *at, real.forwarding), real.destination(real.weight)));
+            let sorry = settings.sorry_server.iter();
+            let sorry = sorry.map(|one| (table_key(key, one.address, one.forwarding), one.destination(Weight::ONE)));
+            Entry { service: settings.service, destinations: reals.chain(sorry).collect() }
+        };
+        settings.services.iter().map(|key| (*key, entry(*key))).collect()
+    }
+
     /// Settings that can hold, and what had to be changed for it (keepalived `check_data.c`).
     #[must_use]
     pub fn adjusted(mut self) -> (Self, Vec<Adjustment>) {

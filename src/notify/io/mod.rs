@@ -1,3 +1,4 @@
 //! Running scripts.
 
+pub mod fifo;
 pub mod script;

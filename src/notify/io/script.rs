@@ -82,7 +82,7 @@ async fn resolve(account: Option<&Account>, limit: Duration) -> Result<Option<Id
     }
 }
 
-fn look_up(account: &Account) -> Result<Ids, ScriptEnd> {
+pub(super) fn look_up(account: &Account) -> Result<Ids, ScriptEnd> {
     let unknown = |name: &str| ScriptEnd::UnknownAccount { name: name.to_owned() };
     let user = User::from_name(&account.user).ok().flatten();
     let uid = user.as_ref().map(|user| user.uid.as_raw()).or_else(|| account.user.parse().ok());

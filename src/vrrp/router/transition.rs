@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Action, Backup, Condition, Event, HAND_OVER_MAX, HandingOver, Heard, LINGER, Last, Move, Rival, Router, State, Then,
+    Action, Active, Backup, Condition, Event, HAND_OVER_MAX, HandingOver, Heard, LINGER, Last, Move, Rival, Router,
+    State, Then,
 };
 use crate::base::{MonoTime, Priority};
 use crate::vrrp::happened::ConflictPhase;
@@ -15,7 +16,7 @@ impl Router {
         match self.state {
             State::Initialize | State::Fault => self.while_idle(now, event),
             State::Backup(backup) => self.while_backup(now, backup, event),
-            State::Active { advert_at, rival } => self.while_active(now, advert_at, rival, event),
+            State::Active(active) => self.while_active(now, active, event),
             State::HandingOver(handing) => self.while_handing_over(now, handing, event),
             State::Stopped => (State::Stopped, vec![]),
         }
@@ -66,22 +67,22 @@ impl Router {
         }
     }
 
-    fn while_active(&self, now: MonoTime, advert_at: MonoTime, rival: Option<Rival>, event: Event) -> Move {
+    fn while_active(&self, now: MonoTime, active: Active, event: Event) -> Move {
         let resign = || vec![Action::Advert { priority: 0 }, Action::Drop];
         match event {
             Event::Condition(Condition::Broken(fault)) => {
                 self.go(State::Fault, resign(), Reason::Faulted { fault }, Duration::ZERO)
             }
-            Event::Heard(heard) => self.heard_as_active(now, advert_at, rival, heard),
-            Event::DeadlineReached if now >= advert_at => self.advert_due(now, advert_at, rival),
+            Event::Heard(heard) => self.heard_as_active(now, active, heard),
+            Event::DeadlineReached if now >= active.advert_at => self.advert_due(now, active),
             Event::GroupLeft { member } => {
                 let group = self.rules.group.clone().unwrap_or_default();
                 let reason = Reason::GroupLeft { group, member };
                 self.go(fresh_backup(now, self.active_down()), resign(), reason, Duration::ZERO)
             }
             Event::Configured(_) => {
-                let advert_at = advert_at.min(now + self.rules.interval.duration());
-                (State::Active { advert_at, rival }, vec![])
+                let advert_at = active.advert_at.min(now + self.rules.interval.duration());
+                (State::Active(Active { advert_at, ..active }), vec![])
             }
             Event::Shutdown => self.hand_over(now, Then::Stop, Reason::Stopping),
             Event::HandOver { force } => self.hand_over(now, Then::Yield { force }, Reason::Operator),
@@ -115,7 +116,7 @@ impl Router {
                     Then::Stop => self.go(State::Stopped, vec![Action::Drop], reason, now - until),
                     Then::Yield { force } if force || to.is_some() => self.yielded(now, reason, now - until),
                     Then::Yield { .. } => {
-                        let active = State::Active { advert_at: now + self.rules.interval.duration(), rival: None };
+                        let active = State::Active(self.active_from(now));
                         let actions = vec![Action::Advert { priority: self.priority.get() }, Action::Reannounce];
                         self.go(active, actions, reason, now - until)
                     }
@@ -164,7 +165,7 @@ impl Router {
             State::Initialize
             | State::Fault
             | State::Backup(_)
-            | State::Active { .. }
+            | State::Active(_)
             | State::HandingOver(_)
             | State::Stopped => self.rules.active_down(self.rules.interval, self.priority),
         };
@@ -217,11 +218,12 @@ impl Router {
         self.become_active(now, reason, late)
     }
 
-    fn heard_as_active(&self, now: MonoTime, advert_at: MonoTime, rival: Option<Rival>, heard: Heard) -> Move {
-        let answered_at = now + self.rules.interval.duration();
+    fn heard_as_active(&self, now: MonoTime, active: Active, heard: Heard) -> Move {
         let own = Action::Advert { priority: self.priority.get() };
+        let may_answer = active.answered.is_none_or(|answered| now - answered >= self.rules.interval.duration());
+        let answer = Active { answered: Some(now), rival: active.rival, ..self.active_from(now) };
         let Some(theirs) = heard.priority else {
-            return (State::Active { advert_at: answered_at, rival }, vec![own]);
+            return if may_answer { (State::Active(answer), vec![own]) } else { (State::Active(active), vec![]) };
         };
         if theirs > self.priority || (theirs == self.priority && heard.from_greater) {
             // The last advert of our own makes the winner announce its addresses again: switches and hosts that
@@ -237,18 +239,19 @@ impl Router {
             let reason = Reason::BetterAdvert { from: heard.from, theirs };
             return self.go(State::Backup(backup), vec![own, Action::Drop, stepped_down], reason, Duration::ZERO);
         }
-        let began = rival.is_none_or(|rival| rival.addr != heard.from);
+        let began = active.rival.is_none_or(|rival| rival.addr != heard.from);
         let rival = Some(Rival { addr: heard.from, theirs, last_heard: now });
-        let (advert_at, mut actions) =
-            if self.rules.silent_to_lower { (advert_at, vec![]) } else { (answered_at, vec![own]) };
+        let (active, mut actions) =
+            if self.rules.silent_to_lower || !may_answer { (active, vec![]) } else { (answer, vec![own]) };
         actions.push(Action::Reannounce);
         if began {
             actions.push(Action::Conflict { phase: ConflictPhase::Began, rival: heard.from, theirs });
         }
-        (State::Active { advert_at, rival }, actions)
+        (State::Active(Active { rival, ..active }), actions)
     }
 
-    fn advert_due(&self, now: MonoTime, advert_at: MonoTime, rival: Option<Rival>) -> Move {
+    fn advert_due(&self, now: MonoTime, active: Active) -> Move {
+        let Active { advert_at, rival, answered } = active;
         let late = now - advert_at;
         let own_active_down = self.rules.active_down(self.rules.interval, self.priority);
         if late > own_active_down {
@@ -265,11 +268,15 @@ impl Router {
         let interval = self.rules.interval.duration();
         // On the beat while that is possible, so that lateness does not add up.
         let next = if late < interval { advert_at + interval } else { now + interval };
-        (State::Active { advert_at: next, rival }, actions)
+        (State::Active(Active { advert_at: next, rival, answered }), actions)
+    }
+
+    fn active_from(&self, now: MonoTime) -> Active {
+        Active { advert_at: now + self.rules.interval.duration(), rival: None, answered: None }
     }
 
     fn become_active(&self, now: MonoTime, reason: Reason, late: Duration) -> Move {
-        let active = State::Active { advert_at: now + self.rules.interval.duration(), rival: None };
+        let active = State::Active(self.active_from(now));
         let actions = vec![Action::Advert { priority: self.priority.get() }, Action::Take];
         self.go(active, actions, reason, late)
     }

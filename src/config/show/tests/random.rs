@@ -123,7 +123,16 @@ impl Choices<'_> {
             fault: self.maybe(|choose| Box::new(choose.command(true))),
             stop: self.maybe(|choose| Box::new(choose.command(true))),
             any: self.maybe(|choose| Box::new(choose.command(true))),
+            lower_prio: None,
+            deleted: OnDeletion::Fault,
+            priority_changes: self.maybe(Self::yes),
         }
+    }
+
+    fn fifo(&mut self) -> NotifyFifo {
+        let path = self.maybe(|choose| choose.of(&["/run/fifo", "/run/a fifo"]).to_owned());
+        let owner = path.is_some().then(|| self.maybe(Self::user)).flatten();
+        NotifyFifo { path, owner, script: self.maybe(|choose| Box::new(choose.command(true))) }
     }
 }
 
@@ -142,6 +151,11 @@ fn global(choose: &mut Choices<'_>) -> Global {
         strict: choose.seldom(),
         down_timer_adverts: choose.maybe(|choose| choose.of(&[1, 3, 100])),
         rt_priority: choose.maybe(|choose| choose.of(&[1, 99]).try_into().unwrap()),
+        fifo: choose.fifo(),
+        vrrp_fifo: choose.fifo(),
+        lvs_fifo: choose.fifo(),
+        notify_priority_changes: choose.seldom(),
+        states_on_reload: choose.seldom(),
         fence: choose.maybe(Choices::yes),
         plane: choose.of(&[Plane::Ebpf, Plane::Ipvs]),
         sysctl: choose.of(&[SysctlMode::Check, SysctlMode::Auto]),
