@@ -265,12 +265,10 @@ impl Beat {
                     sent.err().map(|error| (key, Failure::Advert { error }))
                 }
                 Output::SendSealed { key, destination, packet } => {
-                    let place = (key.interface.clone(), key.family);
-                    let sent = match self.sockets.get_ref().get(&place) {
-                        Some(socket) => socket.send_sealed(destination, &packet).map_err(|error| error.to_string()),
-                        None => Err(format!("there is no socket on {}", place.0)),
-                    };
-                    sent.err().map(|error| (key, Failure::Advert { error }))
+                    let socket = self.sockets.get_ref().get(&(key.interface.clone(), key.family));
+                    let sent = socket.map(|socket| socket.send_sealed(destination, &packet));
+                    let failed = sent.unwrap_or(Err(std::io::ErrorKind::NotConnected.into())).err();
+                    failed.map(|error| (key, Failure::Advert { error: error.to_string() }))
                 }
                 Output::Hold { key, holdings, lease } => {
                     self.watch(&key, &holdings.addresses);
