@@ -157,9 +157,11 @@ mod tests {
     #[test]
     fn the_hash_is_that_of_the_rfc() {
         // RFC 2202 section 2, tests 1 and 2.
-        let hex = |bytes: [u8; 16]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        assert_eq!(hex(hmac(&[0x0b; 16], &[b"Hi ", b"There"])), "9294727a3638bb1c13f48ef8158bfc9d");
-        assert_eq!(hex(hmac(b"Jefe", &[b"what do ya want ", b"for nothing?"])), "750c783e6ab0b503eaa86e310a5db738");
+        let number = |bytes: [u8; 16]| u128::from_be_bytes(bytes);
+        let first = number(hmac(&[0x0b; 16], &[b"Hi ", b"There"]));
+        assert_eq!(first, 0x9294_727a_3638_bb1c_13f4_8ef8_158b_fc9d);
+        let second = number(hmac(b"Jefe", &[b"what do ya want ", b"for nothing?"]));
+        assert_eq!(second, 0x750c_783e_6ab0_b503_eaa8_6e31_0a5d_b738);
     }
 
     #[test]

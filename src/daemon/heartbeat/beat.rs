@@ -222,7 +222,6 @@ impl Beat {
         }
     }
 
-    /// Gives what is left of the bound.
     fn drain_one(&mut self, place: &Place, mut left: usize) -> usize {
         let mut buffer = [0; PACKET_MAX];
         while left > 0 {

@@ -79,7 +79,7 @@ mod tests {
         let mut at = MonoTime::ZERO;
         let (mut taken, mut total) = (0, 0);
         for (name, packet, discard) in rows {
-            at = at + std::time::Duration::from_millis(10);
+            at += std::time::Duration::from_millis(10);
             fleet.sealed_packet(at, &eth0(), &packet);
             let view = fleet.views().remove(0);
             match discard {
