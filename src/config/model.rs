@@ -53,6 +53,7 @@ pub struct Config {
     pub sync_groups: Vec<SyncGroup>,
     pub instances: Vec<VrrpInstance>,
     pub virtual_server_groups: Vec<VirtualServerGroup>,
+    pub local_address_groups: Vec<LocalAddressGroup>,
     pub virtual_servers: Vec<VirtualServer>,
 }
 
@@ -293,6 +294,16 @@ pub enum GroupMember {
     Fwmark(NonZeroU32),
 }
 
+/// `local_address_group NAME`: addresses of this host, of both families, that `FullNat` connections begin at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LocalAddressGroup {
+    pub name: String,
+    #[serde(skip)]
+    pub at: Span,
+    /// Each line is a range, expanded.
+    pub addresses: Vec<Vec<IpAddr>>,
+}
+
 /// What `virtual_server` names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum VirtualServerId {
@@ -340,6 +351,8 @@ pub struct VirtualServer {
     /// `flag-1` (sh-fallback, mh-fallback), `flag-2` (sh-port, mh-port), `flag-3`.
     pub sched_flags: [bool; 3],
     pub lb_kind: LbKind,
+    /// `laddr_group_name`: a [`LocalAddressGroup`].
+    pub local_addresses: Option<String>,
     pub protocol: Protocol,
     pub ops: bool,
     pub persistence: Option<Persistence>,

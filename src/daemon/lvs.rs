@@ -262,6 +262,9 @@ impl<D: Manual> Task<D> {
     fn reconfigure(&mut self, pools: Vec<PoolSettings>) -> Result<(), ReconfigureError> {
         self.validate(pools.clone())?;
         let told = self.director.reconfigure(pools)?;
+        if let Err(error) = self.plane.set_local_addresses(&self.director.local_addresses()) {
+            self.refuse(&ConvergeError::Read(error));
+        }
         self.changed = true;
         self.configured = true;
         self.tell_pools(told);

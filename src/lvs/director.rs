@@ -4,6 +4,7 @@
 //! pool costs, however many pools there are.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use super::plan::{Scope, plan};
 use super::pool::{Event, Pool, PoolEvent, PoolId, PoolSettings, PoolView, UnknownRealServer};
@@ -124,6 +125,14 @@ impl Director {
         Table { services: self.pools.values().flat_map(Pool::desired).collect() }
     }
 
+    /// Where `FullNat` connections of each service begin.
+    pub fn local_addresses(&self) -> BTreeMap<ServiceKey, Vec<IpAddr>> {
+        let pools = self.pools.values().map(Pool::settings).filter(|settings| !settings.local_addresses.is_empty());
+        pools
+            .flat_map(|settings| settings.services.iter().map(|key| (*key, settings.local_addresses.clone())))
+            .collect()
+    }
+
     /// Services that the plane may hold because of us.
     pub fn scope(&self) -> Scope {
         Scope { owned: self.services().chain(self.left.iter().copied()).collect() }
@@ -220,6 +229,7 @@ mod tests {
                 persistence: None,
                 one_packet: false,
             },
+            local_addresses: vec![],
             quorum: 1,
             hysteresis: 0,
             omega: true,

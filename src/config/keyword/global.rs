@@ -54,7 +54,7 @@ pub(super) const ROWS: &[Keyword] = &[
     row(TOP, "includew", Word("GLOB"), C, "-", "like includem, and error if a wildcard matches nothing", Served),
     row(TOP, "includeb", Word("GLOB"), C, "-", "like includer, and every brace alternative must exist", Served),
     row(TOP, "includea", Word("GLOB"), C, "-", "all of the include checks together", Served),
-    row(TOP, "local_address_group", Block("NAME", 1, 1, LocalAddresses), C, "-", "source addresses for FullNat", NotYet).standing(Dpvs),
+    row(TOP, "local_address_group", Block("NAME", 1, 1, LocalAddresses), C, "-", "addresses of this host, at most 64, that FullNat connections begin at; IFNAME is for the reader", Served).standing(Dpvs),
     row(GLOBAL, "process_names", Flag, C, "off", "set the default child process names", NoEffect(ONE_PROCESS)),
     row(GLOBAL, "process_name", Word("NAME <=15"), C, "keepalived", "name of the parent process", NoEffect(ONE_PROCESS)),
     row(GLOBAL, "vrrp_process_name", Word("NAME <=15"), C, "keepalived", "name of the VRRP child", NoEffect(ONE_PROCESS)),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +37,8 @@ pub struct PoolSettings {
     /// One service, or all services of a group.
     pub services: Vec<ServiceKey>,
     pub service: Service,
+    /// Addresses of this host that `FullNat` connections begin at.
+    pub local_addresses: Vec<IpAddr>,
     /// Sum of the weights of live servers below which the pool is lost; 1 by default, 0 counts as 1.
     pub quorum: u32,
     /// Lost below `quorum - hysteresis`, gained again at `quorum + hysteresis`.
