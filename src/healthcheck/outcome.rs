@@ -368,6 +368,7 @@ impl fmt::Display for Outcome {
             Self::NotGrpc => f.write_str("the answer is not gRPC"),
             Self::NotHttp2 => f.write_str("the server does not choose HTTP/2"),
             Self::Silent { after } => write!(f, "no ICMP error within {after:?}"),
+            Self::Replied { bytes: 1 } => f.write_str("answered with 1 byte"),
             Self::Replied { bytes } => write!(f, "answered with {bytes} bytes"),
             Self::Echoed => f.write_str("answers pings"),
             Self::DnsAnswered => f.write_str("answered without an error"),

@@ -31,7 +31,7 @@ proptest! {
     #[test]
     fn any_bytes_are_an_answer_or_a_reason(answer in any_answer(), two: bool) {
         let version = if two { HttpVersion::Http2 } else { HttpVersion::Http11 };
-        let probe = http(([127, 0, 0, 1], 80).into(), version, Expect::default());
+        let probe = http(([127, 0, 0, 1], 80).into(), Duration::from_secs(3), version, Expect::default());
         let stream = tokio::io::join(Cursor::new(answer), tokio::io::sink());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let checked = async { tokio::time::timeout(Duration::from_secs(30), check_over(stream, &probe)).await };

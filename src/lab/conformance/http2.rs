@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
+use super::serve::Goes;
 use super::{Behaviour, Http2Answer, Identity, Serve};
 
 pub(super) fn behaviours() -> Vec<Behaviour> {
@@ -36,7 +37,7 @@ pub(super) fn behaviours() -> Vec<Behaviour> {
     ]
 }
 
-pub(super) async fn serve(client: TcpStream, tls: Option<Arc<ServerConfig>>, answer: Http2Answer) -> io::Result<()> {
+pub(super) async fn serve(client: TcpStream, tls: Option<Arc<ServerConfig>>, answer: Http2Answer) -> io::Result<Goes> {
     match tls {
         None => connection(client, answer).await,
         Some(config) => connection(TlsAcceptor::from(config).accept(client).await?, answer).await,
@@ -46,10 +47,11 @@ pub(super) async fn serve(client: TcpStream, tls: Option<Arc<ServerConfig>>, ans
 async fn connection(
     client: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     answer: Http2Answer,
-) -> io::Result<()> {
+) -> io::Result<Goes> {
     let service = service_fn(move |request: Request<Incoming>| respond(request, answer));
     let served = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-    served.serve_connection(TokioIo::new(client), service).await.map_err(io::Error::other)
+    served.serve_connection(TokioIo::new(client), service).await.map_err(io::Error::other)?;
+    Ok(Goes::InOrder)
 }
 
 type Body = BoxBody<Bytes, io::Error>;

@@ -3,13 +3,14 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
@@ -21,7 +22,17 @@ const DRIP_EVERY: Duration = Duration::from_millis(50);
 const LINGER: Duration = Duration::from_secs(30);
 /// Of one request that is read; more ends the reading.
 const REQUEST_MAX_BYTES: usize = 64 * 1024;
+/// Of the runtime, before a reset: what the client does about the bytes before it takes a few dozen.
+const BREATH_TURNS: usize = 4096;
 const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// How a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Goes {
+    InOrder,
+    /// By a reset, whatever is under way.
+    ByReset,
+}
 
 /// A server that behaves; it ends when it is dropped.
 #[derive(Debug)]
@@ -69,15 +80,22 @@ impl Running {
 
     async fn listening<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> io::Result<Self>
     where
-        F: Future<Output = io::Result<()>> + Send + 'static,
+        F: Future<Output = io::Result<Goes>> + Send + 'static,
     {
         let listener = TcpListener::bind(LOOPBACK).await?;
         let addr = listener.local_addr()?;
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                // A client that goes is no fault of the server.
+                let Ok(end) = client.as_fd().try_clone_to_owned() else { continue };
                 let serving = serve(client);
-                tokio::spawn(async { serving.await.ok() });
+                tokio::spawn(async move {
+                    // A client that goes is no fault of the server.
+                    match serving.await.unwrap_or(Goes::InOrder) {
+                        Goes::InOrder => part(end).await,
+                        Goes::ByReset => SockRef::from(&end).set_linger(Some(Duration::ZERO)),
+                    }
+                    .ok();
+                });
             }
         });
         Ok(Self { addr, task: Some(task), _held: vec![] })
@@ -119,18 +137,32 @@ async fn act(
     client: TcpStream,
     tls: Option<Arc<tokio_rustls::rustls::ServerConfig>>,
     acts: Vec<Act>,
-) -> io::Result<()> {
+) -> io::Result<Goes> {
     client.set_nodelay(true)?;
-    if acts.iter().any(|act| matches!(act, Act::Reset)) {
-        SockRef::from(&client).set_linger(Some(Duration::ZERO))?;
-    }
     match tls {
         None => perform(client, acts).await,
         Some(config) => perform(TlsAcceptor::from(config).accept(client).await?, acts).await,
     }
 }
 
-async fn perform(mut client: impl AsyncRead + AsyncWrite + Unpin, acts: Vec<Act>) -> io::Result<()> {
+/// Time for the client to see what came so far: in turns of the runtime, since a busy machine would eat a span of time.
+async fn breathe() {
+    for _ in 0..BREATH_TURNS {
+        yield_now().await;
+    }
+}
+
+/// The end of a connection in order: bytes that nobody has read would make a reset of it, and what the client sees would be
+/// a matter of luck.
+async fn part(client: OwnedFd) -> io::Result<()> {
+    let mut client = TcpStream::from_std(std::net::TcpStream::from(client))?;
+    client.shutdown().await?;
+    let drain = async { while client.read(&mut [0; 4096]).await.is_ok_and(|length| length > 0) {} };
+    timeout(LINGER, drain).await.ok();
+    Ok(())
+}
+
+async fn perform(mut client: impl AsyncRead + AsyncWrite + Unpin, acts: Vec<Act>) -> io::Result<Goes> {
     for act in acts {
         match act {
             Act::Request => read_until(&mut client, true).await?,
@@ -154,15 +186,19 @@ async fn perform(mut client: impl AsyncRead + AsyncWrite + Unpin, acts: Vec<Act>
                 client.flush().await?;
                 while client.read(&mut [0; 4096]).await? > 0 {}
             }
-            Act::Reset => return Ok(()),
-            Act::Drop => return client.flush().await,
+            Act::Reset => {
+                client.flush().await?;
+                breathe().await;
+                return Ok(Goes::ByReset);
+            }
+            Act::Drop => {
+                client.flush().await?;
+                return Ok(Goes::InOrder);
+            }
         }
     }
     client.shutdown().await?;
-    // Bytes that nobody has read would make a reset of the close: what the client sees would be a matter of luck.
-    let drain = async { while client.read(&mut [0; 4096]).await.is_ok_and(|length| length > 0) {} };
-    timeout(LINGER, drain).await.ok();
-    Ok(())
+    Ok(Goes::InOrder)
 }
 
 /// Up to an empty line, or to the end of a line.
