@@ -27,7 +27,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use vipd::daemon::checkers::{self, Checkers};
+use vipd::daemon::checkers::{self, Checkers, Sessions};
 use vipd::healthcheck::expect::Expect;
 use vipd::healthcheck::judge::OnLocalError;
 use vipd::healthcheck::outcome::Verdict;
@@ -155,17 +155,18 @@ fn report(name: &str, count: u32, probe: impl Fn(u32) -> Probe) -> f64 {
             alpha: false,
             on_local_error: OnLocalError::Keep,
             tell_first: false,
+            log_all_failures: false,
         })
         .collect();
     let seen = Arc::new(Mutex::new(Seen::default()));
     let (used, passed) = runtime().block_on(async {
         let shared = Arc::clone(&seen);
-        let (handle, mut events, _task) = Checkers::start_with(move |check: Arc<CheckSettings>, url| {
+        let (handle, mut events, _task) = Checkers::start_with(Sessions::default(), move |check: Arc<CheckSettings>, url| {
             let name = check.id.target.destination.clone();
             shared.lock().unwrap().starts.entry(name).or_default().push(Instant::now());
             let shared = Arc::clone(&shared);
             async move {
-                let outcome = checkers::run(&check.probe, url).await;
+                let outcome = checkers::run(&check.probe, url, Sessions::default()).await;
                 if outcome.verdict() != Verdict::Pass {
                     shared.lock().unwrap().failed = Some(outcome.to_string());
                 }

@@ -96,6 +96,7 @@ pub struct Global {
     /// `lvs_flush`.
     pub lvs_flush: bool,
     pub rs_init_notifies: bool,
+    pub checker_log_all_failures: bool,
 }
 
 /// `lvs_datapath`: a keyword of ours.

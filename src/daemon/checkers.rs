@@ -16,15 +16,16 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::base::MonoTime;
 use crate::healthcheck::board::{Action, Board, RunId};
-use crate::healthcheck::io::{agent, dns, file, grpc, http, ping, smtp, tcp, tls, udp};
 use crate::healthcheck::outcome::{LocalFault, Outcome, Stage};
-use crate::healthcheck::probe::{Probe, ScriptProbe};
+use crate::healthcheck::probe::Source;
 use crate::healthcheck::schedule::Spread;
 use crate::healthcheck::settings::{CheckEvent, CheckSettings, CheckView, Standing, TargetId};
-use crate::notify::command::{Account, ScriptCommand, ScriptEnd};
-use crate::notify::io::script::{self, Output};
 
 use super::outbox::Outbox;
+
+mod run;
+
+pub use run::{Sessions, run};
 
 /// Events that wait for the reader in order; more are folded into the newest of each real server.
 const EVENTS_MAX: usize = 1024;
@@ -54,12 +55,17 @@ enum Message {
 
 impl Checkers {
     /// Start the task, on the present runtime, without a checker. Its events must be read until it ends.
-    pub fn start() -> (Self, mpsc::Receiver<CheckEvent>, JoinHandle<()>) {
-        Self::start_with(probe)
+    pub fn start(sessions: Sessions) -> (Self, mpsc::Receiver<CheckEvent>, JoinHandle<()>) {
+        let asked = sessions.clone();
+        let probe = move |check: Arc<CheckSettings>, url| {
+            let sessions = asked.clone();
+            async move { run(&check.probe, url, sessions).await }
+        };
+        Self::start_with(sessions, probe)
     }
 
     /// The same with another way to carry out a run: the checker and, for `HTTP_GET`, the url counted from 0.
-    pub fn start_with<P, F>(probe: P) -> (Self, mpsc::Receiver<CheckEvent>, JoinHandle<()>)
+    pub fn start_with<P, F>(sessions: Sessions, probe: P) -> (Self, mpsc::Receiver<CheckEvent>, JoinHandle<()>)
     where
         P: Fn(Arc<CheckSettings>, usize) -> F + Send + 'static,
         F: Future<Output = Outcome> + Send + 'static,
@@ -74,6 +80,7 @@ impl Checkers {
             runs: JoinSet::new(),
             running: HashMap::new(),
             aborts: HashMap::new(),
+            sessions,
             outbox,
         };
         (Self(handle), events, tokio::spawn(task.serve(messages)))
@@ -146,6 +153,7 @@ struct Task<P> {
     runs: JoinSet<(Outcome, Duration)>,
     running: HashMap<Id, RunId>,
     aborts: HashMap<RunId, AbortHandle>,
+    sessions: Sessions,
     outbox: Outbox<EventKey, CheckEvent>,
 }
 
@@ -168,6 +176,10 @@ where
                     self.carry_out(actions);
                 }
                 Some(ended) = self.runs.join_next_with_id() => self.run_ended(ended),
+                moved = self.sessions.moved() => {
+                    let now = self.now();
+                    moved.iter().for_each(|name| self.board.changed(now, Source::Session(name)));
+                }
                 () = self.outbox.deliver() => {}
             }
         }
@@ -194,7 +206,7 @@ where
                 let actions = self.board.rest(now, services);
                 self.carry_out(actions);
             }
-            Message::FileChanged(path) => self.board.changed(now, &path),
+            Message::FileChanged(path) => self.board.changed(now, Source::File(&path)),
             Message::Standings(answer) => {
                 answer.send(self.board.standings()).ok();
             }
@@ -223,6 +235,14 @@ where
                     log(&event);
                     self.outbox.put((event.target().clone(), subject(&event)), event);
                 }
+                Action::LogFailure { check, outcome, failures } => tracing::info!(
+                    service = check.target.service,
+                    destination = check.target.destination,
+                    check = check.index,
+                    failures,
+                    reason = %outcome,
+                    "a check failed"
+                ),
             }
         }
     }
@@ -300,46 +320,4 @@ fn log(event: &CheckEvent) {
 fn random() -> u32 {
     let [high, .., a, b, c] = RandomState::new().hash_one(0_u8).to_be_bytes();
     u32::from_be_bytes([high, a, b, c])
-}
-
-async fn probe(check: Arc<CheckSettings>, url: usize) -> Outcome {
-    run(&check.probe, url).await
-}
-
-/// Carry out one run for real; `url` counts from 0.
-pub async fn run(probe: &Probe, url: usize) -> Outcome {
-    match probe {
-        Probe::Tcp(endpoint) => tcp::check(endpoint).await,
-        Probe::Http(probe) => http::check(probe, url).await,
-        Probe::Https(probe) => tls::check(probe, url).await,
-        Probe::Script(probe) => run_script(probe).await,
-        Probe::Smtp(probe) => smtp::check(probe).await,
-        Probe::Dns(probe) => dns::check(probe).await,
-        Probe::Udp(probe) => udp::check(probe).await,
-        Probe::Ping(endpoint) => ping::check(endpoint).await,
-        Probe::Agent(probe) => agent::check(probe).await,
-        Probe::Grpc(probe) => grpc::check(probe).await,
-        Probe::File(probe) => file::check(probe).await,
-    }
-}
-
-async fn run_script(probe: &ScriptProbe) -> Outcome {
-    let account = probe.user.clone().map(|user| Account { user, group: probe.group.clone() });
-    let Ok(command) = ScriptCommand::new(probe.argv.iter().cloned(), account) else {
-        return Outcome::Local(LocalFault::Script { errno: libc::EINVAL });
-    };
-    match script::run(&command, &[], probe.timeout, Output::Discard).await.end {
-        ScriptEnd::Exited { code: 0 } => Outcome::ScriptPassed { weight: None },
-        ScriptEnd::Exited { code } => {
-            let weight = u8::try_from(code).ok().and_then(|code| code.checked_sub(2));
-            match weight.filter(|_| probe.dynamic) {
-                Some(weight) => Outcome::ScriptPassed { weight: Some(weight) },
-                None => Outcome::ScriptFailed { code },
-            }
-        }
-        ScriptEnd::Signalled { signal } => Outcome::ScriptKilled { signal },
-        ScriptEnd::TimedOut { after, .. } => Outcome::Timeout { waiting_for: Stage::Run, after },
-        ScriptEnd::NotStarted { errno } | ScriptEnd::Lost { errno } => Outcome::Local(LocalFault::Script { errno }),
-        ScriptEnd::UnknownAccount { .. } => Outcome::Local(LocalFault::Account),
-    }
 }

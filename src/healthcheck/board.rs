@@ -12,7 +12,8 @@ use std::time::Duration;
 use crate::base::MonoTime;
 
 use super::judge::Change;
-use super::outcome::{LocalFault, Outcome};
+use super::outcome::{LocalFault, Outcome, Verdict};
+use super::probe::Source;
 use super::schedule::Next;
 use super::settings::{CheckEvent, CheckId, CheckSettings, CheckState, CheckView, Reason, Standing, TargetId};
 use check::{Check, RunState};
@@ -38,6 +39,12 @@ pub enum Action {
     /// End the task of a run. [`Board::finish`] is still to be called when it has ended.
     Abort(RunId),
     Tell(CheckEvent),
+    /// `log_all_failures`: a failure from which nothing follows yet.
+    LogFailure {
+        check: CheckId,
+        outcome: Outcome,
+        failures: u32,
+    },
 }
 
 /// Names one check that is made, for as long as there is one.
@@ -143,14 +150,17 @@ impl Board {
         actions
     }
 
-    /// The file at this path, or the one that a check reads in this directory, changed: read it at once.
-    pub fn changed(&mut self, now: MonoTime, path: &std::path::Path) {
-        for (key, check) in &mut self.checks {
-            let RunState::Waiting { due } = check.run else { continue };
-            if check.settings.probe.file().is_some_and(|file| file == path) {
-                self.due.remove(&(due, *key));
-                check.run = RunState::Waiting { due: now };
-                self.due.insert((now, *key));
+    /// What some checks read changed: they read it at once, those that are reading it when they have done.
+    pub fn changed(&mut self, now: MonoTime, source: Source<'_>) {
+        for (key, check) in self.checks.iter_mut().filter(|(_, check)| check.settings.probe.reads(source)) {
+            match check.run {
+                RunState::Waiting { due } => {
+                    self.due.remove(&(due, *key));
+                    check.run = RunState::Waiting { due: now };
+                    self.due.insert((now, *key));
+                }
+                RunState::Running { .. } => check.again = true,
+                RunState::Stuck { .. } | RunState::Resting => {}
             }
         }
     }
@@ -267,6 +277,11 @@ impl Board {
         actions: &mut Vec<Action>,
     ) {
         let Some(check) = self.checks.get_mut(&key) else { return };
+        if change == Change::None && check.settings.log_all_failures && outcome.verdict() == Verdict::Fail {
+            let failures = check.judge.failures();
+            let line = |id: &CheckId| Action::LogFailure { check: id.clone(), outcome: outcome.clone(), failures };
+            actions.extend(check.ids.iter().map(line));
+        }
         let wish = outcome.wish().filter(|wish| check.wish.replace(*wish) != Some(*wish));
         if wish.is_none() && change == Change::None {
             return;

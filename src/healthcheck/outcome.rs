@@ -98,6 +98,8 @@ pub enum TlsFile {
     Ca,
     Certificate,
     Key,
+    /// It is encrypted, and the password is none or another.
+    EncryptedKey,
 }
 
 impl fmt::Display for TlsFile {
@@ -106,6 +108,7 @@ impl fmt::Display for TlsFile {
             Self::Ca => "CA file",
             Self::Certificate => "certificate",
             Self::Key => "key",
+            Self::EncryptedKey => "encrypted key, with this password,",
         })
     }
 }
@@ -174,6 +177,15 @@ pub enum Outcome {
     FiledDown {
         value: i64,
     },
+    /// `BFD_CHECK`.
+    SessionUp,
+    /// The state and the reason are BFD's own words.
+    SessionDown {
+        state: String,
+        because: Option<String>,
+    },
+    /// `BFD_CHECK`: nobody keeps this session.
+    NoSession,
     /// gRPC: the service is served.
     Serving,
     NotServing {
@@ -298,6 +310,7 @@ impl Outcome {
             | Self::DnsAnswered
             | Self::SmtpAnswered
             | Self::Serving
+            | Self::SessionUp
             | Self::Filed { .. }
             | Self::Agent { usable: true, .. } => Verdict::Pass,
             Self::UrlPassed { .. } => Verdict::Partial,
@@ -329,11 +342,12 @@ impl Outcome {
             | Self::System { .. }
             | Self::Agent { usable: false, .. }
             | Self::FiledDown { .. }
+            | Self::SessionDown { .. }
             | Self::NotServing { .. }
             | Self::GrpcError { .. }
             | Self::NotGrpc
             | Self::NotHttp2 => Verdict::Fail,
-            Self::Local(_) | Self::NoAgent { .. } | Self::NotAgent => Verdict::Local,
+            Self::Local(_) | Self::NoAgent { .. } | Self::NotAgent | Self::NoSession => Verdict::Local,
         }
     }
 }
@@ -362,6 +376,10 @@ impl fmt::Display for Outcome {
             Self::NotAgent => f.write_str("no word of the agent: its line holds none"),
             Self::Filed { value, wish } => write!(f, "the file says {value}: weight {wish}"),
             Self::FiledDown { value } => write!(f, "the file says {value}, which is down"),
+            Self::SessionUp => f.write_str("BFD session up"),
+            Self::SessionDown { state, because: None } => write!(f, "BFD session {state}"),
+            Self::SessionDown { state, because: Some(why) } => write!(f, "BFD session {state}: {why}"),
+            Self::NoSession => f.write_str("no such BFD session is kept"),
             Self::Serving => f.write_str("serving"),
             Self::NotServing { status } => write!(f, "the server answers {status}"),
             Self::GrpcError { status } => write!(f, "the gRPC server answers {status}"),

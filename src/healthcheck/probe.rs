@@ -3,10 +3,10 @@
 //! It does nothing itself: `io/` has one file per kind.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::base::{DnsName, HeloName, IfName, RecordType};
+use crate::base::{DnsName, HeloName, IfName, RecordType, Secret};
 
 use super::expect::Expect;
 use super::hex::ReplyExpect;
@@ -122,6 +122,8 @@ pub struct TlsFiles {
     pub certificate: Option<PathBuf>,
     /// `None`: it stands in the file of the certificate.
     pub key: Option<PathBuf>,
+    /// Of the key, where that is encrypted.
+    pub password: Option<Secret>,
 }
 
 /// The name that TLS tells the server first.
@@ -210,6 +212,25 @@ impl FileProbe {
     pub const DEADLINE: Duration = Duration::from_secs(5);
 }
 
+/// `BFD_CHECK`: the state of a session, which others keep.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct BfdProbe {
+    /// `name`: of the `bfd_instance`.
+    pub session: String,
+}
+
+impl BfdProbe {
+    /// A session that was never up is waited for so long: it begins with a packet a second (RFC 5880 section 6.8.3).
+    pub const FIRST_UP: Duration = Duration::from_secs(5);
+}
+
+/// What a run looks at besides the server, and what may change between two runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source<'a> {
+    File(&'a Path),
+    Session(&'a str),
+}
+
 /// What a check does.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Probe {
@@ -225,6 +246,7 @@ pub enum Probe {
     Agent(AgentProbe),
     Grpc(GrpcProbe),
     File(FileProbe),
+    Bfd(BfdProbe),
 }
 
 impl Probe {
@@ -242,6 +264,7 @@ impl Probe {
             Self::Agent(_) => "AGENT_CHECK",
             Self::Grpc(_) => "GRPC_CHECK",
             Self::File(_) => "FILE_CHECK",
+            Self::Bfd(_) => "BFD_CHECK",
         }
     }
 
@@ -256,6 +279,7 @@ impl Probe {
             Self::Agent(AgentProbe { endpoint, .. }) => endpoint.connect_timeout.saturating_mul(2),
             Self::Grpc(grpc) => grpc.endpoint.connect_timeout.saturating_mul(3),
             Self::File(_) => FileProbe::DEADLINE,
+            Self::Bfd(_) => BfdProbe::FIRST_UP,
             // To connect, and for three answers.
             Self::Smtp(smtp) => smtp.endpoint.connect_timeout.saturating_mul(4),
             Self::Http(http) | Self::Https(HttpsProbe { http, .. }) => http.deadline,
@@ -264,9 +288,27 @@ impl Probe {
         }
     }
 
-    /// The file that it reads, where that is what it does.
-    pub fn file(&self) -> Option<&std::path::Path> {
-        if let Self::File(file) = self { Some(&file.path) } else { None }
+    /// Whether it reads this.
+    pub fn reads(&self, source: Source<'_>) -> bool {
+        match (self, source) {
+            (Self::File(file), Source::File(path)) => file.path == path,
+            (Self::Bfd(bfd), Source::Session(name)) => bfd.session == name,
+            (
+                Self::Tcp(_)
+                | Self::Http(_)
+                | Self::Https(_)
+                | Self::Script(_)
+                | Self::Smtp(_)
+                | Self::Dns(_)
+                | Self::Udp(_)
+                | Self::Ping(_)
+                | Self::Agent(_)
+                | Self::Grpc(_)
+                | Self::File(_)
+                | Self::Bfd(_),
+                Source::File(_) | Source::Session(_),
+            ) => false,
+        }
     }
 
     /// Whether what passed is followed by the next part at once, until the checker is up.
@@ -281,7 +323,8 @@ impl Probe {
             | Self::Ping(_)
             | Self::Agent(_)
             | Self::Grpc(_)
-            | Self::File(_) => false,
+            | Self::File(_)
+            | Self::Bfd(_) => false,
         }
     }
 
@@ -297,7 +340,8 @@ impl Probe {
             | Self::Ping(_)
             | Self::Agent(_)
             | Self::Grpc(_)
-            | Self::File(_) => 1,
+            | Self::File(_)
+            | Self::Bfd(_) => 1,
         }
     }
 }

@@ -57,6 +57,8 @@ pub struct CheckSettings {
     pub on_local_error: OnLocalError,
     /// `rs_init_notifies`: that the server is up at first is told too.
     pub tell_first: bool,
+    /// Every failure is logged, not only what follows from some.
+    pub log_all_failures: bool,
 }
 
 /// Whether a checker, or a real server as a whole, counts as usable.

@@ -22,7 +22,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use vipd::base::HeloName;
-use vipd::daemon::checkers;
+use vipd::daemon::checkers::{self, Sessions};
 use vipd::healthcheck::expect::{Digest, Expect};
 use vipd::healthcheck::hex::ReplyExpect;
 use vipd::healthcheck::outcome::{Outcome, Verdict};
@@ -196,7 +196,7 @@ async fn cells(behaviours: &[Behaviour], servers: &[Running], kinds: &[Kind], re
 async fn cell(probes: &[(Duration, Probe)], recorded: Option<String>) -> String {
     let mut text = String::new();
     for (limit, probe) in probes {
-        let outcome = checkers::run(probe, 0).await;
+        let outcome = checkers::run(probe, 0, Sessions::default()).await;
         text = format!("{:5} {}", word(&outcome), lasting(&outcome.to_string(), *limit));
         if !text.contains("within") || recorded.as_ref() == Some(&text) {
             break;

@@ -50,7 +50,8 @@ pub(super) fn commands(config: &Config) -> Vec<&Command> {
                 | CheckerKind::Ping
                 | CheckerKind::Agent { .. }
                 | CheckerKind::Grpc(_)
-                | CheckerKind::File(_) => None,
+                | CheckerKind::File(_)
+                | CheckerKind::Bfd { .. } => None,
             }));
         }
     }

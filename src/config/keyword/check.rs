@@ -33,7 +33,7 @@ const NOT_HTTP: &[Context] = &[TcpCheck, SmtpCheck, SmtpHost, DnsCheck, UdpCheck
 
 #[rustfmt::skip]
 pub(super) const ROWS: &[Keyword] = &[
-    row(SSL, "password", Word("STRING"), C, "-", "password of the private key: the key must stand in its file unencrypted", NotYet).complains(),
+    row(SSL, "password", Word("STRING"), C, "-", "password of the private key, which is PKCS #8", Served).complains(),
     row(SSL, "ca", Word("PATH"), C, "-", "CA file", Served).complains(),
     row(SSL, "certificate", Word("PATH"), C, "-", "client certificate file", Served).complains(),
     row(SSL, "key", Word("PATH"), C, "-", "private key file", Served).complains(),
@@ -49,7 +49,7 @@ pub(super) const ROWS: &[Keyword] = &[
     row(CHECKS, "warmup", Seconds("0", "4294"), B, "delay_loop", "random delay of the first check", Served),
     row(CHECKS, "delay_loop", Seconds("0.000001", "4294"), B, "service", "period", Served),
     row(CHECKS, "alpha", Bool, C, "service", "start down", Served),
-    row(CHECKS, "log_all_failures", Bool, C, "false", "log each failed try", NotYet),
+    row(CHECKS, "log_all_failures", Bool, C, "checker_log_all_failures", "log each failed try", Served),
     row(HTTP, "nb_get_retry", Int(0, MAX, ""), A, "1", "retries before failing", Served).standing(Deprecated("write `retry`")),
     row(HTTP, "virtualhost", Word("STRING"), B, "real server, service, address", "Host header", Served).complains(),
     row(HTTP, "http_protocol", OneOf(&["1.0", "1.1", "1.0C", "2"]), C, "1.0", "version sent; C adds Connection: close; 2 is vipd's: by ALPN within TLS, at once without it", Served).complains(),
@@ -91,7 +91,7 @@ pub(super) const ROWS: &[Keyword] = &[
     row(GRPC, "sni_name", Word("NAME"), C, "virtualhost", "SNI name; implies enable_sni", Served).standing(Ours),
     row(FILE_CHECK, "track_file", Word("NAME"), C, "required", "a track_file", Served),
     row(FILE_CHECK, "weight", Words("INT [reverse|noreverse]", 1, 2), C, "weight of the file", "factor", Served).complains(),
-    row(BFD_CHECK, "name", Word("NAME"), C, "required", "a bfd_instance", NotYet).complains().strict(),
-    row(BFD_CHECK, "alpha", Bool, C, "service", "start down", NotYet),
+    row(BFD_CHECK, "name", Word("NAME"), C, "required", "a bfd_instance", Served).complains().strict(),
+    row(BFD_CHECK, "alpha", Bool, C, "service", "start down", Served),
     row(NOT_HTTP, "nb_get_retry", Int(0, MAX, ""), C, "-", "a keyword of HTTP_GET and SSL_GET alone", NotYet).standing(Removed("write `retry`")),
 ];

@@ -78,7 +78,7 @@ pub(super) const ROWS: &[Keyword] = &[
     row(GLOBAL, "min_auto_priority_delay", Int(1, 10_000_000, "us"), C, "1000000", "lateness that triggers a priority raise", NotYet).complains(),
     row(GLOBAL, "smtp_alert_vrrp", Bool, C, "unset", "default smtp_alert for VRRP", NotYet),
     row(GLOBAL, "smtp_alert_checker", Bool, C, "unset", "default smtp_alert for checkers", NotYet),
-    row(GLOBAL, "checker_log_all_failures", Bool, C, "false", "log each failed try, not only state changes", NotYet),
+    row(GLOBAL, "checker_log_all_failures", Bool, C, "false", "log each failed try, not only state changes", Served),
     row(GLOBAL, "dynamic_interfaces", Words("[allow_if_changes]", 0, 1), B, "off", "let configuration name interfaces that do not exist yet", NotYet),
     row(GLOBAL, "no_email_faults", Flag, C, "off", "no mail for FAULT state", NotYet),
     row(GLOBAL, "default_interface", Word("IFNAME"), C, "eth0 (build option)", "interface for static addresses without dev", NotYet).complains(),

@@ -25,6 +25,8 @@ pub struct Checker {
     pub bind_if: Option<IfName>,
     pub fwmark: Option<NonZeroU32>,
     pub alpha: bool,
+    /// `None`: `checker_log_all_failures`.
+    pub log_all_failures: Option<bool>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -47,6 +49,12 @@ pub enum CheckerKind {
     Grpc(Box<GrpcCheck>),
     /// `FILE_CHECK`: the `track_file`, and a weight in place of its own.
     File(TrackEntry),
+    /// `BFD_CHECK`: the `bfd_instance`.
+    Bfd {
+        session: String,
+        #[serde(skip)]
+        at: Span,
+    },
 }
 
 /// `DNS_CHECK`: by default the SOA record of the root.

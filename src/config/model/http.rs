@@ -68,6 +68,9 @@ pub struct TlsFiles {
     pub certificate: Option<String>,
     /// `None`: it stands in the file of the certificate.
     pub key: Option<String>,
+    /// Of the key, where it is encrypted.
+    #[serde(skip)]
+    pub password: Option<String>,
 }
 
 /// `enable_sni` and `sni_name`.

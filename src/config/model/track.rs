@@ -202,6 +202,15 @@ impl Config {
         checkers.filter_map(|checker| if let CheckerKind::File(entry) = &checker.kind { Some(entry) } else { None })
     }
 
+    /// What `BFD_CHECK`s name, and where.
+    pub fn bfd_checks(&self) -> impl Iterator<Item = (&str, Span)> {
+        let checkers =
+            self.virtual_servers.iter().flat_map(|server| &server.real_servers).flat_map(|real| &real.checkers);
+        checkers.filter_map(|checker| {
+            if let CheckerKind::Bfd { session, at } = &checker.kind { Some((session.as_str(), *at)) } else { None }
+        })
+    }
+
     /// The weight of a script, file or process, and whether it is reversed; `None`: it does not exist.
     pub fn weight_of(&self, kind: Trackable, name: &str) -> Option<(i16, bool)> {
         match kind {

@@ -73,6 +73,7 @@ pub fn read(block: &Statement<'_>, global: &mut Global, problems: &mut Vec<Probl
             "lvs_datapath" => set(&mut global.plane, choice(problems, inner, 0, &PLANES)),
             "lvs_sysctl" => set(&mut global.sysctl, choice(problems, inner, 0, &SYSCTL_MODES)),
             "lvs_flush" => global.lvs_flush = true,
+            "checker_log_all_failures" => set(&mut global.checker_log_all_failures, flag(problems, inner)),
             "rs_init_notifies" => set(&mut global.rs_init_notifies, flag(problems, inner)),
             "notification_email" => empty(inner, problems),
             keyword => {
@@ -104,8 +105,7 @@ fn only_checked(keyword: &str, inner: &Statement<'_>, problems: &mut Vec<Problem
         | "no_checker_emails"
         | "smtp_alert"
         | "smtp_alert_vrrp"
-        | "smtp_alert_checker"
-        | "checker_log_all_failures" => {
+        | "smtp_alert_checker" => {
             flag(problems, inner);
         }
         "lvs_sync_daemon" => sync_daemon(inner, problems),

@@ -12,7 +12,19 @@ use crate::config::model::{
 const STATUS_CODES: usize = 64;
 
 pub(super) fn checker(checker: &Checker) -> Node {
-    let Checker { at: _, kind, check, connect_ip, connect_port, bind_ip, bind_port, bind_if, fwmark, alpha } = checker;
+    let Checker {
+        at: _,
+        kind,
+        check,
+        connect_ip,
+        connect_port,
+        bind_ip,
+        bind_port,
+        bind_if,
+        fwmark,
+        alpha,
+        log_all_failures,
+    } = checker;
     let mut nodes = Nodes::default();
     let name = match kind {
         CheckerKind::Tcp => "TCP_CHECK",
@@ -26,6 +38,7 @@ pub(super) fn checker(checker: &Checker) -> Node {
         CheckerKind::Agent { .. } => "AGENT_CHECK",
         CheckerKind::Grpc(_) => "GRPC_CHECK",
         CheckerKind::File(_) => "FILE_CHECK",
+        CheckerKind::Bfd { .. } => "BFD_CHECK",
     };
     match kind {
         CheckerKind::Tcp | CheckerKind::Ping => {}
@@ -38,6 +51,7 @@ pub(super) fn checker(checker: &Checker) -> Node {
         CheckerKind::Agent { send } => nodes.word("agent_send", send.as_ref()),
         CheckerKind::Grpc(check) => grpc(&mut nodes, check),
         CheckerKind::File(entry) => file(&mut nodes, entry),
+        CheckerKind::Bfd { session, at: _ } => nodes.word("name", Some(session)),
     }
     nodes.plain("connect_ip", *connect_ip);
     nodes.plain("connect_port", *connect_port);
@@ -47,6 +61,7 @@ pub(super) fn checker(checker: &Checker) -> Node {
     nodes.plain("fwmark", *fwmark);
     times(&mut nodes, check);
     nodes.flag("alpha", *alpha);
+    nodes.plain("log_all_failures", log_all_failures.map(boolean));
     Node::block(name, String::new(), nodes.0)
 }
 
@@ -131,11 +146,12 @@ fn regex(nodes: &mut Nodes, pattern: &AnswerPattern) {
 
 /// The `SSL` block, where it says something.
 pub(super) fn ssl(files: &TlsFiles) -> Option<Node> {
-    let TlsFiles { ca, certificate, key } = files;
+    let TlsFiles { ca, certificate, key, password } = files;
     let mut nodes = Nodes::default();
     nodes.word("ca", ca.as_ref());
     nodes.word("certificate", certificate.as_ref());
     nodes.word("key", key.as_ref());
+    nodes.word("password", password.as_ref());
     (*files != TlsFiles::default()).then(|| Node::block("SSL", String::new(), nodes.0))
 }
 

@@ -30,6 +30,7 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
         sysctl,
         lvs_flush,
         rs_init_notifies,
+        checker_log_all_failures,
     } = global;
     let mut nodes = Nodes::default();
     nodes.word("router_id", router_id.as_ref());
@@ -61,6 +62,7 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
     }
     nodes.flag("lvs_flush", *lvs_flush);
     nodes.flag("rs_init_notifies", *rs_init_notifies);
+    nodes.flag("checker_log_all_failures", *checker_log_all_failures);
     nodes.0
 }
 

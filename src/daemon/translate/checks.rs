@@ -6,12 +6,13 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::base::Secret;
 use crate::config::model::{self, CheckDefaults};
 use crate::healthcheck::expect::{Digest, Expect, StatusRange, StatusRanges};
 use crate::healthcheck::hex::ReplyExpect;
 use crate::healthcheck::judge::OnLocalError;
 use crate::healthcheck::probe::{
-    AgentProbe, DnsProbe, Endpoint, FileProbe, GrpcProbe, HttpProbe, HttpVersion, HttpsProbe, Probe, ScriptProbe,
+    AgentProbe, BfdProbe, DnsProbe, Endpoint, FileProbe, GrpcProbe, HttpProbe, HttpVersion, HttpsProbe, Probe, ScriptProbe,
     SmtpProbe, Sni, TlsClient, TlsFiles, UdpProbe, Url,
 };
 use crate::healthcheck::settings::{CheckId, CheckSettings, TargetId};
@@ -35,11 +36,20 @@ pub type Targets = BTreeMap<TargetId, Target>;
 const DELAY_LOOP: Duration = Duration::from_mins(1);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// What `global_defs` says of all checks.
+#[derive(Clone, Copy, Debug)]
+pub struct Telling {
+    /// `rs_init_notifies`.
+    pub first: bool,
+    /// `checker_log_all_failures`.
+    pub failures: bool,
+}
+
 pub fn checks(
     pools: &Pools<'_>,
     tls: &model::TlsFiles,
     track_files: &[model::TrackFile],
-    tell_first: bool,
+    telling: Telling,
 ) -> Result<(Vec<CheckSettings>, Targets), TranslateError> {
     let files = files(tls);
     let mut checks = vec![];
@@ -51,7 +61,8 @@ pub fn checks(
             for (index, checker) in (0_u32..).zip(&real.checkers) {
                 let id = CheckId { target: id.clone(), index };
                 let made = check(id, server, real, checker, &files, track_files)?;
-                checks.extend(made.map(|check| CheckSettings { tell_first, ..check }));
+                let log_all_failures = checker.log_all_failures.unwrap_or(telling.failures);
+                checks.extend(made.map(|check| CheckSettings { tell_first: telling.first, log_all_failures, ..check }));
             }
             if !real.checkers.is_empty() {
                 targets.insert(id, Target { pool: pool.id.clone(), real_server });
@@ -70,8 +81,19 @@ fn check(
     files: &TlsFiles,
     track_files: &[model::TrackFile],
 ) -> Result<Option<CheckSettings>, TranslateError> {
-    let model::Checker { at: _, kind, check, connect_ip, connect_port, bind_ip, bind_port, bind_if, fwmark, alpha } =
-        checker;
+    let model::Checker {
+        at: _,
+        kind,
+        check,
+        connect_ip,
+        connect_port,
+        bind_ip,
+        bind_port,
+        bind_if,
+        fwmark,
+        alpha,
+        log_all_failures: _, // It is put in by the caller, with what is above it.
+    } = checker;
     let given = Given([check, &real.check, &server.check]);
     let endpoint = Endpoint {
         addr: SocketAddr::new(connect_ip.unwrap_or(real.addr), connect_port.unwrap_or(real.port)),
@@ -82,8 +104,9 @@ fn check(
         mark: fwmark.map(NonZeroU32::get),
     };
     let delay_loop = given.or(|check| check.delay_loop, DELAY_LOOP);
-    // A file is there to be read at once.
-    let warmup = if matches!(kind, model::CheckerKind::File(_)) { Duration::ZERO } else { delay_loop };
+    // A file is there to be read at once, and so is the state of a session.
+    let local = matches!(kind, model::CheckerKind::File(_) | model::CheckerKind::Bfd { .. });
+    let warmup = if local { Duration::ZERO } else { delay_loop };
     let second = Duration::from_secs(1);
     let urls = Urls { id: &id, server, real, files };
     let (retry, pause, probe) = match kind {
@@ -103,6 +126,8 @@ fn check(
             Some(probe) => (0, second, Probe::File(probe)),
             None => return Ok(None),
         },
+        // The session has counted its losses already.
+        model::CheckerKind::Bfd { session, at: _ } => (0, second, Probe::Bfd(BfdProbe { session: session.clone() })),
     };
     Ok(Some(CheckSettings {
         id,
@@ -114,6 +139,7 @@ fn check(
         alpha: *alpha || real.alpha || server.alpha,
         on_local_error: OnLocalError::Keep,
         tell_first: false,
+        log_all_failures: false,
     }))
 }
 
@@ -126,9 +152,10 @@ fn file(entry: &model::TrackEntry, track_files: &[model::TrackFile]) -> Option<F
 }
 
 fn files(tls: &model::TlsFiles) -> TlsFiles {
-    let model::TlsFiles { ca, certificate, key } = tls;
+    let model::TlsFiles { ca, certificate, key, password } = tls;
     let path = |path: &Option<String>| path.as_ref().map(PathBuf::from);
-    TlsFiles { ca: path(ca), certificate: path(certificate), key: path(key) }
+    let password = password.clone().map(Secret::new);
+    TlsFiles { ca: path(ca), certificate: path(certificate), key: path(key), password }
 }
 
 /// The blocks that may give a value, the nearest first.

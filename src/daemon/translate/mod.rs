@@ -107,13 +107,15 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
         sysctl: _,
         lvs_flush,
         rs_init_notifies,
+        checker_log_all_failures,
     } = global;
     let above = vrrp::Above { group4: *mcast_group4, group6: *mcast_group6, strict: *strict, garp, config };
     let pools = lvs::pools(virtual_servers, virtual_server_groups, local_address_groups, *rs_init_notifies)?;
     let adjusted = pools.iter().map(|(_, pool)| pool.clone().adjusted());
     let used = watched::used(config);
     let (settings, adjustments): (Vec<_>, Vec<_>) = adjusted.unzip();
-    let (checks, targets) = checks::checks(&pools, tls, track_files, *rs_init_notifies)?;
+    let telling = checks::Telling { first: *rs_init_notifies, failures: *checker_log_all_failures };
+    let (checks, targets) = checks::checks(&pools, tls, track_files, telling)?;
     Ok(Wanted {
         statics: vrrp::statics(statics),
         instances: instances.iter().map(|instance| vrrp::instance(instance, &above)).collect(),

@@ -35,6 +35,8 @@ pub(super) struct Check {
     added: MonoTime,
     /// That no result comes was told.
     pub silent: bool,
+    /// What it reads changed while it was read.
+    pub again: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +73,7 @@ impl Check {
             results: 0,
             added: now,
             silent: false,
+            again: false,
         }
     }
 

@@ -51,6 +51,7 @@ impl Board {
     /// After a result, or the end of a run that was given up.
     pub(super) fn schedule(&mut self, now: MonoTime, key: CheckKey, next: Next, actions: &mut Vec<Action>) {
         let Some(check) = self.checks.get_mut(&key) else { return };
+        let next = if std::mem::take(&mut check.again) { Next::AtOnce } else { next };
         let due = check.schedule.next(now, next);
         check.run = RunState::Waiting { due };
         self.due.insert((due, key));

@@ -24,6 +24,7 @@ fn check(name: &str, index: u32, probe: Probe) -> CheckSettings {
         alpha: false,
         on_local_error: OnLocalError::Keep,
         tell_first: false,
+        log_all_failures: false,
     }
 }
 
@@ -70,7 +71,7 @@ fn next(board: &Board) -> MonoTime {
 fn events(actions: Vec<Action>) -> Vec<CheckEvent> {
     let event = |action| match action {
         Action::Tell(event) => event,
-        Action::Start { .. } | Action::Abort(_) => panic!("a result tells, and does no more"),
+        Action::Start { .. } | Action::Abort(_) | Action::LogFailure { .. } => panic!("a result tells, and does no more"),
     };
     actions.into_iter().map(event).collect()
 }
@@ -230,7 +231,7 @@ fn a_reload_keeps_what_is_the_same_and_ends_what_is_gone() {
         .into_iter()
         .map(|action| match action {
             Action::Start { run, .. } => run,
-            Action::Abort(_) | Action::Tell(_) => panic!("three runs are due"),
+            Action::Abort(_) | Action::Tell(_) | Action::LogFailure { .. } => panic!("three runs are due"),
         })
         .collect();
     for &run in &runs {
@@ -319,7 +320,7 @@ fn same(services: &[&str], server: &str, probe: &Probe) -> Vec<CheckSettings> {
 fn told_to(actions: Vec<Action>) -> Vec<(String, &'static str)> {
     let event = |action| match action {
         Action::Tell(event) => Some((event.target().service.clone(), word(std::slice::from_ref(&event)))),
-        Action::Start { .. } | Action::Abort(_) => None,
+        Action::Start { .. } | Action::Abort(_) | Action::LogFailure { .. } => None,
     };
     actions.into_iter().filter_map(event).collect()
 }
@@ -413,8 +414,35 @@ fn a_file_that_changed_is_read_at_once() {
     board.configure(at(0), vec![check("a", 0, probe)], || 0);
     let (_, told, _) = step(&mut board, crate::healthcheck::file::judge(b"5", 1));
     assert_eq!(word(&told), "weight");
-    board.changed(at(3_000), std::path::Path::new("/run/b"));
+    board.changed(at(3_000), Source::File(std::path::Path::new("/run/b")));
     assert_eq!(board.poll(at(3_000)), []);
-    board.changed(at(3_000), std::path::Path::new("/run/a"));
-    assert_eq!(board.poll(at(3_000)).len(), 1);
+    board.changed(at(3_000), Source::File(std::path::Path::new("/run/a")));
+    let [Action::Start { run, .. }] = board.poll(at(3_000))[..] else { panic!("it is read") };
+    board.changed(at(3_001), Source::File(std::path::Path::new("/run/a")));
+    assert_eq!(board.poll(at(3_001)), [], "it is being read");
+    board.finish(at(3_002), run, crate::healthcheck::file::judge(b"6", 1), Duration::ZERO);
+    assert_eq!(board.poll(at(3_002)).len(), 1, "what was read may be what was before");
+}
+
+#[test]
+fn every_failure_is_logged_where_that_is_asked_for_and_those_that_are_told_anyway_are_not() {
+    for log_all_failures in [false, true] {
+        let mut board = Board::default();
+        board.configure(at(0), vec![CheckSettings { retry: 2, log_all_failures, ..check("a", 0, tcp(80)) }], || 0);
+        let mut logged = |outcome| {
+            let now = next(&board);
+            let [Action::Start { run, .. }] = board.poll(now)[..] else { panic!("one run is due") };
+            let actions = board.finish(now, run, outcome, Duration::ZERO);
+            let line = |action: &Action| match action {
+                Action::LogFailure { failures, .. } => Some(*failures),
+                Action::Start { .. } | Action::Abort(_) | Action::Tell(_) => None,
+            };
+            actions.iter().filter_map(line).collect::<Vec<u32>>()
+        };
+        let all = if log_all_failures { [vec![], vec![1], vec![2], vec![], vec![4]] } else { [const { vec![] }; 5] };
+        let outcomes =
+            [Outcome::Connected, Outcome::Refused, Outcome::Refused, Outcome::Refused, Outcome::Refused].map(&mut logged);
+        assert_eq!(outcomes, all);
+        assert_eq!(logged(Outcome::Local(LocalFault::TaskEnded)), [], "that is not the server's");
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
-use vipd::daemon::checkers::{Checkers, CheckersGone};
+use vipd::daemon::checkers::{Checkers, CheckersGone, Sessions};
 use vipd::healthcheck::judge::OnLocalError;
 use vipd::healthcheck::outcome::{LocalFault, Outcome};
 use vipd::healthcheck::probe::{Endpoint, FileProbe, Probe, ScriptProbe};
@@ -34,6 +34,7 @@ fn check(name: &str, probe: Probe) -> CheckSettings {
         alpha: false,
         on_local_error: OnLocalError::Keep,
         tell_first: false,
+        log_all_failures: false,
     }
 }
 
@@ -54,7 +55,7 @@ fn script(line: &str, dynamic: bool) -> Probe {
 
 #[tokio::test]
 async fn a_server_that_dies_goes_down_and_one_that_returns_comes_up() {
-    let (checkers, mut events, _) = Checkers::start();
+    let (checkers, mut events, _) = Checkers::start(Sessions::default());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     checkers.configure(vec![check("a", tcp(addr))]).await.unwrap();
@@ -79,7 +80,7 @@ async fn a_server_that_dies_goes_down_and_one_that_returns_comes_up() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_that_panics_or_hangs_delays_no_other_and_decides_nothing() {
-    let (checkers, mut events, _) = Checkers::start_with(|check: Arc<CheckSettings>, _| async move {
+    let (checkers, mut events, _) = Checkers::start_with(Sessions::default(), |check: Arc<CheckSettings>, _| async move {
         match check.id.target.destination.as_str() {
             "panics" => panic!("as the test wants it"),
             "hangs" => pending().await,
@@ -107,7 +108,7 @@ async fn a_run_that_panics_or_hangs_delays_no_other_and_decides_nothing() {
 
 #[tokio::test]
 async fn a_reload_keeps_unchanged_checks_and_forgets_those_that_are_gone() {
-    let (checkers, mut events, task) = Checkers::start();
+    let (checkers, mut events, task) = Checkers::start(Sessions::default());
     let dead = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let checks = vec![check("kept", tcp(dead)), check("gone", tcp(dead))];
     checkers.configure(checks.clone()).await.unwrap();
@@ -137,7 +138,7 @@ async fn a_script_decides_by_its_exit_code() {
         ("a signal", "kill -9 $$", false, vec![("down", "script ended by signal 9")], None),
     ];
     for (name, line, dynamic, wanted, last) in rows {
-        let (checkers, mut events, _) = Checkers::start();
+        let (checkers, mut events, _) = Checkers::start(Sessions::default());
         checkers.configure(vec![check("a", script(line, dynamic))]).await.unwrap();
         for (word, why) in wanted {
             assert_eq!(told(next(&mut events).await), (word, why.to_owned()), "{name}");
@@ -156,7 +157,7 @@ async fn a_file_that_changes_is_read_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("share");
     std::fs::write(&path, "5\n").unwrap();
-    let (checkers, mut events, _) = Checkers::start();
+    let (checkers, mut events, _) = Checkers::start(Sessions::default());
     let probe = Probe::File(FileProbe { path: path.clone(), weight: 2 });
     let often = CheckSettings { delay_loop: Duration::from_hours(1), retry: 0, ..check("a", probe) };
     checkers.configure(vec![often]).await.unwrap();
@@ -185,7 +186,7 @@ fn without_descriptors_checks_say_so_and_decide_nothing() {
 
 async fn without_descriptors() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (checkers, _events, _) = Checkers::start();
+    let (checkers, _events, _) = Checkers::start(Sessions::default());
     checkers.configure(vec![check("a", tcp(listener.local_addr().unwrap()))]).await.unwrap();
     let last = async || checkers.views().await.unwrap()[0].last.as_ref().map(|last| last.text.clone());
     until("it passes", async || last().await.as_deref() == Some("connected")).await;

@@ -73,3 +73,21 @@ pub fn file(block: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<Checke
     let entry = TrackEntry { name: name.text.to_owned(), weight: own, reverse, at: name.at };
     Some(Checker { kind: CheckerKind::File(entry), ..checker })
 }
+
+/// `BFD_CHECK`; `None` where no session is named.
+pub fn bfd(block: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<Checker> {
+    let mut checker = empty(block, CheckerKind::Tcp);
+    let mut name = None;
+    for inner in block.statements() {
+        if inner.keyword.text == "name" {
+            name = inner.arg(0);
+        } else {
+            shared(inner, &mut checker, problems);
+        }
+    }
+    let Some(name) = name else {
+        problems.push(incomplete(block, "name"));
+        return None;
+    };
+    Some(Checker { kind: CheckerKind::Bfd { session: name.text.to_owned(), at: name.at }, ..checker })
+}
