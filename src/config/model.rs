@@ -73,6 +73,7 @@ pub struct Global {
     pub down_timer_adverts: Option<u8>,
     /// `vrrp_rt_priority`, 1..=99.
     pub rt_priority: Option<NonZeroU8>,
+    pub mail: Mail,
     /// `notify_fifo`.
     pub fifo: NotifyFifo,
     /// `vrrp_notify_fifo`.
@@ -153,6 +154,8 @@ pub struct Notify {
     pub deleted: OnDeletion,
     /// `notify_priority_changes`; `None`: the sync group's, then the global one.
     pub priority_changes: Option<bool>,
+    /// `smtp_alert`; `None`: the global ones, off at last.
+    pub mail: Option<bool>,
 }
 
 /// `notify_deleted [COMMAND]`: what an instance that a reload removes tells.
@@ -161,6 +164,30 @@ pub enum OnDeletion {
     #[default]
     Fault,
     Deleted(Option<Box<Command>>),
+}
+
+/// Alert mails: `notification_email` and what belongs to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Mail {
+    pub to: Vec<String>,
+    /// `notification_email_from`.
+    pub from: Option<String>,
+    /// `smtp_server ADDRESS|HOST [PORT]`; without it no mail is sent.
+    pub server: Option<String>,
+    pub port: Option<u16>,
+    /// `smtp_helo_name`.
+    pub helo: Option<String>,
+    /// `smtp_connect_timeout`; 30 s where none is given.
+    #[serde(serialize_with = "seconds")]
+    pub timeout: Option<Duration>,
+    /// `smtp_alert`: for all that does not say otherwise.
+    pub alert: Option<bool>,
+    /// `smtp_alert_vrrp`.
+    pub alert_vrrp: Option<bool>,
+    /// `smtp_alert_checker`.
+    pub alert_checker: Option<bool>,
+    /// `no_email_faults`.
+    pub no_faults: bool,
 }
 
 /// `notify_fifo`, `vrrp_notify_fifo` or `lvs_notify_fifo`, and its script.
@@ -335,6 +362,8 @@ pub struct VirtualServer {
     pub check: CheckDefaults,
     pub virtualhost: Option<String>,
     pub real_servers: Vec<RealServer>,
+    /// `smtp_alert`; `None`: the global ones, off at last.
+    pub mail: Option<bool>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -378,6 +407,8 @@ pub struct RealServer {
     pub check: CheckDefaults,
     pub virtualhost: Option<String>,
     pub checkers: Vec<Checker>,
+    /// `smtp_alert`; `None`: the global ones, on at last.
+    pub mail: Option<bool>,
 }
 
 /// One check block of a real server.

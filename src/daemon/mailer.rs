@@ -18,7 +18,8 @@ const LAST_MAILS: Duration = Duration::from_secs(2);
 /// The running task.
 #[derive(Debug)]
 pub struct Mailer {
-    queue: mpsc::Sender<(MailSettings, Mail)>,
+    /// `None`: closed.
+    queue: Option<mpsc::Sender<(MailSettings, Mail)>>,
     task: JoinHandle<()>,
 }
 
@@ -33,21 +34,22 @@ impl Mailer {
                 }
             }
         });
-        Self { queue, task }
+        Self { queue: Some(queue), task }
     }
 
     pub fn send(&self, settings: &MailSettings, mail: Mail) {
-        if let Err(error) = self.queue.try_send((settings.clone(), mail)) {
+        if let Some(queue) = &self.queue
+            && let Err(error) = queue.try_send((settings.clone(), mail))
+        {
             tracing::warn!(%error, "alert lost: the mail server is slower than what happens");
         }
     }
 
     /// Send what waits, within a bound.
-    pub async fn close(self) {
-        let Self { queue, mut task } = self;
-        drop(queue);
-        if timeout(LAST_MAILS, &mut task).await.is_err() {
-            task.abort();
+    pub async fn close(&mut self) {
+        self.queue = None;
+        if timeout(LAST_MAILS, &mut self.task).await.is_err() {
+            self.task.abort();
             tracing::warn!("the last alerts were not sent in time");
         }
     }

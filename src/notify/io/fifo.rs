@@ -127,7 +127,7 @@ mod tests {
     fn what_is_no_fifo_or_for_nobody_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
-        std::fs::write(&path, "").unwrap();
+        File::create(&path).unwrap();
         assert!(matches!(Fifo::open(&path, None), Err(FifoError::NotAFifo { .. })));
         let nobody = Account { user: "no such user".to_owned(), group: None };
         let path = dir.path().join("fifo");

@@ -113,6 +113,7 @@ fn service(choose: &mut Choices<'_>, config: &Config) -> Option<VirtualServer> {
         inhibit_on_failure: choose.seldom(),
         check: times(choose, true),
         virtualhost: choose.maybe(Choices::text),
+        mail: choose.maybe(Choices::yes),
         real_servers,
     })
 }
@@ -141,6 +142,7 @@ fn real_server(choose: &mut Choices<'_>, family: Family, port: Option<u16>, serv
         notify_down: choose.maybe(|choose| Box::new(choose.command(true))),
         check: times(choose, true),
         virtualhost: choose.maybe(Choices::text),
+        mail: choose.maybe(Choices::yes),
         checkers: (0..choose.below(3)).map(|_| checker(choose)).collect(),
     }
 }
@@ -200,6 +202,7 @@ fn http(choose: &mut Choices<'_>) -> HttpCheck {
     HttpCheck {
         version: choose.of(&[HttpVersion::V1_0, HttpVersion::V1_0WithHost, HttpVersion::V1_1]),
         virtualhost: choose.maybe(Choices::text),
+        mail: choose.maybe(Choices::yes),
         urls: (0..=choose.below(2)).map(|_| url(choose)).collect(),
         fast_recovery: choose.seldom(),
     }
@@ -222,6 +225,7 @@ fn url(choose: &mut Choices<'_>) -> Url {
         digest: choose.maybe(|_| *b"0123456789abcdef"),
         status: (0..choose.below(3)).map(|_| choose.of(&[(200, 200), (200, 299), (100, 599)])).collect(),
         virtualhost: choose.maybe(Choices::text),
+        mail: choose.maybe(Choices::yes),
         pattern: choose.maybe(pattern),
         compliant: choose.maybe(Choices::yes),
     }
