@@ -40,7 +40,8 @@ pub enum Output {
         addresses: Vec<VirtualAddress>,
         lease: Lease,
     },
-    /// It serves until then, unless told again: by then another router may be Active. [`MonoTime::ZERO`]: not at all.
+    /// It serves until then, unless told again: by then another router may be Active. One that lets go in good order
+    /// is not deaf at once, so that what was on its way arrives.
     Serve {
         key: Key,
         until: MonoTime,
@@ -366,7 +367,6 @@ impl Fleet {
                     instance.announcer.stop();
                     instance.claims.stop();
                     instance.announce_when_settled = false;
-                    out.push(Output::Serve { key: instance.settings.key(), until: MonoTime::ZERO });
                     out.push(Output::Hold { addresses: vec![], key: instance.settings.key(), lease: lease(instance) });
                 }
                 Action::Reannounce => reannounce = Some(instance.group().map(str::to_owned)),
