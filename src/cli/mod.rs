@@ -3,6 +3,7 @@
 mod ask;
 mod check;
 mod config;
+mod doctor;
 mod drill;
 mod explain;
 mod failover;
@@ -11,6 +12,7 @@ mod keepalived;
 mod maintenance;
 mod plan;
 mod print;
+mod real_server;
 mod reload;
 mod run;
 mod scan;
@@ -56,10 +58,16 @@ enum Verb {
     ///
     /// Exit status: 0 whether or not something would change, 4 where the file would not run, 1 where no daemon answers.
     Plan(plan::Args),
+    /// Look for what keeps the running daemon, or a configuration, from working on this host.
+    ///
+    /// Exit status: 0 nothing is wrong, 1 something is.
+    Doctor(doctor::Args),
     /// Let the running daemon read its configuration again: all of it is taken up, or nothing.
     Reload(reload::Args),
     /// Show what the running daemon owns, checks and forwards.
     Status(status::Args),
+    /// Drain, disable or weigh a real server of the running daemon.
+    RealServer(real_server::Args),
     /// Say why a virtual router is what it is, what would change it, and what it lived through lately.
     Explain(explain::Args),
     /// Let the peer be MASTER of a virtual router, without losing a packet; refused where no peer takes over.
@@ -116,8 +124,10 @@ pub fn main() -> ExitCode {
         Verb::Check(args) => check::run(&args),
         Verb::Config(args) => config::run(&args),
         Verb::Plan(args) => plan::run(&args),
+        Verb::Doctor(args) => doctor::run(&args),
         Verb::Reload(args) => reload::run(&args),
         Verb::Status(args) => status::run(&args),
+        Verb::RealServer(args) => real_server::run(args),
         Verb::Explain(args) => explain::run(&args),
         Verb::Failover(args) => failover::run(&args),
         Verb::Maintenance(args) => maintenance::run(&args),

@@ -189,7 +189,10 @@ fn real_server(server: &RealServerStatus) -> Vec<String> {
         .collect();
     vec![
         server.address.clone(),
-        server.state.clone(),
+        match &server.by_operator {
+            Some(wish) => format!("{} (operator: {wish})", server.state),
+            None => server.state.clone(),
+        },
         weight,
         server.active.to_string(),
         server.inactive.to_string(),

@@ -87,6 +87,7 @@ pub struct Global {
     /// `vip_fence`, a keyword of ours; `None`: where the plane is eBPF.
     pub fence: Option<bool>,
     pub plane: Plane,
+    pub sysctl: SysctlMode,
     /// `lvs_flush`.
     pub lvs_flush: bool,
 }
@@ -97,6 +98,16 @@ pub enum Plane {
     #[default]
     Ebpf,
     Ipvs,
+}
+
+/// `lvs_sysctl`, a keyword of ours: what becomes of a kernel setting that forwarding needs otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum SysctlMode {
+    /// It is told.
+    #[default]
+    Check,
+    /// It is set.
+    Auto,
 }
 
 /// `script_user USER [GROUP]`.

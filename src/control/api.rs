@@ -83,6 +83,9 @@ pub struct PeerStatus {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VirtualServerStatus {
+    /// As the configuration names it: the service, or `TCP group NAME`.
+    #[serde(default)]
+    pub virtual_server: String,
     /// As ipvsadm writes it: `TCP 192.0.2.1:80`, `FWM 7`.
     pub service: String,
     pub plane: String,
@@ -103,8 +106,11 @@ pub struct VirtualServerStatus {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RealServerStatus {
     pub address: String,
-    /// `up`, `down`, or `sorry` where it is the sorry server.
+    /// `up`, `down`, `untried`, `draining`, `disabled`, or `sorry` where it is the sorry server.
     pub state: String,
+    /// What an operator wants of it: `drain`, `disable`, `weight N`; `None` where the configuration stands.
+    #[serde(default)]
+    pub by_operator: Option<String>,
     pub weight: u32,
     pub configured_weight: u32,
     pub active: u32,

@@ -5,6 +5,8 @@
 
 #![expect(clippy::disallowed_methods, reason = "a task may wait")]
 
+mod wish;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -21,6 +23,7 @@ use crate::lvs::ipvsadm::manual::Manual;
 use crate::lvs::plan::{Scope, outcome, plan};
 use crate::lvs::pool::{Event, PoolEvent, PoolId, PoolSettings, PoolView};
 use crate::lvs::table::{ServiceKey, Step, Table};
+pub use wish::WishAsked;
 
 /// First pause after the plane refused a change, doubled each time up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(100);
@@ -54,6 +57,8 @@ pub enum LvsCommand {
     Health { pool: PoolId, event: Event },
     /// What the plane holds now, for `status`; services of others too.
     Snapshot { reply: oneshot::Sender<Result<(Table, Counters), DatapathError>> },
+    /// What an operator wants of a real server. The answer is the pools that have it, when the plane holds it.
+    Wish { asked: WishAsked, reply: oneshot::Sender<Result<Vec<PoolId>, ConvergeError>> },
     /// What an operator asks of the plane, or changes in it. Services that are added so are not ours.
     Manual { question: Question, reply: oneshot::Sender<Result<Reply, Refusal>> },
     /// End: with `flush` our services are deleted, without it they stay as they are.
@@ -215,6 +220,7 @@ impl<D: Manual> Task<D> {
                 Err(error) => tracing::debug!(%error, "health of something that is gone"),
             },
             LvsCommand::Snapshot { reply } => answer(reply, self.read().await),
+            LvsCommand::Wish { asked, reply } => answer(reply, self.wish(&asked).await),
             LvsCommand::Manual { question, reply } => {
                 if matches!(question, Question::Change(_)) {
                     self.known = None;
@@ -394,7 +400,9 @@ impl<D: Manual> Task<D> {
                 PoolEvent::QuorumGained { .. } | PoolEvent::SorryServerIn { .. } | PoolEvent::SorryServerOut { .. } => {
                     tracing::info!(%pool, "virtual server: {event}");
                 }
-                PoolEvent::QuorumLost { .. } => tracing::warn!(%pool, "virtual server: {event}"),
+                PoolEvent::QuorumLost { .. } | PoolEvent::WishDropped { .. } => {
+                    tracing::warn!(%pool, "virtual server: {event}");
+                }
             }
             self.tell(LvsEvent::Pool { pool, event });
         }

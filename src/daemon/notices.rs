@@ -145,7 +145,9 @@ impl Notices {
             PoolEvent::QuorumLost { .. } => {
                 (pool.to_string(), &pools.quorum_down, Line::Service { service: service_name(pool), up: false })
             }
-            PoolEvent::SorryServerIn { .. } | PoolEvent::SorryServerOut { .. } => return None,
+            PoolEvent::SorryServerIn { .. } | PoolEvent::SorryServerOut { .. } | PoolEvent::WishDropped { .. } => {
+                return None;
+            }
         };
         let command: Option<ScriptCommand> = command.clone();
         let invocations = command.map(Invocation::plain).into_iter().collect();

@@ -11,7 +11,7 @@ use crate::daemon::telling::keepalived_word;
 use crate::daemon::trackers::TrackView;
 use crate::daemon::watchers::WatchView;
 use crate::lvs::datapath::{Counters, DestinationStats, ServiceStats};
-use crate::lvs::pool::{Health, PoolId, PoolView, RealServerView, SorryServerView, table_key};
+use crate::lvs::pool::{Health, PoolId, PoolView, RealServerView, SorryServerView, Wish, table_key};
 use crate::lvs::table::{DestinationKey, Forwarding, ServiceKey};
 use crate::vrrp::{Discard, InstanceView, Outcome, PeerView, Tracked};
 
@@ -130,6 +130,7 @@ pub fn virtual_servers(plane: &str, view: &PoolView, counters: &Counters, checks
                 view.real_servers.iter().map(|server| real_server(view, *service, server, stats, checks)).collect();
             real_servers.extend(sorry.map(|sorry| sorry_server(*service, sorry, stats)));
             VirtualServerStatus {
+                virtual_server: view.id.to_string(),
                 service: service.to_string(),
                 plane: plane.to_owned(),
                 scheduler: view.service.scheduler.to_string(),
@@ -185,13 +186,15 @@ fn real_server(
     let counted = counted(stats, service, server.address, server.forwarding);
     RealServerStatus {
         address: server.address.to_string(),
-        state: match (server.health, server.draining) {
-            (Health::Up, true) => "draining",
-            (Health::Up, false) => "up",
+        state: match (server.health, server.wish) {
+            (Health::Up, Some(Wish::Drain)) => "draining",
+            (Health::Up, Some(Wish::Disable)) => "disabled",
+            (Health::Up, Some(Wish::Weight(_)) | None) => "up",
             (Health::Down, _) => "down",
             (Health::Untried, _) => "untried",
         }
         .to_owned(),
+        by_operator: server.wish.map(|wish| wish.to_string()),
         weight: server.weight_now.map_or(0, crate::base::Weight::get),
         configured_weight: server.weight_configured.get(),
         active: counted.active,
@@ -206,6 +209,7 @@ fn sorry_server(service: ServiceKey, sorry: &SorryServerView, stats: &ServiceSta
     RealServerStatus {
         address: sorry.address.to_string(),
         state: "sorry".to_owned(),
+        by_operator: None,
         weight: u32::from(sorry.active),
         configured_weight: 1,
         active: counted.active,

@@ -185,7 +185,7 @@ impl Drop for Director {
 
 /// The text without the lines that keepalived does not know.
 fn without_our_keywords(config: &str) -> String {
-    let ours =
-        |line: &&str| !line.trim_start().starts_with("lvs_datapath") && !line.trim_start().starts_with("vip_fence");
+    const OURS: [&str; 3] = ["lvs_datapath", "lvs_sysctl", "vip_fence"];
+    let ours = |line: &&str| !OURS.iter().any(|word| line.trim_start().starts_with(word));
     config.lines().filter(ours).fold(String::new(), |text, line| text + line + "\n")
 }

@@ -62,7 +62,7 @@ impl Director {
             pools.insert(id, pool);
         }
         for (id, gone) in std::mem::replace(&mut self.pools, pools) {
-            told.extend(gone.stop().into_iter().map(|event| (id.clone(), event)));
+            told.extend(gone.removed().into_iter().map(|event| (id.clone(), event)));
         }
         self.owned.extend(self.pools.values().flat_map(|pool| pool.settings().services.iter().copied()));
         Ok(told)

@@ -5,9 +5,11 @@
 pub mod capability;
 pub mod datapath;
 pub mod director;
+pub mod host;
 pub mod io;
 pub mod ipvsadm;
 pub mod plan;
 pub mod pool;
+pub mod real_server;
 pub mod table;
 pub mod view;

@@ -1,7 +1,7 @@
 //! The promises of `tests/contract/`, and the whole daemon, on a kernel that has IPVS: in a VM, since the kernel below a
 //! container often has none. Needs root and qemu; `scripts/vm` installs what is missing.
 
-#![expect(clippy::disallowed_methods, reason = "a test may start a VM")]
+#![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test may start a VM, and fails where it cannot")]
 
 use std::path::Path;
 use std::process::Command;
@@ -18,9 +18,19 @@ fn the_kernels_ipvs_keeps_every_promise() {
 
 #[test]
 fn the_daemon_serves_by_ipvs_and_leaves_none_of_it() {
+    holds("tests/vm/daemon.sh");
+}
+
+#[test]
+fn the_examples_serve_by_ipvs_too() {
+    holds("tests/vm/examples.sh");
+}
+
+/// Run a script in the VM with our binary and the examples; it says that all held.
+fn holds(script: &str) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut command = Command::new(root.join("scripts/vm"));
-    command.args(["-t", "300", "--"]).arg(root.join("tests/vm/daemon.sh")).arg(env!("CARGO_BIN_EXE_vipd"));
+    command.args(["-t", "300", "--"]).arg(root.join(script)).arg(env!("CARGO_BIN_EXE_vipd")).arg(root.join("conf"));
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(

@@ -42,6 +42,7 @@ fn example() -> Status {
             because: Some("0 processes run".into()),
         }],
         virtual_servers: vec![VirtualServerStatus {
+            virtual_server: "TCP 192.0.2.100:80".into(),
             service: "TCP 192.0.2.100:80".into(),
             plane: "ebpf".into(),
             scheduler: "mh".into(),
@@ -57,6 +58,7 @@ fn example() -> Status {
             real_servers: vec![RealServerStatus {
                 address: "192.0.2.11:80".into(),
                 state: "down".into(),
+                by_operator: Some("drain".to_owned()),
                 weight: 0,
                 configured_weight: 1,
                 active: 0,

@@ -3,7 +3,7 @@
 use std::num::NonZeroU8;
 
 use super::node::{Node, Nodes, user, word};
-use crate::config::model::{Garp, Global, Mail, NotifyFifo, Plane, VrrpVersion};
+use crate::config::model::{Garp, Global, Mail, NotifyFifo, Plane, SysctlMode, VrrpVersion};
 
 pub(super) fn statements(global: &Global) -> Vec<Node> {
     let Global {
@@ -28,6 +28,7 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
         states_on_reload,
         fence,
         plane,
+        sysctl,
         lvs_flush,
     } = global;
     let mut nodes = Nodes::default();
@@ -54,6 +55,10 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
     match plane {
         Plane::Ebpf => {}
         Plane::Ipvs => nodes.put(Node::plain("lvs_datapath", "ipvs")),
+    }
+    match sysctl {
+        SysctlMode::Check => {}
+        SysctlMode::Auto => nodes.put(Node::plain("lvs_sysctl", "auto")),
     }
     nodes.flag("lvs_flush", *lvs_flush);
     nodes.0

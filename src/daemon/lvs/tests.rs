@@ -11,7 +11,7 @@ use crate::lvs::datapath::Capabilities;
 use crate::lvs::datapath::Datapath;
 use crate::lvs::io::memory::Memory;
 use crate::lvs::io::plane::Plane;
-use crate::lvs::pool::{RealServer, Start};
+use crate::lvs::pool::{RealServer, Start, Wish};
 use crate::lvs::table::{DestinationKey, Forwarding, Protocol, Scheduler, SchedulerFlags, Service};
 
 #[derive(Clone, Debug)]
@@ -316,4 +316,28 @@ async fn a_snapshot_shows_services_of_others_too_and_the_planes_can_be_spawned()
     assert!(counters.services.contains_key(&service(9)));
     drop(commands);
     task.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_operators_wish_is_in_the_plane_when_it_is_answered_and_outlives_a_reload() {
+    let running = start(Memory::new(), NEVER, false);
+    running.reconfigure(vec![pool(1), pool(2)]).await.unwrap();
+    let wish = |service: Option<&str>, wish| WishAsked { real_server: at(1), service: service.map(Into::into), wish };
+    let ask = async |asked| {
+        let (reply, answer) = oneshot::channel();
+        running.commands.send(LvsCommand::Wish { asked, reply }).await.unwrap();
+        answer.await.unwrap().unwrap()
+    };
+    let weight = |n| running.plane.table().services[&service(n)].destinations.get(&at(1)).map(|to| to.weight.get());
+    let both: Vec<_> = [1, 2].map(|n| PoolId::Service(service(n))).into();
+    assert_eq!(ask(wish(None, Some(Wish::Drain))).await, both);
+    assert_eq!((weight(1), weight(2)), (Some(0), Some(0)));
+    let named = service(2).to_string();
+    let without_protocol = named.split_once(' ').unwrap().1;
+    assert_eq!(ask(wish(Some(without_protocol), Some(Wish::Disable))).await, both[1..]);
+    running.reconfigure(vec![pool(1), pool(2)]).await.unwrap();
+    assert_eq!((weight(1), weight(2)), (Some(0), None));
+    assert_eq!(ask(wish(Some(&named), None)).await, both[1..]);
+    assert_eq!((weight(1), weight(2)), (Some(0), Some(1)));
+    assert_eq!(ask(wish(Some("TCP group none"), None)).await, []);
 }

@@ -22,7 +22,7 @@ use crate::daemon::{clock, status};
 use crate::healthcheck::settings::CheckView;
 
 const GET: [&str; 5] = ["/status", "/config", "/explain", "/plane", "/table"];
-const POST: [&str; 4] = ["/reload", "/failover", "/maintenance", "/ipvsadm"];
+const POST: [&str; 5] = ["/reload", "/failover", "/maintenance", "/ipvsadm", "/real-server"];
 /// The heartbeat answers within its next turn.
 const LOOK_MAX: Duration = Duration::from_secs(1);
 
@@ -88,6 +88,7 @@ pub async fn answer(asking: mpsc::Sender<Ask>, asked: Asked) -> Answer {
             Some(forwarding) => json(200, &PlaneAnswer { plane: forwarding.map(|(plane, _)| plane) }),
             None => gone(),
         },
+        ("POST", "/real-server") => operator::real_server(&asking, &asked.body).await,
         ("GET", "/table") => by_hand(&asking, Question::Table).await,
         ("POST", "/ipvsadm") => match serde_json::from_slice(&asked.body) {
             Ok(question) => by_hand(&asking, question).await,

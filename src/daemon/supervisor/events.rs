@@ -166,6 +166,7 @@ fn pool_line(event: PoolEvent) -> Option<String> {
         PoolEvent::QuorumGained { .. }
         | PoolEvent::QuorumLost { .. }
         | PoolEvent::SorryServerIn { .. }
-        | PoolEvent::SorryServerOut { .. } => Some(event.to_string()),
+        | PoolEvent::SorryServerOut { .. }
+        | PoolEvent::WishDropped { .. } => Some(event.to_string()),
     }
 }

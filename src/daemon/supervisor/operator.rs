@@ -1,4 +1,5 @@
-//! What an operator asks of the virtual routers by the control socket: `POST /failover`, `POST /maintenance`.
+//! What an operator asks by the control socket: `POST /failover`, `POST /maintenance` of the virtual routers,
+//! `POST /real-server` of forwarding.
 //!
 //! A hand-over takes its time: the asker's task waits for it, and the supervisor does not.
 
@@ -9,6 +10,7 @@ use super::control::{Ask, ask, gone, json, refuse};
 use crate::control::api::{Done, FailoverRequest, MaintenanceRequest};
 use crate::control::io::server::Answer;
 use crate::daemon::heartbeat::Command;
+use crate::daemon::lvs::{LvsCommand, WishAsked};
 use crate::daemon::maintenance;
 use crate::daemon::supervisor::running::Daemon;
 use crate::vrrp::Standing;
@@ -57,6 +59,25 @@ pub async fn maintenance(asking: &mpsc::Sender<Ask>, body: &[u8]) -> Answer {
         Some(Ok(said)) => json(200, &Done { said }),
         Some(Err(error)) => refuse(409, error),
         None => gone(),
+    }
+}
+
+/// `POST /real-server`: drain, disable, weight, or as configured.
+pub async fn real_server(asking: &mpsc::Sender<Ask>, body: &[u8]) -> Answer {
+    let asked: WishAsked = match read(body) {
+        Ok(asked) => asked,
+        Err(answer) => return answer,
+    };
+    let Some(forwarding) = ask(asking, Ask::Forwarding).await else { return gone() };
+    let unknown = format!("no virtual server of this name has a real server {}", asked.real_server);
+    let Some((_, commands)) = forwarding else { return refuse(404, unknown) };
+    let (reply, answer) = oneshot::channel();
+    let sent = commands.send(LvsCommand::Wish { asked, reply }).await;
+    match (sent, answer.await) {
+        (Ok(()), Ok(Ok(pools))) if pools.is_empty() => refuse(404, unknown),
+        (Ok(()), Ok(Ok(pools))) => json(200, &pools.iter().map(ToString::to_string).collect::<Vec<_>>()),
+        (Ok(()), Ok(Err(error))) => refuse(409, format!("it is noted, but the plane does not follow yet: {error}")),
+        (Err(_), _) | (_, Err(_)) => gone(),
     }
 }
 

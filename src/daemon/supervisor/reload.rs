@@ -11,7 +11,7 @@ use crate::daemon::supervisor::running::Daemon;
 use crate::daemon::supervisor::start::{forward, load, services};
 use crate::daemon::systemd::{Told, tell};
 use crate::daemon::translate::Wanted;
-use crate::daemon::{clock, owned};
+use crate::daemon::{clock, owned, sysctls};
 use crate::vrrp::Settings;
 
 /// Why a reload did not take place; what ran before runs on.
@@ -116,6 +116,7 @@ impl Daemon {
         self.reconfigure_heartbeat(&wanted).await?;
         // From here on nothing refuses any more: the plane is tried again until it follows.
         let before = std::mem::replace(&mut self.wanted, wanted);
+        self.record_settings(sysctls::follow(&self.wanted));
         self.reconfigure_forwarding(&before).await;
         self.configure_checks().await;
         if self.wanted.scripts.states_on_reload {
@@ -198,6 +199,13 @@ impl Daemon {
             Some(Err(error)) => {
                 tracing::error!(%error, "the plane took the configuration when asked, and refuses it now");
             }
+        }
+    }
+
+    /// What was said of the kernel's settings, or done about them.
+    pub fn record_settings(&mut self, lines: Vec<String>) {
+        for line in lines {
+            self.recorder.record(clock::now(), Kind::Plane, "sysctl", line);
         }
     }
 

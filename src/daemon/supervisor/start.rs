@@ -29,7 +29,7 @@ use crate::daemon::supervisor::{Options, RunError, control, plane};
 use crate::daemon::trackers::Trackers;
 use crate::daemon::translate::{Wanted, translate};
 use crate::daemon::watchers::Watchers;
-use crate::daemon::{clock, maintenance, owned, watching};
+use crate::daemon::{clock, maintenance, owned, sysctls, watching};
 use crate::lvs::datapath::Datapath as _;
 use crate::lvs::pool::PoolSettings;
 use crate::vrrp::fleet::Maintenance;
@@ -90,6 +90,7 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
     let (lvs_told, lvs_events) = mpsc::channel(LVS_EVENTS_MAX);
     let links = watching::watch().map_err(|error| RunError::System { action: "watching the links", error })?;
     clear_leftovers(&wanted, run_dir.path()).await;
+    let settings = sysctls::follow(&wanted);
     let mut forwarding = None;
     if !wanted.pools.is_empty() {
         forwarding = Some(forward(&wanted, run_dir.path(), lvs_told.clone()).await?);
@@ -151,6 +152,7 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
     daemon.configure_checks().await;
     daemon.recorder.record(clock::now(), Kind::Config, "vipd", "started".to_owned());
     daemon.begin_history();
+    daemon.record_settings(settings);
     Ok(daemon)
 }
 

@@ -94,6 +94,8 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
         states_on_reload: _,
         fence,
         plane,
+        // Read where it is carried out, `daemon/sysctls.rs`.
+        sysctl: _,
         lvs_flush,
     } = global;
     let above = vrrp::Above { group4: *mcast_group4, group6: *mcast_group6, strict: *strict, garp, config };

@@ -32,8 +32,31 @@ struct Member {
     health: Health,
     /// The weight a checker asked for, in place of the configured one.
     dynamic_weight: Option<Weight>,
-    /// An operator wants no new connections on it; its health goes on being counted.
-    draining: bool,
+    /// What an operator wants of it; its health goes on being counted.
+    wish: Option<Wish>,
+}
+
+/// What an operator wants of a real server, above the configuration and its checkers, until it is taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Wish {
+    /// No new connections: weight 0 and no part in the quorum. Those that are there go on.
+    Drain,
+    /// Out of the table, with the connections that are there, and no part in the quorum.
+    Disable,
+    /// This weight while it is up.
+    Weight(Weight),
+}
+
+/// As operators type it.
+impl fmt::Display for Wish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Drain => f.write_str("drain"),
+            Self::Disable => f.write_str("disable"),
+            Self::Weight(weight) => write!(f, "weight {weight}"),
+        }
+    }
 }
 
 /// Something that happened to a real server.
@@ -50,10 +73,10 @@ pub enum Event {
         real_server: DestinationKey,
         weight: Option<Weight>,
     },
-    /// An operator's wish: weight 0 while it lasts, and no part in the quorum.
-    Drain {
+    /// An operator's wish; `None` takes it back.
+    Operator {
         real_server: DestinationKey,
-        on: bool,
+        wish: Option<Wish>,
     },
 }
 
@@ -63,7 +86,7 @@ impl Event {
             Self::Up { real_server }
             | Self::Down { real_server }
             | Self::Weight { real_server, .. }
-            | Self::Drain { real_server, .. } => real_server,
+            | Self::Operator { real_server, .. } => real_server,
         }
     }
 }
@@ -93,6 +116,11 @@ pub enum PoolEvent {
     SorryServerOut {
         sorry_server: DestinationKey,
     },
+    /// A reload removed the real server, and with it what an operator wanted of it.
+    WishDropped {
+        real_server: DestinationKey,
+        wish: Wish,
+    },
 }
 
 impl fmt::Display for PoolEvent {
@@ -104,6 +132,9 @@ impl fmt::Display for PoolEvent {
             Self::QuorumLost { weight, threshold } => write!(f, "lost quorum: weight {weight} of {threshold}"),
             Self::SorryServerIn { sorry_server } => write!(f, "sorry server {sorry_server} serves"),
             Self::SorryServerOut { sorry_server } => write!(f, "sorry server {sorry_server} rests"),
+            Self::WishDropped { real_server, wish } => {
+                write!(f, "real server {real_server} is gone, and with it the operator's `{wish}`")
+            }
         }
     }
 }
@@ -141,7 +172,8 @@ impl Pool {
 
     /// Take up other settings; the health of real servers that stay is kept.
     ///
-    /// Real servers that go are gone without an event: nobody checks them any more.
+    /// Real servers that go are gone without an event, nobody checks them any more; what an operator wanted of them is
+    /// told to be gone.
     pub fn reconfigure(&mut self, settings: PoolSettings) -> Vec<PoolEvent> {
         let (settings, _) = settings.adjusted();
         let old_sorry = self.sorry_address();
@@ -150,9 +182,9 @@ impl Pool {
             let kept = self.members.get(at).map_or_else(|| Member::starting(real.start), |m| m.carried(real.start));
             members.insert(*at, kept);
         }
+        let mut told: Vec<_> = self.wishes().filter(|(at, _)| !members.contains_key(at)).map(dropped).collect();
         self.members = members;
         self.settings = settings;
-        let mut told = vec![];
         if !self.quorum_up && self.sorry_address() != old_sorry {
             told.extend(old_sorry.map(|sorry_server| PoolEvent::SorryServerOut { sorry_server }));
             told.extend(self.sorry_in());
@@ -188,10 +220,19 @@ impl Pool {
                 }
             }
             Event::Weight { weight, .. } => member.dynamic_weight = weight,
-            Event::Drain { on, .. } => member.draining = on,
+            Event::Operator { wish, .. } => member.wish = wish,
         }
         told.extend(self.judge());
         Ok(told)
+    }
+
+    /// What is told of a pool that a reload removed.
+    pub fn removed(&self) -> Vec<PoolEvent> {
+        self.stop().into_iter().chain(self.wishes().map(dropped)).collect()
+    }
+
+    fn wishes(&self) -> impl Iterator<Item = (DestinationKey, Wish)> {
+        self.members.iter().filter_map(|(at, member)| Some((*at, member.wish?)))
     }
 
     /// What stopping tells: with `omega` everything that is up goes down, else nothing.
@@ -242,23 +283,32 @@ impl Pool {
         Entry { service: self.settings.service, destinations }
     }
 
-    /// The weight in the table; `None`: not in the table.
+    /// The weight in the table; `None`: not in the table. One that is drained keeps its connections beside a sorry
+    /// server too: that is what a drain is for.
     fn weight_now(&self, at: DestinationKey, real: &RealServer) -> Option<Weight> {
         let member = self.members.get(&at)?;
+        let up = member.health == Health::Up;
         let replaced = !self.quorum_up && self.settings.sorry_server.is_some();
-        if member.health == Health::Up && !replaced {
-            Some(if member.draining { Weight::ZERO } else { member.dynamic_weight.unwrap_or(real.weight) })
-        } else {
-            real.inhibit_on_failure.then_some(Weight::ZERO)
+        match member.wish {
+            Some(Wish::Disable) => None,
+            Some(Wish::Drain) if up => Some(Weight::ZERO),
+            Some(Wish::Weight(weight)) if up && !replaced => Some(weight),
+            None if up && !replaced => Some(member.dynamic_weight.unwrap_or(real.weight)),
+            Some(Wish::Drain | Wish::Weight(_)) | None => real.inhibit_on_failure.then_some(Weight::ZERO),
         }
     }
 
     /// Sum of the weights of live real servers.
     fn live_weight(&self) -> u64 {
-        let live = self.members.iter().filter(|(_, member)| member.health == Health::Up && !member.draining);
+        let live = self.members.iter().filter(|(_, member)| member.health == Health::Up);
         let weights = live.filter_map(|(at, member)| {
             let configured = self.settings.real_servers.get(at)?.weight;
-            Some(u64::from(member.dynamic_weight.unwrap_or(configured).get()))
+            let weight = match member.wish {
+                Some(Wish::Drain | Wish::Disable) => Weight::ZERO,
+                Some(Wish::Weight(weight)) => weight,
+                None => member.dynamic_weight.unwrap_or(configured),
+            };
+            Some(u64::from(weight.get()))
         });
         weights.sum()
     }
@@ -294,19 +344,23 @@ impl Pool {
     }
 }
 
+const fn dropped((real_server, wish): (DestinationKey, Wish)) -> PoolEvent {
+    PoolEvent::WishDropped { real_server, wish }
+}
+
 impl Member {
     const fn starting(start: Start) -> Self {
         let health = match start {
             Start::Unchecked | Start::Up => Health::Up,
             Start::Down => Health::Untried,
         };
-        Self { health, dynamic_weight: None, draining: false }
+        Self { health, dynamic_weight: None, wish: None }
     }
 
     /// The same member under other settings: one without checkers is up.
     const fn carried(self, start: Start) -> Self {
         match start {
-            Start::Unchecked => Self { health: Health::Up, dynamic_weight: None, draining: self.draining },
+            Start::Unchecked => Self { health: Health::Up, dynamic_weight: None, wish: self.wish },
             Start::Up | Start::Down => self,
         }
     }

@@ -101,7 +101,8 @@ fn the_table_follows_health_and_quorum() {
         settings
     };
     let weight = |n, weight| Event::Weight { real_server: rs(n), weight: Some(Weight::new(weight).unwrap()) };
-    let drain = |n| Event::Drain { real_server: rs(n), on: true };
+    let wish = |n, wish| Event::Operator { real_server: rs(n), wish: Some(wish) };
+    let drain = |n| wish(n, Wish::Drain);
     let rows: Vec<(&str, PoolSettings, Vec<Event>, &[&str])> = vec![
         ("one down is removed", settings(&[1, 1]), vec![down(1)], &["10.0.0.2:8080=1"]),
         ("all down without a sorry server", settings(&[1]), vec![down(1)], &[]),
@@ -147,6 +148,26 @@ fn the_table_follows_health_and_quorum() {
             &["10.0.0.99:80=1"],
         ),
         ("drained stays with weight 0", settings(&[1, 1]), vec![drain(1)], &["10.0.0.1:8080=0", "10.0.0.2:8080=1"]),
+        (
+            "drained keeps its connections beside the sorry server",
+            with_sorry(settings(&[1]), false),
+            vec![drain(1)],
+            &["10.0.0.1:8080=0", "10.0.0.99:80=1"],
+        ),
+        ("drained and down is removed", settings(&[1, 1]), vec![drain(1), down(1)], &["10.0.0.2:8080=1"]),
+        ("disabled is out", settings(&[1, 1]), vec![wish(1, Wish::Disable)], &["10.0.0.2:8080=1"]),
+        (
+            "disabled is out, inhibited and down too",
+            inhibited(settings(&[1, 1])),
+            vec![down(1), wish(1, Wish::Disable)],
+            &["10.0.0.2:8080=1"],
+        ),
+        (
+            "an operator's weight is that of a live server only",
+            with_sorry(settings(&[1]), false),
+            vec![wish(1, Wish::Weight(Weight::new(9).unwrap())), down(1)],
+            &["10.0.0.99:80=1"],
+        ),
     ];
     for (name, settings, events, wanted) in rows {
         let (mut pool, _) = Pool::new(settings);
@@ -255,7 +276,7 @@ fn any_events() -> impl Strategy<Value = Vec<Event>> {
         0 => up(n),
         1 => down(n),
         2 => Event::Weight { real_server: rs(n), weight: Weight::new(weight).ok() },
-        _ => Event::Drain { real_server: rs(n), on: weight > 1 },
+        _ => Event::Operator { real_server: rs(n), wish: (weight > 1).then_some(Wish::Drain) },
     });
     prop::collection::vec(event, 0..20)
 }
@@ -274,7 +295,7 @@ impl Final {
             events.push(if *is_up { up(n) } else { down(n) });
             let weight = weight.and_then(|weight| Weight::new(weight).ok());
             events.push(Event::Weight { real_server: rs(n), weight });
-            events.push(Event::Drain { real_server: rs(n), on: false });
+            events.push(Event::Operator { real_server: rs(n), wish: None });
         }
         events
     }
@@ -343,7 +364,9 @@ proptest! {
             PoolEvent::SorryServerIn { .. } => Some(true),
             PoolEvent::SorryServerOut { .. } => Some(false),
             PoolEvent::RealServerUp { .. } | PoolEvent::RealServerDown { .. }
-            | PoolEvent::QuorumGained { .. } | PoolEvent::QuorumLost { .. } => last,
+            | PoolEvent::QuorumGained { .. }
+            | PoolEvent::QuorumLost { .. }
+            | PoolEvent::WishDropped { .. } => last,
         });
         let mut active = sorry(&told).unwrap_or(false);
         for event in events {
@@ -353,4 +376,39 @@ proptest! {
             prop_assert_eq!(active, pool.desired()[0].1.destinations.contains_key(&SORRY));
         }
     }
+}
+
+#[test]
+fn an_operators_wish_stands_above_checkers_and_reloads_until_it_is_taken_back() {
+    let weight = |n| Weight::new(n).unwrap();
+    let rows = [
+        ("drain", Wish::Drain, Some(Weight::ZERO), 1),
+        ("disable", Wish::Disable, None, 1),
+        ("weight", Wish::Weight(weight(7)), Some(weight(7)), 8),
+    ];
+    for (name, wish, in_table, live) in rows {
+        let settings = settings(&[1, 1]);
+        let (mut pool, _) = Pool::new(settings.clone());
+        pool.handle(Event::Operator { real_server: rs(1), wish: Some(wish) }).unwrap();
+        pool.handle(Event::Weight { real_server: rs(1), weight: Some(weight(3)) }).unwrap();
+        pool.reconfigure(settings);
+        let view = pool.view();
+        let held = view.real_servers.iter().find(|server| server.address == rs(1)).unwrap();
+        assert_eq!((held.wish, held.weight_now, view.live_weight), (Some(wish), in_table, live), "{name}");
+        pool.handle(Event::Operator { real_server: rs(1), wish: None }).unwrap();
+        assert_eq!(pool.view().real_servers[0].weight_now, Some(weight(3)), "{name}: the checker's weight again");
+    }
+}
+
+#[test]
+fn a_wish_for_what_a_reload_removes_is_dropped_and_told() {
+    let wish = |n, wish| Event::Operator { real_server: rs(n), wish: Some(wish) };
+    let (mut pool, _) = Pool::new(settings(&[1, 1, 1]));
+    pool.handle(wish(3, Wish::Drain)).unwrap();
+    pool.handle(wish(2, Wish::Disable)).unwrap();
+    let dropped = |n, wish| PoolEvent::WishDropped { real_server: rs(n), wish };
+    assert_eq!(pool.reconfigure(settings(&[1, 1])), [dropped(3, Wish::Drain)]);
+    assert_eq!(pool.removed(), [dropped(2, Wish::Disable)], "with its whole virtual server");
+    assert_eq!(pool.reconfigure(settings(&[1, 1, 1])), [], "one that comes back comes back without it");
+    assert_eq!(pool.view().real_servers[2].wish, None);
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Health, Pool, PoolId};
+use super::{Health, Pool, PoolId, Wish};
 use crate::base::Weight;
 use crate::lvs::table::{DestinationKey, Forwarding, Service, ServiceKey};
 
@@ -38,7 +38,7 @@ pub struct RealServerView {
     /// The weight in the table; `None`: not in the table.
     pub weight_now: Option<Weight>,
     pub health: Health,
-    pub draining: bool,
+    pub wish: Option<Wish>,
 }
 
 impl Pool {
@@ -52,7 +52,7 @@ impl Pool {
                 weight_configured: real.weight,
                 weight_now: self.weight_now(*at, real),
                 health: member.health,
-                draining: member.draining,
+                wish: member.wish,
             })
         });
         let active = !self.has_quorum();

@@ -8,7 +8,7 @@
 
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -154,7 +154,12 @@ impl Lab {
     }
 
     pub fn pin_dir(&self) -> PathBuf {
-        self.pins.dir.path().join("bpf")
+        self.dir().join("bpf")
+    }
+
+    /// A directory that goes with the lab.
+    pub fn dir(&self) -> &Path {
+        self.pins.dir.path()
     }
 
     /// A daemon starts on the director.

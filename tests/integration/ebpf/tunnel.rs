@@ -5,21 +5,35 @@ use std::collections::BTreeMap;
 use vipd::lvs::io::ebpf::{Decapsulator, Ebpf, Reason};
 use vipd::lvs::table::{Encapsulation, Forwarding, Protocol, Scheduler, Step};
 
-use crate::lab::{Lab, MASQ_VIP, ROUTE_VIP, address, reason};
+use crate::lab::{Host, Lab, MASQ_VIP, ROUTE_VIP, address, reason};
 use crate::steps::{apply, at, counters, destination, key, service};
 use crate::traffic::{connect, connect_many, download, exchange, serve_tcp, serve_udp, udp, upload, who};
 
 const BULK: u64 = 50 * 1024 * 1024;
 const IPIP: Forwarding = Forwarding::Tunnel(Encapsulation::Ipip);
 
+/// Where a tunnel ends; it leaves no mount behind.
+struct End<'a> {
+    host: &'a Host,
+    end: Decapsulator,
+}
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.host.run(|| self.end.remove(ROUTE_VIP)).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
 /// TCP 80 and UDP 53 on the servers' own virtual address.
-fn tunnels(lab: &Lab, plane: &mut Ebpf) -> Vec<Decapsulator> {
+fn tunnels<'a>(lab: &'a Lab, plane: &mut Ebpf) -> Vec<End<'a>> {
     let mut steps = vec![];
     let mut ends = vec![];
     for (host, number) in lab.servers.iter().zip(1..) {
         serve_tcp(host, number, ROUTE_VIP.into(), 80);
         serve_udp(host, number, ROUTE_VIP.into(), 53);
-        ends.push(host.run(|| Decapsulator::attach("lan").unwrap_or_else(|error| panic!("{error}"))));
+        let end = Decapsulator::at(&lab.dir().join(format!("end{number}")));
+        host.run(|| end.add(ROUTE_VIP, &["lan".to_owned()]).unwrap_or_else(|error| panic!("{error}")));
+        ends.push(End { host, end });
         for (protocol, port) in [(Protocol::Tcp, 80), (Protocol::Udp, 53)] {
             let vip = key(protocol, ROUTE_VIP, port);
             steps.push(Step::AddService(vip, service(Scheduler::Rr)));

@@ -172,6 +172,7 @@ fn global(choose: &mut Choices<'_>) -> Global {
         states_on_reload: choose.seldom(),
         fence: choose.maybe(Choices::yes),
         plane: choose.of(&[Plane::Ebpf, Plane::Ipvs]),
+        sysctl: choose.of(&[SysctlMode::Check, SysctlMode::Auto]),
         lvs_flush: choose.seldom(),
     }
 }

@@ -1,0 +1,181 @@
+//! Servers that say who they are, and clients that ask them.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
+use vipd::lab::LabError;
+
+use crate::lab::{Host, PATIENCE, VIP};
+
+/// Pauses of the load: two hundred requests a second, so that a gap of a few milliseconds is met.
+const REQUEST_EVERY: Duration = Duration::from_millis(5);
+
+/// Serve TCP and UDP on these ports: the answer to a line, or to a datagram, is the server's number. UDP is served on
+/// the server's own address and on the VIP, whether or not the host has it yet.
+pub fn serve(host: &Host, number: u8, own: Ipv4Addr, tcp: &[u16], udp: &[u16]) {
+    for port in tcp {
+        let listener = host.inside(|| TcpListener::bind(("0.0.0.0", *port)).expect("binding a server"));
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                thread::spawn(move || answer(&stream, number));
+            }
+        });
+    }
+    for (port, address) in udp.iter().flat_map(|port| [(*port, own), (*port, VIP)]) {
+        let socket = host.inside(|| bind_udp(SocketAddr::new(address.into(), port))).expect("binding a server");
+        thread::spawn(move || {
+            let mut block = [0; 2048];
+            loop {
+                // An error is an ICMP message about an earlier answer.
+                let Ok((size, from)) = socket.recv_from(&mut block) else { continue };
+                let mut answer = block[..size].to_vec();
+                answer.push(number);
+                // DNS: the QR bit makes an answer of the question (RFC 1035 section 4.1.1).
+                if port == 53 && size > 2 {
+                    answer[2] |= 0x80;
+                }
+                let _ = socket.send_to(&answer, from);
+            }
+        });
+    }
+}
+
+fn bind_udp(at: SocketAddr) -> std::io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
+    socket.set_freebind_v4(true)?;
+    socket.bind(&at.into())?;
+    Ok(socket.into())
+}
+
+fn answer(stream: &TcpStream, number: u8) -> std::io::Result<()> {
+    let mut lines = BufReader::new(stream.try_clone()?).lines();
+    while let Some(Ok(_)) = lines.next() {
+        let mut to = stream;
+        writeln!(to, "{number}")?;
+    }
+    Ok(())
+}
+
+/// A client's connection that stays.
+#[derive(Debug)]
+pub struct Connection(BufReader<TcpStream>);
+
+impl Connection {
+    /// To the VIP.
+    pub fn open(host: &Host, port: u16) -> std::io::Result<Self> {
+        host.inside(|| connect(Ipv4Addr::UNSPECIFIED, port))
+    }
+
+    /// Who serves it, asked now.
+    pub fn who(&mut self) -> std::io::Result<u8> {
+        who(&mut self.0)
+    }
+}
+
+fn connect(from: Ipv4Addr, port: u16) -> std::io::Result<Connection> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind(&SocketAddr::new(from.into(), 0).into())?;
+    socket.connect_timeout(&SocketAddr::new(VIP.into(), port).into(), PATIENCE)?;
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(Connection(BufReader::new(stream)))
+}
+
+fn who(stream: &mut BufReader<TcpStream>) -> std::io::Result<u8> {
+    stream.get_mut().write_all(b"who\n")?;
+    let mut line = String::new();
+    stream.read_line(&mut line)?;
+    line.trim().parse().map_err(|_| std::io::Error::other(format!("the answer is {line:?}")))
+}
+
+/// One connection per request: how many each server got.
+pub fn shares(host: &Host, port: u16, requests: usize) -> BTreeMap<u8, usize> {
+    shares_from(host, Ipv4Addr::UNSPECIFIED, port, requests)
+}
+
+/// As [`shares`], from this address of the host.
+pub fn shares_from(host: &Host, from: Ipv4Addr, port: u16, requests: usize) -> BTreeMap<u8, usize> {
+    let mut shares = BTreeMap::new();
+    for _ in 0..requests {
+        let server = host
+            .inside(|| connect(from, port)?.who())
+            .unwrap_or_else(|error| panic!("a request from {from} failed: {error}"));
+        *shares.entry(server).or_default() += 1;
+    }
+    shares
+}
+
+/// Datagrams from one port to the VIP.
+#[derive(Debug)]
+pub struct Question(UdpSocket);
+
+impl Question {
+    pub fn open(host: &Host, port: u16) -> std::io::Result<Self> {
+        host.inside(|| {
+            let socket = UdpSocket::bind("0.0.0.0:0")?;
+            socket.connect((VIP, port))?;
+            socket.set_read_timeout(Some(Duration::from_secs(2)))?;
+            Ok(Self(socket))
+        })
+    }
+
+    /// Who answers.
+    pub fn ask(&self, question: &[u8]) -> std::io::Result<u8> {
+        self.0.send(question)?;
+        let mut answer = [0; 2048];
+        let size = self.0.recv(&mut answer)?;
+        Ok(answer[size - 1])
+    }
+}
+
+/// A datagram from a port of its own to the VIP; who answered.
+pub fn ask_udp(host: &Host, port: u16, question: &[u8]) -> std::io::Result<u8> {
+    Question::open(host, port)?.ask(question)
+}
+
+/// Requests without a pause worth the name, until it is ended.
+#[derive(Debug)]
+pub struct Load {
+    stop: Arc<AtomicBool>,
+    tally: Arc<Mutex<Tally>>,
+    thread: JoinHandle<Result<(), LabError>>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    pub answered: BTreeMap<u8, u64>,
+    pub failed: Vec<String>,
+}
+
+impl Load {
+    pub fn start(host: &Host, port: u16) -> Self {
+        let (stop, tally) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Tally::default())));
+        let (ended, counted) = (Arc::clone(&stop), Arc::clone(&tally));
+        let work = move || {
+            while !ended.load(Ordering::SeqCst) {
+                let answer = connect(Ipv4Addr::UNSPECIFIED, port).and_then(|mut connection| connection.who());
+                let mut tally = counted.lock().unwrap();
+                match answer {
+                    Ok(server) => *tally.answered.entry(server).or_default() += 1,
+                    Err(error) => tally.failed.push(error.to_string()),
+                }
+                drop(tally);
+                thread::sleep(REQUEST_EVERY);
+            }
+        };
+        let thread = host.namespace.thread("load", work).expect("a thread");
+        Self { stop, tally, thread }
+    }
+
+    pub fn end(self) -> Tally {
+        self.stop.store(true, Ordering::SeqCst);
+        self.thread.join().expect("the load").expect("the namespace");
+        self.tally.lock().unwrap().clone()
+    }
+}
