@@ -128,7 +128,7 @@ impl Notices {
                 mails.real_servers.contains(&(pool.clone(), *real_server))
             }
             PoolEvent::QuorumGained { .. } | PoolEvent::QuorumLost { .. } => mails.pools.contains(pool),
-            PoolEvent::SorryServerIn { .. } | PoolEvent::SorryServerOut { .. } => false,
+            PoolEvent::SorryServerIn { .. } | PoolEvent::SorryServerOut { .. } | PoolEvent::WishDropped { .. } => false,
         };
         let (key, command, line) = match event {
             PoolEvent::RealServerUp { real_server } => {
