@@ -5,6 +5,7 @@
 #![cfg_attr(test, allow(clippy::as_conversions, clippy::too_many_lines, reason = "tests may count and convert freely"))]
 
 pub mod base;
+pub mod bfd;
 pub mod cli;
 pub mod config;
 pub mod control;

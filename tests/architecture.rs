@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const ROOMS: [&str; 6] = ["config", "vrrp", "lvs", "healthcheck", "notify", "control"];
+const ROOMS: [&str; 7] = ["bfd", "config", "vrrp", "lvs", "healthcheck", "notify", "control"];
 const FILE_LINES_MAX: usize = 500;
 
 struct Source {

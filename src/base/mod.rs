@@ -6,6 +6,7 @@ mod dns;
 mod helo;
 mod hex;
 mod ifname;
+mod route;
 mod time;
 mod vrrp;
 mod weight;
@@ -16,6 +17,9 @@ pub use dns::{DnsName, DnsNameError, RecordType, RecordTypeError};
 pub use helo::{HeloName, HeloNameError};
 pub use hex::{HexError, PATTERN_MAX_BYTES, Pattern};
 pub use ifname::{IfName, IfNameError};
+pub use route::{
+    Hop, MetricName, Route, RouteKind, RouteMetric, RouterPreference, Rule, RuleAction, TABLE_MAIN, WeightedHop,
+};
 pub use time::MonoTime;
 pub use vrrp::{AdvertInterval, IntervalError, Priority, PriorityError, Vrid, VridError};
 pub use weight::{Weight, WeightError};

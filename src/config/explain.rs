@@ -29,8 +29,8 @@ mod tests {
     use super::*;
     use crate::config::keyword;
 
-    /// Words with a hyphen in the sources that are neither codes nor keywords: an option of a route.
-    const OTHERS: [&str; 1] = ["ttl-propagate"];
+    /// Words with a hyphen in the sources that are neither codes nor keywords: a protocol of a rule.
+    const OTHERS: [&str; 2] = ["ttl-propagate", "ipv6-icmp"];
 
     /// The code of the room without its tests and its keyword table.
     fn sources() -> Vec<String> {

@@ -2,6 +2,7 @@
 //! `None` until somebody asks the block above. It knows neither text nor system.
 
 mod http;
+mod route;
 mod track;
 
 use std::net::IpAddr;
@@ -11,8 +12,10 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 pub use http::{HttpCheck, HttpVersion, HttpsCheck, Sni, TlsFiles, Url};
+pub use route::{KernelRoute, KernelRule, Statics};
 pub use track::{
-    ArgumentsMatch, InitFile, TrackEntry, TrackFile, TrackInterface, TrackProcess, Trackable, Tracking, VrrpScript,
+    ArgumentsMatch, BfdInstance, InitFile, MaxHops, TrackEntry, TrackFile, TrackInterface, TrackProcess, Trackable,
+    Tracking, VrrpScript,
 };
 
 use super::source::Span;
@@ -42,9 +45,11 @@ pub struct Config {
     pub global: Global,
     /// `SSL`.
     pub tls: TlsFiles,
+    pub statics: Statics,
     pub scripts: Vec<VrrpScript>,
     pub track_files: Vec<TrackFile>,
     pub track_processes: Vec<TrackProcess>,
+    pub bfds: Vec<BfdInstance>,
     pub sync_groups: Vec<SyncGroup>,
     pub instances: Vec<VrrpInstance>,
     pub virtual_server_groups: Vec<VirtualServerGroup>,
@@ -287,6 +292,10 @@ pub struct VrrpInstance {
     pub track: Tracking,
     pub addresses: Vec<VirtualAddress>,
     pub excluded_addresses: Vec<VirtualAddress>,
+    pub routes: Vec<KernelRoute>,
+    pub rules: Vec<KernelRule>,
+    /// `promote_secondaries`: the sysctl of the interface is set.
+    pub promote_secondaries: bool,
     pub notify: Notify,
 }
 

@@ -1,12 +1,15 @@
 //! From the tree to the model: one file per block. It reports values that are bad and blocks that are incomplete;
 //! unknown keywords, surplus words and missing arguments are the schema's, and are passed over here.
 
+mod bfd;
 mod checker;
 mod command;
 mod global;
 mod instance;
 mod notify;
 mod real_server;
+mod route;
+mod rule;
 mod ssl;
 mod sync_group;
 #[cfg(test)]
@@ -14,7 +17,6 @@ pub(in crate::config) mod tests;
 mod track;
 mod tracked;
 mod unique;
-mod unserved;
 mod value;
 mod virtual_address;
 mod virtual_server;
@@ -52,11 +54,12 @@ impl<'a> Reader<'a> {
             "virtual_server" => {
                 config.virtual_servers.extend(virtual_server::read(statement, &Groups::default(), problems));
             }
-            "vrrp_script" | "track_file" | "vrrp_track_file" | "vrrp_track_process" | "vrrp_sync_group"
-            | "vrrp_instance" => return false,
-            _ => {
-                unserved::read(statement, problems);
-            }
+            "static_ipaddress" => virtual_address::read_static(statement, &mut config.statics.addresses, problems),
+            "static_routes" => route::read(statement, &mut config.statics.routes, problems),
+            "static_rules" => rule::read(statement, &mut config.statics.rules, problems),
+            "vrrp_script" | "track_file" | "vrrp_track_file" | "vrrp_track_process" | "bfd_instance"
+            | "vrrp_sync_group" | "vrrp_instance" => return false,
+            _ => {}
         }
         true
     }
@@ -86,6 +89,10 @@ impl<'a> Reader<'a> {
                 "vrrp_track_process" => {
                     defined.extend(statement.arg(0).map(|name| (Trackable::Process, name.text)));
                     config.track_processes.extend(tracked::process(statement, &mut problems));
+                }
+                "bfd_instance" => {
+                    defined.extend(statement.arg(0).map(|name| (Trackable::Bfd, name.text)));
+                    config.bfds.extend(bfd::read(statement, &mut problems));
                 }
                 "vrrp_sync_group" => config.sync_groups.extend(sync_group::read(statement, &mut problems)),
                 "vrrp_instance" => {

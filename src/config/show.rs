@@ -22,9 +22,11 @@ pub fn statements(config: &Config) -> Vec<Node> {
     let Config {
         global,
         tls,
+        statics,
         scripts,
         track_files,
         track_processes,
+        bfds,
         sync_groups,
         instances,
         virtual_server_groups,
@@ -36,9 +38,11 @@ pub fn statements(config: &Config) -> Vec<Node> {
         all.push(Node::block("global_defs", String::new(), defs));
     }
     all.extend(checker::ssl(tls));
+    all.extend(instance::statics(statics));
     all.extend(scripts.iter().map(track::script));
     all.extend(track_files.iter().map(track::file));
     all.extend(track_processes.iter().map(track::process));
+    all.extend(bfds.iter().map(track::bfd));
     all.extend(sync_groups.iter().map(track::group));
     all.extend(instances.iter().map(|instance| instance::instance(instance, global)));
     all.extend(virtual_server_groups.iter().map(service::group));

@@ -7,7 +7,7 @@ mod beat;
 mod fence;
 mod keeper;
 mod listener;
-mod processor;
+pub(super) mod processor;
 mod sockets;
 
 use std::collections::BTreeMap;
@@ -25,7 +25,7 @@ use crate::vrrp::io::neighbour::Announcer;
 use crate::vrrp::io::socket::is_permission;
 use crate::vrrp::links::Links;
 use crate::vrrp::settings::{Outcome, SettingsError, Tracked};
-use crate::vrrp::{Discard, Happened, InstanceView, Settings};
+use crate::vrrp::{Discard, Happened, Holdings, InstanceView, Settings};
 use sockets::{Refused, Sockets};
 
 /// Packets dropped because they are for nobody here, by interface and reason.
@@ -66,7 +66,7 @@ pub enum Command {
     /// Something tracked that reports by itself has its first result, or another one.
     Tracked { what: Tracked, outcome: Outcome },
     /// Drive these from now on. Matched by [`crate::vrrp::Key`]; what is unchanged keeps state, timers and counters.
-    Reconfigure { settings: Vec<Settings>, reply: oneshot::Sender<Result<(), StartError>> },
+    Reconfigure { settings: Vec<Settings>, statics: Holdings, reply: oneshot::Sender<Result<(), StartError>> },
     /// Show one virtual router as it is at this moment; the snapshot may be a second old.
     Look { instance: String, reply: oneshot::Sender<Option<InstanceView>> },
     /// Let others be Active. The reply comes when they are, or when it is known that they will not be.
@@ -119,15 +119,16 @@ impl Heartbeat {
     /// # Errors
     /// [`StartError`]; then no thread, socket or address is left.
     pub fn start(settings: Vec<Settings>, options: HeartbeatOptions) -> Result<Self, StartError> {
-        Self::start_in(settings, options, Maintenance::default())
+        Self::start_in(settings, Holdings::default(), options, Maintenance::default())
     }
 
-    /// The same, with virtual routers that hold nothing for now.
+    /// The same, with what is held as long as the daemon runs, and virtual routers that hold nothing for now.
     ///
     /// # Errors
     /// As [`Heartbeat::start`].
     pub fn start_in(
         settings: Vec<Settings>,
+        statics: Holdings,
         options: HeartbeatOptions,
         maintenance: Maintenance,
     ) -> Result<Self, StartError> {
@@ -165,7 +166,7 @@ impl Heartbeat {
         };
         let thread = std::thread::Builder::new().name("heartbeat".to_owned());
         thread
-            .spawn(move || beat::run(parts, outputs, options))
+            .spawn(move || beat::run(parts, outputs, statics, options))
             .map_err(|error| StartError::of("starting the thread", error))?;
         Ok(Self { events, commands, snapshot, strangers, unfenced, events_lost })
     }

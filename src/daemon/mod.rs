@@ -1,5 +1,6 @@
 //! Every task, and what they say to one another. The only place that knows all rooms.
 
+pub mod bfd;
 pub mod checkers;
 pub mod clock;
 pub mod detach;

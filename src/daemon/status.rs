@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::base::{Family, MonoTime};
+use crate::bfd::fleet::View;
+use crate::bfd::{Diagnostic, State};
 use crate::control::api::{
     CheckStatus, InstanceStatus, PeerStatus, RealServerStatus, TrackerStatus, VirtualServerStatus,
 };
@@ -26,12 +28,24 @@ pub fn watched(view: WatchView) -> TrackerStatus {
     tracker(what, outcome, reason.map(|reason| reason.to_string()))
 }
 
+pub fn bfd(view: &View) -> TrackerStatus {
+    let View { name, state, diagnostic, since: _ } = view;
+    let because = match diagnostic {
+        Diagnostic::None => state.to_string(),
+        Diagnostic::Expired | Diagnostic::NeighborDown | Diagnostic::AdminDown | Diagnostic::Other(_) => {
+            format!("{state}: {diagnostic}")
+        }
+    };
+    tracker(Tracked::Bfd(name.clone()), Some(Outcome::Good(*state == State::Up)), Some(because))
+}
+
 fn tracker(what: Tracked, outcome: Option<Outcome>, because: Option<String>) -> TrackerStatus {
     let (kind, name) = match what {
         Tracked::Interface(name) => ("interface", name.to_string()),
         Tracked::Script(name) => ("script", name),
         Tracked::File(name) => ("file", name),
         Tracked::Process(name) => ("process", name),
+        Tracked::Bfd(name) => ("bfd", name),
     };
     let state = match outcome {
         None => "unknown".to_owned(),

@@ -73,6 +73,11 @@ pub fn tell(happened: &Happened) -> Option<Line> {
             tracing::warn!(late_us = late.as_micros(), "the heartbeat was not run for {:.3} s", late.as_secs_f64());
             line("heartbeat", format!("was not run for {:.3} s", late.as_secs_f64()))
         }
+        Happened::RouteRestored { at: _, instance, what } => {
+            let text = format!("somebody else removed the {what}; it is back");
+            tracing::warn!(instance, "({instance}) {text}");
+            line(instance, text)
+        }
         Happened::Resynced { at: _, count } => {
             tracing::warn!(count, "netlink lost messages; everything was read again");
             None

@@ -20,7 +20,7 @@ use super::packet::{Advert, Body, Envelope};
 use super::reason::{Fault, Standing};
 use super::receive::{Discard, check};
 use super::router::{Action, Condition, Event};
-use super::settings::{Key, Outcome, Tracked, Transport, VirtualAddress};
+use super::settings::{Holdings, Key, Outcome, Tracked, Transport, VirtualAddress};
 use super::track::{self, Outcomes, judge};
 use super::view::InstanceView;
 use crate::base::{Cidr, Family, IfName, MonoTime, Vrid};
@@ -37,7 +37,7 @@ pub enum Output {
     /// The kernel should hold exactly these for this virtual router; then call [`Fleet::settled`].
     Hold {
         key: Key,
-        addresses: Vec<VirtualAddress>,
+        holdings: Holdings,
         lease: Lease,
     },
     /// It serves until then, unless told again: by then another router may be Active. One that lets go in good order
@@ -273,6 +273,22 @@ impl Fleet {
         }
     }
 
+    /// Somebody else removed a route or a rule, and the kernel has it again.
+    pub fn restored(&mut self, now: MonoTime, key: &Key, what: String) -> Vec<Output> {
+        let mut out = vec![];
+        let found = self.instances.iter_mut().find(|instance| instance.settings.key() == *key);
+        if let Some(instance) = found
+            && instance.router.standing() == Standing::Active
+        {
+            instance.counters.routes_restored = instance.counters.routes_restored.saturating_add(1);
+            instance.restorer.removed(now);
+            let instance = instance.settings.name.clone();
+            out.push(Output::Happened(Happened::RouteRestored { at: now, instance, what }));
+            self.refresh(now, &mut out);
+        }
+        out
+    }
+
     /// The kernel took an address that it refused before.
     pub fn healed(&mut self, now: MonoTime, key: &Key) {
         let found = self.instances.iter_mut().find(|instance| instance.settings.key() == *key);
@@ -367,7 +383,7 @@ impl Fleet {
                     instance.announcer.stop();
                     instance.claims.stop();
                     instance.announce_when_settled = false;
-                    out.push(Output::Hold { addresses: vec![], key: instance.settings.key(), lease: lease(instance) });
+                    out.push(hold_nothing(instance, instance.settings.key()));
                 }
                 Action::Reannounce => reannounce = Some(instance.group().map(str::to_owned)),
                 Action::Moved { from, to, reason, late } => {
@@ -429,8 +445,18 @@ fn lease(instance: &Instance) -> Lease {
 }
 
 fn hold_all(instance: &Instance) -> Output {
-    let addresses = instance.settings.addresses.clone();
-    Output::Hold { key: instance.settings.key(), addresses, lease: lease(instance) }
+    let settings = &instance.settings;
+    let holdings = Holdings {
+        addresses: settings.addresses.clone(),
+        routes: settings.routes.clone(),
+        rules: settings.rules.clone(),
+        promote_secondaries: settings.promote_secondaries,
+    };
+    Output::Hold { key: settings.key(), holdings, lease: lease(instance) }
+}
+
+fn hold_nothing(instance: &Instance, key: Key) -> Output {
+    Output::Hold { key, holdings: Holdings::default(), lease: lease(instance) }
 }
 
 fn send(instance: &mut Instance, priority: u8, out: &mut Vec<Output>) {

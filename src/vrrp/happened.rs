@@ -44,6 +44,8 @@ pub enum Happened {
     Claimed { at: MonoTime, instance: String, address: IpAddr, mac: [u8; 6], count: u64 },
     /// Somebody else removed an address that we hold; it is put back.
     AddressLost { at: MonoTime, instance: String, address: Cidr },
+    /// Somebody else had removed a route or a rule of ours; it is back.
+    RouteRestored { at: MonoTime, instance: String, what: String },
     /// The kernel refused an address, an advert could not be sent, and the like: at most one a second per instance.
     Failed { at: MonoTime, instance: String, failure: Failure },
     /// The thread was not run for `late` beyond its deadline (told above 100 ms).
@@ -98,8 +100,32 @@ pub enum Warning {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "failure")]
 pub enum Failure {
-    Advert { error: String },
-    Announce { address: IpAddr, error: String },
-    AddressAdd { address: Cidr, error: String },
-    AddressRemove { address: Cidr, error: String },
+    Advert {
+        error: String,
+    },
+    Announce {
+        address: IpAddr,
+        error: String,
+    },
+    AddressAdd {
+        address: Cidr,
+        error: String,
+    },
+    AddressRemove {
+        address: Cidr,
+        error: String,
+    },
+    /// `what` is a route or a rule in the words of ip(8).
+    RouteAdd {
+        what: String,
+        error: String,
+    },
+    RouteRemove {
+        what: String,
+        error: String,
+    },
+    Sysctl {
+        name: String,
+        error: String,
+    },
 }

@@ -15,6 +15,9 @@ pub struct Lease {
 }
 
 impl Lease {
+    /// `INFINITY_LIFE_TIME` (`linux/if_addr.h`); held again now and then all the same.
+    pub const FOREVER: Self = Self { valid_s: u32::MAX, refresh_every: REFRESH_MAX };
+
     /// The lease outlives `active_down`, rounded up and one second more: the kernel of a dead daemon serves
     /// until the peer takes over.
     pub fn outliving(active_down: Duration) -> Self {

@@ -24,6 +24,6 @@ pub use happened::{ConflictPhase, Evidence, Failure, Happened, LinkState, Warnin
 pub use reason::{Fault, Reason, Standing};
 pub use receive::Discard;
 pub use settings::{
-    Garp, Key, Outcome, Password, Settings, SyncGroup, Track, Tracked, Transport, Version, VirtualAddress,
+    Garp, Holdings, Key, Outcome, Password, Settings, SyncGroup, Track, Tracked, Transport, Version, VirtualAddress,
 };
 pub use view::{Counters, InstanceView, PeerView, TrackView};

@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::{AdvertInterval, Cidr, Family, IfName, Priority, Vrid};
+use crate::base::{AdvertInterval, Cidr, Family, IfName, Priority, Route, Rule, Vrid};
 
 /// Virtual routers that one heartbeat drives.
 pub const INSTANCES_MAX: usize = 4096;
 /// Addresses of one virtual router, those outside the packet included.
 pub const ADDRESSES_MAX: usize = 8192;
+/// Routes, and rules, of one virtual router.
+pub const ROUTES_MAX: usize = 8192;
 /// Addresses that one advert carries: the count is one byte (RFC 9568 section 5.2.5).
 pub const ADVERTISED_MAX: usize = 255;
 /// Unicast peers of one virtual router.
@@ -91,6 +93,11 @@ pub struct Settings {
     pub strict_address_list: bool,
     /// `v3_checksum_as_v2`: send VRRPv3 over IPv4 without the pseudo-header in its checksum. Both forms are accepted.
     pub checksum_without_pseudo_header: bool,
+    /// Held with the addresses.
+    pub routes: Vec<Route>,
+    pub rules: Vec<Rule>,
+    /// The sysctl of that name on the interface: when a primary address goes, the next of its subnet takes its place.
+    pub promote_secondaries: bool,
     pub garp: Garp,
     pub track: Vec<Track>,
     /// The state of `interface` itself is no fault.
@@ -119,6 +126,9 @@ impl Settings {
             auth: None,
             transport: Transport::multicast(family),
             addresses: vec![],
+            routes: vec![],
+            rules: vec![],
+            promote_secondaries: false,
             silent_to_lower: false,
             strict_address_list: false,
             checksum_without_pseudo_header: false,
@@ -142,6 +152,8 @@ impl Settings {
         let mut names: BTreeMap<Key, &str> = BTreeMap::new();
         for settings in all {
             at_most("addresses of a virtual router", settings.addresses.len(), ADDRESSES_MAX)?;
+            at_most("routes of a virtual router", settings.routes.len(), ROUTES_MAX)?;
+            at_most("rules of a virtual router", settings.rules.len(), ROUTES_MAX)?;
             match &settings.transport {
                 Transport::Multicast { .. } => (),
                 Transport::Unicast { peers, .. } => at_most("unicast peers", peers.len(), PEERS_MAX)?,
@@ -278,6 +290,22 @@ impl VirtualAddress {
     }
 }
 
+/// What a virtual router has in the kernel, at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Holdings {
+    pub addresses: Vec<VirtualAddress>,
+    pub routes: Vec<Route>,
+    pub rules: Vec<Rule>,
+    /// Set that sysctl of the virtual router's interface.
+    pub promote_secondaries: bool,
+}
+
+impl Holdings {
+    pub const fn is_empty(&self) -> bool {
+        self.addresses.is_empty() && self.routes.is_empty() && self.rules.is_empty()
+    }
+}
+
 /// Gratuitous ARP and unsolicited Neighbour Advertisements: how many, how far apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Garp {
@@ -331,6 +359,7 @@ pub enum Tracked {
     Script(String),
     File(String),
     Process(String),
+    Bfd(String),
 }
 
 /// What is known of something tracked that reports by itself.
@@ -349,6 +378,7 @@ impl fmt::Display for Tracked {
             Self::Script(name) => write!(f, "script {name}"),
             Self::File(name) => write!(f, "file {name}"),
             Self::Process(name) => write!(f, "process {name}"),
+            Self::Bfd(name) => write!(f, "BFD session {name}"),
         }
     }
 }

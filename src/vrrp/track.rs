@@ -77,7 +77,7 @@ pub fn views(settings: &Settings, links: &Links, outcomes: &Outcomes) -> Vec<Tra
 fn outcome(what: &Tracked, links: &Links, outcomes: &Outcomes) -> Option<Outcome> {
     match what {
         Tracked::Interface(name) => Some(Outcome::Good(links.get(name).is_some_and(|link| link.running))),
-        Tracked::Script(_) | Tracked::File(_) | Tracked::Process(_) => outcomes.get(what).copied(),
+        Tracked::Script(_) | Tracked::File(_) | Tracked::Process(_) | Tracked::Bfd(_) => outcomes.get(what).copied(),
     }
 }
 

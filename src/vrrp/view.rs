@@ -91,6 +91,9 @@ pub struct Counters {
     pub announcements_sent: u64,
     pub conflicts: u64,
     pub addresses_restored: u64,
+    /// Routes and rules.
+    #[serde(default)]
+    pub routes_restored: u64,
     /// Neighbours said that one of our addresses is theirs.
     pub claims: u64,
     pub send_failures: u64,

@@ -297,10 +297,10 @@ impl Lan {
                     let envelope = Envelope { source, destination, ttl: Some(255) };
                     self.send(at, &Packet { interface: key.interface, envelope, bytes });
                 }
-                Output::Hold { key, addresses, lease } => {
-                    let forgotten = self.mistake == Some(Mistake::NothingLetGo) && addresses.is_empty();
+                Output::Hold { key, holdings, lease } => {
+                    let forgotten = self.mistake == Some(Mistake::NothingLetGo) && holdings.is_empty();
                     if !forgotten {
-                        self.nodes[at].hold(self.now, &key, !addresses.is_empty(), lease);
+                        self.nodes[at].hold(self.now, &key, !holdings.is_empty(), lease);
                     }
                 }
                 Output::Announce { .. } | Output::Serve { .. } => (),

@@ -38,7 +38,9 @@ pub(super) fn check(config: &Config, problems: &mut Vec<Problem>) {
     let files = config.track_files.iter().map(|file| (Trackable::File, file.name.as_str(), file.at));
     let processes =
         config.track_processes.iter().map(|process| (Trackable::Process, process.name.as_str(), process.at));
-    let all = scripts.chain(files).chain(processes);
+    let bfds = config.bfds.iter().filter(|bfd| bfd.for_vrrp || !bfd.for_checkers);
+    let bfds = bfds.map(|bfd| (Trackable::Bfd, bfd.name.as_str(), bfd.at));
+    let all = scripts.chain(files).chain(processes).chain(bfds);
     for (kind, name, at) in all.filter(|(kind, name, _)| !used.contains(&(*kind, *name))) {
         problems.push(unused(kind, name, at));
     }
@@ -49,6 +51,7 @@ fn unused(kind: Trackable, name: &str, at: Span) -> Problem {
         Trackable::Script => ("unused-script", "does not run"),
         Trackable::File => ("unused-track-file", "not read"),
         Trackable::Process => ("unused-track-process", "not watched"),
+        Trackable::Bfd => ("unused-bfd", "up or down, it changes nothing"),
     };
     let message = format!("{} `{name}` is tracked by nobody", kind.block());
     let help = format!("add to an instance: {} {{ {name} }}", kind.list());
@@ -60,6 +63,7 @@ fn undefined(name: &str, kind: Trackable, entry: &TrackEntry) -> Problem {
         Trackable::Script => "undefined-script",
         Trackable::File => "undefined-track-file",
         Trackable::Process => "undefined-track-process",
+        Trackable::Bfd => "undefined-bfd",
     };
     let message = format!("`{name}` tracks the {} `{}`, which does not exist", kind.block(), entry.name);
     Problem::new(code, Severity::Error, entry.at, message).label("left out").help("define it, or remove the line")

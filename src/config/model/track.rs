@@ -1,5 +1,7 @@
-//! What instances and sync groups track, and the blocks that name it: scripts, files, processes.
+//! What instances and sync groups track, and the blocks that name it: scripts, files, processes, BFD sessions.
 
+use std::net::IpAddr;
+use std::num::NonZeroU8;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -88,13 +90,53 @@ pub enum ArgumentsMatch {
     Partial,
 }
 
-/// The blocks `track_interface`, `track_script`, `track_file`, `track_process`.
+/// `bfd_instance NAME`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a keyword of the file, free of the others")]
+pub struct BfdInstance {
+    pub name: String,
+    #[serde(skip)]
+    pub at: Span,
+    /// `neighbor_ip`.
+    pub neighbor: IpAddr,
+    /// `source_ip`; `None`: by route.
+    pub source: Option<IpAddr>,
+    #[serde(serialize_with = "seconds")]
+    pub min_rx: Duration,
+    #[serde(serialize_with = "seconds")]
+    pub min_tx: Duration,
+    #[serde(serialize_with = "seconds")]
+    pub idle_tx: Duration,
+    pub multiplier: NonZeroU8,
+    pub passive: bool,
+    /// `ttl`, `hoplimit`.
+    pub ttl: Option<u8>,
+    /// `None`: 0 over one hop, unchecked over several.
+    pub max_hops: Option<MaxHops>,
+    pub multihop: bool,
+    /// -253..=253; 0: a session that is down is a fault.
+    pub weight: i16,
+    pub reverse: bool,
+    /// `vrrp`: for VRRP alone, unless `checker` stands there too.
+    pub for_vrrp: bool,
+    pub for_checkers: bool,
+}
+
+/// `max_hops`: how many routers a packet may have passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum MaxHops {
+    Any,
+    Most(u8),
+}
+
+/// The blocks `track_interface`, `track_script`, `track_file`, `track_process`, `track_bfd`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Tracking {
     pub interfaces: Vec<TrackInterface>,
     pub scripts: Vec<TrackEntry>,
     pub files: Vec<TrackEntry>,
     pub processes: Vec<TrackEntry>,
+    pub bfds: Vec<TrackEntry>,
 }
 
 /// A line of `track_interface`.
@@ -125,10 +167,11 @@ pub enum Trackable {
     Script,
     File,
     Process,
+    Bfd,
 }
 
 impl Trackable {
-    pub const ALL: [Self; 3] = [Self::Script, Self::File, Self::Process];
+    pub const ALL: [Self; 4] = [Self::Script, Self::File, Self::Process, Self::Bfd];
 
     /// The keyword of the block that defines it.
     pub const fn block(self) -> &'static str {
@@ -136,6 +179,7 @@ impl Trackable {
             Self::Script => "vrrp_script",
             Self::File => "track_file",
             Self::Process => "vrrp_track_process",
+            Self::Bfd => "bfd_instance",
         }
     }
 
@@ -145,6 +189,7 @@ impl Trackable {
             Self::Script => "track_script",
             Self::File => "track_file",
             Self::Process => "track_process",
+            Self::Bfd => "track_bfd",
         }
     }
 }
@@ -163,6 +208,7 @@ impl Config {
                 let found = self.track_processes.iter().find(|process| process.name == name);
                 found.map(|process| (process.weight, process.reverse))
             }
+            Trackable::Bfd => self.bfds.iter().find(|bfd| bfd.name == name).map(|bfd| (bfd.weight, bfd.reverse)),
         }
     }
 }
@@ -173,6 +219,7 @@ impl Tracking {
             Trackable::Script => &self.scripts,
             Trackable::File => &self.files,
             Trackable::Process => &self.processes,
+            Trackable::Bfd => &self.bfds,
         }
     }
 
@@ -181,6 +228,7 @@ impl Tracking {
             Trackable::Script => &mut self.scripts,
             Trackable::File => &mut self.files,
             Trackable::Process => &mut self.processes,
+            Trackable::Bfd => &mut self.bfds,
         }
     }
 

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use super::global::{VERSIONS, read_garp};
 use super::value::{SECOND, choice, error, flag, host_word, interface, number, seconds, set};
-use super::{notify, track, unserved, virtual_address};
+use super::{notify, route, rule, track, virtual_address};
 use crate::base::{IfName, Vrid};
-use crate::config::model::{Garp, Global, InitialState, Notify, Tracking, VirtualAddress, VrrpInstance, VrrpVersion};
+use crate::config::model::{
+    Garp, Global, InitialState, KernelRoute, KernelRule, Notify, Tracking, VirtualAddress, VrrpInstance, VrrpVersion,
+};
 use crate::config::problem::Problem;
 use crate::config::source::Span;
 use crate::config::tree::{Statement, Word};
@@ -21,6 +23,7 @@ const AUTH_PASS_MAX: usize = 8;
 
 /// What the statements of one instance said; `None`: nothing.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a keyword of the file, free of the others")]
 struct Draft {
     state: Option<(InitialState, Span)>,
     interface: Option<IfName>,
@@ -46,6 +49,9 @@ struct Draft {
     track: Tracking,
     addresses: Vec<VirtualAddress>,
     excluded: Vec<VirtualAddress>,
+    routes: Vec<KernelRoute>,
+    rules: Vec<KernelRule>,
+    promote_secondaries: bool,
     notify: Notify,
     sync_daemon: Option<Span>,
 }
@@ -96,6 +102,8 @@ fn core(inner: &Statement<'_>, draft: &mut Draft, problems: &mut Vec<Problem>) -
         }
         "virtual_ipaddress" => virtual_address::read(inner, &mut draft.addresses, problems),
         "virtual_ipaddress_excluded" => virtual_address::read(inner, &mut draft.excluded, problems),
+        "virtual_routes" => route::read(inner, &mut draft.routes, problems),
+        "virtual_rules" => rule::read(inner, &mut draft.rules, problems),
         "authentication" => draft.auth = Some(authentication(inner, problems)),
         _ => return false,
     }
@@ -147,9 +155,7 @@ fn options(inner: &Statement<'_>, draft: &mut Draft, problems: &mut Vec<Problem>
         "debug" => {
             number::<u8>(problems, inner, 0, 0..=4, "");
         }
-        "virtual_routes" | "virtual_rules" => {
-            unserved::read(inner, problems);
-        }
+        "promote_secondaries" => draft.promote_secondaries = true,
         "lvs_sync_daemon_interface" => draft.sync_daemon = Some(inner.at()),
         keyword => {
             read_garp(keyword, inner, &mut draft.garp, problems);

@@ -1,4 +1,4 @@
-//! The blocks `track_interface`, `track_script`, `track_file` and `track_process` of instances and sync groups, and the
+//! The blocks `track_interface`, `track_script`, `track_file`, `track_process` and `track_bfd` of instances and sync groups, and the
 //! weights that stand in them and in what they name.
 
 use std::ops::RangeInclusive;
@@ -22,7 +22,7 @@ pub fn read(block: &Statement<'_>, tracking: &mut Tracking, problems: &mut Vec<P
     }
     let Some(kind) = Trackable::ALL.into_iter().find(|kind| kind.list() == keyword) else { return false };
     let range = match kind {
-        Trackable::Script => WEIGHTS,
+        Trackable::Script | Trackable::Bfd => WEIGHTS,
         Trackable::File | Trackable::Process => WIDE_WEIGHTS,
     };
     for line in block.statements() {

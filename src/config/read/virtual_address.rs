@@ -20,6 +20,20 @@ pub fn read(block: &Statement<'_>, addresses: &mut Vec<VirtualAddress>, problems
     }
 }
 
+/// All lines of `static_ipaddress`. Without an instance there is no interface to fall back to.
+pub fn read_static(block: &Statement<'_>, addresses: &mut Vec<VirtualAddress>, problems: &mut Vec<Problem>) {
+    for line in block.statements() {
+        let Some(address) = read_line(line, problems) else { continue };
+        if address.dev.is_some() {
+            addresses.push(address);
+        } else {
+            let message = format!("the static address `{}` names no device", line.keyword.text);
+            problems
+                .push(error("static-without-device", line.keyword, message).label("left out").help("add: dev IFNAME"));
+        }
+    }
+}
+
 fn read_line(line: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<VirtualAddress> {
     let mut address = VirtualAddress {
         cidr: cidr(line.keyword, problems)?,
@@ -87,7 +101,7 @@ fn broadcast(given: Word<'_>, family: Family, problems: &mut Vec<Problem>) -> Op
     }
 }
 
-fn scope(given: Word<'_>, problems: &mut Vec<Problem>) -> u8 {
+pub fn scope(given: Word<'_>, problems: &mut Vec<Problem>) -> u8 {
     match SCOPES.iter().find(|(name, _)| *name == given.text) {
         Some((_, scope)) => *scope,
         None => number_word(problems, "scope", given, 0..=255, "").unwrap_or(0),

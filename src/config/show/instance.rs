@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use super::node::{Node, Nodes, boolean, word};
 use super::{global, track};
 use crate::base::Family;
-use crate::config::model::{Broadcast, Global, InitialState, VirtualAddress, VrrpInstance};
+use crate::config::model::{
+    Broadcast, Global, InitialState, KernelRoute, KernelRule, Statics, VirtualAddress, VrrpInstance,
+};
 
 pub(super) fn instance(instance: &VrrpInstance, above: &Global) -> Node {
     let VrrpInstance {
@@ -32,6 +34,9 @@ pub(super) fn instance(instance: &VrrpInstance, above: &Global) -> Node {
         track,
         addresses,
         excluded_addresses,
+        routes,
+        rules,
+        promote_secondaries,
         notify,
     } = instance;
     let mut nodes = Nodes::default();
@@ -61,8 +66,40 @@ pub(super) fn instance(instance: &VrrpInstance, above: &Global) -> Node {
     track::tracked(&mut nodes, track);
     nodes.list("virtual_ipaddress", addresses.iter().map(address).collect());
     nodes.list("virtual_ipaddress_excluded", excluded_addresses.iter().map(address).collect());
+    nodes.list("virtual_routes", routes.iter().map(route).collect());
+    nodes.list("virtual_rules", rules.iter().map(rule).collect());
+    nodes.flag("promote_secondaries", *promote_secondaries);
     track::notify(&mut nodes, notify);
     Node::block("vrrp_instance", word(name), nodes.0)
+}
+
+/// The blocks of what is there as long as the daemon runs.
+pub(super) fn statics(statics: &Statics) -> Vec<Node> {
+    let Statics { addresses, routes, rules } = statics;
+    let mut nodes = Nodes::default();
+    nodes.list("static_ipaddress", addresses.iter().map(address).collect());
+    nodes.list("static_routes", routes.iter().map(route).collect());
+    nodes.list("static_rules", rules.iter().map(rule).collect());
+    nodes.0
+}
+
+fn route(route: &KernelRoute) -> Node {
+    let KernelRoute { route, no_track, at: _ } = route;
+    let text = route.to_string();
+    // Next hops come last.
+    let (before, hops) = text.find(" nexthop").and_then(|at| text.split_at_checked(at)).unwrap_or((&text, ""));
+    line(&if *no_track { format!("{before} no_track{hops}") } else { text })
+}
+
+fn rule(rule: &KernelRule) -> Node {
+    let KernelRule { rule, at: _ } = rule;
+    line(&rule.to_string())
+}
+
+fn line(text: &str) -> Node {
+    let (first, rest) = text.split_once(' ').unwrap_or((text, ""));
+    let rest: Vec<String> = rest.split_whitespace().map(word).collect();
+    Node { value: rest.join(" "), ..Node::item(first) }
 }
 
 const fn state(state: InitialState) -> &'static str {

@@ -2,8 +2,8 @@
 
 use super::node::{Node, Nodes, seconds, word};
 use crate::config::model::{
-    ArgumentsMatch, Notify, OnDeletion, SyncGroup, TrackEntry, TrackFile, TrackInterface, TrackProcess, Trackable,
-    Tracking, VrrpScript,
+    ArgumentsMatch, BfdInstance, MaxHops, Notify, OnDeletion, SyncGroup, TrackEntry, TrackFile, TrackInterface,
+    TrackProcess, Trackable, Tracking, VrrpScript,
 };
 
 pub(super) fn script(script: &VrrpScript) -> Node {
@@ -78,9 +78,51 @@ pub(super) fn process(process: &TrackProcess) -> Node {
     Node::block("vrrp_track_process", word(name), nodes.0)
 }
 
+pub(super) fn bfd(bfd: &BfdInstance) -> Node {
+    let BfdInstance {
+        name,
+        at: _,
+        neighbor,
+        source,
+        min_rx,
+        min_tx,
+        idle_tx,
+        multiplier,
+        passive,
+        ttl,
+        max_hops,
+        multihop,
+        weight,
+        reverse,
+        for_vrrp,
+        for_checkers,
+    } = bfd;
+    let mut nodes = Nodes::default();
+    nodes.put(Node::plain("neighbor_ip", neighbor));
+    nodes.plain("source_ip", *source);
+    nodes.put(Node::plain("min_rx", min_rx.as_millis()));
+    nodes.put(Node::plain("min_tx", min_tx.as_millis()));
+    nodes.put(Node::plain("idle_tx", idle_tx.as_millis()));
+    nodes.put(Node::plain("multiplier", multiplier));
+    nodes.flag("passive", *passive);
+    nodes.plain("ttl", *ttl);
+    nodes.plain(
+        "max_hops",
+        max_hops.map(|hops| match hops {
+            MaxHops::Any => -1,
+            MaxHops::Most(most) => i16::from(most),
+        }),
+    );
+    nodes.flag("multihop", *multihop);
+    nodes.put(Node::plain("weight", weighted(*weight, *reverse)));
+    nodes.flag("vrrp", *for_vrrp);
+    nodes.flag("checker", *for_checkers);
+    Node::block("bfd_instance", word(name), nodes.0)
+}
+
 /// The blocks of what is tracked.
 pub(super) fn tracked(nodes: &mut Nodes, track: &Tracking) {
-    let Tracking { interfaces, scripts, files, processes } = track;
+    let Tracking { interfaces, scripts, files, processes, bfds } = track;
     let interface = |entry: &TrackInterface| {
         let TrackInterface { interface, weight, reverse, at: _ } = entry;
         Node { value: tracking(*weight, *reverse), ..Node::item(interface.as_str()) }
@@ -90,7 +132,12 @@ pub(super) fn tracked(nodes: &mut Nodes, track: &Tracking) {
         Node { value: tracking(*weight, *reverse), ..Node::item(name) }
     };
     nodes.list("track_interface", interfaces.iter().map(interface).collect());
-    for (kind, entries) in [(Trackable::Script, scripts), (Trackable::File, files), (Trackable::Process, processes)] {
+    for (kind, entries) in [
+        (Trackable::Script, scripts),
+        (Trackable::File, files),
+        (Trackable::Process, processes),
+        (Trackable::Bfd, bfds),
+    ] {
         nodes.list(kind.list(), entries.iter().map(named).collect());
     }
 }

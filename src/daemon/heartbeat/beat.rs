@@ -15,7 +15,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::fence::Fence;
-use super::keeper::{Ask, Done, Keeper, Order};
+use super::keeper::{Ask, Done, Keeper, Order, Owner};
 use super::sockets::{Place, Sockets};
 use super::{Command, HeartbeatOptions, StartError, Strangers, interfaces_exist, processor};
 use crate::base::MonoTime;
@@ -25,7 +25,7 @@ use crate::vrrp::io::neighbour::Announcer;
 use crate::vrrp::io::socket::PACKET_MAX;
 use crate::vrrp::lease::Lease;
 use crate::vrrp::settings::{Key, VirtualAddress};
-use crate::vrrp::{Failure, Happened, InstanceView, Settings};
+use crate::vrrp::{Failure, Happened, Holdings, InstanceView, Settings};
 
 /// Packets that are read before deadlines get their turn, in the ordinary case: a flood costs them a millisecond.
 const PACKETS_PER_TURN: usize = 256;
@@ -35,6 +35,8 @@ const PACKETS_PER_LATE_TURN: usize = 8192;
 const LATE: Duration = Duration::from_millis(5);
 /// A delay of the thread that is worth an event.
 const STALL: Duration = Duration::from_millis(100);
+/// The name under which static addresses and routes are told of.
+const STATIC: &str = "static";
 /// At least this often the snapshot is replaced.
 const PUBLISH_EVERY: Duration = Duration::from_secs(1);
 
@@ -53,7 +55,7 @@ pub struct Parts {
 }
 
 /// The thread's body: it ends when all is handed over, or when the keeper has ended.
-pub fn run(parts: Parts, outputs: Vec<Output>, options: HeartbeatOptions) {
+pub fn run(parts: Parts, outputs: Vec<Output>, statics: Holdings, options: HeartbeatOptions) {
     processor::own(options);
     // Without a runtime nothing can be driven; the supervisor sees that the channels are closed.
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
@@ -83,7 +85,9 @@ pub fn run(parts: Parts, outputs: Vec<Output>, options: HeartbeatOptions) {
             handing_over: vec![],
             stopping: vec![],
             overruns,
+            routes_lost: 0,
         };
+        beat.hold(Owner::Static, statics, Lease::FOREVER);
         beat.carry_out(outputs);
         beat.serve(commands).await;
     });
@@ -109,14 +113,14 @@ struct Beat {
     publish: watch::Sender<Arc<Vec<InstanceView>>>,
     publish_strangers: watch::Sender<Strangers>,
     /// What the keeper has not been told yet: the newest of each virtual router.
-    orders: BTreeMap<Key, Order>,
-    /// Virtual routers that hold addresses, and how long each may.
-    leases: BTreeMap<Key, Lease>,
+    orders: BTreeMap<Owner, Order>,
+    /// Who holds something, and how long each may.
+    leases: BTreeMap<Owner, Lease>,
     watched: BTreeMap<Key, Vec<IpAddr>>,
     fence: Fence,
     in_flight: Option<oneshot::Receiver<Vec<Done>>>,
     /// What the kernel refused at the last try.
-    refused: BTreeMap<Key, Vec<Failure>>,
+    refused: BTreeMap<Owner, Vec<Failure>>,
     renew_at: Option<MonoTime>,
     /// The sockets had more packets than one turn may read.
     unread: bool,
@@ -126,6 +130,7 @@ struct Beat {
     /// Who waits for the end.
     stopping: Vec<oneshot::Sender<()>>,
     overruns: u64,
+    routes_lost: u64,
 }
 
 impl Beat {
@@ -156,6 +161,10 @@ impl Beat {
                 },
             }
             self.turn(deadline);
+            if self.fleet.is_stopped() && self.leases.contains_key(&Owner::Static) {
+                self.hold(Owner::Static, Holdings::default(), Lease::FOREVER);
+                self.order();
+            }
             if self.fleet.is_stopped() && self.orders.is_empty() && self.in_flight.is_none() {
                 self.publish_now(clock::now());
                 // Whoever asked may have gone.
@@ -244,15 +253,9 @@ impl Beat {
                     };
                     sent.err().map(|error| (key, Failure::Advert { error }))
                 }
-                Output::Hold { key, addresses, lease } => {
-                    self.watch(&key, &addresses);
-                    if addresses.is_empty() {
-                        self.leases.remove(&key);
-                    } else {
-                        self.leases.insert(key.clone(), lease);
-                    }
-                    let slot = self.fence.slot(&key);
-                    self.orders.insert(key.clone(), Order { key, addresses, lease, slot });
+                Output::Hold { key, holdings, lease } => {
+                    self.watch(&key, &holdings.addresses);
+                    self.hold(Owner::Router(key), holdings, lease);
                     None
                 }
                 Output::Serve { key, until } => {
@@ -278,6 +281,19 @@ impl Beat {
         }
     }
 
+    fn hold(&mut self, owner: Owner, holdings: Holdings, lease: Lease) {
+        if holdings.is_empty() {
+            self.leases.remove(&owner);
+        } else {
+            self.leases.insert(owner.clone(), lease);
+        }
+        let slot = match &owner {
+            Owner::Router(key) => self.fence.slot(key),
+            Owner::Static => None,
+        };
+        self.orders.insert(owner.clone(), Order { owner, holdings, lease, slot });
+    }
+
     /// Neighbours are heard on what is held.
     fn watch(&mut self, key: &Key, addresses: &[VirtualAddress]) {
         self.watched.insert(key.clone(), addresses.iter().map(|address| address.cidr.addr()).collect());
@@ -297,6 +313,7 @@ impl Beat {
             | Happened::Claimed { .. }
             | Happened::LinkChanged { .. }
             | Happened::AddressLost { .. }
+            | Happened::RouteRestored { .. }
             | Happened::Failed { .. }
             | Happened::Stalled { .. }
             | Happened::Resynced { .. } => (),
@@ -326,24 +343,42 @@ impl Beat {
     fn kept(&mut self, all: Vec<Done>) {
         self.in_flight = None;
         let now = clock::now();
-        for Done { key, ordered, failures } in all {
-            let before = self.refused.remove(&key).unwrap_or_default();
+        for Done { owner, ordered, failures, restored } in all {
+            let before = self.refused.remove(&owner).unwrap_or_default();
             // What stays refused is told once, and tried again with every renewal.
-            for failure in failures.iter().filter(|failure| ordered || !before.contains(failure)) {
-                let outputs = self.fleet.failed(now, &key, failure.clone());
-                self.carry_out(outputs);
-            }
-            if ordered && !self.orders.contains_key(&key) {
-                if !self.leases.contains_key(&key) {
-                    self.fence.released(&key);
+            let news: Vec<_> =
+                failures.iter().filter(|failure| ordered || !before.contains(failure)).cloned().collect();
+            match &owner {
+                Owner::Router(key) => {
+                    for failure in news {
+                        let outputs = self.fleet.failed(now, key, failure);
+                        self.carry_out(outputs);
+                    }
+                    for what in restored {
+                        let outputs = self.fleet.restored(now, key, what);
+                        self.carry_out(outputs);
+                    }
+                    if ordered && !self.orders.contains_key(&owner) {
+                        if !self.leases.contains_key(&owner) {
+                            self.fence.released(key);
+                        }
+                        self.fleet.settled(now, key);
+                    }
+                    if before.iter().any(|failure| !failures.contains(failure)) {
+                        self.fleet.healed(now, key);
+                    }
                 }
-                self.fleet.settled(now, &key);
+                Owner::Static => {
+                    for failure in news {
+                        self.tell(Happened::Failed { at: now, instance: STATIC.to_owned(), failure });
+                    }
+                    for what in restored {
+                        self.tell(Happened::RouteRestored { at: now, instance: STATIC.to_owned(), what });
+                    }
+                }
             }
-            if before.iter().any(|failure| !failures.contains(failure)) {
-                self.fleet.healed(now, &key);
-            }
-            if !failures.is_empty() && self.leases.contains_key(&key) {
-                self.refused.insert(key, failures);
+            if !failures.is_empty() && self.leases.contains_key(&owner) {
+                self.refused.insert(owner, failures);
             }
         }
     }
@@ -351,6 +386,10 @@ impl Beat {
     fn links_changed(&mut self) {
         let now = clock::now();
         let seen = self.keeper.seen.borrow_and_update().clone();
+        if seen.routes_lost > self.routes_lost {
+            self.routes_lost = seen.routes_lost;
+            self.renew_at = Some(now);
+        }
         if seen.overruns > self.overruns {
             self.tell(Happened::Resynced { at: now, count: seen.overruns - self.overruns });
             self.overruns = seen.overruns;
@@ -376,7 +415,9 @@ impl Beat {
                 self.carry_out(outputs);
             }
             // Nobody waits for an answer whose asker is gone.
-            Some(Command::Reconfigure { settings, reply }) => drop(reply.send(self.reconfigure(now, settings))),
+            Some(Command::Reconfigure { settings, statics, reply }) => {
+                drop(reply.send(self.reconfigure(now, settings, statics)));
+            }
             Some(Command::Look { instance, reply }) => drop(reply.send(self.fleet.view(&instance))),
             Some(Command::HandOver { instances, force, reply }) => match self.fleet.hand_over(now, &instances, force) {
                 Ok((names, outputs)) => {
@@ -402,7 +443,7 @@ impl Beat {
     }
 
     /// All of it, or nothing: the new sockets are opened first.
-    fn reconfigure(&mut self, now: MonoTime, settings: Vec<Settings>) -> Result<(), StartError> {
+    fn reconfigure(&mut self, now: MonoTime, settings: Vec<Settings>, statics: Holdings) -> Result<(), StartError> {
         if !self.stopping.is_empty() {
             return Err(StartError::Ended);
         }
@@ -420,6 +461,7 @@ impl Beat {
             return Err(refused.into());
         }
         self.fleet = fleet;
+        self.hold(Owner::Static, statics, Lease::FOREVER);
         self.carry_out(outputs);
         self.sockets.get_mut().prune(&self.fleet.sockets(), &links);
         self.publish_at = clock::now();

@@ -4,6 +4,8 @@
 //! so that an address never outlives a heartbeat that hangs.
 #![expect(clippy::disallowed_methods, reason = "a thread of the daemon waits")]
 
+mod routes;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
@@ -20,11 +22,13 @@ use crate::daemon::clock;
 use crate::vrrp::io::claims::Claim;
 use crate::vrrp::io::fence::{self, Deadlines, Guard};
 use crate::vrrp::io::link::{Watcher, Woken, snapshot};
-use crate::vrrp::io::{address, unanswered};
+use crate::vrrp::io::route::{self, RouteWatcher};
+use crate::vrrp::io::{address, sysctl, unanswered};
 use crate::vrrp::lease::Lease;
 use crate::vrrp::links::{Link, Links};
 use crate::vrrp::settings::{Key, VirtualAddress};
-use crate::vrrp::{Failure, Settings};
+use crate::vrrp::{Failure, Holdings, Settings};
+use routes::Placed;
 
 /// After a change, the links are read once for all changes that come within this time.
 const SETTLE: Duration = Duration::from_millis(10);
@@ -33,11 +37,19 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Requests that are under way at once.
 const PIPELINE: usize = 64;
 
-/// What one virtual router should have in the kernel.
+/// Whose something is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Owner {
+    Router(Key),
+    /// `static_ipaddress` and the like: there as long as the daemon runs.
+    Static,
+}
+
+/// What one owner should have in the kernel.
 #[derive(Clone, Debug)]
 pub struct Order {
-    pub key: Key,
-    pub addresses: Vec<VirtualAddress>,
+    pub owner: Owner,
+    pub holdings: Holdings,
     pub lease: Lease,
     /// Of the fence.
     pub slot: Option<u32>,
@@ -52,13 +64,15 @@ pub enum Ask {
     Renew { at: MonoTime, reply: oneshot::Sender<Vec<Done>> },
 }
 
-/// How it went, per virtual router.
+/// How it went, per owner.
 #[derive(Debug)]
 pub struct Done {
-    pub key: Key,
+    pub owner: Owner,
     /// Whether this answers an order, and not only renews.
     pub ordered: bool,
     pub failures: Vec<Failure>,
+    /// Routes and rules that somebody else had removed.
+    pub restored: Vec<String>,
 }
 
 /// What the keeper tells of the links.
@@ -67,6 +81,8 @@ pub struct Seen {
     pub links: Links,
     /// This host forwards IPv6 packets.
     pub router: bool,
+    /// Routes and rules of ours that were removed, since the start: it is time to hold them again.
+    pub routes_lost: u64,
     /// Times that netlink had more to tell than fits, since the start.
     pub overruns: u64,
 }
@@ -131,7 +147,10 @@ struct Work {
     handle: rtnetlink::Handle,
     publish: watch::Sender<Seen>,
     /// What the kernel holds for each virtual router, as ordered last.
-    held: BTreeMap<Key, Order>,
+    held: BTreeMap<Owner, Order>,
+    placed: Placed,
+    /// Open as soon as there is a route or a rule.
+    routes: Option<RouteWatcher>,
     /// The addresses that we put into the kernel, by link: before Linux 5.18 it does not keep our mark.
     added: BTreeSet<(u32, Cidr)>,
     guard: Option<Guard>,
@@ -156,7 +175,9 @@ impl Work {
                 address::release(&handle, link.index, held.cidr).await.map_err(into_io)?;
             }
         }
-        let mut work = Self { handle, publish, held: BTreeMap::new(), added: BTreeSet::new(), guard, refused: None };
+        route::remove_marked(&handle).await.map_err(into_io)?;
+        let (held, placed, added) = (BTreeMap::new(), Placed::default(), BTreeSet::new());
+        let mut work = Self { handle, publish, held, placed, routes: None, added, guard, refused: None };
         work.look(0).await;
         let refused = work.refused.clone();
         Ok((work, watcher, refused))
@@ -176,6 +197,10 @@ impl Work {
                 () = sleep_until(look_at) => {
                     self.look(std::mem::take(&mut overruns)).await;
                     look_at = Instant::now() + LOOK_EVERY;
+                }
+                () = lost(&mut self.routes) => {
+                    self.publish.send_modify(|seen| seen.routes_lost += 1);
+                    sleep(SETTLE).await;
                 }
                 woken = watcher.changed() => {
                     match woken {
@@ -202,8 +227,8 @@ impl Work {
         let there: BTreeSet<(u32, Cidr)> =
             links.0.values().flat_map(|link| link.addresses.iter().map(|held| (link.index, held.cidr))).collect();
         self.added.retain(|added| there.contains(added));
-        let before = self.publish.borrow().overruns;
-        let now = Seen { links, router: forwards_ipv6(), overruns: before + overruns };
+        let (before, routes_lost) = (self.publish.borrow().overruns, self.publish.borrow().routes_lost);
+        let now = Seen { links, router: forwards_ipv6(), routes_lost, overruns: before + overruns };
         self.publish.send_if_modified(|seen| {
             let changed = *seen != now;
             *seen = now;
@@ -223,38 +248,42 @@ impl Work {
     }
 
     async fn carry_out(&mut self, at: MonoTime, orders: Vec<Order>) -> Vec<Done> {
-        let ordered: BTreeSet<Key> = orders.iter().map(|order| order.key.clone()).collect();
+        let ordered: BTreeSet<Owner> = orders.iter().map(|order| order.owner.clone()).collect();
         let mut gone = vec![];
         for order in orders {
-            let key = order.key.clone();
-            let before =
-                if order.addresses.is_empty() { self.held.remove(&key) } else { self.held.insert(key.clone(), order) };
-            gone.extend(before.into_iter().flat_map(|before| before.addresses).map(|address| (key.clone(), address)));
+            let owner = order.owner.clone();
+            self.watch_routes(&order.holdings);
+            let empty = order.holdings.is_empty();
+            let before = if empty { self.held.remove(&owner) } else { self.held.insert(owner.clone(), order) };
+            let addresses = before.into_iter().flat_map(|before| before.holdings.addresses);
+            gone.extend(addresses.map(|address| (owner.clone(), address)));
         }
         self.guard_held(&ordered);
         let mut done = self.renew(at, &ordered).await;
-        let failed = self.release(gone).await;
-        for (key, failure) in failed {
-            match done.iter_mut().find(|done| done.key == key) {
+        let mut failed = self.release_routes(&ordered).await;
+        failed.extend(self.release(gone).await);
+        for (owner, failure) in failed {
+            match done.iter_mut().find(|done| done.owner == owner) {
                 Some(done) => done.failures.push(failure),
-                None => done.push(Done { key, ordered: true, failures: vec![failure] }),
+                None => done.push(Done { owner, ordered: true, failures: vec![failure], restored: vec![] }),
             }
         }
-        let answered: BTreeSet<Key> = done.iter().map(|done| done.key.clone()).collect();
+        let answered: BTreeSet<Owner> = done.iter().map(|done| done.owner.clone()).collect();
         let rest = ordered.difference(&answered).cloned();
-        done.extend(rest.map(|key| Done { key, ordered: true, failures: vec![] }));
+        done.extend(rest.map(|owner| Done { owner, ordered: true, failures: vec![], restored: vec![] }));
         self.look(0).await;
         done
     }
 
     /// Add or renew everything that should be held; asked for at `at`.
-    async fn renew(&mut self, at: MonoTime, ordered: &BTreeSet<Key>) -> Vec<Done> {
+    async fn renew(&mut self, at: MonoTime, ordered: &BTreeSet<Owner>) -> Vec<Done> {
         let links = self.publish.borrow().links.clone();
         let mut all = vec![];
         for order in self.held.values() {
-            let mut failures = vec![];
-            for batch in order.addresses.chunks(PIPELINE) {
-                if clock::now().since(at) > order.lease.stale_after() {
+            let mut failures: Vec<Failure> = promote(order).into_iter().collect();
+            let stale = || clock::now().since(at) > order.lease.stale_after();
+            for batch in order.holdings.addresses.chunks(PIPELINE) {
+                if stale() {
                     break;
                 }
                 let each = batch.iter().map(|address| hold(&self.handle, &links, &self.added, order, address));
@@ -265,38 +294,64 @@ impl Work {
                     }
                 }
             }
-            all.push(Done { key: order.key.clone(), ordered: ordered.contains(&order.key), failures });
+            let mut restored = vec![];
+            if !stale() {
+                let Holdings { addresses: _, routes, rules, promote_secondaries: _ } = &order.holdings;
+                let outcome = self.placed.hold(&self.handle, &links, routes, rules).await;
+                failures.extend(outcome.failures);
+                restored = outcome.restored;
+            }
+            let (owner, ordered) = (order.owner.clone(), ordered.contains(&order.owner));
+            all.push(Done { owner, ordered, failures, restored });
         }
         all
     }
 
     /// The fence knows an address before the kernel has it.
-    fn guard_held(&mut self, ordered: &BTreeSet<Key>) {
+    fn guard_held(&mut self, ordered: &BTreeSet<Owner>) {
         let Some(guard) = &mut self.guard else { return };
-        for order in ordered.iter().filter_map(|key| self.held.get(key)) {
-            for (address, slot) in order.addresses.iter().zip(std::iter::repeat(order.slot)) {
+        for order in ordered.iter().filter_map(|owner| self.held.get(owner)) {
+            for (address, slot) in order.holdings.addresses.iter().zip(std::iter::repeat(order.slot)) {
                 // Where the map is full, its lease alone ends it.
                 let _ = slot.map(|slot| guard.put(address.cidr.addr(), slot));
             }
         }
     }
 
-    /// Remove what no virtual router holds any more.
-    async fn release(&mut self, gone: Vec<(Key, VirtualAddress)>) -> Vec<(Key, Failure)> {
+    fn watch_routes(&mut self, holdings: &Holdings) {
+        if self.routes.is_none() && !(holdings.routes.is_empty() && holdings.rules.is_empty()) {
+            // Where it cannot be had, the next renewal puts back what is lost.
+            self.routes = RouteWatcher::open().ok();
+        }
+    }
+
+    /// Remove the routes and rules that nobody holds any more; failures count for one of those who ordered.
+    async fn release_routes(&mut self, ordered: &BTreeSet<Owner>) -> Vec<(Owner, Failure)> {
         let links = self.publish.borrow().links.clone();
-        let still: BTreeSet<(&IfName, Cidr)> = self
-            .held
-            .values()
-            .flat_map(|order| order.addresses.iter().map(|address| (interface(&order.key, address), address.cidr)))
-            .collect();
-        let gone: Vec<_> = gone
-            .into_iter()
-            .filter(|(key, address)| !still.contains(&(interface(key, address), address.cidr)))
-            .collect();
+        let routes = self.held.values().flat_map(|order| &order.holdings.routes).collect();
+        let rules = self.held.values().flat_map(|order| &order.holdings.rules).collect();
+        let failures = self.placed.keep_only(&self.handle, &links, &routes, &rules).await;
+        let owner = ordered.first().cloned().unwrap_or(Owner::Static);
+        failures.into_iter().map(|failure| (owner.clone(), failure)).collect()
+    }
+
+    /// Remove what nobody holds any more.
+    async fn release(&mut self, gone: Vec<(Owner, VirtualAddress)>) -> Vec<(Owner, Failure)> {
+        let links = self.publish.borrow().links.clone();
+        let of = |order: &'_ Order| {
+            let each = order.holdings.addresses.iter();
+            each.filter_map(|address| Some((interface(&order.owner, address)?.clone(), address.cidr)))
+                .collect::<Vec<_>>()
+        };
+        let still: BTreeSet<(IfName, Cidr)> = self.held.values().flat_map(of).collect();
+        let is_gone = |owner: &Owner, address: &VirtualAddress| {
+            interface(owner, address).is_some_and(|name| !still.contains(&(name.clone(), address.cidr)))
+        };
+        let gone: Vec<_> = gone.into_iter().filter(|(owner, address)| is_gone(owner, address)).collect();
         let served: BTreeSet<IpAddr> = still.iter().map(|(_, cidr)| cidr.addr()).collect();
         let mut failed = vec![];
         for batch in gone.chunks(PIPELINE) {
-            let each = batch.iter().map(|(key, address)| release(&self.handle, &links, &self.added, key, address));
+            let each = batch.iter().map(|(owner, address)| release(&self.handle, &links, &self.added, owner, address));
             failed.extend(join_all(each).await.into_iter().flatten());
         }
         if let Some(guard) = &mut self.guard {
@@ -317,8 +372,8 @@ async fn hold(
     order: &Order,
     address: &VirtualAddress,
 ) -> Result<Option<(u32, Cidr)>, Failure> {
-    let interface = interface(&order.key, address);
     let failed = |error: String| Failure::AddressAdd { address: address.cidr, error };
+    let interface = interface(&order.owner, address).ok_or_else(|| failed("it names no interface".to_owned()))?;
     let link = links.get(interface).ok_or_else(|| failed(format!("there is no interface {interface}")))?;
     if is_the_hosts(link, address.cidr, added) {
         return Ok(None);
@@ -334,15 +389,15 @@ async fn release(
     handle: &rtnetlink::Handle,
     links: &Links,
     added: &BTreeSet<(u32, Cidr)>,
-    key: &Key,
+    owner: &Owner,
     address: &VirtualAddress,
-) -> Option<(Key, Failure)> {
-    let link = links.get(interface(key, address))?;
+) -> Option<(Owner, Failure)> {
+    let link = links.get(interface(owner, address)?)?;
     if is_the_hosts(link, address.cidr, added) {
         return None;
     }
     let error = address::release(handle, link.index, address.cidr).await.err()?;
-    Some((key.clone(), Failure::AddressRemove { address: address.cidr, error: error.to_string() }))
+    Some((owner.clone(), Failure::AddressRemove { address: address.cidr, error: error.to_string() }))
 }
 
 /// Whether somebody else put this address there: the owner of the address (priority 255) has it in any case.
@@ -371,6 +426,28 @@ fn into_io(error: rtnetlink::Error) -> io::Error {
     if let rtnetlink::Error::NetlinkError(error) = &error { error.to_io() } else { io::Error::other(error) }
 }
 
-fn interface<'a>(key: &'a Key, address: &'a VirtualAddress) -> &'a IfName {
-    address.dev.as_ref().unwrap_or(&key.interface)
+/// Before the first address, so that it holds for all of them.
+fn promote(order: &Order) -> Option<Failure> {
+    let Owner::Router(key) = &order.owner else { return None };
+    let name = "promote_secondaries";
+    let wanted = order.holdings.promote_secondaries && key.family == Family::V4;
+    let error = wanted.then(|| sysctl::set_v4(&key.interface, name, 1))?.err()?.to_string();
+    Some(Failure::Sysctl { name: name.to_owned(), error })
+}
+
+/// `None`: a static address without one.
+fn interface<'a>(owner: &'a Owner, address: &'a VirtualAddress) -> Option<&'a IfName> {
+    let default = match owner {
+        Owner::Router(key) => Some(&key.interface),
+        Owner::Static => None,
+    };
+    address.dev.as_ref().or(default)
+}
+
+/// Wait until a route or a rule of ours is removed; for ever where there is none.
+async fn lost(routes: &mut Option<RouteWatcher>) {
+    match routes {
+        Some(watcher) => watcher.lost().await,
+        None => std::future::pending().await,
+    }
 }

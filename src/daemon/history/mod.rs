@@ -160,6 +160,7 @@ fn of(happened: &Happened) -> Of<'_> {
         | Happened::LinkChanged { instance, .. }
         | Happened::Warned { instance, .. }
         | Happened::AddressLost { instance, .. }
+        | Happened::RouteRestored { instance, .. }
         | Happened::Claimed { instance, .. }
         | Happened::Failed { instance, .. }
         | Happened::Discarded { instance: Some(instance), .. } => Of::Instance(instance),
@@ -178,6 +179,7 @@ const fn at(happened: &Happened) -> MonoTime {
         | Happened::LinkChanged { at, .. }
         | Happened::Warned { at, .. }
         | Happened::AddressLost { at, .. }
+        | Happened::RouteRestored { at, .. }
         | Happened::Claimed { at, .. }
         | Happened::Failed { at, .. }
         | Happened::Discarded { at, .. }

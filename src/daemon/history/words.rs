@@ -59,6 +59,7 @@ fn describe(happened: &Happened) -> String {
             }
             Warning::ChecksumForm { .. } => format!("{from} computes the checksum in the other way; taken"),
         },
+        Happened::RouteRestored { at: _, instance: _, what } => format!("somebody removed the {what}; put back"),
         Happened::AddressLost { at: _, instance: _, address } => format!("somebody removed {address}; put back"),
         Happened::Claimed { at: _, instance: _, address, mac, count } => {
             format!("{} said {count} times that {address} is there; announced again", self::mac(*mac))
@@ -109,5 +110,8 @@ pub fn failed(failure: &Failure) -> String {
         Failure::Announce { address, error } => format!("{address} could not be announced: {error}"),
         Failure::AddressAdd { address, error } => format!("{address} could not be added: {error}"),
         Failure::AddressRemove { address, error } => format!("{address} could not be removed: {error}"),
+        Failure::RouteAdd { what, error } => format!("the {what} could not be added: {error}"),
+        Failure::RouteRemove { what, error } => format!("the {what} could not be removed: {error}"),
+        Failure::Sysctl { name, error } => format!("the sysctl {name} could not be set: {error}"),
     }
 }

@@ -232,7 +232,9 @@ impl Daemon {
     async fn tracker_results(&self) -> Vec<TrackerStatus> {
         let scripts = self.trackers.views().await.unwrap_or_default();
         let watched = self.watchers.views().await.unwrap_or_default();
-        scripts.into_iter().map(status::script).chain(watched.into_iter().map(status::watched)).collect()
+        let bfds = Arc::clone(&self.bfd.snapshot.borrow());
+        let named = scripts.into_iter().map(status::script).chain(watched.into_iter().map(status::watched));
+        named.chain(bfds.iter().map(status::bfd)).collect()
     }
 
     async fn check_results(&self) -> status::Checks {

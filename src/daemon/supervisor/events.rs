@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::base::Weight;
+use crate::bfd::{Diagnostic, State};
+use crate::daemon::bfd::BfdEvent;
 use crate::daemon::clock;
 use crate::daemon::heartbeat::Command;
 use crate::daemon::history::What;
@@ -110,11 +112,29 @@ impl Daemon {
         self.tell_tracked(what, outcome, reason.to_string()).await;
     }
 
-    async fn tell_tracked(&mut self, what: Tracked, outcome: Outcome, reason: String) {
-        for one in self.wanted.instances.iter().filter(|one| one.track.iter().any(|track| track.what == what)) {
-            let kept = What::Tracker { what: what.clone(), outcome, reason: reason.clone() };
+    pub fn bfd_told(&mut self, event: BfdEvent) {
+        let (session, up, text) = match event {
+            BfdEvent::Moved { session, from, to, diagnostic } => {
+                let why = if diagnostic == Diagnostic::None { String::new() } else { format!(": {diagnostic}") };
+                (session, to == State::Up, format!("{from} -> {to}{why}"))
+            }
+            BfdEvent::Failed { session, error } => (session, false, format!("no socket: {error}")),
+        };
+        self.keep_tracked(&Tracked::Bfd(session.clone()), Outcome::Good(up), &text);
+        tracing::info!(session, "BFD session {session}: {text}");
+        self.recorder.record(clock::now(), Kind::Script, &format!("BFD session {session}"), text);
+    }
+
+    /// For the history of those who track it.
+    fn keep_tracked(&mut self, what: &Tracked, outcome: Outcome, reason: &str) {
+        for one in self.wanted.instances.iter().filter(|one| one.track.iter().any(|track| track.what == *what)) {
+            let kept = What::Tracker { what: what.clone(), outcome, reason: reason.to_owned() };
             self.history.keep(&one.name, clock::unix_seconds(), kept);
         }
+    }
+
+    async fn tell_tracked(&mut self, what: Tracked, outcome: Outcome, reason: String) {
+        self.keep_tracked(&what, outcome, &reason);
         // A heartbeat that has ended is noticed by the loop.
         drop(self.heartbeat.commands.send(Command::Tracked { what, outcome }).await);
     }

@@ -163,7 +163,8 @@ impl Daemon {
     /// The heartbeat takes all of it or refuses; its events wait meanwhile.
     async fn reconfigure_heartbeat(&mut self, wanted: &Wanted) -> Result<(), ReloadError> {
         let (reply, answer) = oneshot::channel();
-        let command = Command::Reconfigure { settings: wanted.instances.clone(), reply };
+        let command =
+            Command::Reconfigure { settings: wanted.instances.clone(), statics: wanted.statics.clone(), reply };
         let ended = ReloadError::Ended { task: "heartbeat" };
         if self.heartbeat.commands.send(command).await.is_err() {
             return Err(ended);
@@ -216,7 +217,8 @@ impl Daemon {
         let checkers = self.checkers.configure(self.wanted.checks.clone()).await.is_ok();
         let trackers = self.trackers.configure(self.wanted.trackers.clone()).await.is_ok();
         let watchers = self.watchers.configure(self.wanted.watched.clone()).await.is_ok();
-        if !(checkers && trackers && watchers) {
+        let bfd = self.bfd.configure(self.wanted.bfds.clone()).await.is_ok();
+        if !(checkers && trackers && watchers && bfd) {
             // The loop learns which one it was, and stops.
             tracing::error!("a task has ended");
         }

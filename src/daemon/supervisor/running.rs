@@ -11,6 +11,7 @@ use tracing_appender::non_blocking::ErrorCounter;
 
 use crate::base::MonoTime;
 use crate::config::model;
+use crate::daemon::bfd::{Bfd, BfdEvent};
 use crate::daemon::checkers::Checkers;
 use crate::daemon::dump::AllStats;
 use crate::daemon::heartbeat::{Command, Heartbeat};
@@ -96,6 +97,8 @@ pub struct Daemon {
     pub check_events: mpsc::Receiver<CheckEvent>,
     pub trackers: Trackers,
     pub track_events: mpsc::Receiver<TrackEvent>,
+    pub bfd: Bfd,
+    pub bfd_events: mpsc::Receiver<BfdEvent>,
     pub watchers: Watchers,
     pub watch_events: mpsc::Receiver<WatchEvent>,
     pub notifier: Notifier,
@@ -123,6 +126,7 @@ enum Incoming {
     Forwarded(LvsEvent),
     Tracked(TrackEvent),
     Watched(WatchEvent),
+    Bfd(BfdEvent),
     Links,
     /// The histories changed, and it is time to write them.
     History,
@@ -176,6 +180,7 @@ impl Daemon {
             Some(event) = self.lvs_events.recv() => Incoming::Forwarded(event),
             Some(event) = self.track_events.recv() => Incoming::Tracked(event),
             Some(event) = self.watch_events.recv() => Incoming::Watched(event),
+            event = self.bfd_events.recv() => event.map_or(Incoming::Ended("BFD"), Incoming::Bfd),
             Some(()) = self.links.recv() => Incoming::Links,
             Some(ask) = self.asks.recv() => Incoming::Asked(ask),
             () = self.history_writer.due(&self.history) => Incoming::History,
@@ -193,6 +198,7 @@ impl Daemon {
             Incoming::Forwarded(event) => self.forwarded(event).await,
             Incoming::Tracked(event) => self.tracked(event).await,
             Incoming::Watched(event) => self.watched(event).await,
+            Incoming::Bfd(event) => self.bfd_told(event),
             Incoming::Links => self.links_changed().await,
             Incoming::Asked(ask) => self.asked(ask).await,
             Incoming::History => self.history_writer.begin(&mut self.history),
@@ -240,6 +246,7 @@ impl Daemon {
         while let Ok(happened) = self.heartbeat.events.try_recv() {
             self.happened(&happened).await;
         }
+        self.bfd.shut_down().await;
         if let Some(forwarding) = self.forwarding.take() {
             forwarding.end(&self.run_dir).await;
         }

@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use crate::config::io::loader::load as load_file;
 use crate::config::model;
 use crate::config::problem::{Problem, Severity};
 use crate::config::source::Sources;
 use crate::control::io::server::Listener;
+use crate::daemon::bfd::{Bfd, BfdEvent};
 use crate::daemon::checkers::Checkers;
 use crate::daemon::heartbeat::{Heartbeat, HeartbeatOptions, StartError};
 use crate::daemon::history::file;
@@ -23,6 +24,7 @@ use crate::daemon::notifier::Notifier;
 use crate::daemon::pipes::Pipes;
 use crate::daemon::recorder::{Kind, Recorder};
 use crate::daemon::rundir::{RunDir, control_socket};
+use crate::daemon::supervisor::control::Ask;
 use crate::daemon::supervisor::reload::Loading;
 use crate::daemon::supervisor::running::{Daemon, Forwarding, Standing};
 use crate::daemon::supervisor::{Options, RunError, control, plane};
@@ -104,6 +106,7 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
             return Err(error.into());
         }
     };
+    let (bfd, bfd_events) = start_bfd(&wanted, &heartbeat)?;
     let mut tasks = JoinSet::new();
     let (checkers, check_events, running) = Checkers::start();
     spawn(&mut tasks, "checkers", running);
@@ -114,11 +117,7 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
     spawn(&mut tasks, "watchers", running);
     let (notifier, running) = Notifier::start();
     spawn(&mut tasks, "notifier", running);
-    let (asking, asks) = mpsc::channel(ASKS_MAX);
-    let serving = tasks.spawn(async move {
-        listener.serve(move |asked| control::answer(asking.clone(), asked)).await;
-        "control socket"
-    });
+    let (serving, asks) = serve(&mut tasks, listener);
     let mut daemon = Daemon {
         options,
         run_dir: run_dir.path().to_owned(),
@@ -131,6 +130,8 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
         check_events,
         trackers,
         track_events,
+        bfd,
+        bfd_events,
         watchers,
         watch_events,
         notifier,
@@ -156,13 +157,29 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
     Ok(daemon)
 }
 
+/// Answer on the control socket.
+fn serve(tasks: &mut JoinSet<&'static str>, listener: Listener) -> (AbortHandle, mpsc::Receiver<Ask>) {
+    let (asking, asks) = mpsc::channel(ASKS_MAX);
+    let serving = tasks.spawn(async move {
+        listener.serve(move |asked| control::answer(asking.clone(), asked)).await;
+        "control socket"
+    });
+    (serving, asks)
+}
+
+fn start_bfd(wanted: &Wanted, heartbeat: &Heartbeat) -> Result<(Bfd, mpsc::Receiver<BfdEvent>), RunError> {
+    let options = HeartbeatOptions { rt_priority: wanted.rt_priority, fence: false };
+    Bfd::start(heartbeat.commands.clone(), options)
+        .map_err(|error| RunError::System { action: "starting the BFD thread", error })
+}
+
 /// Start the heartbeat.
 fn elect(wanted: &Wanted, maintenance: Maintenance) -> Result<Heartbeat, StartError> {
     if maintenance != Maintenance::default() {
         tracing::warn!(?maintenance, "in maintenance, as an operator left it; `vipd maintenance off` ends it");
     }
     let options = HeartbeatOptions { rt_priority: wanted.rt_priority, fence: wanted.fence };
-    let heartbeat = Heartbeat::start_in(wanted.instances.clone(), options, maintenance)?;
+    let heartbeat = Heartbeat::start_in(wanted.instances.clone(), wanted.statics.clone(), options, maintenance)?;
     if let Some(error) = &heartbeat.unfenced {
         tracing::warn!(%error, "vip_fence: without it, a frozen daemon's addresses stay until their lease ends");
     }

@@ -2,6 +2,7 @@
 //!
 //! Every model struct is taken apart by name: a new field does not compile until somebody decides what it does.
 
+mod bfd;
 mod checks;
 mod lvs;
 mod scripts;
@@ -16,7 +17,7 @@ use crate::daemon::trackers::TrackSettings;
 use crate::daemon::watchers::WatchSettings;
 use crate::healthcheck::settings::CheckSettings;
 use crate::lvs::pool::{Adjustment, PoolSettings};
-use crate::vrrp::Settings;
+use crate::vrrp::{Holdings, Settings};
 pub use checks::{Target, Targets};
 pub use scripts::{Group, Mails, PoolScripts, RealServerScripts, Scripts};
 
@@ -26,8 +27,10 @@ pub struct Wanted {
     /// What all of it was made of.
     pub config: Arc<Config>,
     pub instances: Vec<Settings>,
+    pub statics: Holdings,
     pub trackers: Vec<TrackSettings>,
     pub watched: Vec<WatchSettings>,
+    pub bfds: Vec<crate::bfd::Settings>,
     pub pools: Vec<PoolSettings>,
     /// What had to be corrected in the virtual servers.
     pub adjustments: Vec<Adjustment>,
@@ -64,9 +67,11 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
     let Config {
         global,
         tls,
+        statics,
         scripts,
         track_files,
         track_processes,
+        bfds,
         sync_groups: _,
         instances,
         virtual_server_groups,
@@ -105,8 +110,10 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
     let (settings, adjustments): (Vec<_>, Vec<_>) = adjusted.unzip();
     let (checks, targets) = checks::checks(&pools, tls)?;
     Ok(Wanted {
+        statics: vrrp::statics(statics),
         instances: instances.iter().map(|instance| vrrp::instance(instance, &above)).collect(),
         trackers: scripts::trackers(scripts, &used)?,
+        bfds: bfds.iter().map(bfd::session).collect(),
         watched: watched::watched(track_files, track_processes, &used),
         scripts: scripts::scripts(config, &pools)?,
         pools: settings,

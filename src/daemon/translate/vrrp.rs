@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use crate::base::{Cidr, Family};
+use crate::base::{Cidr, Family, Route, Rule};
 use crate::config::model;
 use crate::vrrp;
 use crate::vrrp::settings::{GROUP_V4, GROUP_V6};
@@ -55,6 +55,9 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
         track,
         addresses,
         excluded_addresses,
+        routes,
+        rules,
+        promote_secondaries,
         notify: _,
     } = instance;
     let transport = if unicast_peers.is_empty() {
@@ -85,6 +88,9 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
         auth: auth_pass.as_deref().map(vrrp::Password::new),
         transport,
         addresses: held.chain(excluded).collect(),
+        routes: routes.iter().map(route).collect(),
+        rules: rules.iter().map(rule).collect(),
+        promote_secondaries: *promote_secondaries,
         silent_to_lower: *lower_prio_no_advert,
         strict_address_list: above.strict,
         checksum_without_pseudo_header: false,
@@ -121,8 +127,31 @@ fn track_named(kind: model::Trackable, entry: &model::TrackEntry, config: &model
         model::Trackable::Script => vrrp::Tracked::Script(name.clone()),
         model::Trackable::File => vrrp::Tracked::File(name.clone()),
         model::Trackable::Process => vrrp::Tracked::Process(name.clone()),
+        model::Trackable::Bfd => vrrp::Tracked::Bfd(name.clone()),
     };
     Some(vrrp::Track { what, weight, reverse })
+}
+
+/// What is there as long as the daemon runs.
+pub fn statics(statics: &model::Statics) -> vrrp::Holdings {
+    let model::Statics { addresses, routes, rules } = statics;
+    vrrp::Holdings {
+        addresses: addresses.iter().map(|address| virtual_address(address, true)).collect(),
+        routes: routes.iter().map(route).collect(),
+        rules: rules.iter().map(rule).collect(),
+        promote_secondaries: false,
+    }
+}
+
+/// `no_track`: what vanishes is put back in any case.
+fn route(route: &model::KernelRoute) -> Route {
+    let model::KernelRoute { route, no_track: _, at: _ } = route;
+    route.clone()
+}
+
+fn rule(rule: &model::KernelRule) -> Rule {
+    let model::KernelRule { rule, at: _ } = rule;
+    rule.clone()
 }
 
 fn virtual_address(address: &model::VirtualAddress, excluded: bool) -> vrrp::VirtualAddress {

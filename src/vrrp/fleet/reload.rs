@@ -1,10 +1,10 @@
 //! Taking new settings while all go on: matched by [`Key`], nothing else.
 
-use super::{Fleet, Instance, Output, hold_all};
+use super::{Fleet, Instance, Output, hold_all, hold_nothing};
 use crate::base::MonoTime;
 use crate::vrrp::reason::Standing;
 use crate::vrrp::router::{Event, Rules};
-use crate::vrrp::settings::{Key, Settings};
+use crate::vrrp::settings::Settings;
 
 impl Fleet {
     /// Drive these from now on; also the first start. What is unchanged keeps state, timers and counters, and
@@ -63,8 +63,4 @@ fn keep(now: MonoTime, mut instance: Instance, settings: Settings, out: &mut Vec
         out.push(hold_all(&instance));
     }
     instance
-}
-
-fn hold_nothing(instance: &Instance, key: Key) -> Output {
-    Output::Hold { key, addresses: vec![], lease: super::lease(instance) }
 }

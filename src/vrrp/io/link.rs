@@ -50,7 +50,7 @@ pub async fn snapshot(handle: &rtnetlink::Handle) -> Result<Links, rtnetlink::Er
 }
 
 /// A whole list: one that changed while it was read may lack what did not change.
-async fn dump(
+pub(super) async fn dump(
     handle: &rtnetlink::Handle,
     what: RouteNetlinkMessage,
 ) -> Result<Vec<RouteNetlinkMessage>, rtnetlink::Error> {

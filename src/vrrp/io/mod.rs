@@ -11,5 +11,7 @@ pub mod file;
 pub mod link;
 pub mod neighbour;
 pub mod process;
+pub mod route;
 pub mod socket;
+pub mod sysctl;
 pub mod unanswered;

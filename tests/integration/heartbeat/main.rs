@@ -14,6 +14,7 @@ mod addresses;
 mod claims;
 mod keepalived;
 mod operator;
+mod routes;
 mod wire;
 
 use std::process::Command as Process;
@@ -23,7 +24,7 @@ use tokio::sync::oneshot;
 use vipd::base::Family;
 use vipd::daemon::heartbeat::{Command, Heartbeat, HeartbeatOptions};
 use vipd::lab::until;
-use vipd::vrrp::{Settings, Standing, Version, VirtualAddress};
+use vipd::vrrp::{Holdings, Settings, Standing, Version, VirtualAddress};
 
 use wire::{PATIENCE, Wire, ip, settings, standing, stop, unicast};
 
@@ -116,7 +117,7 @@ fn a_reconfiguration_keeps_what_is_unchanged_and_refuses_whole() {
     let since = a.snapshot.borrow()[0].since;
     let ask = |settings| {
         let (reply, done) = oneshot::channel();
-        a.commands.blocking_send(Command::Reconfigure { settings, reply }).unwrap();
+        a.commands.blocking_send(Command::Reconfigure { settings, statics: Holdings::default(), reply }).unwrap();
         done.blocking_recv().unwrap()
     };
     let mut more = one.clone();

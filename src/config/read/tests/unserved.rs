@@ -7,7 +7,7 @@ use crate::config::problem::exit_code;
 fn routes_and_rules_are_checked() {
     let routes = |line: &str| instance(&format!("virtual_routes {{\n{line}\n}}"));
     let rules = |line: &str| instance(&format!("virtual_rules {{\n{line}\n}}"));
-    let rows: [(&str, String, &[&str]); 12] = [
+    let rows: [(&str, String, &[&str]); 17] = [
         ("a route", routes("192.0.2.0/24 via 192.0.2.254 dev eth1 metric 5"), &[]),
         ("a default route", routes("default via inet6 2001:db8::1 dev eth1"), &[]),
         ("a locked value", routes("default via 192.0.2.1 dev eth0 mtu lock 1400 onlink"), &[]),
@@ -19,7 +19,12 @@ fn routes_and_rules_are_checked() {
         ("static, without device", "static_routes {\ndefault via 192.0.2.1\n}".to_owned(), &[]),
         ("a rule", rules("from 192.0.2.0/24 table 1 preference 9"), &[]),
         ("a rule without preference", rules("to all table 1"), &["rule-without-preference"]),
-        ("a bad network", rules("to 192.0.2./24 priority 3"), &["not-an-address"]),
+        ("a bad network", rules("to 192.0.2./24 table 1 priority 3"), &["not-an-address"]),
+        ("a rule that does nothing", rules("to 192.0.2.0/24 priority 3"), &["rule-without-action"]),
+        ("a table by name", rules("to all table blue priority 3"), &["unknown-word"]),
+        ("a tunnel", routes("default encap ip id 7 dst 192.0.2.9 dev eth0"), &["option-not-served"]),
+        ("nothing after", routes("192.0.2.0/24 dev eth0 metric"), &["value-missing"]),
+        ("an address of nobody", "static_ipaddress {\n192.0.2.9/24\n}".to_owned(), &["static-without-device"]),
     ];
     for (name, text, expected) in rows {
         let (_, problems) = read_text(&text);

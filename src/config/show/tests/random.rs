@@ -2,6 +2,7 @@
 //!
 //! A model is built from a list of choices: a shorter list of smaller numbers is a smaller model, so proptest shrinks it.
 
+mod route;
 mod service;
 
 use std::collections::BTreeSet;
@@ -13,6 +14,7 @@ use proptest::prelude::*;
 use crate::base::{AdvertInterval, Cidr, Family, IfName, Priority, Vrid};
 use crate::config::model::*;
 use crate::config::source::Span;
+use route::{route, rule};
 
 /// Any model.
 pub fn any_config() -> impl Strategy<Value = Config> {
@@ -24,9 +26,11 @@ pub fn config(choices: &[u16]) -> Config {
     let mut choose = Choices(choices.iter());
     let global = global(&mut choose);
     let mut config = Config { global, ..Config::default() };
+    config.statics = statics(&mut choose);
     config.scripts = (0..choose.below(4)).map(|at| script(&mut choose, at)).collect();
     config.track_files = (0..choose.below(3)).map(|at| track_file(&mut choose, at)).collect();
     config.track_processes = (0..choose.below(3)).map(|at| track_process(&mut choose, at)).collect();
+    config.bfds = (0..choose.below(3)).map(|at| bfd(&mut choose, at)).collect();
     config.instances = instances(&mut choose, &config);
     config.sync_groups = groups(&mut choose, &mut config);
     config.tls.ca = choose.maybe(Choices::text);
@@ -177,6 +181,18 @@ fn global(choose: &mut Choices<'_>) -> Global {
     }
 }
 
+fn statics(choose: &mut Choices<'_>) -> Statics {
+    let addresses = (0..choose.below(2)).map(|at| {
+        let family = choose.of(&[Family::V4, Family::V6]);
+        VirtualAddress { dev: Some(interface(choose)), ..address(choose, family, 24 + at) }
+    });
+    Statics {
+        addresses: addresses.collect(),
+        routes: (0..choose.below(2)).map(|at| KernelRoute { no_track: false, ..route(choose, at) }).collect(),
+        rules: (0..choose.below(2)).map(|at| rule(choose, at)).collect(),
+    }
+}
+
 fn script(choose: &mut Choices<'_>, at: u16) -> VrrpScript {
     let user = choose.maybe(Choices::user);
     VrrpScript {
@@ -224,6 +240,28 @@ fn track_process(choose: &mut Choices<'_>, at: u16) -> TrackProcess {
         quorum_max: choose.maybe(|choose| choose.of(&[0, 2, 65_535])),
         terminate_delay: delay(choose),
         fork_delay: delay(choose),
+    }
+}
+
+fn bfd(choose: &mut Choices<'_>, at: u16) -> BfdInstance {
+    let time = |choose: &mut Choices<'_>| Duration::from_millis(choose.of(&[10, 1, 300, 9999]));
+    BfdInstance {
+        name: ["gw", "a session"][usize::from(at)].to_owned(),
+        at: Span::default(),
+        neighbor: format!("192.0.2.{}", 1 + at).parse().unwrap(),
+        source: choose.maybe(|_| "192.0.2.200".parse().unwrap()),
+        min_rx: time(choose),
+        min_tx: time(choose),
+        idle_tx: Duration::from_millis(choose.of(&[1000, 3000])),
+        multiplier: choose.of(&[5, 1, 255]).try_into().unwrap(),
+        passive: choose.seldom(),
+        ttl: choose.maybe(|choose| choose.of(&[1, 255])),
+        max_hops: choose.maybe(|choose| choose.of(&[MaxHops::Any, MaxHops::Most(0), MaxHops::Most(255)])),
+        multihop: choose.seldom(),
+        weight: choose.of(&[0, -20, 253]),
+        reverse: choose.seldom(),
+        for_vrrp: choose.seldom(),
+        for_checkers: choose.seldom(),
     }
 }
 
@@ -326,6 +364,9 @@ fn instance(choose: &mut Choices<'_>, name: &str, config: &Config) -> VrrpInstan
         track,
         addresses: (0..=choose.below(3)).map(|at| address(choose, family, at)).collect(),
         excluded_addresses,
+        routes: (0..choose.below(3)).map(|at| route(choose, at)).collect(),
+        rules: (0..choose.below(3)).map(|at| rule(choose, at)).collect(),
+        promote_secondaries: choose.seldom(),
         notify: choose.notify(),
     }
 }
@@ -340,7 +381,8 @@ fn track_named(choose: &mut Choices<'_>, config: &Config) -> Tracking {
     let files = config.track_files.iter().map(|file| (Trackable::File, &file.name));
     let processes = config.track_processes.iter().map(|process| (Trackable::Process, &process.name));
     let mut track = Tracking::default();
-    for (kind, name) in scripts.chain(files).chain(processes) {
+    let bfds = config.bfds.iter().map(|bfd| (Trackable::Bfd, &bfd.name));
+    for (kind, name) in scripts.chain(files).chain(processes).chain(bfds) {
         if choose.yes() {
             let weight = choose.maybe(|choose| choose.of(&[0, 10, -253]));
             let reverse = weight.is_some() && choose.yes();

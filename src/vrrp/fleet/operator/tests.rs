@@ -67,9 +67,9 @@ impl Wire {
                         self.carry_out(to, answers.unwrap_or_default());
                     }
                 }
-                Output::Hold { key, addresses, .. } => {
+                Output::Hold { key, holdings, .. } => {
                     let name = name(key.vrid.get());
-                    _ = if addresses.is_empty() { self.held[at].remove(&name) } else { self.held[at].insert(name) };
+                    _ = if holdings.is_empty() { self.held[at].remove(&name) } else { self.held[at].insert(name) };
                     if let Some(fleet) = &mut self.hosts[at] {
                         fleet.settled(now, &key);
                     }

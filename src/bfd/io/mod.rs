@@ -1,0 +1,3 @@
+//! System calls of BFD.
+
+pub mod socket;

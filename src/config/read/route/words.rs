@@ -1,0 +1,200 @@
+//! Words that lines of routes and rules have in common: tables, protocols, realms, type of service, metrics.
+
+use std::iter::{Chain, Copied, Once, Peekable, once};
+use std::slice::Iter;
+
+use crate::base::{Family, MetricName, RouteMetric, TABLE_MAIN};
+use crate::config::problem::Problem;
+use crate::config::read::value::{error, number_word};
+use crate::config::tree::{Statement, Word};
+
+/// The words of a line, the first one included.
+pub struct Words<'a>(Peekable<Chain<Once<Word<'a>>, Copied<Iter<'a, Word<'a>>>>>);
+
+impl<'a> Words<'a> {
+    pub fn new(line: &'a Statement<'a>) -> Self {
+        Self(once(line.keyword).chain(line.args.iter().copied()).peekable())
+    }
+
+    pub fn next(&mut self) -> Option<Word<'a>> {
+        self.0.next()
+    }
+
+    pub fn peek(&mut self) -> Option<Word<'a>> {
+        self.0.peek().copied()
+    }
+
+    pub fn next_if(&mut self, wanted: impl FnOnce(Word<'a>) -> bool) -> Option<Word<'a>> {
+        self.0.next_if(|word| wanted(*word))
+    }
+}
+
+pub fn family_word(word: Word<'_>) -> Option<Family> {
+    match word.text {
+        "inet" => Some(Family::V4),
+        "inet6" => Some(Family::V6),
+        _ => None,
+    }
+}
+
+/// A table by number, or by a name that needs no file to be looked up.
+pub fn table(word: Word<'_>, problems: &mut Vec<Problem>) -> Option<u32> {
+    const NAMES: [(&str, u32); 3] = [("main", TABLE_MAIN), ("local", 255), ("default", 253)];
+    named(
+        word,
+        "table",
+        &NAMES,
+        u32::MAX,
+        "write the number of the table: names of /etc/iproute2 are not looked up",
+        problems,
+    )
+}
+
+/// `RTPROT_*` by number or name.
+pub fn protocol(word: Word<'_>, problems: &mut Vec<Problem>) -> Option<u8> {
+    const NAMES: [(&str, u8); 17] = [
+        ("redirect", 1),
+        ("kernel", 2),
+        ("boot", 3),
+        ("static", 4),
+        ("gated", 8),
+        ("ra", 9),
+        ("mrt", 10),
+        ("zebra", 11),
+        ("bird", 12),
+        ("dhcp", 16),
+        ("keepalived", 18),
+        ("babel", 42),
+        ("bgp", 186),
+        ("isis", 187),
+        ("ospf", 188),
+        ("rip", 189),
+        ("eigrp", 192),
+    ];
+    named(word, "protocol", &NAMES, u8::MAX, "write the number of the protocol", problems)
+}
+
+fn named<T>(
+    word: Word<'_>,
+    what: &str,
+    names: &[(&str, T)],
+    most: T,
+    help: &'static str,
+    problems: &mut Vec<Problem>,
+) -> Option<T>
+where
+    T: Copy + TryFrom<i64> + Into<i64>,
+{
+    if let Some((_, number)) = names.iter().find(|(name, _)| *name == word.text) {
+        return Some(*number);
+    }
+    if word.text.starts_with(|c: char| c.is_ascii_digit()) {
+        return number_word(problems, what, word, 0..=most.into(), "");
+    }
+    let message = format!("`{}` is no {what} that is known here", word.text);
+    problems.push(error("unknown-word", word, message).label("left out").help(help));
+    None
+}
+
+/// A type of service: decimal, or hexadecimal with or without `0x`, as ip-route reads it.
+pub fn tos(word: Word<'_>, problems: &mut Vec<Problem>) -> Option<u8> {
+    let text = word.text;
+    let value = match text.strip_prefix("0x") {
+        Some(digits) => u8::from_str_radix(digits, 16).ok(),
+        None => text.parse().ok(),
+    };
+    if value.is_none() {
+        let message = format!("the type of service is `{text}`, and it is a number from 0 to 255");
+        problems.push(error("out-of-range", word, message).label("0 is taken"));
+    }
+    value
+}
+
+/// `[SOURCE/]DESTINATION`
+pub fn realms(word: Word<'_>, problems: &mut Vec<Problem>) -> Option<(u16, u16)> {
+    let (from, to) = word.text.split_once('/').unwrap_or(("0", word.text));
+    let realms = from.parse().ok().zip(to.parse().ok());
+    if realms.is_none() {
+        let message = format!("the realms are `{}`, and they are one number, or two with a slash between", word.text);
+        problems.push(error("not-a-number", word, message).label("left out"));
+    }
+    realms
+}
+
+/// The word is no metric.
+pub struct NotAMetric;
+
+/// `NAME [lock] VALUE`; `None`: its value is bad.
+pub fn metric(
+    option: Word<'_>,
+    words: &mut Words<'_>,
+    problems: &mut Vec<Problem>,
+) -> Result<Option<RouteMetric>, NotAMetric> {
+    let (name, ..) = MetricName::ALL.into_iter().find(|(_, word, _)| *word == option.text).ok_or(NotAMetric)?;
+    let locked = words.next_if(|word| word.text == "lock").is_some();
+    let Some(given) = words.next() else {
+        let message = format!("nothing follows `{}`", option.text);
+        problems.push(error("value-missing", option, message).label("a value is missing"));
+        return Ok(None);
+    };
+    let value = match name {
+        // ecn is the one feature there is (`RTAX_FEATURE_ECN`).
+        MetricName::Features => (given.text == "ecn").then_some(1),
+        // The kernel counts eighths and quarters of a millisecond (`tcp_input.c`); a number without a unit is such a count.
+        MetricName::Rtt => millis(given.text, 8),
+        MetricName::RttVar => millis(given.text, 4),
+        MetricName::RtoMin => millis(given.text, 1),
+        MetricName::Mtu
+        | MetricName::Window
+        | MetricName::SsThresh
+        | MetricName::Cwnd
+        | MetricName::AdvMss
+        | MetricName::Reordering
+        | MetricName::HopLimit
+        | MetricName::InitCwnd
+        | MetricName::InitRwnd
+        | MetricName::QuickAck
+        | MetricName::FastOpenNoCookie => given.text.parse().ok(),
+    };
+    if value.is_none() {
+        let message = format!("`{}` of a route is `{}`, which is no value of it", option.text, given.text);
+        problems.push(error("not-a-number", given, message).label("left out"));
+    }
+    Ok(value.map(|value| RouteMetric { name, value, locked }))
+}
+
+/// `100ms`, `0.5s`, or a number that is in the kernel's unit already.
+fn millis(text: &str, parts: u32) -> Option<u32> {
+    let (number, factor) = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
+        (Some(number), _) => (number, 1),
+        (None, Some(number)) => (number, 1000),
+        (None, None) => return text.parse().ok(),
+    };
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let digits = format!("{fraction:0<3}");
+    let thousandths: u64 = whole.parse::<u64>().ok()?.checked_mul(1000)? + digits.get(..3)?.parse::<u64>().ok()?;
+    let value = thousandths.checked_mul(factor)?.checked_mul(parts.into())? / 1000;
+    value.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_metrics_are_in_the_kernels_unit() {
+        let rows = [
+            ("100", 8, Some(100)),
+            ("100ms", 8, Some(800)),
+            ("1s", 1, Some(1000)),
+            ("0.25s", 4, Some(1000)),
+            ("1.5ms", 8, Some(12)),
+            ("s", 1, None),
+            ("-1ms", 1, None),
+            ("9999999999s", 8, None),
+        ];
+        for (text, parts, expected) in rows {
+            assert_eq!(millis(text, parts), expected, "{text}");
+        }
+    }
+}

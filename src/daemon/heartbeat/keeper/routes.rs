@@ -1,0 +1,117 @@
+//! The keeper's routes and rules: added while they are held, put back where they vanished, removed otherwise.
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+
+use futures_util::future::join_all;
+
+use super::PIPELINE;
+use crate::base::{Route, Rule};
+use crate::vrrp::Failure;
+use crate::vrrp::io::route::{self, RouteError};
+use crate::vrrp::links::Links;
+
+/// What we put into the kernel.
+#[derive(Debug, Default)]
+pub struct Placed {
+    routes: BTreeSet<Route>,
+    rules: BTreeSet<Rule>,
+}
+
+/// How holding went.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    pub failures: Vec<Failure>,
+    /// What somebody else had removed, in words.
+    pub restored: Vec<String>,
+}
+
+/// What tells one route from another for the kernel.
+fn same_place(a: &Route, b: &Route) -> bool {
+    (a.destination, a.table, a.tos, a.metric, a.from) == (b.destination, b.table, b.tos, b.metric, b.from)
+}
+
+impl Placed {
+    /// Have these in the kernel: additions only, in order, since rules may lead to the tables of routes.
+    pub async fn hold(
+        &mut self,
+        handle: &rtnetlink::Handle,
+        links: &Links,
+        routes: &[Route],
+        rules: &[Rule],
+    ) -> Outcome {
+        let mut outcome = Outcome::default();
+        for batch in routes.chunks(PIPELINE) {
+            let each = batch.iter().map(|one| {
+                let replace = self.routes.iter().any(|other| other != one && same_place(other, one));
+                route::add(handle, links, one, replace)
+            });
+            for (one, done) in batch.iter().zip(join_all(each).await) {
+                let known = self.routes.contains(one);
+                if outcome.note(&format!("route {one}"), known, done) {
+                    self.routes.retain(|other| other == one || !same_place(other, one));
+                    self.routes.insert(one.clone());
+                }
+            }
+        }
+        for batch in rules.chunks(PIPELINE) {
+            let done = join_all(batch.iter().map(|one| route::add_rule(handle, one))).await;
+            for (one, done) in batch.iter().zip(done) {
+                let known = self.rules.contains(one);
+                if outcome.note(&format!("rule {one}"), known, done) {
+                    self.rules.insert(one.clone());
+                }
+            }
+        }
+        outcome
+    }
+
+    /// Remove what is ours and not among the wanted any more.
+    pub async fn keep_only(
+        &mut self,
+        handle: &rtnetlink::Handle,
+        links: &Links,
+        routes: &BTreeSet<&Route>,
+        rules: &BTreeSet<&Rule>,
+    ) -> Vec<Failure> {
+        let mut failures = vec![];
+        let gone: Vec<Rule> = self.rules.iter().filter(|rule| !rules.contains(rule)).cloned().collect();
+        for batch in gone.chunks(PIPELINE) {
+            let done = join_all(batch.iter().map(|one| route::remove_rule(handle, one))).await;
+            failures.extend(batch.iter().zip(done).filter_map(|(one, done)| not_removed(&format!("rule {one}"), done)));
+        }
+        self.rules.retain(|rule| rules.contains(rule));
+        let gone: Vec<Route> = self.routes.iter().filter(|route| !routes.contains(route)).cloned().collect();
+        for batch in gone.chunks(PIPELINE) {
+            let done = join_all(batch.iter().map(|one| route::remove(handle, links, one))).await;
+            failures
+                .extend(batch.iter().zip(done).filter_map(|(one, done)| not_removed(&format!("route {one}"), done)));
+        }
+        self.routes.retain(|route| routes.contains(route));
+        failures
+    }
+}
+
+impl Outcome {
+    /// Whether it is in the kernel now, and ours.
+    fn note(&mut self, what: &str, known: bool, done: Result<(), RouteError>) -> bool {
+        match done {
+            Ok(()) => {
+                if known {
+                    self.restored.push(what.to_owned());
+                }
+                true
+            }
+            Err(RouteError::Foreign) if known => true,
+            Err(error) => {
+                self.failures.push(Failure::RouteAdd { what: what.to_owned(), error: error.to_string() });
+                false
+            }
+        }
+    }
+}
+
+fn not_removed(what: &str, done: Result<(), impl Display>) -> Option<Failure> {
+    let error = done.err()?.to_string();
+    Some(Failure::RouteRemove { what: what.to_owned(), error })
+}

@@ -1,0 +1,175 @@
+//! BFD sessions with FRR's bfdd, in network namespaces: up, the neighbour freezes, and comes back.
+//!
+//! Needs root, and the Debian package frr.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test may fail, and it is the world that it touches"
+)]
+
+use std::fs;
+use std::net::IpAddr;
+use std::num::NonZeroU8;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use vipd::bfd::{Settings, State};
+use vipd::daemon::bfd::Bfd;
+use vipd::daemon::heartbeat::{self, HeartbeatOptions};
+use vipd::lab::{Namespace, until};
+use vipd::vrrp::{Outcome, Tracked};
+
+/// Far more than anything here takes, even on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const BFDD: &str = "bfd
+ peer 192.0.2.1 local-address 192.0.2.2
+  detect-multiplier 3
+  receive-interval 50
+  transmit-interval 50
+ !
+ peer 192.0.2.1 multihop local-address 192.0.2.2
+  detect-multiplier 3
+ !
+ peer 2001:db8::1 local-address 2001:db8::2
+  detect-multiplier 3
+ !
+!
+";
+
+fn ip(line: &str) -> String {
+    let output = Command::new("ip").args(line.split(' ')).output().unwrap();
+    assert!(output.status.success(), "ip {line}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn hosts() -> [Namespace; 2] {
+    let host = |at: usize| Namespace::create(&format!("vtr{}-bfd-{at}", std::process::id())).expect("needs root");
+    let hosts = [host(0), host(1)];
+    ip(&format!("-n {} link add eth0 type veth peer name eth0 netns {}", hosts[0].name(), hosts[1].name()));
+    for (host, last) in hosts.iter().zip([1, 2]) {
+        for address in [format!("192.0.2.{last}/24"), format!("2001:db8::{last}/64 nodad")] {
+            ip(&format!("-n {} address add dev eth0 {address}", host.name()));
+        }
+        ip(&format!("-n {} link set lo up", host.name()));
+        ip(&format!("-n {} link set eth0 up", host.name()));
+    }
+    hosts
+}
+
+struct Bfdd {
+    child: Child,
+    _dir: tempfile::TempDir,
+}
+
+impl Bfdd {
+    /// Without zebra: it needs neither routes nor interfaces of it.
+    fn start(host: &Namespace) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
+        let config = path.join("bfdd.conf");
+        fs::write(&config, BFDD).unwrap();
+        fs::set_permissions(&config, fs::Permissions::from_mode(0o644)).unwrap();
+        let child = Command::new("nsenter")
+            .arg(format!("--net=/run/netns/{}", host.name()))
+            .arg("/usr/lib/frr/bfdd")
+            .args(["-P", "0", "-f"])
+            .arg(config)
+            .arg("--vty_socket")
+            .arg(path)
+            .arg("-z")
+            .arg(path.join("zserv.api"))
+            .arg("-i")
+            .arg(path.join("bfdd.pid"))
+            .arg("--bfdctl")
+            .arg(path.join("bfdd.sock"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the Debian package frr has it");
+        Self { child, _dir: dir }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
+    }
+}
+
+impl Drop for Bfdd {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn session(name: &str, neighbor: &str, multihop: bool) -> Settings {
+    Settings {
+        name: name.to_owned(),
+        neighbor: neighbor.parse::<IpAddr>().unwrap(),
+        source: None,
+        min_rx: Duration::from_millis(50),
+        min_tx: Duration::from_millis(50),
+        idle_tx: Duration::from_secs(1),
+        multiplier: NonZeroU8::new(3).unwrap(),
+        passive: false,
+        ttl: 255,
+        ttl_min: if multihop { 0 } else { 255 },
+        multihop,
+    }
+}
+
+/// Wait until all of these were told to be so.
+async fn told(commands: &mut mpsc::Receiver<heartbeat::Command>, names: &[&str], up: bool) {
+    let mut missing: Vec<Tracked> = names.iter().map(|name| Tracked::Bfd((*name).to_owned())).collect();
+    while !missing.is_empty() {
+        let command = timeout(PATIENCE, commands.recv()).await;
+        let command = command.unwrap_or_else(|_| panic!("never told: {missing:?} up: {up}")).unwrap();
+        let heartbeat::Command::Tracked { what, outcome } = command else { panic!("{command:?}") };
+        if outcome == Outcome::Good(up) {
+            missing.retain(|one| *one != what);
+        }
+    }
+}
+
+#[test]
+fn sessions_with_frr_come_up_notice_its_freeze_and_come_back() {
+    let hosts = hosts();
+    let bfdd = Bfdd::start(&hosts[1]);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (heartbeat, mut commands) = mpsc::channel(256);
+    let started = hosts[0].inside(|| Bfd::start(heartbeat, HeartbeatOptions::default())).unwrap();
+    let (bfd, _events) = started.unwrap();
+    let names = ["one hop", "hops", "v6"];
+    let sessions = vec![
+        session(names[0], "192.0.2.2", false),
+        session(names[1], "192.0.2.2", true),
+        session(names[2], "2001:db8::2", false),
+    ];
+    runtime.block_on(async {
+        bfd.configure(sessions.clone()).await.unwrap();
+        told(&mut commands, &names, false).await;
+        told(&mut commands, &names, true).await;
+        bfdd.signal(Signal::SIGSTOP);
+        told(&mut commands, &names, false).await;
+        bfdd.signal(Signal::SIGCONT);
+        told(&mut commands, &names, true).await;
+
+        bfd.configure(sessions.clone()).await.unwrap();
+        let states = bfd.snapshot.borrow().iter().map(|view| view.state).collect::<Vec<_>>();
+        assert_eq!(states, [State::Up; 3], "what is unchanged stays up");
+        told(&mut commands, &names, true).await;
+        bfd.configure(vec![]).await.unwrap();
+        assert!(bfd.snapshot.borrow().is_empty());
+        bfd.shut_down().await;
+    });
+    drop(bfd);
+    until("the thread ends", PATIENCE, || commands.is_closed() || commands.try_recv().is_err()).unwrap();
+}

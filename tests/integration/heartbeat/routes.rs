@@ -1,0 +1,99 @@
+//! Routes and rules of a virtual router in the kernel: there while it is Active, back when somebody removes them, and gone after.
+
+use vipd::base::{Family, Route, RouteKind, Rule, RuleAction};
+use vipd::lab::until;
+use vipd::vrrp::{Happened, Settings, Standing, Version, VirtualAddress};
+
+use super::wire::{PATIENCE, Wire, ip, settings, standing, stop};
+
+fn routed(priority: u8) -> Settings {
+    let mut settings = settings(Family::V4, Version::V3, priority);
+    let mut via = Route::new("203.0.113.0/24".parse().unwrap());
+    via.hop.via = Some("192.0.2.254".parse().unwrap());
+    via.src = Some("192.0.2.100".parse().unwrap());
+    via.metric = Some(77);
+    let mut hole = Route::new("2001:db8:dead::/48".parse().unwrap());
+    (hole.kind, hole.table) = (RouteKind::Blackhole, 100);
+    settings.routes = vec![via, hole];
+    let mut rule = Rule::new(Family::V4);
+    rule.from = Some("198.51.100.0/24".parse().unwrap());
+    (rule.action, rule.preference) = (RuleAction::Table(1000), Some(4711));
+    settings.rules = vec![rule];
+    settings.promote_secondaries = true;
+    settings
+}
+
+fn shown(wire: &Wire) -> [String; 3] {
+    let name = wire.hosts[0].name();
+    [
+        ip(&format!("-n {name} route show 203.0.113.0/24")),
+        ip(&format!("-n {name} -6 route show table all 2001:db8:dead::/48")),
+        ip(&format!("-n {name} rule show pref 4711")),
+    ]
+}
+
+fn all_are_held(wire: &Wire) -> bool {
+    shown(wire).iter().all(|text| !text.is_empty())
+}
+
+#[test]
+fn routes_and_rules_are_held_while_active_and_put_back() {
+    let wire = Wire::new();
+    let name = wire.hosts[0].name();
+    ip(&format!("-n {name} route add 203.0.113.128/25 via 192.0.2.254"));
+    let mut a = wire.start(0, vec![routed(150)]).unwrap();
+    until("all are held", PATIENCE, || all_are_held(&wire)).unwrap();
+    let [via, hole, rule] = shown(&wire);
+    assert!(via.contains("via 192.0.2.254 dev eth0 proto 118 src 192.0.2.100 metric 77"), "{via}");
+    assert!(hole.contains("blackhole") && hole.contains("table 100"), "{hole}");
+    assert!(rule.contains("from 198.51.100.0/24 lookup 1000"), "{rule}");
+    let promoted = wire.hosts[0].inside(|| std::fs::read_to_string("/proc/sys/net/ipv4/conf/eth0/promote_secondaries"));
+    assert_eq!(promoted.unwrap().unwrap().trim(), "1");
+
+    ip(&format!("-n {name} route del 203.0.113.0/24"));
+    ip(&format!("-n {name} rule del pref 4711"));
+    until("they are back", PATIENCE, || all_are_held(&wire)).unwrap();
+    until("it is counted", PATIENCE, || a.snapshot.borrow()[0].counters.routes_restored == 2).unwrap();
+    let told = std::iter::from_fn(|| a.events.try_recv().ok());
+    assert_eq!(told.filter(|told| matches!(told, Happened::RouteRestored { .. })).count(), 2);
+
+    stop(&a);
+    assert_eq!(shown(&wire), ["", "", ""], "nothing is left");
+    assert!(!ip(&format!("-n {name} route show 203.0.113.128/25")).is_empty(), "what others set stays");
+}
+
+#[test]
+fn a_route_that_is_there_already_is_left_alone_and_told() {
+    let wire = Wire::new();
+    let name = wire.hosts[0].name();
+    ip(&format!("-n {name} route add 203.0.113.0/24 via 192.0.2.253 metric 77"));
+    let mut a = wire.start(0, vec![routed(150)]).unwrap();
+    until("it is active", PATIENCE, || standing(&a) == Standing::Active).unwrap();
+    let refused = || {
+        let told = std::iter::from_fn(|| a.events.try_recv().ok()).collect::<Vec<_>>();
+        told.iter()
+            .any(|told| matches!(told, Happened::Failed { failure, .. } if format!("{failure:?}").contains("not ours")))
+    };
+    let mut refused = refused;
+    until("it is told", PATIENCE, &mut refused).unwrap();
+    ip(&format!("-n {name} route del 203.0.113.0/24"));
+    until("it is ours as soon as it can be", PATIENCE, || shown(&wire)[0].contains("proto 118")).unwrap();
+    stop(&a);
+    assert_eq!(shown(&wire)[0], "");
+}
+
+#[test]
+fn what_a_killed_daemon_left_of_routes_is_removed_at_the_next_start() {
+    let wire = Wire::new();
+    let name = wire.hosts[0].name();
+    ip(&format!("-n {name} route add 198.18.0.0/24 dev eth0 proto 118"));
+    ip(&format!("-n {name} route add 198.18.1.0/24 dev eth0"));
+    ip(&format!("-n {name} rule add from 198.18.0.0/24 table 7 pref 99 protocol 118"));
+    let mut one = settings(Family::V4, Version::V3, 100);
+    one.addresses.push(VirtualAddress::new("192.0.2.101/24".parse().unwrap()));
+    let a = wire.start(0, vec![one]).unwrap();
+    assert_eq!(ip(&format!("-n {name} route show 198.18.0.0/24")), "");
+    assert_eq!(ip(&format!("-n {name} rule show pref 99")), "");
+    assert!(!ip(&format!("-n {name} route show 198.18.1.0/24")).is_empty(), "what does not bear our mark stays");
+    stop(&a);
+}
