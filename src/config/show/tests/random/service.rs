@@ -202,7 +202,6 @@ fn http(choose: &mut Choices<'_>) -> HttpCheck {
     HttpCheck {
         version: choose.of(&[HttpVersion::V1_0, HttpVersion::V1_0WithHost, HttpVersion::V1_1]),
         virtualhost: choose.maybe(Choices::text),
-        mail: choose.maybe(Choices::yes),
         urls: (0..=choose.below(2)).map(|_| url(choose)).collect(),
         fast_recovery: choose.seldom(),
     }
@@ -225,7 +224,6 @@ fn url(choose: &mut Choices<'_>) -> Url {
         digest: choose.maybe(|_| *b"0123456789abcdef"),
         status: (0..choose.below(3)).map(|_| choose.of(&[(200, 200), (200, 299), (100, 599)])).collect(),
         virtualhost: choose.maybe(Choices::text),
-        mail: choose.maybe(Choices::yes),
         pattern: choose.maybe(pattern),
         compliant: choose.maybe(Choices::yes),
     }
