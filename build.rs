@@ -1,4 +1,4 @@
-//! Compiles `bpf/` to its three objects in `OUT_DIR` where the feature `ebpf` is on; nothing otherwise.
+//! Compiles `bpf/` to its objects in `OUT_DIR` where the feature `ebpf` is on; nothing otherwise.
 #![expect(clippy::disallowed_methods, reason = "a build script runs clang")]
 
 use std::env;
@@ -29,6 +29,8 @@ fn main() -> ExitCode {
 
 fn compile() -> Result<(), String> {
     compile_one("vipd")?;
+    compile_one("vipd6")?;
+    compile_one("bench")?;
     compile_one("decapsulate")?;
     compile_one("fence")
 }

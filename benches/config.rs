@@ -13,12 +13,16 @@
     reason = "a measurement that cannot be made ends with a message"
 )]
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
+use parts::large::generate;
+
+mod parts {
+    pub mod large;
+}
 
 const SMALL: usize = 1_000;
 const LARGE: usize = 10_000;
@@ -29,24 +33,6 @@ const RATIO_MIN: f64 = 4.0;
 const GROWTH_MAX: f64 = 12.0;
 /// Set in the child that runs one program and tells its peak memory.
 const ONE: &str = "VIPD_BENCH_ONE";
-
-fn generate(services: usize) -> String {
-    let mut text = String::from("global_defs {\n    router_id bench\n}\n\n");
-    for n in 0..services {
-        let (high, low) = (n / 250, n % 250 + 1);
-        writeln!(text, "virtual_server 10.1.{high}.{low} 80 {{\n    delay_loop 6\n    lb_algo wlc\n    lb_kind NAT")
-            .unwrap();
-        writeln!(text, "    protocol TCP\n    quorum 1\n").unwrap();
-        for real in 1..=4 {
-            writeln!(text, "    real_server 10.2.{high}.{real} 8080 {{\n        weight 1\n        TCP_CHECK {{")
-                .unwrap();
-            writeln!(text, "            connect_timeout 3\n            retry 2").unwrap();
-            writeln!(text, "            delay_before_retry 1\n        }}\n    }}\n").unwrap();
-        }
-        text.push_str("}\n\n");
-    }
-    text
-}
 
 /// One run of a program.
 #[derive(Clone, Copy, Debug)]

@@ -10,7 +10,7 @@
 
 #include <linux/types.h>
 
-#define VIPD_ABI_VERSION 4
+#define VIPD_ABI_VERSION 5
 
 struct vipd_address {
 	__be32 word[4];
@@ -83,11 +83,13 @@ struct vipd_schedule_page {
 enum vipd_forwarding {
 	VIPD_FORWARDING_MASQ = 1,
 	VIPD_FORWARDING_ROUTE = 2,
-	VIPD_FORWARDING_TUNNEL = 3, /* IPIP */
+	VIPD_FORWARDING_TUNNEL = 3, /* IPIP, of any two families */
+	VIPD_FORWARDING_FULLNAT = 4,
 };
 
 enum vipd_destination_flag {
-	VIPD_DESTINATION_KEEPS_PORT = 1, /* Masq leaves the port as it is */
+	VIPD_DESTINATION_KEEPS_PORT = 1,   /* Masq leaves the port as it is */
+	VIPD_DESTINATION_OTHER_FAMILY = 2, /* a tunnel to an address of the other family than the service's */
 };
 
 /* Generation 0: the slot is free. A connection remembers slot and generation, so the connections of a
@@ -145,6 +147,7 @@ enum vipd_connection_flag {
 	VIPD_CONNECTION_BYPASS = 2, /* a client's own connection to the real server: leave it alone */
 	VIPD_CONNECTION_CLIENT_FIN = 4,
 	VIPD_CONNECTION_SERVER_FIN = 8,
+	VIPD_CONNECTION_FULLNAT = 16, /* virtual_address is the local one; with REPLY the client's */
 };
 
 struct vipd_connection {
@@ -228,12 +231,31 @@ struct vipd_locality {
 	struct vipd_member member[VIPD_LOCALITY_MEMBERS];
 };
 
+/* Where the FullNat connections of a service begin, by its slot. */
+#define VIPD_LOCALS 64
+
+struct vipd_locals {
+	__u32 count;
+	__u32 reserved;
+	struct vipd_address address[VIPD_LOCALS];
+};
+
+/* Programs that vipd_ingress goes on with (BPF_MAP_TYPE_PROG_ARRAY). */
+enum vipd_program {
+	VIPD_PROGRAM_IPV6 = 0,
+	VIPD_PROGRAM_FULLNAT = 1,
+	VIPD_PROGRAM_FULLNAT6 = 2,
+	VIPD_PROGRAMS = 3,
+};
+
 struct vipd_settings {
 	__u32 abi_version; /* written last: 0 while the maps are being made */
 	__u32 generation;  /* the last one given away, so that a restart of the daemon gives none twice */
 	__u32 changing;    /* user space is at work: a daemon that finds it set writes all schedules again */
 	__u32 reserved;
 	__u32 timeout_ms[VIPD_STATES]; /* a connection not seen for so long is none */
+	__u32 local_port_first; /* ports that FullNat gives, in the host's order */
+	__u32 local_port_last;
 };
 
 /* Why a packet was not forwarded, or not as its service wished. */
@@ -241,7 +263,7 @@ enum vipd_reason {
 	VIPD_REASON_NO_DESTINATION = 0,     /* passed up: the service has no destination with a weight */
 	VIPD_REASON_NO_CONNECTION = 1,      /* passed up: TCP, no SYN, and the scheduler keeps its choice in the entry */
 	VIPD_REASON_NO_ROUTE = 2,           /* dropped: no route to the next hop */
-	VIPD_REASON_FORWARDING_OFF = 3,     /* dropped: net.ipv4.ip_forward is off */
+	VIPD_REASON_FORWARDING_OFF = 3,     /* dropped: net.ipv4.ip_forward (IPv6: net.ipv6.conf.IF.forwarding) is off */
 	VIPD_REASON_TOO_BIG = 4,            /* not forwarded: larger than the MTU of the way out */
 	VIPD_REASON_TTL = 5,                /* dropped: the hop limit is used up */
 	VIPD_REASON_FRAGMENT = 6,           /* passed up: a fragment whose first one was not seen */
@@ -250,5 +272,8 @@ enum vipd_reason {
 	VIPD_REASON_MALFORMED = 9,          /* passed up: shorter than its own headers */
 	VIPD_REASON_REWRITE = 10,           /* dropped: the kernel refused to rewrite it */
 	VIPD_REASON_ADOPTED = 11,           /* forwarded: the flow began at another director */
-	VIPD_REASONS = 12,
+	VIPD_REASON_EXTENSION = 12,         /* passed up: IPv6 headers that the plane does not follow */
+	VIPD_REASON_NO_LOCAL_ADDRESS = 13,  /* dropped: FullNat, and its service has no local addresses */
+	VIPD_REASON_LOCAL_PORTS_FULL = 14,  /* dropped: FullNat found no local port that is free */
+	VIPD_REASONS = 15,
 };

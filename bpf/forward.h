@@ -3,12 +3,9 @@
  * is still as it came. */
 #pragma once
 
-#include <stddef.h>
-
 #include "schedule.h"
 #include "tunnel.h"
 
-#define AF_INET 2
 /* Other programs and the stack go on with the packet. */
 #define PASS TC_ACT_UNSPEC
 #define DROP TC_ACT_SHOT
@@ -17,30 +14,42 @@ struct way {
 	struct bpf_redir_neigh next_hop;
 	__u32 ifindex;
 	__u32 mtu;
-	__be32 source; /* this host's own address on the way, where it was asked for */
+	struct vipd_address source; /* this host's own address on the way, where it was asked for */
 };
 
 enum found {
 	FOUND,
-	FOUND_LOCAL,   /* the target is this host's own */
+	FOUND_LOCAL,   /* the target is this host's own; or there is no route, which the kernel does not tell apart */
 	FOUND_SMALLER, /* the packet is larger than the MTU; counted */
 	FOUND_NONE,    /* counted */
 };
 
-/* The way from `source` to `target`; `source` 0 asks for ours (Linux 6.7). `tot_len` stays 0: the kernel then checks the packet itself against
- * the MTU, and knows that a GSO packet will be cut. */
-static __always_inline enum found find_way(struct __sk_buff *skb, const struct packet *packet, __be32 source,
-					   __be32 target, struct way *way)
+static __always_inline void way_ends(struct bpf_fib_lookup *fib, int version, const struct vipd_address *source,
+				     const struct vipd_address *target)
 {
-	struct bpf_fib_lookup fib = {
-		.family = AF_INET,
-		.l4_protocol = packet->flow.protocol,
-		.ifindex = skb->ingress_ifindex,
-		.ipv4_src = source,
-		.ipv4_dst = target,
-	};
-	long found = bpf_fib_lookup(skb, &fib, sizeof(fib), source ? 0 : BPF_FIB_LOOKUP_SRC);
+	if (version == 6) {
+		fib->family = AF_INET6;
+		if (source)
+			__builtin_memcpy(fib->ipv6_src, source, sizeof(*source));
+		__builtin_memcpy(fib->ipv6_dst, target, sizeof(*target));
+	} else {
+		fib->family = AF_INET;
+		fib->ipv4_src = source ? source->word[3] : 0;
+		fib->ipv4_dst = target->word[3];
+	}
+}
 
+/* The way from `source` to `target`, both of the IP `version`; `source` 0 asks for ours (Linux 6.7). `tot_len` stays
+ * 0: the kernel then checks the packet itself against the MTU, and knows that a GSO packet will be cut. */
+static __always_inline enum found find_way_of(struct __sk_buff *skb, const struct packet *packet, int version,
+					      const struct vipd_address *source, const struct vipd_address *target,
+					      struct way *way)
+{
+	struct bpf_fib_lookup fib = { .l4_protocol = packet->flow.protocol, .ifindex = skb->ingress_ifindex };
+	long found;
+
+	way_ends(&fib, version, source, target);
+	found = bpf_fib_lookup(skb, &fib, sizeof(fib), source ? 0 : BPF_FIB_LOOKUP_SRC);
 	switch (found) {
 	case BPF_FIB_LKUP_RET_SUCCESS:
 		way->mtu = fib.mtu_result;
@@ -65,26 +74,35 @@ static __always_inline enum found find_way(struct __sk_buff *skb, const struct p
 		return FOUND_NONE;
 	}
 	way->ifindex = fib.ifindex;
-	way->source = fib.ipv4_src;
-	way->next_hop.nh_family = AF_INET;
-	way->next_hop.ipv4_nh = fib.ipv4_dst;
+	/* An IPv4 route may have an IPv6 gateway (RFC 8950). */
+	way->next_hop.nh_family = fib.family;
+	__builtin_memcpy(way->next_hop.ipv6_nh, fib.ipv6_dst, sizeof(fib.ipv6_dst));
+	if (!source) {
+		if (version == 6)
+			__builtin_memcpy(&way->source, fib.ipv6_src, sizeof(way->source));
+		else
+			way->source.word[3] = fib.ipv4_src;
+	}
 	return FOUND;
 }
 
-#define IP_FIELD(field) (ETH_HLEN + offsetof(struct iphdr, field))
-
-/* One hop less, so that two directors that point at each other do not play forever. TTL is the high byte
- * of its 16-bit word. */
-static __always_inline int age(struct __sk_buff *skb, const struct packet *packet)
+static __always_inline enum found find_way(struct __sk_buff *skb, const struct packet *packet,
+					   const struct vipd_address *source, const struct vipd_address *target,
+					   struct way *way)
 {
-	__u8 ttl = packet->ttl - 1;
-
-	if (bpf_l3_csum_replace(skb, IP_FIELD(check), bpf_htons(packet->ttl << 8), bpf_htons(ttl << 8), 2) < 0)
-		return -1;
-	return bpf_skb_store_bytes(skb, IP_FIELD(ttl), &ttl, sizeof(ttl), 0);
+	return find_way_of(skb, packet, IPV6 ? 6 : 4, source, target, way);
 }
 
-enum side { SOURCE, TARGET };
+/* To a destination; of a tunnel the way begins here, and may be of the other family. */
+static __always_inline enum found find_way_to(struct __sk_buff *skb, const struct packet *packet,
+					      const struct vipd_destination *destination, struct way *way)
+{
+	if (destination->forwarding != VIPD_FORWARDING_TUNNEL)
+		return find_way(skb, packet, &packet->flow.source, &destination->address, way);
+	if (destination->flags & VIPD_DESTINATION_OTHER_FAMILY)
+		return find_way_of(skb, packet, IPV6 ? 4 : 6, 0, &destination->address, way);
+	return find_way(skb, packet, 0, &destination->address, way);
+}
 
 /* Replace an address and a port. Checksums of any kind stay right: PSEUDO_HDR tells the kernel which
  * change a CHECKSUM_PARTIAL packet must see, MANGLED_0 leaves a UDP packet without a checksum without
@@ -93,16 +111,15 @@ static __always_inline int rewrite(struct __sk_buff *skb, const struct packet *p
 				   const struct vipd_address *address, __be16 port)
 {
 	const struct vipd_flow *flow = &packet->flow;
-	__be32 from = side == SOURCE ? flow->source.word[3] : flow->target.word[3], to = address->word[3];
+	const struct vipd_address *from = side == SOURCE ? &flow->source : &flow->target;
 	__be16 from_port = side == SOURCE ? flow->source_port : flow->target_port;
-	__u32 address_at = side == SOURCE ? IP_FIELD(saddr) : IP_FIELD(daddr);
 	__u32 port_at = packet->l4 + (side == SOURCE ? 0 : 2);
 	__u64 flags = flow->protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
 	__u32 check_at = packet->l4 + (flow->protocol == IPPROTO_UDP ? offsetof(struct udphdr, check)
 								      : offsetof(struct tcphdr, check));
 
 	if (packet->has_ports) {
-		if (bpf_l4_csum_replace(skb, check_at, from, to, flags | BPF_F_PSEUDO_HDR | sizeof(to)) < 0)
+		if (l4_replace(skb, check_at, from, address, flags) < 0)
 			return -1;
 		if (from_port != port) {
 			if (bpf_l4_csum_replace(skb, check_at, from_port, port, flags | sizeof(port)) < 0)
@@ -111,9 +128,7 @@ static __always_inline int rewrite(struct __sk_buff *skb, const struct packet *p
 				return -1;
 		}
 	}
-	if (bpf_l3_csum_replace(skb, IP_FIELD(check), from, to, sizeof(to)) < 0)
-		return -1;
-	return bpf_skb_store_bytes(skb, address_at, &to, sizeof(to), 0);
+	return ip_replace(skb, ETH_HLEN, side, from, address);
 }
 
 static __always_inline int send(struct way *way)
@@ -121,61 +136,68 @@ static __always_inline int send(struct way *way)
 	return bpf_redirect_neigh(way->ifindex, &way->next_hop, sizeof(way->next_hop), 0);
 }
 
-/* RFC 792, RFC 1191: the header and 8 bytes of what was too big, from the virtual address. */
-struct need_frag {
-	struct iphdr ip;
-	__u8 type;
-	__u8 code;
-	__be16 checksum;
-	__be16 unused;
-	__be16 mtu;
-	__u8 quote[sizeof(struct iphdr) + 8];
-} __attribute__((packed, aligned(4)));
+/* Too large for the stack beside the packet's own words. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct too_big);
+} answers SEC(".maps");
 
 /* Tell the client that its packet does not fit. The packet itself becomes the message. */
 static __always_inline int tell_too_big(struct __sk_buff *skb, const struct packet *packet, __u32 mtu)
 {
-	struct need_frag answer = { .type = 3, .code = 4, .mtu = bpf_htons(mtu) };
+	__u32 zero = 0;
+	struct too_big *answer = bpf_map_lookup_elem(&answers, &zero);
 	struct way way = {};
-	__u64 sum;
 
-	/* Options would need a longer quote; a GSO packet cannot be cut. */
-	if (packet->l4 != ETH_HLEN + sizeof(struct iphdr) || skb->gso_segs > 1)
+	/* A GSO packet cannot be cut. */
+	if (!answer || !can_be_quoted(packet) || skb->gso_segs > 1)
 		return DROP;
-	if (find_way(skb, packet, packet->flow.target.word[3], packet->flow.source.word[3], &way) != FOUND)
+	if (find_way(skb, packet, &packet->flow.target, &packet->flow.source, &way) != FOUND)
 		return DROP;
-	if (bpf_skb_load_bytes(skb, ETH_HLEN, answer.quote, sizeof(answer.quote)) < 0 ||
-	    bpf_skb_change_tail(skb, ETH_HLEN + sizeof(answer), 0) < 0)
+	__builtin_memset(answer, 0, sizeof(*answer));
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, answer->quote, sizeof(answer->quote)) < 0 ||
+	    bpf_skb_change_tail(skb, ETH_HLEN + sizeof(*answer), 0) < 0)
 		return DROP;
-	sum = bpf_csum_diff(0, 0, (__be32 *)&answer.type, sizeof(answer) - sizeof(answer.ip), 0);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	answer.checksum = ~sum;
-	answer.ip.version = 4;
-	answer.ip.ihl = 5;
-	answer.ip.tot_len = bpf_htons(sizeof(answer));
-	answer.ip.ttl = 64;
-	answer.ip.protocol = IPPROTO_ICMP;
-	answer.ip.saddr = packet->flow.target.word[3];
-	answer.ip.daddr = packet->flow.source.word[3];
-	answer.ip.check = header_checksum(&answer.ip);
-	if (bpf_skb_store_bytes(skb, ETH_HLEN, &answer, sizeof(answer), BPF_F_INVALIDATE_HASH) < 0)
+	too_big_finish(packet, answer, mtu);
+	if (bpf_skb_store_bytes(skb, ETH_HLEN, answer, sizeof(*answer), BPF_F_INVALIDATE_HASH) < 0)
 		return DROP;
 	return send(&way);
 }
 
-/* Of a tunnel the way begins here, and the answer is where. */
-static __always_inline __be32 outer_source(const struct packet *packet, const struct vipd_destination *destination)
+static __always_inline __u32 tunnel_overhead(const struct vipd_destination *destination)
 {
-	return destination->forwarding == VIPD_FORWARDING_TUNNEL ? 0 : packet->flow.source.word[3];
+	int outer_is_v6 = destination->flags & VIPD_DESTINATION_OTHER_FAMILY ? !IPV6 : IPV6;
+
+	return outer_is_v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
 }
 
 static __always_inline int wrap(struct __sk_buff *skb, const struct packet *packet,
 				const struct vipd_destination *destination, const struct way *way)
 {
-	struct outer outer = { .source = way->source, .target = destination->address.word[3] };
+	if (destination->forwarding != VIPD_FORWARDING_TUNNEL)
+		return 0;
+	if (tunnel_overhead(destination) == sizeof(struct ipv6hdr))
+		return encapsulate_v6(skb, packet, &way->source, &destination->address);
+	return encapsulate_v4(skb, packet, way->source.word[3], destination->address.word[3]);
+}
 
-	return destination->forwarding == VIPD_FORWARDING_TUNNEL ? encapsulate(skb, packet, &outer) : 0;
+/* What the program of FullNat is to do. */
+enum fullnat_step {
+	FULLNAT_OPEN = 1, /* a new connection with the destination in a slot */
+	FULLNAT_FORWARD,
+	FULLNAT_REPLY,
+	FULLNAT_ERROR,
+};
+
+static __always_inline int fullnat(struct __sk_buff *skb, enum fullnat_step step, __u32 slot)
+{
+	skb->cb[0] = step;
+	skb->cb[1] = slot;
+	bpf_tail_call(skb, &programs, IPV6 ? VIPD_PROGRAM_FULLNAT6 : VIPD_PROGRAM_FULLNAT);
+	count(VIPD_REASON_CHANGING);
+	return DROP;
 }
 
 /* A client's packet to its destination. */
@@ -184,11 +206,13 @@ static __always_inline int forward(struct __sk_buff *skb, const struct packet *p
 {
 	struct way way = {};
 
+	if (destination->forwarding == VIPD_FORWARDING_FULLNAT)
+		return fullnat(skb, FULLNAT_FORWARD, slot);
 	if (packet->ttl <= 1) {
 		count(VIPD_REASON_TTL);
 		return DROP;
 	}
-	switch (find_way(skb, packet, outer_source(packet, destination), destination->address.word[3], &way)) {
+	switch (find_way_to(skb, packet, destination, &way)) {
 	case FOUND:
 		break;
 	case FOUND_LOCAL:
@@ -204,9 +228,10 @@ static __always_inline int forward(struct __sk_buff *skb, const struct packet *p
 	case FOUND_NONE:
 		return DROP;
 	}
-	if (destination->forwarding == VIPD_FORWARDING_TUNNEL && !encapsulation_fits(skb, packet, way.mtu)) {
+	if (destination->forwarding == VIPD_FORWARDING_TUNNEL &&
+	    !encapsulation_fits(skb, packet, way.mtu, tunnel_overhead(destination))) {
 		count(VIPD_REASON_TOO_BIG);
-		return packet->dont_fragment ? tell_too_big(skb, packet, way.mtu - sizeof(struct iphdr)) : DROP;
+		return packet->dont_fragment ? tell_too_big(skb, packet, way.mtu - tunnel_overhead(destination)) : DROP;
 	}
 	if (age(skb, packet) < 0)
 		goto refused;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
-/* ICMP errors follow the flow that they are about (RFC 792): the quoted packet tells which.
+/* ICMP errors follow the flow that they are about (RFC 792, RFC 4443): the quoted packet tells which.
  *
  * A router on the client's side complains to the virtual address: the real server must hear it, in its own
  * addresses. A router on the server's side, or the real server itself, complains to the client: who knows
@@ -9,7 +9,6 @@
 
 #include "forward.h"
 
-/* RFC 792. <linux/icmp.h> would bring in headers of the C library. */
 struct icmp_head {
 	__u8 type;
 	__u8 code;
@@ -17,67 +16,54 @@ struct icmp_head {
 	__be32 rest;
 };
 
-enum icmp_type { ICMP_DEST_UNREACH = 3, ICMP_TIME_EXCEEDED = 11, ICMP_PARAMETER_PROBLEM = 12 };
-
-/* What the error quotes. */
-struct quote {
-	struct vipd_flow flow; /* as its answers would come: source and target are swapped */
-	__u32 ip;              /* offset of the quoted IP header */
-	__u32 ports;           /* offset of the quoted ports */
-};
-
 static __always_inline int quote_parse(struct __sk_buff *skb, const struct packet *packet, struct quote *quote)
 {
 	struct icmp_head icmp;
-	struct iphdr ip;
 	__be16 ports[2];
 
-	if (bpf_skb_load_bytes(skb, packet->l4, &icmp, sizeof(icmp)) < 0)
-		return 0;
-	if (icmp.type != ICMP_DEST_UNREACH && icmp.type != ICMP_TIME_EXCEEDED && icmp.type != ICMP_PARAMETER_PROBLEM)
+	if (bpf_skb_load_bytes(skb, packet->l4, &icmp, sizeof(icmp)) < 0 || !is_icmp_error(icmp.type))
 		return 0;
 	quote->ip = packet->l4 + sizeof(icmp);
-	if (bpf_skb_load_bytes(skb, quote->ip, &ip, sizeof(ip)) < 0)
+	if (!quote_parse_ip(skb, quote))
 		return 0;
-	if (ip.version != 4 || ip.ihl < 5 || ip.frag_off & bpf_htons(IP_OFFSET))
+	/* An error goes to whom the quoted packet came from; anything else is forged or broken. */
+	if (!is_same(&packet->flow.target, &quote->flow.target))
 		return 0;
-	if (ip.protocol != IPPROTO_TCP && ip.protocol != IPPROTO_UDP)
+	if (quote->flow.protocol != IPPROTO_TCP && quote->flow.protocol != IPPROTO_UDP)
 		return 0;
-	quote->ports = quote->ip + ip.ihl * 4;
 	if (bpf_skb_load_bytes(skb, quote->ports, ports, sizeof(ports)) < 0)
 		return 0;
-	address_v4(&quote->flow.source, ip.daddr);
-	address_v4(&quote->flow.target, ip.saddr);
 	quote->flow.source_port = ports[1];
 	quote->flow.target_port = ports[0];
-	quote->flow.protocol = ip.protocol;
 	return 1;
 }
 
-static __always_inline int replace_address(struct __sk_buff *skb, __u32 ip, enum side side, __be32 from, __be32 to)
-{
-	__u32 at = ip + (side == SOURCE ? offsetof(struct iphdr, saddr) : offsetof(struct iphdr, daddr));
-
-	if (bpf_l3_csum_replace(skb, ip + offsetof(struct iphdr, check), from, to, sizeof(to)) < 0)
-		return -1;
-	return bpf_skb_store_bytes(skb, at, &to, sizeof(to), 0);
-}
-
-/* Replace one side of the quoted packet. Its address and its header checksum change by the same amount, so
- * the checksum of the ICMP message sees the port alone. */
+/* Replace one side of the quoted packet. */
 static __always_inline int replace_quoted(struct __sk_buff *skb, const struct packet *packet,
-					  const struct quote *quote, enum side side, __be32 to, __be16 to_port)
+					  const struct quote *quote, enum side side, const struct vipd_address *to,
+					  __be16 to_port)
 {
 	/* The flow is the swapped quote: the quoted source is its target. */
-	__be32 from = side == SOURCE ? quote->flow.target.word[3] : quote->flow.source.word[3];
+	const struct vipd_address *from = side == SOURCE ? &quote->flow.target : &quote->flow.source;
 	__be16 from_port = side == SOURCE ? quote->flow.target_port : quote->flow.source_port;
+	__u32 check_at = packet->l4 + offsetof(struct icmp_head, checksum);
 
-	if (replace_address(skb, quote->ip, side, from, to) < 0)
+	if (ip_replace(skb, quote->ip, side, from, to) < 0 || icmp_replace_quoted(skb, check_at, from, to) < 0)
 		return -1;
-	if (bpf_l4_csum_replace(skb, packet->l4 + offsetof(struct icmp_head, checksum), from_port, to_port,
-				sizeof(to_port)) < 0)
+	if (bpf_l4_csum_replace(skb, check_at, from_port, to_port, sizeof(to_port)) < 0)
 		return -1;
 	return bpf_skb_store_bytes(skb, quote->ports + (side == SOURCE ? 0 : 2), &to_port, sizeof(to_port), 0);
+}
+
+/* Replace an address of the message itself. */
+static __always_inline int replace_outer(struct __sk_buff *skb, const struct packet *packet, enum side side,
+					 const struct vipd_address *to)
+{
+	const struct vipd_address *from = side == SOURCE ? &packet->flow.source : &packet->flow.target;
+
+	if (icmp_replace_outer(skb, packet->l4 + offsetof(struct icmp_head, checksum), from, to) < 0)
+		return -1;
+	return ip_replace(skb, ETH_HLEN, side, from, to);
 }
 
 /* About what the client gets: on to the real server. */
@@ -86,19 +72,17 @@ static __always_inline int error_to_server(struct __sk_buff *skb, const struct p
 {
 	struct vipd_destination *destination = destination_at(connection->destination, connection->generation);
 	struct way way = {};
-	__be32 real;
 
 	if (!destination || packet->ttl <= 1)
 		return PASS;
-	real = destination->address.word[3];
-	if (find_way(skb, packet, outer_source(packet, destination), real, &way) != FOUND)
+	if (find_way_to(skb, packet, destination, &way) != FOUND)
 		return PASS;
 	if (age(skb, packet) < 0)
 		goto refused;
 	if (destination->forwarding == VIPD_FORWARDING_MASQ &&
-	    (replace_quoted(skb, packet, quote, SOURCE, real,
+	    (replace_quoted(skb, packet, quote, SOURCE, &destination->address,
 			    destination_port(destination, quote->flow.target_port)) < 0 ||
-	     replace_address(skb, ETH_HLEN, TARGET, packet->flow.target.word[3], real) < 0))
+	     replace_outer(skb, packet, TARGET, &destination->address) < 0))
 		goto refused;
 	if (wrap(skb, packet, destination, &way) < 0)
 		goto refused;
@@ -112,16 +96,16 @@ refused:
 static __always_inline int error_to_client(struct __sk_buff *skb, const struct packet *packet,
 					   const struct quote *quote, const struct vipd_connection *reply)
 {
-	__be32 virtual = reply->virtual_address.word[3];
+	const struct vipd_address *virtual = &reply->virtual_address;
 	struct way way = {};
 
 	if (reply->flags & VIPD_CONNECTION_BYPASS || packet->ttl <= 1)
 		return PASS;
-	if (find_way(skb, packet, virtual, packet->flow.target.word[3], &way) != FOUND)
+	if (find_way(skb, packet, virtual, &packet->flow.target, &way) != FOUND)
 		return PASS;
 	if (age(skb, packet) < 0 ||
 	    replace_quoted(skb, packet, quote, TARGET, virtual, reply->virtual_port) < 0 ||
-	    replace_address(skb, ETH_HLEN, SOURCE, packet->flow.source.word[3], virtual) < 0) {
+	    replace_outer(skb, packet, SOURCE, virtual) < 0) {
 		count(VIPD_REASON_REWRITE);
 		return DROP;
 	}
@@ -138,6 +122,8 @@ static __always_inline int follow_error(struct __sk_buff *skb, const struct pack
 	connection = bpf_map_lookup_elem(&connections, &quote.flow);
 	if (!connection)
 		return PASS;
+	if (connection->flags & VIPD_CONNECTION_FULLNAT)
+		return fullnat(skb, FULLNAT_ERROR, 0);
 	if (connection->flags & VIPD_CONNECTION_REPLY)
 		return error_to_client(skb, packet, &quote, connection);
 	return error_to_server(skb, packet, &quote, connection);

@@ -14,6 +14,9 @@ static __always_inline struct vipd_service *service_at(__u32 slot, const struct 
 	if (service->key.address.word[3] != key->address.word[3] || service->key.address.word[0] != key->address.word[0] ||
 	    service->key.port != key->port || service->key.protocol != key->protocol)
 		return 0;
+	if (IPV6 && (service->key.address.word[1] != key->address.word[1] ||
+		     service->key.address.word[2] != key->address.word[2]))
+		return 0;
 	return service;
 }
 
@@ -23,7 +26,7 @@ static __always_inline struct vipd_service *service_of(const struct packet *pack
 		.address = packet->flow.target,
 		.port = packet->flow.target_port,
 		.protocol = packet->flow.protocol,
-		.family = 4,
+		.family = IPV6 ? 6 : 4,
 	};
 	struct vipd_service_slot *found = bpf_map_lookup_elem(&service_keys, &key);
 

@@ -35,7 +35,9 @@ static __always_inline int reply(struct __sk_buff *skb, const struct packet *pac
 {
 	struct way way = {};
 
-	if (entry->flags & VIPD_CONNECTION_BYPASS) {
+	if (entry->flags & (VIPD_CONNECTION_BYPASS | VIPD_CONNECTION_FULLNAT)) {
+		if (entry->flags & VIPD_CONNECTION_FULLNAT)
+			return fullnat(skb, FULLNAT_REPLY, 0);
 		connection_touch(entry, packet->now_ns);
 		return PASS;
 	}
@@ -43,7 +45,7 @@ static __always_inline int reply(struct __sk_buff *skb, const struct packet *pac
 		count(VIPD_REASON_TTL);
 		return DROP;
 	}
-	switch (find_way(skb, packet, entry->virtual_address.word[3], packet->flow.target.word[3], &way)) {
+	switch (find_way(skb, packet, &entry->virtual_address, &packet->flow.target, &way)) {
 	case FOUND:
 		break;
 	case FOUND_LOCAL:
@@ -143,7 +145,7 @@ static __always_inline int reply_without_entry(struct __sk_buff *skb, const stru
 		entry.state = VIPD_STATE_ESTABLISHED;
 	}
 send:
-	switch (find_way(skb, packet, entry.virtual_address.word[3], packet->flow.target.word[3], &way)) {
+	switch (find_way(skb, packet, &entry.virtual_address, &packet->flow.target, &way)) {
 	case FOUND:
 		break;
 	case FOUND_LOCAL: /* a health check of our own */
@@ -155,12 +157,10 @@ send:
 		return forward_reply(skb, packet, &way, &entry);
 	connection_put(&packet->flow, &entry);
 	if (!connection) {
-		struct vipd_connection opened = entry;
-
 		count(VIPD_REASON_ADOPTED);
-		opened.flags = 0;
-		load_change(&opened, opened.state, 1);
-		connection_put(&flow, &opened);
+		entry.flags = 0;
+		load_change(&entry, entry.state, 1);
+		connection_put(&flow, &entry);
 		account_connection(destination->service, real->destination);
 	}
 	return forward_reply(skb, packet, &way, &entry);

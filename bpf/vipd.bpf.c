@@ -1,105 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only
-/* The forwarding plane on TC ingress. Stages, each a header: parse, lookup, conntrack, schedule, persist, forward,
- * reply, icmp, account; this file is the path of a packet through them. abi.h says what the maps hold.
- *
- * A packet that is not for a service passes untouched.
- */
+/* The forwarding plane on TC ingress: IPv4 here, IPv6 by a jump to the other object (vipd6.bpf.c). The two share all
+ * maps. */
+#define IPV6 0
+
 #include <linux/if_packet.h>
 
-#include "maps.h"
-#include "account.h"
-#include "parse.h"
-#include "lookup.h"
-#include "conntrack.h"
-#include "load.h"
-#include "pick.h"
-#include "locality.h"
-#include "schedule.h"
-#include "persist.h"
-#include "forward.h"
-#include "reply.h"
-#include "icmp.h"
+#include "ingress.h"
 #include "census.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
-/* A client's packet without a connection that is good: `old` has ended, or its destination has gone. */
-static __always_inline int open_and_forward(struct __sk_buff *skb, struct packet *packet,
-					    const struct vipd_connection *old, __u32 service_slot,
-					    struct vipd_service *service)
-{
-	struct vipd_destination *destination;
-	__u32 chosen = 0;
-	int adopted = 0;
-
-	/* Fragments follow the connection that their first one opened. */
-	if (!packet->has_ports)
-		return PASS;
-	if (packet->flow.protocol == IPPROTO_TCP && (packet->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN) {
-		/* The stack resets what nobody knows, and so tells the client. */
-		if (!is_stateless(service) || packet->tcp_flags & (TCP_RST | TCP_SYN)) {
-			count(VIPD_REASON_NO_CONNECTION);
-			return PASS;
-		}
-		adopted = 1;
-	}
-	if (!has_destinations(service)) {
-		count(VIPD_REASON_NO_DESTINATION);
-		return PASS;
-	}
-	switch (choose(service, service_slot, &packet->flow, packet->now_ns, &chosen)) {
-	case SCHEDULED:
-		break;
-	case SCHEDULED_NOBODY:
-		return PASS;
-	case SCHEDULED_CHANGING:
-		return DROP;
-	}
-	destination = bpf_map_lookup_elem(&destinations, &chosen);
-	if (!destination)
-		return DROP;
-	if (adopted)
-		count(VIPD_REASON_ADOPTED);
-	if (!(service->flags & VIPD_SERVICE_ONE_PACKET) || packet->flow.protocol != IPPROTO_UDP)
-		connection_open(packet, old, chosen, destination);
-	account_connection(service_slot, chosen);
-	return forward(skb, packet, chosen, destination);
-}
-
 SEC("classifier")
 int vipd_ingress(struct __sk_buff *skb)
 {
-	struct packet packet = {};
-	struct vipd_connection *connection;
-	struct vipd_service *service;
-	__u32 service_slot = 0;
-
 	/* A switch that floods brings frames for other hosts too, for one those of the director that is Active. */
 	if (skb->pkt_type != PACKET_HOST)
 		return PASS;
-	switch (parse(skb, &packet)) {
-	case PARSED_FLOW:
-		break;
-	case PARSED_ERROR:
-		return follow_error(skb, &packet);
-	case PARSED_OTHER:
-		return PASS;
-	}
-	connection = bpf_map_lookup_elem(&connections, &packet.flow);
-	if (connection && connection->flags & VIPD_CONNECTION_REPLY)
-		return reply(skb, &packet, connection);
-	if (connection && !connection_is_stale(connection, packet.now_ns) && !begins_anew(connection, &packet)) {
-		struct vipd_destination *destination =
-			destination_at(connection->destination, connection->generation);
+	if (skb->protocol == bpf_htons(ETH_P_IP))
+		return ingress(skb);
+	if (skb->protocol == bpf_htons(ETH_P_IPV6))
+		bpf_tail_call(skb, &programs, VIPD_PROGRAM_IPV6);
+	return PASS;
+}
 
-		/* Its destination may be gone: then it is as if it had no connection. */
-		if (destination) {
-			connection_advance(connection, &packet, FROM_CLIENT);
-			return forward(skb, &packet, connection->destination, destination);
-		}
-	}
-	service = service_of(&packet, &service_slot);
-	if (service)
-		return open_and_forward(skb, &packet, connection, service_slot, service);
-	return reply_without_entry(skb, &packet);
+SEC("classifier")
+int vipd_fullnat(struct __sk_buff *skb)
+{
+	return fullnat_go_on(skb);
 }

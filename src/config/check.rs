@@ -1,6 +1,7 @@
 //! What is wrong between the parts of a configuration: names that lead nowhere, routers that collide, weights without
 //! effect, scripts without protection. It knows no system; what a system must have is `check/system.rs`.
 
+mod locals;
 mod routers;
 mod scripts;
 pub mod system;
@@ -16,4 +17,5 @@ pub fn check(config: &Config, problems: &mut Vec<Problem>) {
     routers::check(config, problems);
     tracking::check(config, problems);
     scripts::check(config, problems);
+    locals::check(config, problems);
 }

@@ -2,6 +2,7 @@
 //! `None` until somebody asks the block above. It knows neither text nor system.
 
 mod http;
+mod notify;
 mod route;
 mod track;
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 pub use http::{HttpCheck, HttpVersion, HttpsCheck, Sni, TlsFiles, Url};
+pub use notify::{Mail, Notify, NotifyFifo, OnDeletion};
 pub use route::{KernelRoute, KernelRule, Statics};
 pub use track::{
     ArgumentsMatch, BfdInstance, InitFile, MaxHops, TrackEntry, TrackFile, TrackInterface, TrackProcess, Trackable,
@@ -53,6 +55,7 @@ pub struct Config {
     pub sync_groups: Vec<SyncGroup>,
     pub instances: Vec<VrrpInstance>,
     pub virtual_server_groups: Vec<VirtualServerGroup>,
+    pub local_address_groups: Vec<LocalAddressGroup>,
     pub virtual_servers: Vec<VirtualServer>,
 }
 
@@ -153,65 +156,6 @@ pub struct Command {
     pub user: Option<ScriptUser>,
     #[serde(skip)]
     pub at: Span,
-}
-
-/// `notify_*` of an instance or a sync group.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Notify {
-    pub master: Option<Box<Command>>,
-    pub backup: Option<Box<Command>>,
-    pub fault: Option<Box<Command>>,
-    pub stop: Option<Box<Command>>,
-    /// `notify`: gets type, name, state and priority as arguments.
-    pub any: Option<Box<Command>>,
-    /// `notify_master_rx_lower_pri`.
-    pub lower_prio: Option<Box<Command>>,
-    /// `notify_deleted`.
-    pub deleted: OnDeletion,
-    /// `notify_priority_changes`; `None`: the sync group's, then the global one.
-    pub priority_changes: Option<bool>,
-    /// `smtp_alert`; `None`: the global ones, off at last.
-    pub mail: Option<bool>,
-}
-
-/// `notify_deleted [COMMAND]`: what an instance that a reload removes tells.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub enum OnDeletion {
-    #[default]
-    Fault,
-    Deleted(Option<Box<Command>>),
-}
-
-/// Alert mails: `notification_email` and what belongs to it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Mail {
-    pub to: Vec<String>,
-    /// `notification_email_from`.
-    pub from: Option<String>,
-    /// `smtp_server ADDRESS|HOST [PORT]`; without it no mail is sent.
-    pub server: Option<String>,
-    pub port: Option<u16>,
-    /// `smtp_helo_name`.
-    pub helo: Option<String>,
-    /// `smtp_connect_timeout`; 30 s where none is given.
-    #[serde(serialize_with = "seconds")]
-    pub timeout: Option<Duration>,
-    /// `smtp_alert`: for all that does not say otherwise.
-    pub alert: Option<bool>,
-    /// `smtp_alert_vrrp`.
-    pub alert_vrrp: Option<bool>,
-    /// `smtp_alert_checker`.
-    pub alert_checker: Option<bool>,
-    /// `no_email_faults`.
-    pub no_faults: bool,
-}
-
-/// `notify_fifo`, `vrrp_notify_fifo` or `lvs_notify_fifo`, and its script.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct NotifyFifo {
-    pub path: Option<String>,
-    pub owner: Option<ScriptUser>,
-    pub script: Option<Box<Command>>,
 }
 
 /// `vrrp_sync_group NAME`.
@@ -318,6 +262,16 @@ pub enum GroupMember {
     Fwmark(NonZeroU32),
 }
 
+/// `local_address_group NAME`: addresses of this host, of both families, that `FullNat` connections begin at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LocalAddressGroup {
+    pub name: String,
+    #[serde(skip)]
+    pub at: Span,
+    /// Each line is a range, expanded.
+    pub addresses: Vec<Vec<IpAddr>>,
+}
+
 /// What `virtual_server` names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum VirtualServerId {
@@ -365,6 +319,8 @@ pub struct VirtualServer {
     /// `flag-1` (sh-fallback, mh-fallback), `flag-2` (sh-port, mh-port), `flag-3`.
     pub sched_flags: [bool; 3],
     pub lb_kind: LbKind,
+    /// `laddr_group_name`: a [`LocalAddressGroup`].
+    pub local_addresses: Option<String>,
     pub protocol: Protocol,
     pub ops: bool,
     pub persistence: Option<Persistence>,

@@ -17,26 +17,34 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         9.. => 3,
     };
     let mut best: Option<(usize, &str)> = None;
+    let mut lower: Vec<char> = vec![];
     for candidate in known {
-        let lower: Vec<char> = candidate.chars().flat_map(char::to_lowercase).collect();
-        if lower.len().abs_diff(word.len()) > allowed {
+        // A nearer one than the best so far is all that counts.
+        let Some(limit) = best.map_or(Some(allowed), |(least, _)| least.checked_sub(1)) else { break };
+        // Cheap bounds first: a character is one to four bytes.
+        if candidate.len() + limit < word.len() || candidate.len() > (word.len() + limit) * char::MAX.len_utf8() {
             continue;
         }
-        let slips = distance(&word, &lower);
-        if slips <= allowed && slips < lower.len() && best.is_none_or(|(least, _)| slips < least) {
+        lower.clear();
+        lower.extend(candidate.chars().flat_map(char::to_lowercase));
+        if let Some(slips) = distance(&word, &lower, limit).filter(|slips| *slips < lower.len()) {
             best = Some((slips, candidate));
         }
     }
     best.map(|(_, candidate)| candidate)
 }
 
-/// Slips between two words (optimal string alignment), row by row: a row is the distance of a beginning of `a` to
-/// every beginning of `b`.
-fn distance(a: &[char], b: &[char]) -> usize {
+/// Slips between two words (optimal string alignment) where there are at most `limit`, row by row: a row is the distance
+/// of a beginning of `a` to every beginning of `b`.
+fn distance(a: &[char], b: &[char], limit: usize) -> Option<usize> {
+    if a.len().abs_diff(b.len()) > limit {
+        return None;
+    }
     let mut before: Vec<usize> = vec![];
     let mut above: Vec<usize> = (0..=b.len()).collect();
+    let mut row: Vec<usize> = Vec::with_capacity(b.len() + 1);
     for (index, &in_a) in a.iter().enumerate() {
-        let mut row = Vec::with_capacity(b.len() + 1);
+        row.clear();
         row.push(index + 1);
         for (at, &in_b) in b.iter().enumerate() {
             let cell = |row: &[usize], at: usize| row.get(at).copied().unwrap_or(usize::MAX / 2);
@@ -48,9 +56,15 @@ fn distance(a: &[char], b: &[char]) -> usize {
             }
             row.push(least);
         }
-        before = std::mem::replace(&mut above, row);
+        // What comes is at least the least of two rows that follow each other.
+        let least = row.iter().chain(&above).min();
+        if least.is_some_and(|least| *least > limit) {
+            return None;
+        }
+        std::mem::swap(&mut before, &mut above);
+        std::mem::swap(&mut above, &mut row);
     }
-    above.last().copied().unwrap_or(0)
+    above.last().copied().filter(|slips| *slips <= limit)
 }
 
 #[cfg(test)]
@@ -87,8 +101,9 @@ mod tests {
             [("ab", "ba", 1), ("abc", "abc", 0), ("abc", "abd", 1), ("abc", "", 3), ("", "ab", 2), ("ca", "abc", 3)];
         for (a, b, slips) in rows {
             let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-            assert_eq!(distance(&a, &b), slips, "{a:?} {b:?}");
-            assert_eq!(distance(&b, &a), slips, "{b:?} {a:?}");
+            assert_eq!(distance(&a, &b, 3), Some(slips), "{a:?} {b:?}");
+            assert_eq!(distance(&b, &a, slips), Some(slips), "{b:?} {a:?}");
+            assert_eq!(slips.checked_sub(1).and_then(|limit| distance(&a, &b, limit)), None, "{a:?} {b:?}");
         }
     }
 

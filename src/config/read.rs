@@ -50,6 +50,9 @@ impl<'a> Reader<'a> {
             "virtual_server_group" => {
                 config.virtual_server_groups.extend(virtual_server_group::read(statement, problems));
             }
+            "local_address_group" => {
+                config.local_address_groups.extend(virtual_server_group::read_local(statement, problems));
+            }
             "virtual_server" if statement.arg(0).is_some_and(|word| word.text == "group") => return false,
             "virtual_server" => {
                 config.virtual_servers.extend(virtual_server::read(statement, &Groups::default(), problems));

@@ -30,6 +30,7 @@ pub fn statements(config: &Config) -> Vec<Node> {
         sync_groups,
         instances,
         virtual_server_groups,
+        local_address_groups,
         virtual_servers,
     } = config;
     let mut all = vec![];
@@ -46,6 +47,7 @@ pub fn statements(config: &Config) -> Vec<Node> {
     all.extend(sync_groups.iter().map(track::group));
     all.extend(instances.iter().map(|instance| instance::instance(instance, global)));
     all.extend(virtual_server_groups.iter().map(service::group));
+    all.extend(local_address_groups.iter().map(service::local_group));
     all.extend(virtual_servers.iter().map(service::service));
     all
 }

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::daemon::manual::{self, Question, Reply};
 use crate::lvs::datapath::{ApplyError, Counters, DatapathError};
-use crate::lvs::director::{Director, PoolsError, Told};
+use crate::lvs::director::{Director, PoolsError, Told, Unseen};
 use crate::lvs::ipvsadm::Refusal;
 use crate::lvs::ipvsadm::manual::Manual;
 use crate::lvs::plan::{Scope, outcome, plan};
@@ -239,7 +239,7 @@ impl<D: Manual> Task<D> {
     }
 
     fn validate(&self, pools: Vec<PoolSettings>) -> Result<(), ReconfigureError> {
-        let unmet = self.plane.capabilities().check_table(&self.director.preview(pools)?);
+        let unmet = self.plane.capabilities().check_table(&Director::preview(pools)?);
         for error in &unmet {
             tracing::error!("{error}");
         }
@@ -262,6 +262,9 @@ impl<D: Manual> Task<D> {
     fn reconfigure(&mut self, pools: Vec<PoolSettings>) -> Result<(), ReconfigureError> {
         self.validate(pools.clone())?;
         let told = self.director.reconfigure(pools)?;
+        if let Err(error) = self.plane.set_local_addresses(&self.director.local_addresses()) {
+            self.refuse(&ConvergeError::Read(error));
+        }
         self.changed = true;
         self.configured = true;
         self.tell_pools(told);
@@ -331,10 +334,12 @@ impl<D: Manual> Task<D> {
         match self.plane.snapshot().await {
             Ok(held) => {
                 let repair = plan(&held, &self.director.desired(), &self.director.scope());
-                self.known = Some(held);
-                if !repair.is_empty() {
+                if repair.is_empty() {
+                    self.known = Some(held);
+                } else {
                     tracing::warn!(steps = repair.len(), "somebody else changed our services, repairing");
                     self.tell(LvsEvent::ForeignChange { repair });
+                    self.known = None;
                     // The error is told and kept by `converge`.
                     let _ = self.converge().await;
                 }
@@ -363,20 +368,40 @@ impl<D: Manual> Task<D> {
 
     async fn try_converge(&mut self) -> Result<(), ConvergeError> {
         // Until all steps are done, nothing is known: a failure leaves `None`, and the next try reads.
-        let held = match self.known.take() {
-            Some(known) => known,
-            None => self.plane.snapshot().await?,
-        };
-        let desired = self.director.desired();
-        let scope = if self.settings.flush_at_start { Scope::everything(&held) } else { self.director.scope() };
-        let steps = plan(&held, &desired, &scope);
-        if !steps.is_empty() {
-            self.plane.apply(&steps).await?;
-            tracing::debug!(steps = steps.len(), "plane brought in step");
+        match self.known.take() {
+            Some(known) if !self.settings.flush_at_start => self.catch_up(known).await?,
+            Some(_) | None => {
+                let held = self.plane.snapshot().await?;
+                let desired = self.director.desired();
+                let scope = if self.settings.flush_at_start { Scope::everything(&held) } else { self.director.scope() };
+                self.apply(&plan(&held, &desired, &scope)).await?;
+                self.known = Some(outcome(&held, &desired, &scope));
+            }
         }
-        self.known = Some(outcome(&held, &desired, &scope));
         self.settings.flush_at_start = false;
         self.director.settled();
+        Ok(())
+    }
+
+    /// What changed since the plane was in step: few pools, however many there are.
+    async fn catch_up(&mut self, mut known: Table) -> Result<(), ConvergeError> {
+        let (steps, becomes) = self.director.catch_up(&known);
+        self.apply(&steps).await?;
+        for (key, entry) in becomes {
+            match entry {
+                Some(entry) => known.services.insert(key, entry),
+                None => known.services.remove(&key),
+            };
+        }
+        self.known = Some(known);
+        Ok(())
+    }
+
+    async fn apply(&mut self, steps: &[Step]) -> Result<(), ConvergeError> {
+        if !steps.is_empty() {
+            self.plane.apply(steps).await?;
+            tracing::debug!(steps = steps.len(), "plane brought in step");
+        }
         Ok(())
     }
 
@@ -417,12 +442,25 @@ impl<D: Manual> Task<D> {
         }
     }
 
-    fn publish(&self) {
-        self.views.send_replace(LvsView {
-            plane: self.plane.capabilities().plane.to_owned(),
-            pools: self.director.views(),
-            refused: self.refused.clone(),
-            events_lost: self.events_lost,
+    fn publish(&mut self) {
+        let unseen = self.director.take_unseen();
+        let director = &self.director;
+        self.views.send_modify(|view| {
+            match unseen {
+                Unseen::All => view.pools = director.views(),
+                Unseen::Pools(changed) => {
+                    for pool in changed.iter().filter_map(|id| director.view(id)) {
+                        // In the order of their names since they were last published all together.
+                        let at = view.pools.binary_search_by(|known| known.id.cmp(&pool.id));
+                        if let Some(known) = at.ok().and_then(|at| view.pools.get_mut(at)) {
+                            *known = pool;
+                        }
+                    }
+                }
+            }
+            self.plane.capabilities().plane.clone_into(&mut view.plane);
+            view.refused.clone_from(&self.refused);
+            view.events_lost = self.events_lost;
         });
     }
 }

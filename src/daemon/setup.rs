@@ -162,22 +162,15 @@ mod program {
     /// The addresses that it serves, and the interfaces that it is on.
     pub(super) fn look(pins: &Path) -> Result<(BTreeSet<IpAddr>, Vec<String>), DatapathError> {
         let program = Decapsulator::at(pins);
-        Ok((program.addresses()?.into_iter().map(IpAddr::V4).collect(), program.interfaces()?))
+        Ok((program.addresses()?, program.interfaces()?))
     }
 
     pub(super) fn add(pins: &Path, addr: IpAddr, interfaces: &[String]) -> Result<(), DatapathError> {
-        match addr {
-            IpAddr::V4(vip) => Decapsulator::at(pins).add(vip, interfaces),
-            // Never asked for: `Setup::changes` refuses it.
-            IpAddr::V6(_) => Ok(()),
-        }
+        Decapsulator::at(pins).add(addr, interfaces)
     }
 
     pub(super) fn remove(pins: &Path, addr: IpAddr) -> Result<(), DatapathError> {
-        match addr {
-            IpAddr::V4(vip) => Decapsulator::at(pins).remove(vip),
-            IpAddr::V6(_) => Ok(()),
-        }
+        Decapsulator::at(pins).remove(addr)
     }
 }
 

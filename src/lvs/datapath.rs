@@ -1,6 +1,7 @@
 //! What every forwarding plane promises; `tests/contract/` holds all of them to it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +57,16 @@ pub trait Datapath {
     /// # Errors
     /// [`DatapathError`]; nothing is lost, the next time does it.
     async fn tend(&mut self) -> Result<(), DatapathError> {
+        Ok(())
+    }
+
+    /// Where `FullNat` connections of these services begin: addresses of this host that nobody else uses. Replaces what
+    /// was said before; for services that are there and for those that come.
+    ///
+    /// # Errors
+    /// [`DatapathError::Full`] where a service has more than the plane takes.
+    fn set_local_addresses(&mut self, of: &BTreeMap<ServiceKey, Vec<IpAddr>>) -> Result<(), DatapathError> {
+        let _ = of;
         Ok(())
     }
 

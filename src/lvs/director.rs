@@ -1,12 +1,14 @@
-//! All pools of one plane: what the plane should hold, and which of its services are ours.
+//! All pools of one plane: what the plane should hold, which of its services are ours, and which pools changed.
 //!
-//! It knows no plane and no time; `daemon/lvs.rs` carries its table to the plane.
+//! It knows no plane and no time; `daemon/lvs.rs` carries its table to the plane. News of one real server costs what its
+//! pool costs, however many pools there are.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
-use super::plan::Scope;
+use super::plan::{Scope, plan};
 use super::pool::{Event, Pool, PoolEvent, PoolId, PoolSettings, PoolView, UnknownRealServer};
-use super::table::{ServiceKey, Table};
+use super::table::{Entry, ServiceKey, Step, Table};
 
 /// An event and the pool it happened in.
 pub type Told = (PoolId, PoolEvent);
@@ -32,13 +34,28 @@ pub enum HealthError {
 #[derive(Clone, Debug, Default)]
 pub struct Director {
     pools: BTreeMap<PoolId, Pool>,
-    owned: BTreeSet<ServiceKey>,
+    /// Services of an earlier configuration or run, as long as the plane may hold them.
+    left: BTreeSet<ServiceKey>,
+    /// Pools whose services the plane may hold in another way than wanted.
+    touched: BTreeSet<PoolId>,
+    /// Pools that readers have not seen as they are now.
+    unseen: Unseen,
+}
+
+/// What to show anew.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Unseen {
+    /// There are other pools than before.
+    #[default]
+    All,
+    /// These are as they were not before.
+    Pools(BTreeSet<PoolId>),
 }
 
 impl Director {
-    /// Start with no pool; `owned` are services that an earlier run of ours left in the plane.
-    pub fn new(owned: BTreeSet<ServiceKey>) -> Self {
-        Self { pools: BTreeMap::new(), owned }
+    /// Start with no pool; `left` are services that an earlier run of ours left in the plane.
+    pub fn new(left: BTreeSet<ServiceKey>) -> Self {
+        Self { left, ..Self::default() }
     }
 
     /// Take up another set of pools: those that stay keep their health.
@@ -52,30 +69,37 @@ impl Director {
         for settings in settings {
             let id = settings.id.clone();
             let (pool, events) = match self.pools.remove(&id) {
+                Some(kept) if *kept.settings() == settings => (kept, vec![]),
                 Some(mut kept) => {
+                    self.left.extend(&kept.settings().services);
+                    self.touched.insert(id.clone());
                     let events = kept.reconfigure(settings);
                     (kept, events)
                 }
-                None => Pool::new(settings),
+                None => {
+                    self.touched.insert(id.clone());
+                    Pool::new(settings)
+                }
             };
             told.extend(events.into_iter().map(|event| (id.clone(), event)));
             pools.insert(id, pool);
         }
         for (id, gone) in std::mem::replace(&mut self.pools, pools) {
+            self.left.extend(&gone.settings().services);
             told.extend(gone.removed().into_iter().map(|event| (id.clone(), event)));
         }
-        self.owned.extend(self.pools.values().flat_map(|pool| pool.settings().services.iter().copied()));
+        self.unseen = Unseen::All;
         Ok(told)
     }
 
-    /// What the plane would hold with these pools, so that it can be refused before anything changes.
+    /// All that the plane may hold with these pools, whatever their health, so that it can be refused before anything
+    /// changes.
     ///
     /// # Errors
     /// [`PoolsError`].
-    pub fn preview(&self, settings: Vec<PoolSettings>) -> Result<Table, PoolsError> {
-        let mut next = self.clone();
-        next.reconfigure(settings)?;
-        Ok(next.desired())
+    pub fn preview(settings: Vec<PoolSettings>) -> Result<Table, PoolsError> {
+        check(&settings)?;
+        Ok(Table { services: settings.into_iter().flat_map(PoolSettings::whole).collect() })
     }
 
     /// # Errors
@@ -83,6 +107,10 @@ impl Director {
     pub fn handle(&mut self, pool: &PoolId, event: Event) -> Result<Vec<Told>, HealthError> {
         let known = self.pools.get_mut(pool).ok_or_else(|| HealthError::UnknownPool { pool: pool.clone() })?;
         let told = known.handle(event)?;
+        self.touched.insert(pool.clone());
+        if let Unseen::Pools(unseen) = &mut self.unseen {
+            unseen.insert(pool.clone());
+        }
         Ok(told.into_iter().map(|event| (pool.clone(), event)).collect())
     }
 
@@ -97,14 +125,51 @@ impl Director {
         Table { services: self.pools.values().flat_map(Pool::desired).collect() }
     }
 
+    /// Where `FullNat` connections of each service begin.
+    pub fn local_addresses(&self) -> BTreeMap<ServiceKey, Vec<IpAddr>> {
+        let pools = self.pools.values().map(Pool::settings).filter(|settings| !settings.local_addresses.is_empty());
+        pools
+            .flat_map(|settings| settings.services.iter().map(|key| (*key, settings.local_addresses.clone())))
+            .collect()
+    }
+
     /// Services that the plane may hold because of us.
     pub fn scope(&self) -> Scope {
-        Scope { owned: self.owned.clone() }
+        Scope { owned: self.services().chain(self.left.iter().copied()).collect() }
+    }
+
+    /// The steps for a plane that holds `known`, which is in step but for what changed here since [`Self::settled`]; and
+    /// what becomes of each service that they are about. The same as a plan for the whole table.
+    pub fn catch_up(&self, known: &Table) -> (Vec<Step>, Vec<(ServiceKey, Option<Entry>)>) {
+        let touched = self.touched.iter().filter_map(|id| self.pools.get(id));
+        let desired = Table { services: touched.flat_map(Pool::desired).collect() };
+        let mut about: BTreeSet<ServiceKey> = desired.services.keys().copied().collect();
+        // One that left a pool may belong to another one now, which is touched or has it since before.
+        about.extend(&self.left);
+        let held = about.iter().filter_map(|key| Some((*key, known.services.get(key)?.clone())));
+        let steps = plan(&Table { services: held.collect() }, &desired, &Scope { owned: about.clone() });
+        let becomes = about.into_iter().map(|key| (key, desired.services.get(&key).cloned())).collect();
+        (steps, becomes)
     }
 
     /// The plane holds what is desired: what was removed is not ours any more.
     pub fn settled(&mut self) {
-        self.owned = self.pools.values().flat_map(|pool| pool.settings().services.iter().copied()).collect();
+        self.left.clear();
+        self.touched.clear();
+    }
+
+    /// Which pools to show anew since the last time this was asked.
+    pub fn take_unseen(&mut self) -> Unseen {
+        std::mem::replace(&mut self.unseen, Unseen::Pools(BTreeSet::new()))
+    }
+
+    /// One pool as readers see it.
+    pub fn view(&self, pool: &PoolId) -> Option<PoolView> {
+        self.pools.get(pool).map(Pool::view)
+    }
+
+    fn services(&self) -> impl Iterator<Item = ServiceKey> {
+        self.pools.values().flat_map(|pool| pool.settings().services.iter().copied())
     }
 
     pub fn views(&self) -> Vec<PoolView> {
@@ -164,6 +229,7 @@ mod tests {
                 persistence: None,
                 one_packet: false,
             },
+            local_addresses: vec![],
             quorum: 1,
             hysteresis: 0,
             omega: true,

@@ -2,7 +2,7 @@
 
 use nix::sched::{CloneFlags, unshare};
 use vipd::lvs::datapath::Datapath;
-use vipd::lvs::io::ebpf::{Ebpf, EbpfOptions};
+use vipd::lvs::io::ebpf::{Ebpf, EbpfOptions, LOCAL_PORTS};
 use vipd::lvs::io::plane::Plane;
 use vipd::lvs::plan::{Scope, plan};
 use vipd::lvs::table::Table;
@@ -29,6 +29,7 @@ async fn the_ebpf_plane_keeps_every_promise() {
         connections_max: 1024,
         services_max: 512,
         destinations_max: 4096,
+        local_ports: LOCAL_PORTS,
     };
     let mut plane = Plane::Ebpf(Box::new(Ebpf::open(&options).await.expect("the eBPF plane")));
     promises::run(&mut plane).await;

@@ -14,6 +14,11 @@ pub fn address(n: u8) -> ServiceKey {
     ServiceKey::Address { protocol: Protocol::Tcp, addr: Ipv4Addr::new(192, 0, 2, n).into(), port: 80 }
 }
 
+fn address6(n: u16) -> ServiceKey {
+    let addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, n).into();
+    ServiceKey::Address { protocol: Protocol::Tcp, addr, port: 80 }
+}
+
 /// Different services; the first is `address(1)`.
 pub fn keys(count: u8) -> impl Iterator<Item = ServiceKey> {
     (1..=count).map(address)
@@ -78,6 +83,9 @@ fn forwarding_methods() -> Vec<(&'static str, Table)> {
         ("Tunnel ipip", one(address(3), rr, &[(at(1), ipip)])),
         ("Tunnel gue", one(address(4), rr, &methods(&gue, 3))),
         ("Tunnel gre", one(address(5), rr, &methods(&gre, 2))),
+        ("Tunnel of IPv6", one(address6(7), rr, &[(at6(1), ipip), (at(1), ipip)])),
+        ("Tunnel of IPv4 to IPv6", one(address(7), rr, &[(at6(1), ipip), (at(1), ipip)])),
+        ("FullNat of IPv6", one(address6(6), rr, &[(at6(1), by(Forwarding::FullNat))])),
         ("FullNat", one(address(6), rr, &[(at(1), by(Forwarding::FullNat))])),
     ]
 }
@@ -147,7 +155,7 @@ pub fn random(seed: u64) -> Table {
     };
     let schedulers = Scheduler::ALL;
     let mut services = BTreeMap::new();
-    for key in keys(6) {
+    for key in keys(6).chain((1..=4).map(address6)) {
         if next(3) == 0 {
             continue;
         }
@@ -156,7 +164,8 @@ pub fn random(seed: u64) -> Table {
             wanted.scheduler = *scheduler;
         }
         if next(4) == 0 {
-            wanted.persistence = Some(Persistence { timeout_s: 60, prefix_len: 24, sip: false });
+            let prefix_len = if key.family() == Family::V4 { 24 } else { 56 };
+            wanted.persistence = Some(Persistence { timeout_s: 60, prefix_len, sip: false });
         }
         let mut destinations = BTreeMap::new();
         for n in 1..=8 {
@@ -165,7 +174,8 @@ pub fn random(seed: u64) -> Table {
                 let forwarding = method.into_iter().cycle().nth(usize::try_from(next(3)).unwrap_or(0));
                 let weight = u32::try_from(next(5)).unwrap_or(0);
                 let forwarding = forwarding.unwrap_or(Forwarding::Masq);
-                destinations.insert(at(n), Destination { forwarding, ..destination(weight) });
+                let key = if key.family() == Family::V4 { at(n) } else { at6(n.into()) };
+                destinations.insert(key, Destination { forwarding, ..destination(weight) });
             }
         }
         services.insert(key, Entry { service: wanted, destinations });

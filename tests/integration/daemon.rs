@@ -392,6 +392,21 @@ fn scripts_are_told_of_every_state() {
 }
 
 #[test]
+fn a_script_that_names_nobody_is_run_by_script_user() {
+    let host = Host::new();
+    let shared = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    fs::set_permissions(host.dir.path(), shared).unwrap();
+    let (told, script) = (host.dir.path().join("told"), host.dir.path().join("notify.sh"));
+    fs::write(&script, format!("#!/bin/sh\nid -un >> {}\n", told.display())).unwrap();
+    fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let text = INSTANCE.replace("    version 3", &format!("    version 3\n    notify_master {}", script.display()));
+    let _running = host.start(&host.config(&format!("global_defs {{\n    script_user nobody\n}}\n{text}")));
+    let name = || fs::read_to_string(&told).unwrap_or_default();
+    until("MASTER is told", PATIENCE, || name().ends_with('\n')).unwrap_or_else(|e| panic!("{e}\n{}", host.log()));
+    assert_eq!(name(), "nobody\n");
+}
+
+#[test]
 fn a_reader_of_the_fifo_gets_the_lines_of_keepalived() {
     let host = Host::new();
     let (told, fifo) = (host.dir.path().join("told"), host.dir.path().join("fifo"));

@@ -30,7 +30,7 @@ fn the_examples_serve_by_ipvs_too() {
 fn holds(script: &str) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut command = Command::new(root.join("scripts/vm"));
-    command.args(["-t", "300", "--"]).arg(root.join(script)).arg(env!("CARGO_BIN_EXE_vipd")).arg(root.join("conf"));
+    command.args(["-t", "900", "--"]).arg(root.join(script)).arg(env!("CARGO_BIN_EXE_vipd")).arg(root.join("conf"));
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(

@@ -84,7 +84,7 @@ pub(super) const ROWS: &[Keyword] = &[
     row(RS, "PING_CHECK", Block("", 0, 0, PingCheck), B, "-", "ICMP echo test", Served),
     row(RS, "FILE_CHECK", Block("", 0, 0, FileCheck), C, "-", "a track_file as check; without it the real server counts as up", NotYet),
     row(RS, "BFD_CHECK", Block("", 0, 0, BfdCheck), C, "-", "a BFD session as check; without it the real server counts as up", NotYet),
-    row(VS, "laddr_group_name", Word("NAME"), C, "-", "the local_address_group that FullNat takes its source addresses from", NotYet).standing(Dpvs),
+    row(VS, "laddr_group_name", Word("NAME"), C, "-", "the local_address_group that FullNat takes its source addresses from", Served).standing(Dpvs),
     row(VS, "nat_mask", Word("NETMASK"), C, "-", "netmask of NAT on Linux 2.2; gone since keepalived 1.2.20", NotYet).standing(Removed("delete the line: nothing needs it")),
     row(VS, "net_mask", Word("NETMASK"), C, "-", "meant as nat_mask, which is gone too", NotYet).standing(Removed("delete the line: nothing needs it")),
     row(RS, "lb_kind", Word("WORD"), C, "-", "the forwarding of one real server goes by another name", NotYet).standing(Removed("write `lvs_method`")),

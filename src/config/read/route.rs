@@ -50,12 +50,15 @@ impl Reader<'_> {
     fn line(&mut self, line: &Statement<'_>) -> Option<Route> {
         let mut words = Words::new(line);
         let kind = self.kind(&mut words);
+        // The form of keepalived's manual: src ADDRESS [to] DESTINATION.
+        let source = words.next_if(|word| word.text == "src");
+        let src = source.and_then(|option| self.parsed("not-an-address", option, &mut words));
         let mut to = words.next()?;
         if to.text == "to" {
             to = words.next()?;
         }
         let destination = self.destination(to, line)?;
-        let mut route = Route { kind, ..Route::new(destination) };
+        let mut route = Route { kind, src, ..Route::new(destination) };
         while let Some(option) = words.next() {
             if option.text == "nexthop" {
                 self.hops(&mut words, &mut route);

@@ -16,6 +16,7 @@ pub fn keep_first(config: &mut Config, problems: &mut Vec<Problem>) {
     retain(&mut config.bfds, "bfd_instance", |item| (item.name.clone(), item.at), problems);
     retain(&mut config.track_processes, "vrrp_track_process", |item| (item.name.clone(), item.at), problems);
     retain(&mut config.virtual_server_groups, "virtual_server_group", |item| (item.name.clone(), item.at), problems);
+    retain(&mut config.local_address_groups, "local_address_group", |item| (item.name.clone(), item.at), problems);
     let service = |item: &crate::config::model::VirtualServer| ((item.id.clone(), protocol(item)), item.at);
     retain(&mut config.virtual_servers, "virtual_server", service, problems);
 }

@@ -35,8 +35,13 @@ const SCHEDULERS: [(&str, &str); 14] = [
     ("mh", "mh"),
     ("twos", "twos"),
 ];
-const KINDS: [(&str, LbKind); 4] =
-    [("NAT", LbKind::Nat), ("DR", LbKind::Dr), ("TUN", LbKind::Tun), ("FULLNAT", LbKind::FullNat)];
+const KINDS: [(&str, LbKind); 5] = [
+    ("NAT", LbKind::Nat),
+    ("DR", LbKind::Dr),
+    ("TUN", LbKind::Tun),
+    ("FNAT", LbKind::FullNat),
+    ("FULLNAT", LbKind::FullNat),
+];
 const PERSISTENCE_MAX: i64 = 2_678_400;
 const PERSISTENCE_DEFAULT: u32 = 360;
 
@@ -48,6 +53,7 @@ struct Draft {
     lb_algo: Option<&'static str>,
     sched_flags: [bool; 3],
     lb_kind: Option<LbKind>,
+    local_addresses: Option<String>,
     protocol: Option<(Protocol, Span)>,
     ops: Option<Span>,
     persistence_timeout: Option<u32>,
@@ -120,6 +126,7 @@ fn balancing(keyword: &str, inner: &Statement<'_>, draft: &mut Draft, problems: 
     match keyword {
         "lb_algo" | "lvs_sched" => set(&mut draft.lb_algo, choice(problems, inner, 0, &SCHEDULERS).map(Some)),
         "lb_kind" | "lvs_method" => set(&mut draft.lb_kind, kind(inner, problems).map(Some)),
+        "laddr_group_name" => draft.local_addresses = inner.arg(0).map(|name| name.text.to_owned()),
         "flag-1" | "sh-fallback" | "mh-fallback" => raise(&mut draft.sched_flags, 0),
         "flag-2" | "sh-port" | "mh-port" => raise(&mut draft.sched_flags, 1),
         "flag-3" => raise(&mut draft.sched_flags, 2),
@@ -188,7 +195,7 @@ fn raise(flags: &mut [bool; 3], at: usize) {
     }
 }
 
-/// `NAT`, `DR`, `TUN`, and ours: `FULLNAT`.
+/// `NAT`, `DR`, `TUN`, and `FNAT` of DPVS, which we also call `FULLNAT`.
 pub fn kind(inner: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<LbKind> {
     choice(problems, inner, 0, &KINDS)
 }

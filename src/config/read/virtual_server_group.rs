@@ -1,10 +1,11 @@
-//! `virtual_server_group NAME`: lines of `ADDR[-LAST|-ADDR|/MASK] [PORT]` and `fwmark N [inet|inet6]`.
+//! `virtual_server_group NAME`: lines of `ADDR[-LAST|-ADDR|/MASK] [PORT]` and `fwmark N [inet|inet6]`;
+//! `local_address_group NAME`: lines of `ADDR[-LAST|-ADDR] [IFNAME]`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU32;
 
 use super::value::number_word;
-use crate::config::model::{GroupMember, VirtualServerGroup};
+use crate::config::model::{GroupMember, LocalAddressGroup, VirtualServerGroup};
 use crate::config::problem::{Problem, Severity};
 use crate::config::tree::{Statement, Word};
 
@@ -17,6 +18,18 @@ pub fn read(statement: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<Vi
     Some(VirtualServerGroup { name: name.text.to_owned(), at: name.at, members })
 }
 
+/// The interface of a line says where the operator has put the address; nothing depends on it.
+pub fn read_local(statement: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<LocalAddressGroup> {
+    let name = statement.arg(0)?;
+    let lines = statement.statements().iter();
+    let addresses = lines.filter_map(|line| addresses(line.keyword, problems)).collect();
+    Some(LocalAddressGroup { name: name.text.to_owned(), at: name.at, addresses })
+}
+
+fn addresses(word: Word<'_>, problems: &mut Vec<Problem>) -> Option<Vec<IpAddr>> {
+    range(word.text).map_err(|bad| problems.push(describe(bad, word))).ok()
+}
+
 fn member(line: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<GroupMember> {
     if line.keyword.text == "fwmark" {
         let mark = number_word(problems, "fwmark", line.arg(0)?, 1..=i64::from(u32::MAX), "")?;
@@ -26,13 +39,7 @@ fn member(line: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<GroupMemb
         Some(word) => number_word(problems, "port", word, 0..=65_535, ""),
         None => Some(0),
     };
-    let addresses = match range(line.keyword.text) {
-        Ok(addresses) => Some(addresses),
-        Err(bad) => {
-            problems.push(describe(bad, line.keyword));
-            None
-        }
-    };
+    let addresses = addresses(line.keyword, problems);
     Some(GroupMember::Addresses { addresses: addresses?, port: port? })
 }
 

@@ -6,14 +6,24 @@ use super::checker;
 use super::node::{Node, Nodes, word};
 use crate::base::Family;
 use crate::config::model::{
-    CheckDefaults, GroupMember, LbKind, Persistence, Protocol, RealServer, SorryServer, VirtualServer,
-    VirtualServerGroup, VirtualServerId,
+    CheckDefaults, GroupMember, LbKind, LocalAddressGroup, Persistence, Protocol, RealServer, SorryServer,
+    VirtualServer, VirtualServerGroup, VirtualServerId,
 };
 
 pub(super) fn group(group: &VirtualServerGroup) -> Node {
     let VirtualServerGroup { name, at: _, members } = group;
     let lines = members.iter().filter_map(member).collect();
     Node::block("virtual_server_group", word(name), lines)
+}
+
+pub(super) fn local_group(group: &LocalAddressGroup) -> Node {
+    let LocalAddressGroup { name, at: _, addresses } = group;
+    let line = |range: &Vec<IpAddr>| match range.as_slice() {
+        [] => None,
+        [one] => Some(Node::flag(&one.to_string())),
+        [first, .., last] => Some(Node::flag(&format!("{first}-{last}"))),
+    };
+    Node::block("local_address_group", word(name), addresses.iter().filter_map(line).collect())
 }
 
 /// The addresses of a member are one range: that is how a line names them.
@@ -36,6 +46,7 @@ pub(super) fn service(server: &VirtualServer) -> Node {
         lb_algo,
         sched_flags: [one, two, three],
         lb_kind,
+        local_addresses,
         protocol,
         ops,
         persistence,
@@ -70,6 +81,7 @@ pub(super) fn service(server: &VirtualServer) -> Node {
     nodes.flag("flag-2", *two);
     nodes.flag("flag-3", *three);
     nodes.put(Node::plain("lb_kind", kind(*lb_kind)));
+    nodes.word("laddr_group_name", local_addresses.as_ref());
     nodes.flag("ops", *ops);
     self::persistence(&mut nodes, persistence.as_ref(), *family);
     nodes.put(Node::plain("quorum", quorum));

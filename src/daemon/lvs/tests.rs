@@ -108,6 +108,7 @@ fn pool(n: u8) -> PoolSettings {
         id: PoolId::Service(service(n)),
         services: vec![service(n)],
         service: rr(),
+        local_addresses: vec![],
         quorum: 1,
         hysteresis: 0,
         omega: false,

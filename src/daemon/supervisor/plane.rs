@@ -37,7 +37,7 @@ pub async fn open(plane: model::Plane, run_dir: &Path) -> Result<Plane, Datapath
 
 #[cfg(feature = "ebpf")]
 async fn ebpf(run_dir: &Path) -> Result<Plane, DatapathError> {
-    use crate::lvs::io::ebpf::{Ebpf, EbpfOptions};
+    use crate::lvs::io::ebpf::{Ebpf, EbpfOptions, LOCAL_PORTS};
     let interfaces = interfaces()?;
     let options = EbpfOptions {
         pin_dir: pins(run_dir),
@@ -45,6 +45,7 @@ async fn ebpf(run_dir: &Path) -> Result<Plane, DatapathError> {
         connections_max: CONNECTIONS_MAX,
         services_max: SERVICES_MAX,
         destinations_max: DESTINATIONS_MAX,
+        local_ports: LOCAL_PORTS,
     };
     Ok(Plane::Ebpf(Box::new(Ebpf::open(&options).await?)))
 }

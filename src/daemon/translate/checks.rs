@@ -184,6 +184,17 @@ fn udp(check: &model::UdpCheck, endpoint: Endpoint) -> Probe {
     })
 }
 
+/// `script_user` runs the scripts that name nobody.
+pub fn run_by(by: Option<&model::ScriptUser>, mut checks: Vec<CheckSettings>) -> Vec<CheckSettings> {
+    for check in &mut checks {
+        if let (Probe::Script(probe @ ScriptProbe { user: None, .. }), Some(by)) = (&mut check.probe, by) {
+            probe.user = Some(by.user.clone());
+            probe.group.clone_from(&by.group);
+        }
+    }
+    checks
+}
+
 fn misc(check: &model::MiscCheck, delay_loop: Duration) -> Probe {
     let model::MiscCheck { command: model::Command { argv, user, at: _ }, timeout, dynamic } = check;
     Probe::Script(ScriptProbe {

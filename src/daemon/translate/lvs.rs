@@ -1,5 +1,7 @@
 //! `virtual_server` to pools of the forwarding plane.
 
+use std::net::IpAddr;
+
 use crate::base::Family;
 use crate::config::model;
 use crate::lvs::pool::{PoolId, PoolSettings, RealServer, SorryServer, Start};
@@ -15,11 +17,16 @@ pub type Pools<'a> = Vec<(&'a model::VirtualServer, PoolSettings)>;
 pub fn pools<'a>(
     servers: &'a [model::VirtualServer],
     groups: &[model::VirtualServerGroup],
+    locals: &[model::LocalAddressGroup],
 ) -> Result<Pools<'a>, TranslateError> {
-    servers.iter().map(|server| Ok((server, pool(server, groups)?))).collect()
+    servers.iter().map(|server| Ok((server, pool(server, groups, locals)?))).collect()
 }
 
-fn pool(server: &model::VirtualServer, groups: &[model::VirtualServerGroup]) -> Result<PoolSettings, TranslateError> {
+fn pool(
+    server: &model::VirtualServer,
+    groups: &[model::VirtualServerGroup],
+    locals: &[model::LocalAddressGroup],
+) -> Result<PoolSettings, TranslateError> {
     let model::VirtualServer {
         id,
         at: _,
@@ -27,6 +34,7 @@ fn pool(server: &model::VirtualServer, groups: &[model::VirtualServerGroup]) -> 
         lb_algo,
         sched_flags: [one, two, three],
         lb_kind,
+        local_addresses,
         protocol,
         ops,
         persistence,
@@ -68,6 +76,7 @@ fn pool(server: &model::VirtualServer, groups: &[model::VirtualServerGroup]) -> 
             }),
             one_packet: *ops,
         },
+        local_addresses: of_local_group(local_addresses.as_deref(), locals, *family),
         quorum: *quorum,
         hysteresis: *hysteresis,
         omega: *omega,
@@ -141,6 +150,13 @@ fn services(
             Ok(group.members.iter().flat_map(|member| of_group(member, protocol, family)).collect())
         }
     }
+}
+
+/// Addresses of the service's own family; a group that is not there is told by `vipd check`.
+fn of_local_group(name: Option<&str>, groups: &[model::LocalAddressGroup], family: Family) -> Vec<IpAddr> {
+    let group = groups.iter().find(|group| Some(group.name.as_str()) == name);
+    let all = group.into_iter().flat_map(|group| group.addresses.iter().flatten());
+    all.copied().filter(|addr| Family::of(*addr) == family).collect()
 }
 
 fn of_group(member: &model::GroupMember, protocol: Protocol, family: Family) -> Vec<ServiceKey> {

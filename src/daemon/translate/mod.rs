@@ -75,11 +75,12 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
         sync_groups: _,
         instances,
         virtual_server_groups,
+        local_address_groups,
         virtual_servers,
     } = &**config;
     let Global {
         router_id: _,
-        script_user: _,
+        script_user,
         script_security: _,
         strict,
         vrrp_version: _,
@@ -104,7 +105,7 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
         lvs_flush,
     } = global;
     let above = vrrp::Above { group4: *mcast_group4, group6: *mcast_group6, strict: *strict, garp, config };
-    let pools = lvs::pools(virtual_servers, virtual_server_groups)?;
+    let pools = lvs::pools(virtual_servers, virtual_server_groups, local_address_groups)?;
     let adjusted = pools.iter().map(|(_, pool)| pool.clone().adjusted());
     let used = watched::used(config);
     let (settings, adjustments): (Vec<_>, Vec<_>) = adjusted.unzip();
@@ -112,13 +113,13 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
     Ok(Wanted {
         statics: vrrp::statics(statics),
         instances: instances.iter().map(|instance| vrrp::instance(instance, &above)).collect(),
-        trackers: scripts::trackers(scripts, &used)?,
+        trackers: scripts::trackers(scripts, &used, script_user.as_ref())?,
         bfds: bfds.iter().map(bfd::session).collect(),
         watched: watched::watched(track_files, track_processes, &used),
         scripts: scripts::scripts(config, &pools)?,
         pools: settings,
         adjustments: adjustments.into_iter().flatten().collect(),
-        checks,
+        checks: checks::run_by(script_user.as_ref(), checks),
         targets,
         plane: *plane,
         flush_at_start: *lvs_flush,

@@ -16,6 +16,9 @@ use crate::notify::words::{OnDeletion, StateScripts};
 use super::TranslateError;
 use super::lvs::{Pools, key};
 
+/// `script_user`: who runs the scripts that name nobody.
+pub type By<'a> = Option<&'a model::ScriptUser>;
+
 /// Who is told of what.
 #[derive(Clone, Debug, Default)]
 pub struct Scripts {
@@ -68,6 +71,7 @@ pub struct PoolScripts {
 pub fn trackers(
     scripts: &[model::VrrpScript],
     used: &BTreeSet<(model::Trackable, &str)>,
+    by: By<'_>,
 ) -> Result<Vec<TrackSettings>, TranslateError> {
     let tracker = |script: &model::VrrpScript| {
         // `init_fail` has no effect in keepalived either: the first result decides.
@@ -86,7 +90,7 @@ pub fn trackers(
         let times = |times: u32| NonZeroU32::new(times).unwrap_or(NonZeroU32::MIN);
         Ok(TrackSettings {
             script: name.clone(),
-            command: command(name, run)?,
+            command: command(by, name, run)?,
             interval: *interval,
             timeout: *timeout,
             rise: times(*rise),
@@ -102,6 +106,7 @@ pub fn trackers(
 
 pub fn scripts(config: &model::Config, pools: &Pools<'_>) -> Result<Scripts, TranslateError> {
     let (instances, groups) = (&config.instances, &config.sync_groups);
+    let by = config.global.script_user.as_ref();
     let mut all = Scripts {
         priority_changes: priority_changes(config),
         fifos: fifos(&config.global)?,
@@ -110,48 +115,49 @@ pub fn scripts(config: &model::Config, pools: &Pools<'_>) -> Result<Scripts, Tra
         ..Scripts::default()
     };
     for instance in instances {
-        all.instances.insert(instance.name.clone(), states(&instance.name, &instance.notify)?);
+        all.instances.insert(instance.name.clone(), states(by, &instance.name, &instance.notify)?);
     }
     for model::SyncGroup { name, at: _, members, tracking_weight: _, notify, track: _ } in groups {
-        let scripts = states(name, notify)?;
+        let scripts = states(by, name, notify)?;
         all.groups.push(Group { name: name.clone(), members: members.clone(), scripts });
     }
     for (server, pool) in pools {
         let owner = pool.id.to_string();
-        let quorum_up = optional(&owner, server.quorum_up.as_deref())?;
-        let quorum_down = optional(&owner, server.quorum_down.as_deref())?;
+        let quorum_up = optional(by, &owner, server.quorum_up.as_deref())?;
+        let quorum_down = optional(by, &owner, server.quorum_down.as_deref())?;
         all.pools.insert(pool.id.clone(), PoolScripts { quorum_up, quorum_down });
         for real in &server.real_servers {
-            let up = optional(&owner, real.notify_up.as_deref())?;
-            let down = optional(&owner, real.notify_down.as_deref())?;
+            let up = optional(by, &owner, real.notify_up.as_deref())?;
+            let down = optional(by, &owner, real.notify_down.as_deref())?;
             all.real_servers.insert((pool.id.clone(), key(real)), RealServerScripts { up, down });
         }
     }
     Ok(all)
 }
 
-fn states(owner: &str, notify: &model::Notify) -> Result<StateScripts, TranslateError> {
+fn states(by: By<'_>, owner: &str, notify: &model::Notify) -> Result<StateScripts, TranslateError> {
     let model::Notify { master, backup, fault, stop, any, lower_prio, deleted, priority_changes: _, mail: _ } = notify;
     Ok(StateScripts {
-        master: optional(owner, master.as_deref())?,
-        backup: optional(owner, backup.as_deref())?,
-        fault: optional(owner, fault.as_deref())?,
-        stop: optional(owner, stop.as_deref())?,
-        lower_prio: optional(owner, lower_prio.as_deref())?,
+        master: optional(by, owner, master.as_deref())?,
+        backup: optional(by, owner, backup.as_deref())?,
+        fault: optional(by, owner, fault.as_deref())?,
+        stop: optional(by, owner, stop.as_deref())?,
+        lower_prio: optional(by, owner, lower_prio.as_deref())?,
         deleted: match deleted {
             model::OnDeletion::Fault => OnDeletion::TellFault,
-            model::OnDeletion::Deleted(run) => OnDeletion::TellDeleted(optional(owner, run.as_deref())?),
+            model::OnDeletion::Deleted(run) => OnDeletion::TellDeleted(optional(by, owner, run.as_deref())?),
         },
-        every: optional(owner, any.as_deref())?,
+        every: optional(by, owner, any.as_deref())?,
     })
 }
 
 /// The FIFOs, where they have a path.
 fn fifos(global: &model::Global) -> Result<Fifos, TranslateError> {
+    let by = global.script_user.as_ref();
     let fifo = |keyword: &str, fifo: &model::NotifyFifo| -> Result<Option<FifoSettings>, TranslateError> {
         let model::NotifyFifo { path, owner, script } = fifo;
         let Some(path) = path.clone() else { return Ok(None) };
-        let script = optional(keyword, script.as_deref())?;
+        let script = optional(by, keyword, script.as_deref())?;
         Ok(Some(FifoSettings { path, account: owner.as_ref().map(account), script }))
     };
     Ok(Fifos {
@@ -211,12 +217,12 @@ fn account(user: &model::ScriptUser) -> Account {
     Account { user: user.clone(), group: group.clone() }
 }
 
-fn optional(owner: &str, run: Option<&model::Command>) -> Result<Option<ScriptCommand>, TranslateError> {
-    run.map(|run| command(owner, run)).transpose()
+fn optional(by: By<'_>, owner: &str, run: Option<&model::Command>) -> Result<Option<ScriptCommand>, TranslateError> {
+    run.map(|run| command(by, owner, run)).transpose()
 }
 
-fn command(owner: &str, run: &model::Command) -> Result<ScriptCommand, TranslateError> {
+fn command(by: By<'_>, owner: &str, run: &model::Command) -> Result<ScriptCommand, TranslateError> {
     let model::Command { argv, user, at: _ } = run;
-    ScriptCommand::new(argv.iter().cloned(), user.as_ref().map(account))
+    ScriptCommand::new(argv.iter().cloned(), user.as_ref().or(by).map(account))
         .map_err(|source| TranslateError::Command { owner: owner.to_owned(), source })
 }

@@ -11,12 +11,16 @@ use proptest::test_runner::{Config as RunConfig, TestRunner};
 
 use super::*;
 use crate::base::{MonoTime, Weight};
+use crate::config::io::loader::{LoadOptions, load_text};
 use crate::config::show::tests::random::any_config;
+use crate::healthcheck::probe::Probe;
+use crate::healthcheck::settings::CheckSettings;
 use crate::lvs::director::Director;
 use crate::lvs::io::memory::Memory;
 use crate::lvs::plan::plan;
 use crate::lvs::pool::Event;
 use crate::lvs::table::Table;
+use crate::notify::command::ScriptCommand;
 use crate::vrrp::fleet::Fleet;
 use crate::vrrp::view::InstanceView;
 
@@ -34,12 +38,16 @@ fn wanted(mut config: Config) -> Wanted {
     translate(&Arc::new(config)).unwrap()
 }
 
-/// What the forwarding task does, without the waiting.
+/// What the forwarding task does, without the waiting: only what changed is looked at, and then nothing is left to do.
 fn converge(plane: &mut Memory, director: &mut Director) {
-    let steps = plan(plane.table(), &director.desired(), &director.scope());
+    let (steps, becomes) = director.catch_up(plane.table());
     for step in steps {
         plane.apply_one(&step).unwrap();
     }
+    for (key, entry) in becomes {
+        assert_eq!(plane.table().services.get(&key), entry.as_ref(), "{key}");
+    }
+    assert_eq!(plan(plane.table(), &director.desired(), &director.scope()), []);
     director.settled();
 }
 
@@ -97,4 +105,32 @@ fn a_reload_leaves_what_a_start_leaves() {
         Ok(())
     });
     law.unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// Scripts that track, check and are told, each with an account of its own and without.
+#[test]
+fn script_user_runs_what_names_nobody() {
+    let text = "global_defs {\n script_user nobody nogroup\n}\n\
+        vrrp_script own {\n script \"/bin/true own\"\n user daemon\n}\n\
+        vrrp_script default {\n script \"/bin/true default\"\n}\n\
+        vrrp_instance V {\n interface eth0\n virtual_router_id 1\n virtual_ipaddress {\n 192.0.2.1\n }\n\
+        track_script {\n own\n default\n }\n notify_master \"/bin/true m\"\n notify_backup /bin/true daemon\n}\n\
+        virtual_server 192.0.2.1 80 {\n real_server 192.0.2.2 80 {\n MISC_CHECK {\n misc_path /bin/true\n }\n }\n\
+        real_server 192.0.2.3 80 {\n MISC_CHECK {\n misc_path /bin/true\n user daemon\n }\n }\n}\n";
+    let options = LoadOptions { system: false, ..LoadOptions::default() };
+    let loaded = load_text("/nonexistent/test.conf", text, &options);
+    assert!(!loaded.is_fatal(), "{:?}", loaded.problems);
+    let wanted = translate(&Arc::new(loaded.config)).unwrap();
+    let user = |command: &ScriptCommand| command.account().map(|account| account.user.clone()).unwrap();
+    let tracked: Vec<_> = wanted.trackers.iter().map(|one| (one.script.as_str(), user(&one.command))).collect();
+    assert_eq!(tracked, [("own", "daemon".to_owned()), ("default", "nobody".to_owned())]);
+    let notify = &wanted.scripts.instances["V"];
+    assert_eq!(notify.master.as_ref().map(user).as_deref(), Some("nobody"));
+    assert_eq!(notify.backup.as_ref().map(user).as_deref(), Some("daemon"));
+    let by = |one: &CheckSettings| {
+        let Probe::Script(probe) = &one.probe else { panic!("{one:?}") };
+        (probe.user.clone().unwrap(), probe.group.clone())
+    };
+    let checked: Vec<_> = wanted.checks.iter().map(by).collect();
+    assert_eq!(checked, [("nobody".to_owned(), Some("nogroup".to_owned())), ("daemon".to_owned(), None)]);
 }

@@ -1,5 +1,8 @@
 //! The plane that a configuration chose: one enum, so that nobody needs `dyn`.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
 #[cfg(feature = "ebpf")]
 use super::ebpf::Ebpf;
 use super::ipvs::Ipvs;
@@ -8,7 +11,7 @@ use crate::lvs::datapath::{ApplyError, Capabilities, Counters, Datapath, Datapat
 use crate::lvs::ipvsadm::connections::Connection;
 use crate::lvs::ipvsadm::manual::Manual;
 use crate::lvs::ipvsadm::{Change, Refusal, SyncDaemon, Timeouts};
-use crate::lvs::table::{Step, Table};
+use crate::lvs::table::{ServiceKey, Step, Table};
 use crate::lvs::view::{Header, Row};
 
 /// One of the planes; a new one is a new arm here and an entry in `tests/contract/main.rs`.
@@ -96,6 +99,15 @@ impl Datapath for Plane {
             // Its counts of connections come from a census, which reading the counters takes.
             #[cfg(feature = "ebpf")]
             Self::Ebpf(plane) => plane.counters().await.map(drop),
+        }
+    }
+
+    fn set_local_addresses(&mut self, of: &BTreeMap<ServiceKey, Vec<IpAddr>>) -> Result<(), DatapathError> {
+        match self {
+            Self::Memory(plane) => plane.set_local_addresses(of),
+            Self::Ipvs(plane) => plane.set_local_addresses(of),
+            #[cfg(feature = "ebpf")]
+            Self::Ebpf(plane) => plane.set_local_addresses(of),
         }
     }
 

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::{Family, Weight};
-use crate::lvs::table::{Destination, DestinationKey, Forwarding, Persistence, Protocol, Service, ServiceKey};
+use crate::lvs::table::{Destination, DestinationKey, Entry, Forwarding, Persistence, Protocol, Service, ServiceKey};
 
 /// keepalived's `persistence_timeout` where a service of every port names none, in seconds.
 const PERSISTENCE_DEFAULT_S: u32 = 360;
@@ -36,6 +37,8 @@ pub struct PoolSettings {
     /// One service, or all services of a group.
     pub services: Vec<ServiceKey>,
     pub service: Service,
+    /// Addresses of this host that `FullNat` connections begin at.
+    pub local_addresses: Vec<IpAddr>,
     /// Sum of the weights of live servers below which the pool is lost; 1 by default, 0 counts as 1.
     pub quorum: u32,
     /// Lost below `quorum - hysteresis`, gained again at `quorum + hysteresis`.
@@ -92,6 +95,19 @@ pub enum Adjustment {
 }
 
 impl PoolSettings {
+    /// Everything that the plane may hold of it at one time or another: all real servers and the sorry server.
+    pub fn whole(self) -> Vec<(ServiceKey, Entry)> {
+        let (settings, _) = self.adjusted();
+        let entry = |key: ServiceKey| {
+            let reals = settings.real_servers.iter();
+            let reals = reals.map(|(at, real)| (table_key(key, *at, real.forwarding), real.destination(real.weight)));
+            let sorry = settings.sorry_server.iter();
+            let sorry = sorry.map(|one| (table_key(key, one.address, one.forwarding), one.destination(Weight::ONE)));
+            Entry { service: settings.service, destinations: reals.chain(sorry).collect() }
+        };
+        settings.services.iter().map(|key| (*key, entry(*key))).collect()
+    }
+
     /// Settings that can hold, and what had to be changed for it (keepalived `check_data.c`).
     #[must_use]
     pub fn adjusted(mut self) -> (Self, Vec<Adjustment>) {

@@ -38,6 +38,7 @@ fn settings(weights: &[u32]) -> PoolSettings {
             persistence: None,
             one_packet: false,
         },
+        local_addresses: vec![],
         quorum: 1,
         hysteresis: 0,
         omega: false,

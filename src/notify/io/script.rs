@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
-use nix::unistd::{Group, Pid, User};
+use nix::unistd::{Group, Pid, Uid, User};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe::Receiver;
 use tokio::process::{Child, Command};
@@ -72,11 +72,19 @@ pub async fn run(command: &ScriptCommand, extra: &[String], limit: Duration, out
 /// User and group to run as.
 type Ids = (u32, u32);
 
-/// The account's numbers. Name services may block, so they are asked on a thread that may.
+/// Who runs the scripts of a root that names nobody, where the host has this account (keepalived.conf(5), `script_user`).
+const DEFAULT_USER: &str = "keepalived_script";
+
+/// The account's numbers; `None`: ourselves. Name services may block, so they are asked on a thread that may.
 async fn resolve(account: Option<&Account>, limit: Duration) -> Result<Option<Ids>, ScriptEnd> {
-    let Some(account) = account.cloned() else { return Ok(None) };
-    match timeout(limit, spawn_blocking(move || look_up(&account))).await {
-        Ok(Ok(found)) => found.map(Some),
+    let account = account.cloned();
+    let found = move || match account {
+        Some(account) => look_up(&account).map(Some),
+        None if Uid::effective().is_root() => Ok(look_up(&Account { user: DEFAULT_USER.to_owned(), group: None }).ok()),
+        None => Ok(None),
+    };
+    match timeout(limit, spawn_blocking(found)).await {
+        Ok(Ok(found)) => found,
         Ok(Err(_)) => Err(ScriptEnd::NotStarted { errno: libc::EIO }),
         Err(_) => Err(ScriptEnd::TimedOut { after: limit, killed: false }),
     }

@@ -5,11 +5,15 @@ use std::io::Write;
 
 use vipd::lvs::datapath::{Datapath, DatapathError};
 use vipd::lvs::io::ebpf::{Ebpf, Reason};
-use vipd::lvs::table::{DestinationKey, Forwarding, Protocol, Scheduler, ServiceKey, Step};
+use vipd::lvs::table::{
+    DestinationKey, Encapsulation, Forwarding, Protocol, Scheduler, ServiceKey, Step, TunnelChecksum,
+};
 
 use crate::lab::{Lab, MASQ_VIP, address, reason, until, wait};
 use crate::steps::{apply, at, counters, destination, destination_stats, key, service};
 use crate::traffic::{connect, connect_many, download, exchange, serve_tcp, serve_udp, udp, upload, who};
+
+const GRE: Forwarding = Forwarding::Tunnel(Encapsulation::Gre { checksum: TunnelChecksum::None });
 
 /// A Masq service on the virtual address with a server on each host, all of weight 1.
 fn balance(
@@ -226,7 +230,7 @@ fn what_the_plane_cannot_do_is_refused_and_the_rest_is_done() {
         Step::AddService(sctp, service(Scheduler::Rr)),
         Step::AddService(good, service(Scheduler::Rr)),
         Step::AddService(key(Protocol::Tcp, MASQ_VIP, 0), service(Scheduler::Wlc)),
-        Step::AddDestination(good, at(address(1), 80), destination(Forwarding::FullNat, 1)),
+        Step::AddDestination(good, at(address(1), 80), destination(GRE, 1)),
         Step::AddDestination(key(Protocol::Tcp, MASQ_VIP, 81), at(address(1), 80), destination(Forwarding::Masq, 1)),
         Step::DeleteDestination(good, at(address(1), 80)),
     ]))

@@ -13,7 +13,7 @@ use crate::traffic::{connect, connect_many, download, exchange, serve_tcp, serve
 
 /// The other director: the same table, written in another order, and no connections. The two change places between
 /// two packets.
-fn take_over(lab: &Lab, mut first: Ebpf) -> Ebpf {
+pub fn take_over(lab: &Lab, mut first: Ebpf) -> Ebpf {
     let table = wait(first.snapshot()).unwrap();
     let mut options = lab.options();
     options.pin_dir = lab.pin_dir().with_file_name("other");

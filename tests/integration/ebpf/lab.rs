@@ -4,10 +4,11 @@
 //! client 10.1.0.10 ---- 10.1.0.1 director 10.2.0.1 ---- switch ---- 10.2.0.11.. servers
 //!        10.2.0.10 ---------------------------------------|
 //! ```
+//! IPv6 is the same with `fd01::` and `fd02::` (`fd01::10`, `fd02::11`).
 //! Masq uses the first way to the director; Route the second, where answers go past it. All offloads are on.
 
 use std::fs::File;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,11 +16,13 @@ use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns};
 use tempfile::TempDir;
-use vipd::lvs::io::ebpf::{Ebpf, EbpfOptions, Reason};
+use vipd::lvs::io::ebpf::{Ebpf, EbpfOptions, LOCAL_PORTS, Reason};
 
 /// The virtual address on the client's side (Masq) and on the servers' (Route).
 pub const MASQ_VIP: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 50);
 pub const ROUTE_VIP: Ipv4Addr = Ipv4Addr::new(10, 2, 0, 50);
+pub const MASQ_VIP6: Ipv6Addr = Ipv6Addr::new(0xfd01, 0, 0, 0, 0, 0, 0, 0x50);
+pub const ROUTE_VIP6: Ipv6Addr = Ipv6Addr::new(0xfd02, 0, 0, 0, 0, 0, 0, 0x50);
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -35,6 +38,10 @@ impl Host {
         let name = format!("ebpf{}-{number}-{role}", std::process::id());
         ip(&format!("netns add {name}"));
         let host = Self { name };
+        // An address counts at once: nobody else is here to have it.
+        for all in ["all", "default"] {
+            host.sysctl(&format!("net/ipv6/conf/{all}/accept_dad"), "0");
+        }
         host.ip("link set lo up");
         host
     }
@@ -114,23 +121,31 @@ impl Lab {
         let client = Host::new("c", number);
         let director = Host::new("d", number);
         ip(&format!("link add wan netns {} type veth peer name wan netns {}", client.name, director.name));
-        for (host, addr) in [(&client, "10.1.0.10/24"), (&director, "10.1.0.1/24")] {
+        for (host, addr, addr6) in [(&client, "10.1.0.10/24", "fd01::10/64"), (&director, "10.1.0.1/24", "fd01::1/64")]
+        {
             host.ip(&format!("address add {addr} dev wan"));
+            host.ip(&format!("address add {addr6} dev wan nodad"));
             host.ip("link set wan up");
         }
-        plug(&switch, &client, "p-client", "10.2.0.10/24");
-        plug(&switch, &director, "p-director", "10.2.0.1/24");
+        plug(&switch, &client, "p-client", "10.2.0.10/24", "fd02::10/64");
+        plug(&switch, &director, "p-director", "10.2.0.1/24", "fd02::1/64");
         director.sysctl("net/ipv4/ip_forward", "1");
+        director.sysctl("net/ipv6/conf/all/forwarding", "1");
         director.ip(&format!("address add {MASQ_VIP}/32 dev wan"));
         director.ip(&format!("address add {ROUTE_VIP}/32 dev lan"));
+        director.ip(&format!("address add {MASQ_VIP6}/128 dev wan nodad"));
+        director.ip(&format!("address add {ROUTE_VIP6}/128 dev lan nodad"));
         let servers = (1..=servers)
             .map(|number_here| {
                 let server = Host::new(&format!("r{number_here}"), number);
-                plug(&switch, &server, &format!("p-r{number_here}"), &format!("{}/24", address(number_here)));
+                let (addr, addr6) = (address(number_here), address6(number_here));
+                plug(&switch, &server, &format!("p-r{number_here}"), &format!("{addr}/24"), &format!("{addr6}/64"));
                 server.ip("route add default via 10.2.0.1");
+                server.ip("route add default via fd02::1");
                 server.sysctl("net/ipv4/conf/all/arp_ignore", "1");
                 server.sysctl("net/ipv4/conf/all/arp_announce", "2");
                 server.ip(&format!("address add {ROUTE_VIP}/32 dev lo"));
+                server.ip(&format!("address add {ROUTE_VIP6}/128 dev lo nodad"));
                 server
             })
             .collect();
@@ -150,6 +165,7 @@ impl Lab {
             connections_max: 16_384,
             services_max: 64,
             destinations_max: 256,
+            local_ports: LOCAL_PORTS,
         }
     }
 
@@ -172,16 +188,22 @@ impl Lab {
     }
 }
 
-fn plug(switch: &Host, host: &Host, port: &str, addr: &str) {
+fn plug(switch: &Host, host: &Host, port: &str, addr: &str, addr6: &str) {
     ip(&format!("link add {port} netns {} type veth peer name lan netns {}", switch.name, host.name));
     switch.ip(&format!("link set {port} master br0 up"));
     host.ip(&format!("address add {addr} dev lan"));
+    host.ip(&format!("address add {addr6} dev lan nodad"));
     host.ip("link set lan up");
 }
 
 /// Address of the real server with this number, from 1.
 pub fn address(number: u8) -> IpAddr {
     Ipv4Addr::new(10, 2, 0, 10 + number).into()
+}
+
+/// The same over IPv6.
+pub fn address6(number: u8) -> IpAddr {
+    Ipv6Addr::new(0xfd02, 0, 0, 0, 0, 0, 0, u16::from(number) + 0x10).into()
 }
 
 pub fn wait<T>(what: impl Future<Output = T>) -> T {

@@ -1,6 +1,6 @@
 //! Steps for the plane, in the words of a test.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use vipd::base::Weight;
 use vipd::lvs::datapath::{Counters, Datapath, DestinationStats};
@@ -11,7 +11,7 @@ use vipd::lvs::table::{
 
 use crate::lab::wait;
 
-pub fn key(protocol: Protocol, addr: Ipv4Addr, port: u16) -> ServiceKey {
+pub fn key(protocol: Protocol, addr: impl Into<IpAddr>, port: u16) -> ServiceKey {
     ServiceKey::Address { protocol, addr: addr.into(), port }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::thread;
 use std::time::Duration;
 
@@ -86,8 +86,9 @@ fn sum_of(length: u64) -> u64 {
     (0..length).map(byte_at).fold(0u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()))
 }
 
-pub fn connect(host: &Host, to: (Ipv4Addr, u16)) -> std::io::Result<TcpStream> {
-    let stream = host.run(|| TcpStream::connect_timeout(&SocketAddr::from(to), Duration::from_secs(5)))?;
+pub fn connect(host: &Host, to: (impl Into<IpAddr>, u16)) -> std::io::Result<TcpStream> {
+    let to = SocketAddr::new(to.0.into(), to.1);
+    let stream = host.run(|| TcpStream::connect_timeout(&to, Duration::from_secs(5)))?;
     stream.set_read_timeout(Some(DEADLINE))?;
     stream.set_write_timeout(Some(DEADLINE))?;
     Ok(stream)
@@ -119,7 +120,8 @@ pub fn download(stream: &mut TcpStream, length: u64) {
 }
 
 /// Connections one after another, all kept: how many each server got.
-pub fn connect_many(host: &Host, to: (Ipv4Addr, u16), count: usize) -> (BTreeMap<u8, usize>, Vec<TcpStream>) {
+pub fn connect_many(host: &Host, to: (impl Into<IpAddr>, u16), count: usize) -> (BTreeMap<u8, usize>, Vec<TcpStream>) {
+    let to = (to.0.into(), to.1);
     let mut streams: Vec<TcpStream> = (0..count).map(|_| connect(host, to).unwrap()).collect();
     let mut shares = BTreeMap::new();
     for stream in &mut streams {
@@ -144,9 +146,11 @@ pub fn serve_udp(host: &Host, number: u8, addr: IpAddr, port: u16) -> u16 {
 }
 
 /// A UDP client with a port of its own.
-pub fn udp(host: &Host, to: (Ipv4Addr, u16)) -> UdpSocket {
+pub fn udp(host: &Host, to: (impl Into<IpAddr>, u16)) -> UdpSocket {
+    let to = SocketAddr::new(to.0.into(), to.1);
+    let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     host.run(|| {
-        let socket = UdpSocket::bind("0.0.0.0:0").expect("binding a client");
+        let socket = UdpSocket::bind((any, 0)).expect("binding a client");
         socket.connect(to).expect("connecting a datagram socket");
         socket.set_read_timeout(Some(Duration::from_secs(2))).expect("a timeout");
         socket

@@ -1,6 +1,7 @@
 //! Tunnel (IPIP), with the decapsulator on the real servers; and what is too large for the way.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use vipd::lvs::io::ebpf::{Decapsulator, Ebpf, Reason};
 use vipd::lvs::table::{Encapsulation, Forwarding, Protocol, Scheduler, Step};
@@ -13,14 +14,23 @@ const BULK: u64 = 50 * 1024 * 1024;
 const IPIP: Forwarding = Forwarding::Tunnel(Encapsulation::Ipip);
 
 /// Where a tunnel ends; it leaves no mount behind.
-struct End<'a> {
+pub struct End<'a> {
     host: &'a Host,
-    end: Decapsulator,
+    program: Decapsulator,
+    vip: IpAddr,
+}
+
+impl<'a> End<'a> {
+    pub fn new(lab: &Lab, host: &'a Host, number: u8, vip: IpAddr) -> Self {
+        let program = Decapsulator::at(&lab.dir().join(format!("end{number}")));
+        host.run(|| program.add(vip, &["lan".to_owned()]).unwrap_or_else(|error| panic!("{error}")));
+        Self { host, program, vip }
+    }
 }
 
 impl Drop for End<'_> {
     fn drop(&mut self) {
-        self.host.run(|| self.end.remove(ROUTE_VIP)).unwrap_or_else(|error| panic!("{error}"));
+        self.host.run(|| self.program.remove(self.vip)).unwrap_or_else(|error| panic!("{error}"));
     }
 }
 
@@ -31,9 +41,7 @@ fn tunnels<'a>(lab: &'a Lab, plane: &mut Ebpf) -> Vec<End<'a>> {
     for (host, number) in lab.servers.iter().zip(1..) {
         serve_tcp(host, number, ROUTE_VIP.into(), 80);
         serve_udp(host, number, ROUTE_VIP.into(), 53);
-        let end = Decapsulator::at(&lab.dir().join(format!("end{number}")));
-        host.run(|| end.add(ROUTE_VIP, &["lan".to_owned()]).unwrap_or_else(|error| panic!("{error}")));
-        ends.push(End { host, end });
+        ends.push(End::new(lab, host, number, ROUTE_VIP.into()));
         for (protocol, port) in [(Protocol::Tcp, 80), (Protocol::Udp, 53)] {
             let vip = key(protocol, ROUTE_VIP, port);
             steps.push(Step::AddService(vip, service(Scheduler::Rr)));

@@ -7,8 +7,11 @@ use crate::config::problem::exit_code;
 fn routes_and_rules_are_checked() {
     let routes = |line: &str| instance(&format!("virtual_routes {{\n{line}\n}}"));
     let rules = |line: &str| instance(&format!("virtual_rules {{\n{line}\n}}"));
-    let rows: [(&str, String, &[&str]); 17] = [
+    let rows: [(&str, String, &[&str]); 20] = [
         ("a route", routes("192.0.2.0/24 via 192.0.2.254 dev eth1 metric 5"), &[]),
+        ("the source first", routes("src 192.0.2.100 203.0.113.0/24 via 192.0.2.254 dev eth1"), &[]),
+        ("the source first, and `to`", routes("src 192.0.2.100 to 203.0.113.0/24 dev eth1"), &[]),
+        ("a source that is none", routes("src nowhere 203.0.113.0/24 dev eth1"), &["not-an-address"]),
         ("a default route", routes("default via inet6 2001:db8::1 dev eth1"), &[]),
         ("a locked value", routes("default via 192.0.2.1 dev eth0 mtu lock 1400 onlink"), &[]),
         ("several gateways", routes("default nexthop via 192.0.2.1 dev eth0 weight 2"), &[]),

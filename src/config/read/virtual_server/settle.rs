@@ -47,6 +47,7 @@ pub(super) fn settle(
         lb_algo,
         sched_flags: draft.sched_flags,
         lb_kind,
+        local_addresses: draft.local_addresses,
         protocol,
         ops: draft.ops.is_some(),
         persistence,

@@ -5,10 +5,11 @@
 
 use aya::Pod;
 
-pub const ABI_VERSION: u32 = 4;
+pub const ABI_VERSION: u32 = 5;
 
-/// The compiled program.
+/// The compiled programs: for IPv4, with the census; and for IPv6.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vipd.bpf.o"));
+pub static OBJECT6: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vipd6.bpf.o"));
 
 pub const SCHEDULER_RR: u8 = 1;
 pub const SCHEDULER_WRR: u8 = 2;
@@ -33,15 +34,26 @@ pub const SERVICE_LIMITED: u8 = 16;
 pub const FORWARDING_MASQ: u8 = 1;
 pub const FORWARDING_ROUTE: u8 = 2;
 pub const FORWARDING_TUNNEL: u8 = 3;
+pub const FORWARDING_FULLNAT: u8 = 4;
 
 pub const DESTINATION_KEEPS_PORT: u8 = 1;
+pub const DESTINATION_OTHER_FAMILY: u8 = 2;
+
+/// Places of the map of programs.
+pub const PROGRAM_IPV6: u32 = 0;
+pub const PROGRAM_FULLNAT: u32 = 1;
+pub const PROGRAM_FULLNAT6: u32 = 2;
+pub const PROGRAMS: u32 = 3;
+
+/// Local addresses of a service.
+pub const LOCALS: usize = 64;
 
 /// Entries of a page of a schedule.
 pub const SCHEDULE_PAGE: usize = 256;
 /// States of a connection, the length of [`Settings::timeout_ms`].
 pub const STATES: usize = 6;
 /// Reasons that are counted.
-pub const REASONS: u32 = 12;
+pub const REASONS: u32 = 15;
 
 /// An address as 16 bytes; IPv4 is mapped (RFC 4291 section 2.5.5.2).
 pub type Address = [u8; 16];
@@ -241,6 +253,17 @@ pub struct Settings {
     pub changing: u32,
     pub reserved: u32,
     pub timeout_ms: [u32; STATES],
+    /// Ports that FullNat gives.
+    pub local_port_first: u32,
+    pub local_port_last: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Locals {
+    pub count: u32,
+    pub reserved: u32,
+    pub address: [Address; LOCALS],
 }
 
 macro_rules! plain {
@@ -251,7 +274,7 @@ macro_rules! plain {
 }
 
 plain! { ServiceKey ServiceSlot Service ScheduleKey SchedulePage Destination RealKey Real Flow Connection FragmentKey
-Fragment TemplateKey Template Counters Census Load LocalityKey Member Locality Settings }
+Fragment TemplateKey Template Counters Census Load LocalityKey Member Locality Settings Locals }
 
 impl Service {
     /// A slot that no service has.

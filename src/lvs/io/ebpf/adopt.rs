@@ -1,6 +1,7 @@
 //! Reads the maps: for the table that `snapshot` shows, and for the model after a restart.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use super::abi;
 use super::commit::Kernel;
@@ -52,21 +53,25 @@ pub(super) fn table(maps: &Maps, end: u32) -> Result<Table, DatapathError> {
 }
 
 /// Begin with empty maps.
-pub(super) fn begin(maps: &mut Maps, limits: Limits) -> Result<Model, DatapathError> {
+pub(super) fn begin(maps: &mut Maps, limits: Limits, ports: &RangeInclusive<u16>) -> Result<Model, DatapathError> {
     let settings = abi::Settings {
         abi_version: abi::ABI_VERSION,
         generation: 0,
         changing: 0,
         reserved: 0,
         timeout_ms: TIMEOUT_MS,
+        local_port_first: (*ports.start()).into(),
+        local_port_last: (*ports.end()).into(),
     };
     maps.settings.set(0, settings, 0).map_err(Fault::map("writing the settings"))?;
     Ok(Model::new(limits.services, limits.destinations))
 }
 
 /// Go on with the maps of a daemon that has ended, however it ended: what it left half done is finished.
-pub(super) fn adopt(kernel: &mut Kernel, limits: Limits) -> Result<Model, DatapathError> {
-    let settings = kernel.maps.settings.get(&0, 0).map_err(Fault::map("reading the settings"))?;
+pub(super) fn adopt(kernel: &mut Kernel, limits: Limits, ports: &RangeInclusive<u16>) -> Result<Model, DatapathError> {
+    let mut settings = kernel.maps.settings.get(&0, 0).map_err(Fault::map("reading the settings"))?;
+    (settings.local_port_first, settings.local_port_last) = ((*ports.start()).into(), (*ports.end()).into());
+    kernel.maps.settings.set(0, settings, 0).map_err(Fault::map("writing the settings"))?;
     let services = services(&kernel.maps, limits.destinations)?;
     let destinations = || services.values().flat_map(|held| held.destinations.values());
     let used_services: BTreeSet<u32> = services.values().map(|held| held.slot).collect();

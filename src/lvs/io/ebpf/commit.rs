@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::abi;
-use super::fault::Fault;
+use super::fault::{self, Fault};
 use super::maps::Maps;
 use super::model::{Held, gone};
 use super::schedule::{self, Candidate};
@@ -23,11 +23,13 @@ pub(super) struct Kernel {
     reals: Reals,
     /// Schedules that no service points at any more: generation and length.
     garbage: Vec<(u32, u32)>,
+    /// Where `FullNat` connections begin, by service.
+    locals: BTreeMap<ServiceKey, abi::Locals>,
 }
 
 impl Kernel {
     pub(super) const fn new(maps: Maps) -> Self {
-        Self { maps, reals: BTreeMap::new(), garbage: Vec::new() }
+        Self { maps, reals: BTreeMap::new(), garbage: Vec::new(), locals: BTreeMap::new() }
     }
 
     /// Write `now` where the maps hold `before`; the new schedule gets `generation`.
@@ -45,6 +47,9 @@ impl Kernel {
         match now {
             Some(now) => {
                 self.write_destinations(&wire, before, now)?;
+                if before.is_none_or(|before| before.slot != now.slot) {
+                    self.write_locals(key, now.slot)?;
+                }
                 self.write_service(&wire, before, now, generation)?;
                 self.release(&wire, before, Some(now))
             }
@@ -71,6 +76,24 @@ impl Kernel {
             self.set_real(wire, &value, held.slot, true)?;
         }
         Ok(())
+    }
+
+    /// From now on these; the connections that are there keep theirs.
+    pub(super) fn set_locals(&mut self, locals: BTreeMap<ServiceKey, abi::Locals>) {
+        self.locals = locals;
+    }
+
+    pub(super) fn write_locals(&mut self, key: &ServiceKey, slot: u32) -> Result<(), Fault> {
+        let doing = || format!("writing the local addresses of {key}");
+        let held = &mut self.maps.locals_of;
+        match self.locals.get(key) {
+            Some(locals) => held.insert(slot, locals, 0).map_err(Fault::map(doing())),
+            None => match held.remove(&slot) {
+                Ok(()) => Ok(()),
+                Err(error) if fault::errno(&error) == Some(libc::ENOENT) => Ok(()),
+                Err(error) => Err(Fault::new(doing(), &error)),
+            },
+        }
     }
 
     fn write_service(

@@ -1,11 +1,11 @@
-//! The real server's end of a tunnel, where its kernel has no ipip device.
+//! The real server's end of a tunnel, where its kernel has no tunnel device.
 //!
 //! It knows nothing of the plane: it runs on real servers. It lives on in its pins when the process ends.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use aya::EbpfLoader;
@@ -14,14 +14,14 @@ use aya::programs::{SchedClassifier, TcAttachType, tc};
 use nix::net::if_::if_nameindex;
 
 use super::fault::{self, Fault};
-use super::{links, pins};
+use super::{abi, links, pins, words};
 use crate::lvs::datapath::DatapathError;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/decapsulate.bpf.o"));
 const PROGRAM: &str = "vipd_decapsulate";
 const VIPS: &str = "vips";
 
-/// IPIP packets that arrive for this host, and in them one of the addresses, lose their outer header.
+/// Packets in packets (IPIP, of any two versions) that arrive for this host, and in them one of the addresses, lose their outer header.
 ///
 /// It attaches in the network namespace of the calling thread.
 #[derive(Clone, Debug)]
@@ -39,9 +39,9 @@ impl Decapsulator {
     ///
     /// # Errors
     /// [`DatapathError::Permission`], [`DatapathError::Kernel`].
-    pub fn addresses(&self) -> Result<BTreeSet<Ipv4Addr>, DatapathError> {
+    pub fn addresses(&self) -> Result<BTreeSet<IpAddr>, DatapathError> {
         match self.vips()? {
-            Some(vips) => Ok(vips.keys().filter_map(Result::ok).map(u32::from_be).map(Ipv4Addr::from).collect()),
+            Some(vips) => Ok(vips.keys().filter_map(Result::ok).map(words::ip).collect()),
             None => Ok(BTreeSet::new()),
         }
     }
@@ -64,15 +64,15 @@ impl Decapsulator {
     ///
     /// # Errors
     /// [`DatapathError::Permission`], [`DatapathError::Load`], [`DatapathError::Kernel`].
-    pub fn add(&self, vip: Ipv4Addr, interfaces: &[String]) -> Result<(), DatapathError> {
+    pub fn add(&self, vip: IpAddr, interfaces: &[String]) -> Result<(), DatapathError> {
         pins::ensure_bpffs(&self.dir)?;
         let mut loader = EbpfLoader::new();
         loader.btf(None).default_map_pin_directory(&self.dir);
         let mut object = loader.load(OBJECT).map_err(|error| fault::load(&error))?;
         // Before the program runs: the first packet finds the address.
         let map = object.map_mut(VIPS).ok_or_else(|| DatapathError::Load { detail: format!("no map `{VIPS}`") })?;
-        let mut vips: HashMap<_, u32, u32> = map.try_into().map_err(Fault::map("opening the addresses"))?;
-        vips.insert(u32::from(vip).to_be(), 1, 0).map_err(Fault::map(format!("adding {vip}")))?;
+        let mut vips: HashMap<_, abi::Address, u32> = map.try_into().map_err(Fault::map("opening the addresses"))?;
+        vips.insert(words::address(vip), 1, 0).map_err(Fault::map(format!("adding {vip}")))?;
         let missing = || DatapathError::Load { detail: format!("the object has no program `{PROGRAM}`") };
         let program = object.program_mut(PROGRAM).ok_or_else(missing)?;
         let program: &mut SchedClassifier = program.try_into().map_err(|error| fault::load(&error))?;
@@ -85,10 +85,10 @@ impl Decapsulator {
     ///
     /// # Errors
     /// As [`Decapsulator::addresses`].
-    pub fn remove(&self, vip: Ipv4Addr) -> Result<(), DatapathError> {
+    pub fn remove(&self, vip: IpAddr) -> Result<(), DatapathError> {
         let Some(mut vips) = self.vips()? else { return Ok(()) };
-        if vips.get(&u32::from(vip).to_be(), 0).is_ok() {
-            vips.remove(&u32::from(vip).to_be()).map_err(Fault::map(format!("removing {vip}")))?;
+        if vips.get(&words::address(vip), 0).is_ok() {
+            vips.remove(&words::address(vip)).map_err(Fault::map(format!("removing {vip}")))?;
         }
         if vips.keys().next().is_some() {
             return Ok(());
@@ -99,7 +99,7 @@ impl Decapsulator {
         pins::unmount(&self.dir)
     }
 
-    fn vips(&self) -> Result<Option<HashMap<MapData, u32, u32>>, DatapathError> {
+    fn vips(&self) -> Result<Option<HashMap<MapData, abi::Address, u32>>, DatapathError> {
         let pin = self.dir.join(VIPS);
         match fs::metadata(&pin) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray};
+use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, ProgramArray};
 
 use super::abi;
 use super::fault;
@@ -57,6 +57,8 @@ pub(super) fn shapes(limits: Limits) -> Vec<Shape> {
         shape("loads", index, size_of::<abi::Load>(), destinations),
         shape("localities", size_of::<abi::LocalityKey>(), size_of::<abi::Locality>(), 8192),
         shape("reasons", index, word, abi::REASONS),
+        shape("locals_of", index, size_of::<abi::Locals>(), services),
+        shape("programs", index, index, abi::PROGRAMS),
     ]
 }
 
@@ -73,6 +75,8 @@ pub(super) struct Maps {
     pub(super) census: Array<MapData, abi::Census>,
     pub(super) loads: Array<MapData, abi::Load>,
     pub(super) reasons: PerCpuArray<MapData, u64>,
+    pub(super) locals_of: HashMap<MapData, u32, abi::Locals>,
+    pub(super) programs: ProgramArray<MapData>,
 }
 
 impl Maps {
@@ -92,6 +96,8 @@ impl Maps {
             census: take(object, "census")?,
             loads: take(object, "loads")?,
             reasons: take(object, "reasons")?,
+            locals_of: take(object, "locals_of")?,
+            programs: take(object, "programs")?,
         })
     }
 }

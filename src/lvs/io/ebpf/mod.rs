@@ -2,7 +2,7 @@
 //!
 //! `plane` is the door; `abi` and `maps` are the kernel's side, `words` translates, `model` and `schedule` decide,
 //! `commit` and `adopt` write and read the maps, `pins` and `links` keep it alive without us, `stats` counts;
-//! `decapsulate` is for real servers.
+//! `decapsulate` is for real servers, `trial` for tests and benches.
 //!
 //! Packets count the connections of each destination as they begin and end; those that end in silence are found by the
 //! census that every `counters()` takes. Whoever uses lc, wlc, sed, nq, ovf, lblc, lblcr or thresholds should therefore
@@ -17,6 +17,7 @@
 //! - A persistent client follows its template as in IPVS, for the persistence timeout from its last new connection and
 //!   for as long as a connection of it is there (the census sees that). Weight 0 and removal end it for new connections:
 //!   a drain comes to an end, as in IPVS with `expire_quiescent_template` 1.
+//! - `FullNat` flows go on only where they began: another director has other local addresses. Their TCP is reset.
 //! - Without an entry (another director opened the flow, or the table lost it) `mh`, `sh` and `dh` schedule a TCP packet
 //!   that is no SYN by its hash, so the flow goes on; other schedulers leave it to the stack, which resets it.
 
@@ -34,8 +35,10 @@ mod plane;
 pub mod schedule;
 mod slots;
 mod stats;
+mod trial;
 mod words;
 
 pub use decapsulate::Decapsulator;
-pub use plane::{Ebpf, EbpfOptions};
+pub use plane::{Ebpf, EbpfOptions, LOCAL_PORTS};
 pub use stats::Reason;
+pub use trial::Verdict;

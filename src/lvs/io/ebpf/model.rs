@@ -95,6 +95,7 @@ impl Model {
         words::service_key(&key)?;
         words::check_service(&key, &service)?;
         if let Some(held) = self.services.get_mut(&key) {
+            held.destinations.values().try_for_each(|to| words::check_pair(&service, &to.destination))?;
             held.service = service;
             return Ok(());
         }
@@ -112,6 +113,7 @@ impl Model {
         words::check_destination(&at, &destination)?;
         let generation = self.next_generation();
         let held = self.services.get_mut(&key).ok_or_else(|| missing("adding a destination", key.to_string()))?;
+        words::check_pair(&held.service, &destination)?;
         if let Some(known) = held.destinations.get_mut(&at) {
             known.destination = destination;
             return Ok(());

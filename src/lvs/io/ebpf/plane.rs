@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -18,12 +20,16 @@ use super::maps::{Limits, Maps};
 use super::model::{Held, Model, key_of};
 use super::pins;
 use super::stats::{self, Rates, Reason};
+use super::words;
 use crate::base::MonoTime;
 use crate::lvs::datapath::{ApplyError, Capabilities, Counters, Datapath, DatapathError};
 use crate::lvs::table::{ServiceKey, Step, Table};
 
 /// The program on the interfaces, by its name in the object.
 pub(super) const PROGRAM: &str = "vipd_ingress";
+const PROGRAM6: &str = "vipd_ingress6";
+const FULLNAT: &str = "vipd_fullnat";
+const FULLNAT6: &str = "vipd_fullnat6";
 const CENSUS: &str = "vipd_census";
 /// Services that are written before other tasks get their turn.
 const SERVICES_PER_TURN: usize = 32;
@@ -40,7 +46,13 @@ pub struct EbpfOptions {
     pub services_max: u32,
     /// Over all services.
     pub destinations_max: u32,
+    /// Ports of the local addresses that `FullNat` connections begin at. Below `net.ipv4.ip_local_port_range` they
+    /// do not meet the director's own connections.
+    pub local_ports: RangeInclusive<u16>,
 }
+
+/// `local_ports` for a kernel with its usual `ip_local_port_range`.
+pub const LOCAL_PORTS: RangeInclusive<u16> = 1024..=32_767;
 
 /// The eBPF plane. Dropping it leaves the kernel forwarding; [`Ebpf::close`] ends it.
 ///
@@ -67,7 +79,7 @@ impl Ebpf {
     /// [`DatapathError::Permission`], [`DatapathError::Load`] with the verifier's words, [`DatapathError::Kernel`].
     #[expect(clippy::unused_async, reason = "the door of a plane is async; loading may be moved off the thread")]
     pub async fn open(options: &EbpfOptions) -> Result<Self, DatapathError> {
-        let EbpfOptions { pin_dir, interfaces, connections_max, services_max, destinations_max } = options;
+        let EbpfOptions { pin_dir, interfaces, connections_max, services_max, destinations_max, local_ports } = options;
         let limits = Limits { connections: *connections_max, services: *services_max, destinations: *destinations_max };
         pins::ensure_bpffs(pin_dir)?;
         let adopted = match pins::maps_fit(pin_dir, limits) {
@@ -80,9 +92,17 @@ impl Ebpf {
         if !adopted {
             pins::remove_maps(pin_dir, limits)?;
         }
-        let mut object = load(options, limits)?;
+        let mut object = load(abi::OBJECT, &[PROGRAM, FULLNAT, CENSUS], options, limits)?;
         let mut kernel = Kernel::new(Maps::of(&mut object)?);
-        let model = if adopted { adopt::adopt(&mut kernel, limits)? } else { adopt::begin(&mut kernel.maps, limits)? };
+        let mut object6 = load(abi::OBJECT6, &[PROGRAM6, FULLNAT6], options, limits)?;
+        let model = if adopted {
+            adopt::adopt(&mut kernel, limits, local_ports)?
+        } else {
+            adopt::begin(&mut kernel.maps, limits, local_ports)?
+        };
+        lead_to(&mut kernel.maps, &mut object6, PROGRAM6, abi::PROGRAM_IPV6)?;
+        lead_to(&mut kernel.maps, &mut object, FULLNAT, abi::PROGRAM_FULLNAT)?;
+        lead_to(&mut kernel.maps, &mut object6, FULLNAT6, abi::PROGRAM_FULLNAT6)?;
         tracing::info!(adopted, services = model.services.len(), "eBPF plane loaded");
         let pin_dir = pin_dir.clone();
         let mut plane = Self { pin_dir, object, kernel, model, rates: Rates::default(), began: Instant::now() };
@@ -121,6 +141,10 @@ impl Ebpf {
         pins::remove(&pins::program(&self.pin_dir))?;
         pins::remove_maps(&self.pin_dir, limits)?;
         pins::unmount(&self.pin_dir)
+    }
+
+    pub(super) fn program(&mut self) -> Result<&mut SchedClassifier, DatapathError> {
+        classifier(&mut self.object, PROGRAM)
     }
 
     fn pin_program(&mut self) -> Result<(), DatapathError> {
@@ -218,6 +242,18 @@ impl Datapath for Ebpf {
         if failed.is_empty() { Ok(()) } else { Err(ApplyError { tried: steps.len(), failed }) }
     }
 
+    fn set_local_addresses(&mut self, of: &BTreeMap<ServiceKey, Vec<IpAddr>>) -> Result<(), DatapathError> {
+        let mut locals = BTreeMap::new();
+        for (key, addresses) in of {
+            locals.extend(words::locals(key, addresses)?.map(|wire| (*key, wire)));
+        }
+        self.kernel.set_locals(locals);
+        for (key, held) in &self.model.services {
+            self.kernel.write_locals(key, held.slot)?;
+        }
+        Ok(())
+    }
+
     async fn counters(&mut self) -> Result<Counters, DatapathError> {
         let now = MonoTime::from_start(self.began.elapsed());
         let Self { object, kernel, model, rates, .. } = self;
@@ -226,15 +262,24 @@ impl Datapath for Ebpf {
     }
 }
 
-fn load(options: &EbpfOptions, limits: Limits) -> Result<aya::Ebpf, DatapathError> {
+/// Packets that jump to this place go on in this program. The map keeps it; a running one is replaced between two
+/// packets.
+fn lead_to(maps: &mut Maps, object: &mut aya::Ebpf, name: &str, place: u32) -> Result<(), DatapathError> {
+    let program = classifier(object, name)?.fd().map_err(|error| fault::load(&error))?;
+    maps.programs.set(place, program, 0).map_err(Fault::map(format!("setting the program {name}")))?;
+    Ok(())
+}
+
+/// Both objects have the same maps: the second one finds them pinned.
+fn load(bytes: &[u8], programs: &[&str], options: &EbpfOptions, limits: Limits) -> Result<aya::Ebpf, DatapathError> {
     let mut loader = EbpfLoader::new();
     // The program reads no kernel structure, so it needs no relocation against the kernel's BTF.
     loader.btf(None).default_map_pin_directory(&options.pin_dir);
     for shape in super::maps::shapes(limits) {
         loader.map_max_entries(shape.name, shape.entries);
     }
-    let mut object = loader.load(abi::OBJECT).map_err(|error| fault::load(&error))?;
-    for name in [PROGRAM, CENSUS] {
+    let mut object = loader.load(bytes).map_err(|error| fault::load(&error))?;
+    for name in programs {
         classifier(&mut object, name)?.load().map_err(|error| fault::load(&error))?;
     }
     Ok(object)

@@ -25,7 +25,7 @@ pub enum Reason {
     NoConnection,
     /// Dropped: no route to the next hop.
     NoRoute,
-    /// Dropped: `net.ipv4.ip_forward` is off.
+    /// Dropped: `net.ipv4.ip_forward` is off; of IPv6 `net.ipv6.conf.INTERFACE.forwarding` of where it came in.
     ForwardingOff,
     /// Not forwarded: larger than the MTU of the way out. Who forbade to cut it is told (RFC 1191).
     TooBig,
@@ -43,11 +43,17 @@ pub enum Reason {
     Rewrite,
     /// Forwarded: the flow began at another director.
     Adopted,
+    /// Passed up: IPv6 headers that the plane does not follow (a routing header on its way, IPv4-mapped addresses).
+    Extension,
+    /// Dropped: `FullNat`, and the service has no local addresses.
+    NoLocalAddress,
+    /// Dropped: `FullNat` found no local port that is free; more local addresses are more ports.
+    LocalPortsFull,
 }
 
 impl Reason {
     /// In the order of the map.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::NoDestination,
         Self::NoConnection,
         Self::NoRoute,
@@ -60,6 +66,9 @@ impl Reason {
         Self::Malformed,
         Self::Rewrite,
         Self::Adopted,
+        Self::Extension,
+        Self::NoLocalAddress,
+        Self::LocalPortsFull,
     ];
 
     /// The word in metrics and logs.
@@ -77,6 +86,9 @@ impl Reason {
             Self::Malformed => "malformed",
             Self::Rewrite => "rewrite",
             Self::Adopted => "adopted",
+            Self::Extension => "extension",
+            Self::NoLocalAddress => "no_local_address",
+            Self::LocalPortsFull => "local_ports_full",
         }
     }
 }

@@ -8,7 +8,7 @@ use aya::util::KernelVersion;
 
 use super::abi;
 use super::fault::PLANE;
-use crate::base::Weight;
+use crate::base::{Family, Weight};
 use crate::lvs::datapath::{Capabilities, DatapathError, Feature};
 use crate::lvs::table::{
     Destination, DestinationKey, Encapsulation, Forwarding, Persistence, Protocol, Scheduler, SchedulerFlags, Service,
@@ -16,6 +16,7 @@ use crate::lvs::table::{
 };
 
 const FAMILY_V4: u8 = 4;
+const FAMILY_V6: u8 = 6;
 
 fn unsupported(what: impl Into<String>) -> DatapathError {
     DatapathError::Unsupported { plane: PLANE, what: what.into() }
@@ -25,7 +26,7 @@ fn senseless(what: &str, detail: String) -> DatapathError {
     DatapathError::Answer { action: format!("reading a {what} from the maps"), detail }
 }
 
-const fn address(addr: IpAddr) -> abi::Address {
+pub(super) const fn address(addr: IpAddr) -> abi::Address {
     match addr {
         IpAddr::V4(addr) => addr.to_ipv6_mapped().octets(),
         IpAddr::V6(addr) => addr.octets(),
@@ -45,17 +46,19 @@ const fn protocol_number(protocol: Protocol) -> u8 {
 }
 
 /// # Errors
-/// [`DatapathError::Unsupported`] for SCTP, IPv6 and firewall marks.
+/// [`DatapathError::Unsupported`] for SCTP, firewall marks and IPv4-mapped addresses.
 pub(super) fn service_key(key: &ServiceKey) -> Result<abi::ServiceKey, DatapathError> {
     match *key {
         ServiceKey::Address { protocol: Protocol::Sctp, .. } => Err(unsupported("balance SCTP")),
-        ServiceKey::Address { addr: IpAddr::V6(_), .. } => Err(unsupported("balance IPv6")),
+        ServiceKey::Address { addr: IpAddr::V6(addr), .. } if addr.to_ipv4_mapped().is_some() => {
+            Err(unsupported(format!("serve {addr}: an IPv4-mapped address is on no wire")))
+        }
         ServiceKey::Fwmark { .. } => Err(unsupported("serve firewall marks")),
         ServiceKey::Address { protocol, addr, port } => Ok(abi::ServiceKey {
             address: address(addr),
             port: port.to_be(),
             protocol: protocol_number(protocol),
-            family: FAMILY_V4,
+            family: if addr.is_ipv4() { FAMILY_V4 } else { FAMILY_V6 },
             fwmark: 0,
         }),
     }
@@ -74,8 +77,15 @@ pub(super) fn service_key_back(key: &abi::ServiceKey) -> Result<ServiceKey, Data
 
 /// What the program can do on this kernel.
 pub(super) fn capabilities() -> Capabilities {
-    let mut features =
-        BTreeSet::from([Feature::Masq, Feature::Route, Feature::OnePacket, Feature::Thresholds, Feature::Persistence]);
+    let mut features = BTreeSet::from([
+        Feature::Masq,
+        Feature::Route,
+        Feature::FullNat,
+        Feature::Ipv6,
+        Feature::OnePacket,
+        Feature::Thresholds,
+        Feature::Persistence,
+    ]);
     if finds_source() {
         features.insert(Feature::Tunnel);
     }
@@ -173,13 +183,49 @@ pub(super) fn service_back(service: &abi::Service) -> Result<Service, DatapathEr
 /// What [`Capabilities::check_step`] cannot know.
 ///
 /// # Errors
-/// `ERANGE` for a lower threshold above the upper one, as IPVS answers (`ip_vs_ctl.c`).
+/// `ERANGE` for a lower threshold above the upper one, as IPVS answers (`ip_vs_ctl.c`);
+/// [`DatapathError::Unsupported`] for an IPv4-mapped address.
 pub(super) fn check_destination(key: &DestinationKey, destination: &Destination) -> Result<(), DatapathError> {
+    if let IpAddr::V6(addr) = key.addr
+        && addr.to_ipv4_mapped().is_some()
+    {
+        return Err(unsupported(format!("reach {addr}: an IPv4-mapped address is on no wire")));
+    }
     if destination.lower_threshold > destination.upper_threshold {
         let source = io::Error::from_raw_os_error(libc::ERANGE);
         return Err(DatapathError::Kernel { action: format!("thresholds of {key}"), source });
     }
     Ok(())
+}
+
+/// What a destination and its service cannot be together.
+///
+/// # Errors
+/// [`DatapathError::Unsupported`] for `FullNat` with one-packet: an answer finds its client by an entry.
+pub(super) fn check_pair(service: &Service, destination: &Destination) -> Result<(), DatapathError> {
+    if service.one_packet && destination.forwarding == Forwarding::FullNat {
+        return Err(unsupported("schedule every datagram on its own (one-packet) with FullNat"));
+    }
+    Ok(())
+}
+
+/// Where the `FullNat` connections of a service begin; `None`: nowhere.
+///
+/// # Errors
+/// [`DatapathError::Full`] beyond [`abi::LOCALS`].
+pub(super) fn locals(key: &ServiceKey, addresses: &[IpAddr]) -> Result<Option<abi::Locals>, DatapathError> {
+    let mut locals = abi::Locals { count: 0, reserved: 0, address: [[0; 16]; abi::LOCALS] };
+    if addresses.len() > abi::LOCALS {
+        let limit = u32::try_from(abi::LOCALS).unwrap_or(u32::MAX);
+        let action = format!("local addresses of {key}");
+        return Err(DatapathError::Full { plane: PLANE, action, what: "local addresses", limit });
+    }
+    let ours = addresses.iter().filter(|addr| Family::of(**addr) == key.family());
+    for (place, addr) in locals.address.iter_mut().zip(ours) {
+        *place = address(*addr);
+        locals.count = locals.count.saturating_add(1);
+    }
+    Ok((locals.count > 0).then_some(locals))
 }
 
 /// The map's value; `None` for a way that the plane lacks.
@@ -194,13 +240,17 @@ pub(super) fn destination(
         Forwarding::Masq => abi::FORWARDING_MASQ,
         Forwarding::Route => abi::FORWARDING_ROUTE,
         Forwarding::Tunnel(Encapsulation::Ipip) => abi::FORWARDING_TUNNEL,
-        Forwarding::Tunnel(Encapsulation::Gue { .. } | Encapsulation::Gre { .. }) | Forwarding::FullNat => return None,
+        Forwarding::FullNat => abi::FORWARDING_FULLNAT,
+        Forwarding::Tunnel(Encapsulation::Gue { .. } | Encapsulation::Gre { .. }) => return None,
     };
+    let keeps_port = service.port == 0 || key.port == 0;
+    let other_family = key.addr.is_ipv4() != (service.family == FAMILY_V4);
+    let flags = [(keeps_port, abi::DESTINATION_KEEPS_PORT), (other_family, abi::DESTINATION_OTHER_FAMILY)];
     Some(abi::Destination {
         address: address(key.addr),
         port: key.port.to_be(),
         forwarding,
-        flags: if service.port == 0 || key.port == 0 { abi::DESTINATION_KEEPS_PORT } else { 0 },
+        flags: flags.into_iter().filter(|(set, _)| *set).fold(0, |bits, (_, bit)| bits | bit),
         generation,
         service: service_slot,
         weight: destination.weight.get(),
@@ -216,6 +266,7 @@ pub(super) fn destination_back(value: &abi::Destination) -> Result<(DestinationK
         abi::FORWARDING_MASQ => Forwarding::Masq,
         abi::FORWARDING_ROUTE => Forwarding::Route,
         abi::FORWARDING_TUNNEL => Forwarding::Tunnel(Encapsulation::Ipip),
+        abi::FORWARDING_FULLNAT => Forwarding::FullNat,
         other => return Err(senseless("destination", format!("forwarding {other}"))),
     };
     let weight = Weight::new(value.weight).map_err(|error| senseless("destination", error.to_string()))?;

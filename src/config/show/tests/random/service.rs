@@ -23,6 +23,8 @@ pub(super) fn services(choose: &mut Choices<'_>, config: &mut Config) {
             members: std::iter::once(first).chain(more).collect(),
         });
     }
+    let addresses = [Family::V4, Family::V6].map(|family| range(family, 6, 1 + choose.below(3))).to_vec();
+    config.local_address_groups.push(LocalAddressGroup { name: "l".into(), at: Span::default(), addresses });
     let mut keys = BTreeSet::new();
     for _ in 0..choose.below(5) {
         if let Some(server) = service(choose, config)
@@ -88,6 +90,11 @@ fn service(choose: &mut Choices<'_>, config: &Config) -> Option<VirtualServer> {
         timeout_s: choose.of(&[360, 1, 2_678_400]),
         prefix_len: choose.maybe(|choose| choose.of(&[24, 32, 1, 64])),
     };
+    let sorry_server = choose.maybe(|choose| SorryServer {
+        addr: range(family, 5, 1)[0],
+        port: choose.of(&[8080, port.filter(|port| *port != 0).unwrap_or(0).max(1)]),
+        lb_kind: choose.maybe(|choose| choose.of(&kinds)),
+    });
     Some(VirtualServer {
         id,
         at: Span::default(),
@@ -95,6 +102,11 @@ fn service(choose: &mut Choices<'_>, config: &Config) -> Option<VirtualServer> {
         lb_algo: choose.of(&["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh"]),
         sched_flags: [choose.seldom(), choose.seldom(), choose.seldom()],
         lb_kind,
+        // FullNat cannot do without.
+        local_addresses: (lb_kind == LbKind::FullNat
+            || sorry_server.is_some_and(|sorry| sorry.lb_kind == Some(LbKind::FullNat))
+            || choose.seldom())
+        .then(|| "l".to_owned()),
         protocol,
         ops: choose.seldom() && protocol == Protocol::Udp,
         persistence: (port == Some(0) || choose.seldom()).then_some(persistence),
@@ -104,11 +116,7 @@ fn service(choose: &mut Choices<'_>, config: &Config) -> Option<VirtualServer> {
         quorum_down: choose.maybe(|choose| Box::new(choose.command(true))),
         alpha: choose.seldom(),
         omega: choose.seldom(),
-        sorry_server: choose.maybe(|choose| SorryServer {
-            addr: range(family, 5, 1)[0],
-            port: choose.of(&[8080, port.filter(|port| *port != 0).unwrap_or(0).max(1)]),
-            lb_kind: choose.maybe(|choose| choose.of(&kinds)),
-        }),
+        sorry_server,
         sorry_inhibit: choose.seldom(),
         inhibit_on_failure: choose.seldom(),
         check: times(choose, true),

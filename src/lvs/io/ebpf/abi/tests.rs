@@ -100,7 +100,10 @@ fn every_struct_is_mirrored_to_the_byte() {
         "vipd_locality_key" = LocalityKey { target service }
         "vipd_member" = Member { destination generation }
         "vipd_locality" = Locality { changed_ns member }
-        "vipd_settings" = Settings { abi_version generation changing reserved timeout_ms }
+        "vipd_settings" = Settings {
+            abi_version generation changing reserved timeout_ms local_port_first local_port_last
+        }
+        "vipd_locals" = Locals { count reserved address }
     };
     let mut theirs = structs();
     assert_eq!(theirs.remove("vipd_address"), Some((size_of::<Address>(), vec![("word".to_owned(), 0)])));
@@ -148,6 +151,13 @@ fn every_number_of_the_header_is_ours() {
         ("VIPD_FORWARDING_ROUTE", FORWARDING_ROUTE.into()),
         ("VIPD_FORWARDING_TUNNEL", FORWARDING_TUNNEL.into()),
         ("VIPD_DESTINATION_KEEPS_PORT", DESTINATION_KEEPS_PORT.into()),
+        ("VIPD_DESTINATION_OTHER_FAMILY", DESTINATION_OTHER_FAMILY.into()),
+        ("VIPD_PROGRAM_IPV6", PROGRAM_IPV6),
+        ("VIPD_PROGRAM_FULLNAT", PROGRAM_FULLNAT),
+        ("VIPD_PROGRAM_FULLNAT6", PROGRAM_FULLNAT6),
+        ("VIPD_LOCALS", LOCALS.try_into().unwrap()),
+        ("VIPD_FORWARDING_FULLNAT", FORWARDING_FULLNAT.into()),
+        ("VIPD_PROGRAMS", PROGRAMS),
         ("VIPD_SCHEDULE_PAGE", SCHEDULE_PAGE.try_into().unwrap()),
         ("VIPD_STATES", STATES.try_into().unwrap()),
         ("VIPD_REASONS", REASONS),

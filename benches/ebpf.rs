@@ -1,0 +1,337 @@
+//! What a packet costs on the eBPF plane, and what changing its tables costs. Needs root and a quiet machine.
+//!
+//! `cargo bench --bench ebpf` (or `scripts/bench-ebpf`). Nanoseconds are those of `BPF_PROG_TEST_RUN` without the harness
+//! that restores the packet (a tunnel's cannot be: the kernel wraps a buffer once), the median of several rounds; the counters of the plane prove that it was the path meant.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    unsafe_code,
+    reason = "a bench stops at what is wrong, and prints; a map's value is bytes"
+)]
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use aya::maps::{Array, ProgramArray};
+use aya::programs::{ProgramFd, SchedClassifier};
+use aya::{EbpfLoader, TestRun, TestRunOptions};
+use nix::net::if_::if_nametoindex;
+use nix::sched::{CloneFlags, unshare};
+use vipd::base::Weight;
+use vipd::lvs::datapath::Datapath;
+use vipd::lvs::io::ebpf::{Ebpf, EbpfOptions, LOCAL_PORTS};
+use vipd::lvs::plan::{Scope, plan};
+use vipd::lvs::table::{
+    Destination, DestinationKey, Entry, Forwarding, Protocol, Scheduler, SchedulerFlags, Service, ServiceKey, Step,
+    Table,
+};
+
+static HARNESS: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/bench.bpf.o"));
+const BYTES: usize = 96;
+const ROUNDS: usize = 7;
+const SYN: u8 = 2;
+const ACK: u8 = 16;
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct BenchPacket {
+    length: u32,
+    flows: u32,
+    address: u32,
+    port: u32,
+    cursor: u64,
+    bytes: [u8; BYTES],
+}
+
+// SAFETY: `repr(C)` integers without padding.
+unsafe impl aya::Pod for BenchPacket {}
+
+fn ip(line: &str) {
+    let done = Command::new("ip").args(line.split(' ')).status().expect("iproute2");
+    assert!(done.success(), "ip {line}");
+}
+
+fn wait<T>(what: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(what)
+}
+
+fn vip(number: u32, v6: bool) -> IpAddr {
+    if v6 {
+        Ipv6Addr::from(0xfd00_0100_u128 << 96 | u128::from(number)).into()
+    } else {
+        Ipv4Addr::from(0x0a64_0000 + number).into()
+    }
+}
+
+fn server(number: u32, v6: bool) -> IpAddr {
+    if v6 {
+        Ipv6Addr::from(0xfd02_u128 << 112 | u128::from(10 + number)).into()
+    } else {
+        Ipv4Addr::from(0x0a02_000a + number).into()
+    }
+}
+
+fn service() -> Service {
+    Service { scheduler: Scheduler::Rr, flags: SchedulerFlags::default(), persistence: None, one_packet: false }
+}
+
+fn destination(forwarding: Forwarding) -> Destination {
+    Destination { forwarding, weight: Weight::ONE, upper_threshold: 0, lower_threshold: 0 }
+}
+
+fn key(number: u32, tcp: bool, v6: bool) -> ServiceKey {
+    let protocol = if tcp { Protocol::Tcp } else { Protocol::Udp };
+    ServiceKey::Address { protocol, addr: vip(number, v6), port: 80 }
+}
+
+/// So many services of `destinations` servers each.
+fn table(services: u32, destinations: u32, method: Forwarding, tcp: bool, v6: bool) -> Table {
+    let entry = |_| Entry {
+        service: service(),
+        destinations: (1..=destinations)
+            .map(|number| (DestinationKey { addr: server(number, v6), port: 80 }, destination(method)))
+            .collect(),
+    };
+    Table { services: (1..=services).map(|number| (key(number, tcp, v6), entry(number))).collect() }
+}
+
+/// A frame from a client to the service; where its address and port vary.
+fn frame(number: u32, flags: u8, tcp: bool, v6: bool) -> (Vec<u8>, u32, u32) {
+    let mut frame = vec![0; 12];
+    let (head, at) = if v6 { (40, 14 + 8 + 14) } else { (20, 14 + 12 + 2) };
+    if v6 {
+        frame.extend([0x86, 0xdd, 0x60, 0, 0, 0]);
+        frame.extend((100_u16 - 54).to_be_bytes());
+        frame.extend([if tcp { 6 } else { 17 }, 64]);
+        frame.extend(Ipv6Addr::new(0xfd01, 0, 0, 0, 0, 0, 0, 2).octets());
+    } else {
+        frame.extend([8, 0, 0x45, 0, 0, 86, 0, 0, 0x40, 0, 64, if tcp { 6 } else { 17 }, 0, 0, 10, 1, 0, 2]);
+    }
+    match vip(number, v6) {
+        IpAddr::V4(addr) => frame.extend(addr.octets()),
+        IpAddr::V6(addr) => frame.extend(addr.octets()),
+    }
+    frame.extend([4, 0, 0, 80]);
+    if tcp {
+        frame.extend([0, 0, 0, 1, 0, 0, 0, 1, 0x50, flags, 0x40, 0, 0x12, 0x34, 0, 0]);
+    } else {
+        frame.extend([0, 46, 0x12, 0x34]);
+    }
+    frame.resize(100, 0);
+    (frame, at, 14 + head)
+}
+
+struct Bench {
+    plane: Ebpf,
+    harness: aya::Ebpf,
+    target: ProgramFd,
+    ifindex: u32,
+    /// What the harness alone costs.
+    overhead: f64,
+}
+
+impl Bench {
+    fn program(&self) -> &SchedClassifier {
+        self.harness.program("vipd_bench").unwrap().try_into().unwrap()
+    }
+
+    /// Nanoseconds of one run.
+    fn run(&self, frame: &[u8], times: u32) -> f64 {
+        let mut context = vec![0; 36];
+        context.extend(self.ifindex.to_ne_bytes());
+        context.extend(self.ifindex.to_ne_bytes());
+        context.resize(48, 0);
+        let options =
+            TestRunOptions { data_in: Some(frame), ctx_in: Some(&context), repeat: times, ..TestRunOptions::new() };
+        self.program().test_run(options).unwrap().duration.as_nanos() as f64
+    }
+
+    fn set(&mut self, (frame, address, port): &(Vec<u8>, u32, u32), flows: u32, cursor: u64) {
+        let packet = BenchPacket {
+            length: frame.len() as u32,
+            flows,
+            address: *address,
+            port: *port,
+            cursor,
+            bytes: frame[..BYTES].try_into().unwrap(),
+        };
+        let mut map: Array<_, BenchPacket> = self.harness.map_mut("bench_packets").unwrap().try_into().unwrap();
+        map.set(0, packet, 0).unwrap();
+    }
+
+    fn aim(&mut self, at_plane: bool) {
+        let mut map: ProgramArray<_> = self.harness.map_mut("bench_target").unwrap().try_into().unwrap();
+        if at_plane {
+            map.set(0, &self.target, 0).unwrap();
+        } else {
+            let _ = map.clear_index(&0);
+        }
+    }
+
+    /// The median of several rounds, less the harness.
+    fn measure(&mut self, frame: &(Vec<u8>, u32, u32), flows: u32, times: u32) -> f64 {
+        let before = self.packets();
+        let mut rounds: Vec<f64> = (0..ROUNDS).map(|_| self.run(&frame.0, times)).collect();
+        let grown = self.packets() - before;
+        let wanted = ROUNDS as u64 * u64::from(times);
+        assert!(
+            grown == wanted,
+            "{grown} of {wanted} packets were forwarded ({flows} flows): {:?}",
+            self.plane.reasons()
+        );
+        rounds.sort_by(f64::total_cmp);
+        rounds[ROUNDS / 2] - self.overhead
+    }
+
+    fn packets(&mut self) -> u64 {
+        wait(self.plane.counters()).unwrap().services.values().map(|one| one.stats.packets_in).sum()
+    }
+
+    fn hold(&mut self, wanted: &Table) -> Duration {
+        let held = wait(self.plane.snapshot()).unwrap();
+        let locals = ["10.2.0.2", "fd02::2"].map(|addr| addr.parse().unwrap()).to_vec();
+        let of: BTreeMap<_, _> = wanted.services.keys().take(1).map(|key| (*key, locals.clone())).collect();
+        self.plane.set_local_addresses(&of).unwrap();
+        let steps = plan(&held, wanted, &Scope::everything(&held));
+        let begun = Instant::now();
+        wait(self.plane.apply(&steps)).unwrap_or_else(|error| panic!("{error}"));
+        begun.elapsed()
+    }
+}
+
+fn open() -> (Bench, tempfile::TempDir) {
+    unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace of its own needs root");
+    ip("link add wan type veth peer name far");
+    ip("link set far up");
+    ip("link set wan address 00:00:00:00:00:02 up");
+    for addr in ["10.1.0.1/16", "10.2.0.1/16", "10.2.0.2/16"] {
+        ip(&format!("address add {addr} dev wan"));
+    }
+    for addr in ["fd01::1/64", "fd02::1/64", "fd02::2/64"] {
+        ip(&format!("address add {addr} dev wan nodad"));
+    }
+    std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
+    std::fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1").unwrap();
+    for number in 1..=4 {
+        for v6 in [false, true] {
+            ip(&format!("neigh add {} lladdr 02:00:00:00:01:0{number} dev wan nud permanent", server(number, v6)));
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let options = EbpfOptions {
+        pin_dir: dir.path().join("bpf"),
+        interfaces: vec![],
+        connections_max: 1_500_000,
+        services_max: 16_384,
+        destinations_max: 65_536,
+        local_ports: LOCAL_PORTS,
+    };
+    let plane = wait(Ebpf::open(&options)).unwrap_or_else(|error| panic!("{error}"));
+    let mut harness = EbpfLoader::new().btf(None).load(HARNESS).unwrap();
+    let program: &mut SchedClassifier = harness.program_mut("vipd_bench").unwrap().try_into().unwrap();
+    program.load().unwrap();
+    let pinned = SchedClassifier::from_pin(options.pin_dir.join("program")).unwrap();
+    let target = pinned.fd().unwrap().try_clone().unwrap();
+    let ifindex = if_nametoindex("wan").unwrap();
+    (Bench { plane, harness, target, ifindex, overhead: 0.0 }, dir)
+}
+
+/// Frames whose destination is that of the interface: others are not looked at.
+fn to_us(mut frame: (Vec<u8>, u32, u32)) -> (Vec<u8>, u32, u32) {
+    frame.0[5] = 2;
+    frame
+}
+
+fn hit(bench: &mut Bench, number: u32, tcp: bool, v6: bool, flows: u32, times: u32) -> f64 {
+    let open = to_us(frame(number, SYN, tcp, v6));
+    bench.set(&open, flows, 0);
+    bench.aim(true);
+    bench.run(&open.0, flows);
+    let stay = to_us(frame(number, ACK, tcp, v6));
+    bench.set(&stay, flows, 0);
+    bench.measure(&stay, flows, times)
+}
+
+fn packets(bench: &mut Bench) {
+    println!("{:<34} {:>10} {:>10}", "ns a packet", "hit", "new flow");
+    for (name, method, tcp, v6) in [
+        ("Route TCP", Forwarding::Route, true, false),
+        ("Route UDP", Forwarding::Route, false, false),
+        ("Masq TCP", Forwarding::Masq, true, false),
+        ("FullNat TCP", Forwarding::FullNat, true, false),
+        ("Route TCP, IPv6", Forwarding::Route, true, true),
+        ("Masq TCP, IPv6", Forwarding::Masq, true, true),
+        ("FullNat TCP, IPv6", Forwarding::FullNat, true, true),
+    ] {
+        bench.hold(&Table::default());
+        bench.hold(&table(1, 2, method, tcp, v6));
+        let hit = hit(bench, 1, tcp, v6, 1, 1_000_000);
+        let begin = to_us(frame(1, SYN, tcp, v6));
+        // Local ports of one address are 31,744 for each server.
+        let (flows, times) = if method == Forwarding::FullNat { (30_000, 4_000) } else { (1_000_000, 100_000) };
+        bench.set(&begin, flows, 1);
+        let new = bench.measure(&begin, flows, times);
+        println!("{name:<34} {hit:>10.1} {new:>10.1}");
+    }
+}
+
+fn scale(bench: &mut Bench) {
+    let mut first = 0.0;
+    for services in [1, 100, 10_000] {
+        bench.hold(&Table::default());
+        bench.hold(&table(services, 2, Forwarding::Route, true, false));
+        let ns = hit(bench, services, true, false, 1, 1_000_000);
+        if services == 1 {
+            first = ns;
+        }
+        println!("Route TCP hit, {services:>6} services      {ns:>10.1}   x {:.2} (at most 1.30)", ns / first);
+    }
+    bench.hold(&Table::default());
+    bench.hold(&table(1, 2, Forwarding::Route, true, false));
+    for flows in [1, 1_000, 1_000_000] {
+        let ns = hit(bench, 1, true, false, flows, 1_000_000);
+        println!("Route TCP hit, {flows:>9} flows      {ns:>10.1}");
+    }
+}
+
+fn changes(bench: &mut Bench) {
+    bench.hold(&Table::default());
+    let wanted = table(5_000, 4, Forwarding::Masq, true, false);
+    let all = bench.hold(&wanted);
+    println!("5,000 services x 4 destinations    {:>8.1} ms (at most 2,000)", all.as_secs_f64() * 1e3);
+    let changed = Destination { weight: Weight::new(3).unwrap(), ..destination(Forwarding::Masq) };
+    let step =
+        Step::EditDestination(key(2_500, true, false), DestinationKey { addr: server(1, false), port: 80 }, changed);
+    let begun = Instant::now();
+    wait(bench.plane.apply(&[step])).unwrap();
+    println!("one weight                         {:>8.2} ms (at most 10)", begun.elapsed().as_secs_f64() * 1e3);
+    let begun = Instant::now();
+    let held = wait(bench.plane.snapshot()).unwrap();
+    let steps = plan(&held, &held, &Scope::everything(&held));
+    assert!(steps.is_empty());
+    println!("a resync that finds nothing        {:>8.1} ms (at most 300)", begun.elapsed().as_secs_f64() * 1e3);
+}
+
+fn main() {
+    let (mut bench, _dir) = open();
+    let still = to_us(frame(1, ACK, true, false));
+    bench.set(&still, 1, 0);
+    bench.aim(false);
+    let mut rounds: Vec<f64> = (0..ROUNDS).map(|_| bench.run(&still.0, 1_000_000)).collect();
+    rounds.sort_by(f64::total_cmp);
+    bench.overhead = rounds[ROUNDS / 2];
+    println!("the harness itself costs {:.1} ns, and is taken off", bench.overhead);
+    packets(&mut bench);
+    scale(&mut bench);
+    changes(&mut bench);
+    wait(bench.plane.close(false)).unwrap_or_else(|error| panic!("{error}"));
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
+/* What is known of a packet, and the ports of datagrams in fragments.
+ *
+ * The stages are compiled once for each family: IPV6 is 0 or 1. A packet of one never runs through a test for the
+ * other, and both share all maps: an IPv4 address is mapped, and mapped addresses are not served over IPv6.
+ */
+#pragma once
+
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/pkt_cls.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
+#include <stddef.h>
+#include <bpf/bpf_endian.h>
+
+#include "account.h"
+#include "maps.h"
+
+#define IP_DF 0x4000
+#define IP_MF 0x2000
+#define IP_OFFSET 0x1fff
+
+enum tcp_flag { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_ACK = 16 };
+
+enum side { SOURCE, TARGET };
+
+enum parsed {
+	PARSED_FLOW,  /* a flow that may be ours */
+	PARSED_ERROR, /* an ICMP error about a flow that may be ours */
+	PARSED_OTHER, /* not for us to look at */
+};
+
+struct packet {
+	struct vipd_flow flow;
+	__u64 now_ns;
+	__u32 l4;          /* offset of the transport header */
+	__u32 bytes;       /* from the IP header on */
+	__u32 identification;
+	__u8 tcp_flags;    /* enum tcp_flag; 0 for anything but TCP */
+	__u8 has_ports;    /* the transport header is in this packet */
+	__u8 is_fragment;
+	__u8 dont_fragment; /* over IPv6 always */
+	__u8 ttl;          /* or hop limit */
+	__u8 tos;          /* or traffic class */
+};
+
+/* What an ICMP error quotes. */
+struct quote {
+	struct vipd_flow flow; /* as its answers would come: source and target are swapped */
+	__u32 ip;              /* offset of the quoted IP header */
+	__u32 ports;           /* offset of the quoted ports */
+};
+
+static __always_inline void address_v4(struct vipd_address *address, __be32 v4)
+{
+	address->word[0] = 0;
+	address->word[1] = 0;
+	address->word[2] = bpf_htonl(0xffff);
+	address->word[3] = v4;
+}
+
+static __always_inline int is_same(const struct vipd_address *one, const struct vipd_address *other)
+{
+	return one->word[0] == other->word[0] && one->word[1] == other->word[1] && one->word[2] == other->word[2] &&
+	       one->word[3] == other->word[3];
+}
+
+static __always_inline __u16 fold(__u64 sum)
+{
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return sum;
+}
+
+static __always_inline __be16 header_checksum(const struct iphdr *ip)
+{
+	return ~fold(bpf_csum_diff(0, 0, (__be32 *)ip, sizeof(*ip), 0));
+}
+
+static __always_inline void fragment_key(const struct packet *packet, struct vipd_fragment_key *key)
+{
+	__builtin_memset(key, 0, sizeof(*key));
+	key->source = packet->flow.source;
+	key->target = packet->flow.target;
+	key->identification = packet->identification;
+	key->protocol = packet->flow.protocol;
+}
+
+/* A first fragment that is forwarded leaves its ports for those that follow. */
+static __always_inline void fragment_remember(const struct packet *packet)
+{
+	struct vipd_fragment ports = {
+		.source_port = packet->flow.source_port,
+		.target_port = packet->flow.target_port,
+	};
+	struct vipd_fragment_key key;
+
+	if (!packet->is_fragment || !packet->has_ports)
+		return;
+	fragment_key(packet, &key);
+	bpf_map_update_elem(&fragments, &key, &ports, BPF_ANY);
+}
+
+static __always_inline enum parsed fragment_recall(struct packet *packet)
+{
+	struct vipd_fragment *ports;
+	struct vipd_fragment_key key;
+
+	fragment_key(packet, &key);
+	ports = bpf_map_lookup_elem(&fragments, &key);
+	if (!ports) {
+		count(VIPD_REASON_FRAGMENT);
+		return PARSED_OTHER;
+	}
+	packet->flow.source_port = ports->source_port;
+	packet->flow.target_port = ports->target_port;
+	return PARSED_FLOW;
+}

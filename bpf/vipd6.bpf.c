@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only
+/* The forwarding plane for IPv6, where vipd_ingress of vipd.bpf.c jumps. */
+#define IPV6 1
+
+#include "ingress.h"
+
+char LICENSE[] SEC("license") = "Dual MIT/GPL";
+
+SEC("classifier")
+int vipd_ingress6(struct __sk_buff *skb)
+{
+	return ingress(skb);
+}
+
+SEC("classifier")
+int vipd_fullnat6(struct __sk_buff *skb)
+{
+	return fullnat_go_on(skb);
+}

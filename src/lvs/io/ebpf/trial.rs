@@ -1,0 +1,58 @@
+//! A packet through the program without a wire: what would become of it (`BPF_PROG_TEST_RUN`).
+
+use aya::{TestRun, TestRunOptions};
+
+use super::fault::Fault;
+use super::plane::Ebpf;
+use crate::lvs::datapath::DatapathError;
+
+/// What the program may make a packet longer by: an outer header of IPv6.
+const ROOM: usize = 64;
+/// Bytes of `struct __sk_buff` up to where it may be given (`linux/bpf.h`).
+const CONTEXT: usize = 48;
+
+/// What the program decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The stack goes on with it.
+    Pass,
+    Drop,
+    /// Out of some interface, as it is now.
+    Forward,
+    /// None that the program should give.
+    Other(u32),
+}
+
+impl Ebpf {
+    /// Let an Ethernet frame come in at an interface of the calling thread's network namespace. The tables learn from it
+    /// as from any other; nothing is sent.
+    ///
+    /// # Errors
+    /// [`DatapathError::Kernel`]: frames shorter than an Ethernet header and longer than a page are refused.
+    pub fn trial(&mut self, frame: &[u8], ifindex: u32) -> Result<(Verdict, Vec<u8>), DatapathError> {
+        let program = self.program()?;
+        let mut context = Vec::with_capacity(CONTEXT);
+        context.resize(36, 0);
+        // ingress_ifindex, ifindex
+        context.extend_from_slice(&ifindex.to_ne_bytes());
+        context.extend_from_slice(&ifindex.to_ne_bytes());
+        context.resize(CONTEXT, 0);
+        let mut out = vec![0; frame.len().saturating_add(ROOM)];
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            data_out: Some(&mut out),
+            ctx_in: Some(&context),
+            ..TestRunOptions::new()
+        };
+        let run = program.test_run(options).map_err(|error| Fault::new("trying a packet", &error))?;
+        out.truncate(usize::try_from(run.data_size_out).unwrap_or(usize::MAX));
+        // TC_ACT_* (linux/pkt_cls.h)
+        let verdict = match run.return_value {
+            u32::MAX => Verdict::Pass,
+            2 => Verdict::Drop,
+            7 => Verdict::Forward,
+            other => Verdict::Other(other),
+        };
+        Ok((verdict, out))
+    }
+}

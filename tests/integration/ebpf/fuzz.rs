@@ -1,0 +1,166 @@
+//! Random and broken packets: none is forwarded where nobody is, none is harmed on its way up, nothing stays behind.
+//!
+//! `VIPD_FUZZ_PACKETS` says how many (100,000), `VIPD_FUZZ_SEED` with which chance; `scripts/fuzz-packets` sets both.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::env;
+use std::net::IpAddr;
+
+use nix::net::if_::if_nametoindex;
+use vipd::lvs::datapath::Datapath;
+use vipd::lvs::io::ebpf::{Ebpf, Verdict};
+use vipd::lvs::table::{Encapsulation, Forwarding, Protocol, Scheduler, ServiceKey, Step, Table};
+
+use crate::frames::{Chance, Flow, ends, frame, hurt, is_right};
+use crate::lab::{Lab, MASQ_VIP, MASQ_VIP6, address, address6, wait};
+use crate::steps::{apply, at, destination, key, service};
+
+const IPIP: Forwarding = Forwarding::Tunnel(Encapsulation::Ipip);
+/// Ports of the virtual addresses, each with a method of its own.
+const METHODS: [(u16, Forwarding); 4] =
+    [(80, Forwarding::Masq), (81, Forwarding::Route), (82, IPIP), (83, Forwarding::FullNat)];
+
+fn number(name: &str, default: u64) -> u64 {
+    env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|error| panic!("{name}={text}: {error}")))
+}
+
+struct World {
+    vips: BTreeSet<IpAddr>,
+    locals: BTreeSet<IpAddr>,
+    servers: BTreeSet<IpAddr>,
+    clients: Vec<IpAddr>,
+}
+
+fn world() -> World {
+    let parse = |all: &[&str]| all.iter().map(|addr| addr.parse::<IpAddr>().unwrap()).collect::<Vec<_>>();
+    World {
+        vips: [MASQ_VIP.into(), MASQ_VIP6.into()].into(),
+        locals: parse(&["10.2.0.2", "fd02::2"]).into_iter().collect(),
+        servers: (1..=3).flat_map(|n| [address(n), address6(n)]).collect(),
+        clients: parse(&["10.1.0.10", "10.1.0.11", "fd01::10", "fd01::11"]),
+    }
+}
+
+fn fill(plane: &mut Ebpf, world: &World) -> Table {
+    let schedulers = [Scheduler::Rr, Scheduler::Mh, Scheduler::Wlc, Scheduler::Sh];
+    let mut steps = vec![];
+    let mut of = BTreeMap::new();
+    for vip in &world.vips {
+        for (protocol, shift) in [(Protocol::Tcp, 0), (Protocol::Udp, 1)] {
+            for (number, (port, method)) in METHODS.into_iter().enumerate() {
+                let key = key(protocol, *vip, port);
+                of.insert(key, world.locals.iter().copied().collect::<Vec<_>>());
+                steps.push(Step::AddService(key, service(schedulers[(number + shift) % 4])));
+                for server in world.servers.iter().filter(|server| server.is_ipv4() == vip.is_ipv4() || method == IPIP)
+                {
+                    let port = if method == Forwarding::Masq { 8080 } else { port };
+                    steps.push(Step::AddDestination(key, at(*server, port), destination(method, 1)));
+                }
+            }
+        }
+    }
+    plane.set_local_addresses(&of).unwrap();
+    apply(plane, &steps);
+    wait(plane.snapshot()).unwrap()
+}
+
+/// A flow between those who might meet: a client and a virtual address, a server and a client or a local address, or
+/// any two.
+fn flow(chance: &mut Chance, world: &World) -> Flow {
+    let all: Vec<IpAddr> =
+        world.vips.iter().chain(&world.servers).chain(&world.clients).chain(&world.locals).copied().collect();
+    let v4 = chance.once_in(2);
+    let vips: Vec<IpAddr> = world.vips.iter().copied().filter(|addr| addr.is_ipv4() == v4).collect();
+    let clients: Vec<IpAddr> = world.clients.iter().copied().filter(|addr| addr.is_ipv4() == v4).collect();
+    let servers: Vec<IpAddr> = world.servers.iter().copied().filter(|addr| addr.is_ipv4() == v4).collect();
+    let locals: Vec<IpAddr> = world.locals.iter().copied().filter(|addr| addr.is_ipv4() == v4).collect();
+    let client = (chance.of(&clients), 40_000 + chance.below(50) as u16);
+    let tcp = chance.once_in(2);
+    let (from, to) = match chance.below(8) {
+        0..=4 => (client, (chance.of(&vips), chance.of(&[80, 81, 82, 83, 84]))),
+        5 => ((chance.of(&servers), chance.of(&[8080, 80, 81])), client),
+        6 => ((chance.of(&servers), 83), (chance.of(&locals), 1024 + chance.below(31_744) as u16)),
+        _ => {
+            let family: Vec<IpAddr> = all.into_iter().filter(|addr| addr.is_ipv4() == v4).collect();
+            ((chance.of(&family), chance.next() as u16), (chance.of(&family), chance.next() as u16))
+        }
+    };
+    Flow { from, to, tcp }
+}
+
+/// Why this outcome is wrong; `None`: it is right.
+fn wrong(world: &World, before: &[u8], verdict: Verdict, after: &[u8]) -> Option<&'static str> {
+    match verdict {
+        Verdict::Pass if before != after => Some("passed up, but not as it came"),
+        Verdict::Pass | Verdict::Drop => None,
+        Verdict::Other(_) => Some("a verdict that there is not"),
+        Verdict::Forward => {
+            let Some((_, asked)) = ends(before) else { return Some("forwarded, and no IP packet") };
+            let Some((from, to)) = ends(after) else { return Some("forwarded, and no IP packet any more") };
+            // To a server; by Route as it came; or to somebody from the virtual address.
+            let right =
+                world.servers.contains(&to) || world.vips.contains(&to) && asked == to || world.vips.contains(&from);
+            if !right {
+                return Some("forwarded to nobody of the model");
+            }
+            (is_right(before) && !is_right(after)).then_some("its checksums were right, and are not any more")
+        }
+    }
+}
+
+#[test]
+fn random_packets_are_forwarded_to_servers_or_not_at_all() {
+    let (packets, seed) = (number("VIPD_FUZZ_PACKETS", 100_000), number("VIPD_FUZZ_SEED", 0x9e37_79b9_7f4a_7c15));
+    let lab = Lab::new(3);
+    let world = world();
+    let mut plane = lab.open();
+    let table = fill(&mut plane, &world);
+    let mac = mac(&lab.director.show("link show dev wan"));
+    let ifindex = lab.director.run(|| if_nametoindex("wan").unwrap());
+    let mut chance = Chance(seed | 1);
+    let mut forwarded = 0_u64;
+    lab.director.run(|| {
+        for number in 0..packets {
+            let flow = flow(&mut chance, &world);
+            let mut before = frame(&mut chance, flow, mac);
+            if chance.once_in(3) {
+                hurt(&mut chance, &mut before);
+            }
+            let Ok((verdict, after)) = plane.trial(&before, ifindex) else { continue };
+            forwarded += u64::from(verdict == Verdict::Forward);
+            if let Some(wrong) = wrong(&world, &before, verdict, &after) {
+                panic!("seed {seed}, packet {number}: {wrong}\n{before:02x?}\n{verdict:?}\n{after:02x?}");
+            }
+        }
+    });
+    assert!(forwarded > packets / 10, "{forwarded} of {packets} were forwarded: that is no test");
+    nothing_stays_behind(plane, &lab, &table);
+}
+
+/// With their services go schedules, servers and connections; the next daemon finds nothing.
+fn nothing_stays_behind(mut plane: Ebpf, lab: &Lab, table: &Table) {
+    use vipd::lvs::ipvsadm::manual::Manual;
+    assert!(!wait(Manual::connections(&mut plane)).unwrap().is_empty());
+    let keys: Vec<ServiceKey> = table.services.keys().copied().collect();
+    apply(&mut plane, &keys.iter().map(|key| Step::DeleteService(*key)).collect::<Vec<_>>());
+    assert_eq!(wait(Manual::connections(&mut plane)).unwrap(), []);
+    let [vip, ..] = keys.as_slice() else { panic!("no service") };
+    apply(
+        &mut plane,
+        &[
+            Step::AddService(*vip, service(Scheduler::Wlc)),
+            Step::AddDestination(*vip, at(address(1), 80), destination(Forwarding::Masq, 1)),
+        ],
+    );
+    let counted = crate::steps::counters(&mut plane);
+    let one = counted.services[vip].destinations.values().next().unwrap();
+    assert_eq!((one.active, one.inactive, one.stats.packets_in), (0, 0, 0), "a slot begins anew");
+    lab.close(plane);
+}
+
+/// Out of what `ip link show` says.
+fn mac(shown: &str) -> [u8; 6] {
+    let text = shown.split("link/ether ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
+    let bytes: Vec<u8> = text.split(':').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
+    bytes.try_into().unwrap()
+}
