@@ -221,8 +221,10 @@ pub struct VrrpInstance {
     pub preempt: bool,
     #[serde(serialize_with = "seconds")]
     pub preempt_delay: Duration,
-    /// `auth_type PASS`; at most 8 bytes.
+    /// At most 8 bytes.
     pub auth_pass: Option<String>,
+    /// `auth_type AH`: the password is the key of an Authentication Header.
+    pub auth_header: bool,
     /// `unicast_src_ip` or `mcast_src_ip`.
     pub source: Option<IpAddr>,
     /// Not empty: unicast.

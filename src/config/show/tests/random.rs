@@ -353,6 +353,7 @@ fn instance(choose: &mut Choices<'_>, name: &str, config: &Config) -> VrrpInstan
             Duration::ZERO
         },
         auth_pass: choose.maybe(|choose| choose.of(&["secret", "a#b c", "}", "12345678"]).to_owned()).filter(|_| v2),
+        auth_header: false,
         source: choose.maybe(|_| host(1)),
         unicast_peers: (0..peers).map(|at| host(2 + at)).collect(),
         check_unicast_src: choose.seldom() || config.global.check_unicast_src,
