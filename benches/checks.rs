@@ -161,18 +161,19 @@ fn report(name: &str, count: u32, probe: impl Fn(u32) -> Probe) -> f64 {
     let seen = Arc::new(Mutex::new(Seen::default()));
     let (used, passed) = runtime().block_on(async {
         let shared = Arc::clone(&seen);
-        let (handle, mut events, _task) = Checkers::start_with(Sessions::default(), move |check: Arc<CheckSettings>, url| {
-            let name = check.id.target.destination.clone();
-            shared.lock().unwrap().starts.entry(name).or_default().push(Instant::now());
-            let shared = Arc::clone(&shared);
-            async move {
-                let outcome = checkers::run(&check.probe, url, Sessions::default()).await;
-                if outcome.verdict() != Verdict::Pass {
-                    shared.lock().unwrap().failed = Some(outcome.to_string());
+        let (handle, mut events, _task) =
+            Checkers::start_with(Sessions::default(), move |check: Arc<CheckSettings>, url| {
+                let name = check.id.target.destination.clone();
+                shared.lock().unwrap().starts.entry(name).or_default().push(Instant::now());
+                let shared = Arc::clone(&shared);
+                async move {
+                    let outcome = checkers::run(&check.probe, url, Sessions::default()).await;
+                    if outcome.verdict() != Verdict::Pass {
+                        shared.lock().unwrap().failed = Some(outcome.to_string());
+                    }
+                    outcome
                 }
-                outcome
-            }
-        });
+            });
         tokio::spawn(async move { while events.recv().await.is_some() {} });
         handle.configure(checks).await.unwrap();
         tokio::time::sleep(PERIOD * 3).await;

@@ -7,6 +7,11 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use serde::Serialize;
+
+use crate::daemon::checkers::{Checkers, Sessions};
+use crate::lab::drill::detection;
+use crate::lab::drill::judge::Verdict;
 use crate::lab::drill::{Plan, PlanError, Report, Scenario, run as run_drill, stop_on_signals};
 use crate::lab::{Daemon, LabError, Services, Stop, leftovers};
 
@@ -41,14 +46,31 @@ enum Error {
     Plan(#[from] PlanError),
     #[error(transparent)]
     Lab(#[from] LabError),
+    #[error("starting the runtime: {0}")]
+    Runtime(#[source] io::Error),
     #[error("cannot write the result: {0}")]
     Write(#[source] io::Error),
+}
+
+/// What was found: the faults, and how soon each kind of check finds that its server is gone.
+#[derive(Serialize)]
+struct Found {
+    #[serde(flatten)]
+    report: Report,
+    /// None where only some faults were asked for.
+    detection: Vec<Verdict>,
+}
+
+impl Found {
+    fn kept(&self) -> bool {
+        self.report.kept && self.detection.iter().all(|verdict| verdict.kept)
+    }
 }
 
 /// 0: every bound holds. 1: a bound is broken. 2: the drill could not be carried out. 130: interrupted.
 pub fn run(args: Args) -> ExitCode {
     match drill(args) {
-        Ok(report) if report.kept => ExitCode::SUCCESS,
+        Ok(found) if found.kept() => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
             // Nobody is left to tell where standard error is closed.
@@ -58,7 +80,7 @@ pub fn run(args: Args) -> ExitCode {
     }
 }
 
-fn drill(args: Args) -> Result<Report, Error> {
+fn drill(args: Args) -> Result<Found, Error> {
     let Args { config, json, keep, only } = args;
     if !nix::unistd::geteuid().is_root() {
         return Err(Error::NotRoot);
@@ -78,11 +100,27 @@ fn drill(args: Args) -> Result<Report, Error> {
         writeln!(out, "left by a killed drill, and it stays: {error}").map_err(Error::Write)?;
     }
     let report = run_drill(&plan, &stop, &mut *out)?;
+    let detection = if only.is_empty() { detection()? } else { vec![] };
+    let found = Found { report, detection };
     if json {
-        let text = serde_json::to_string_pretty(&report).map_err(|error| Error::Write(error.into()))?;
+        let text = serde_json::to_string_pretty(&found).map_err(|error| Error::Write(error.into()))?;
         writeln!(io::stdout(), "{text}").map_err(Error::Write)?;
     } else {
-        write!(out, "\n{}", report.table()).map_err(Error::Write)?;
+        write!(out, "\n{}", found.report.table()).map_err(Error::Write)?;
+        if !found.detection.is_empty() {
+            write!(out, "{}", detection::table(&found.detection)).map_err(Error::Write)?;
+        }
     }
-    Ok(report)
+    Ok(found)
+}
+
+fn detection() -> Result<Vec<Verdict>, Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime)?;
+    let measured = runtime.block_on(detection::measure(async |checks| {
+        let (checkers, events, _task) = Checkers::start(Sessions::default());
+        // A task that has ended tells nothing, and that is what is measured.
+        checkers.configure(checks).await.ok();
+        (events, checkers)
+    }))?;
+    Ok(measured)
 }

@@ -178,7 +178,9 @@ where
                 Some(ended) = self.runs.join_next_with_id() => self.run_ended(ended),
                 moved = self.sessions.moved() => {
                     let now = self.now();
-                    moved.iter().for_each(|name| self.board.changed(now, Source::Session(name)));
+                    for name in &moved {
+                        self.board.changed(now, Source::Session(name));
+                    }
                 }
                 () = self.outbox.deliver() => {}
             }

@@ -1,6 +1,5 @@
 //! Every behaviour of the conformance server against every kind of check: the outcome, and the reason that people read.
 //!
-//! `keepalived.rs` has keepalived's verdict beside it.
 #![expect(
     clippy::disallowed_methods,
     clippy::unwrap_used,
@@ -10,7 +9,6 @@
 
 mod bytes;
 mod identities;
-mod keepalived;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -31,6 +29,7 @@ use vipd::healthcheck::probe::{
     TlsFiles, UdpProbe, Url,
 };
 use vipd::lab::conformance::{self, Behaviour, Running};
+use vipd::lab::drill::detection;
 
 use identities::Authority;
 
@@ -247,4 +246,17 @@ async fn every_way_of_a_datagram_server_has_its_outcome_and_reason() {
     let behaviours = conformance::datagrams();
     names_differ(&behaviours);
     insta::assert_snapshot!("datagrams", table("datagrams", behaviours, datagram_kinds(), &authority).await);
+}
+
+#[tokio::test]
+async fn every_kind_of_check_finds_that_its_server_is_gone() {
+    let measured = detection::measure(async |checks| {
+        let (checkers, events, _task) = checkers::Checkers::start(Sessions::default());
+        checkers.configure(checks).await.unwrap();
+        (events, checkers)
+    });
+    // How soon is for `vipd drill` to say, on a machine that has time.
+    for verdict in measured.await.unwrap() {
+        assert!(verdict.measured.is_some(), "{verdict}");
+    }
 }

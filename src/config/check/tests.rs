@@ -87,7 +87,11 @@ fn weights_are_held_against_the_priority() {
         ),
         ("a file, of a check", check_of("FILE_CHECK {\ntrack_file f\n}"), &["undefined-track-file"]),
         ("a session, of a check", check_of("BFD_CHECK {\nname b\n}"), &["undefined-bfd"]),
-        ("it exists", format!("bfd_instance b {{\nneighbor_ip 192.0.2.9\n}}\n{}", check_of("BFD_CHECK {\nname b\n}")), &[]),
+        (
+            "it exists",
+            format!("bfd_instance b {{\nneighbor_ip 192.0.2.9\n}}\n{}", check_of("BFD_CHECK {\nname b\n}")),
+            &[],
+        ),
         ("an unused file", format!("{other}track_file f {{\nfile /run/f\n}}"), &["unused-track-file"]),
         ("an unused process", format!("{other}vrrp_track_process p {{\nprocess web\n}}"), &["unused-track-process"]),
     ];

@@ -1,5 +1,4 @@
 //! One run of a check: by the sockets of `healthcheck/io/`, a script, or the state of a BFD session.
-#![expect(clippy::disallowed_methods, reason = "a task of the daemon waits")]
 
 use std::collections::BTreeMap;
 use std::future::pending;

@@ -12,8 +12,8 @@ use crate::healthcheck::expect::{Digest, Expect, StatusRange, StatusRanges};
 use crate::healthcheck::hex::ReplyExpect;
 use crate::healthcheck::judge::OnLocalError;
 use crate::healthcheck::probe::{
-    AgentProbe, BfdProbe, DnsProbe, Endpoint, FileProbe, GrpcProbe, HttpProbe, HttpVersion, HttpsProbe, Probe, ScriptProbe,
-    SmtpProbe, Sni, TlsClient, TlsFiles, UdpProbe, Url,
+    AgentProbe, BfdProbe, DnsProbe, Endpoint, FileProbe, GrpcProbe, HttpProbe, HttpVersion, HttpsProbe, Probe,
+    ScriptProbe, SmtpProbe, Sni, TlsClient, TlsFiles, UdpProbe, Url,
 };
 use crate::healthcheck::settings::{CheckId, CheckSettings, TargetId};
 use crate::lvs::pool::PoolId;

@@ -71,7 +71,9 @@ fn next(board: &Board) -> MonoTime {
 fn events(actions: Vec<Action>) -> Vec<CheckEvent> {
     let event = |action| match action {
         Action::Tell(event) => event,
-        Action::Start { .. } | Action::Abort(_) | Action::LogFailure { .. } => panic!("a result tells, and does no more"),
+        Action::Start { .. } | Action::Abort(_) | Action::LogFailure { .. } => {
+            panic!("a result tells, and does no more")
+        }
     };
     actions.into_iter().map(event).collect()
 }
@@ -440,9 +442,9 @@ fn every_failure_is_logged_where_that_is_asked_for_and_those_that_are_told_anywa
             actions.iter().filter_map(line).collect::<Vec<u32>>()
         };
         let all = if log_all_failures { [vec![], vec![1], vec![2], vec![], vec![4]] } else { [const { vec![] }; 5] };
-        let outcomes =
-            [Outcome::Connected, Outcome::Refused, Outcome::Refused, Outcome::Refused, Outcome::Refused].map(&mut logged);
+        let outcomes = [Outcome::Connected, Outcome::Refused, Outcome::Refused, Outcome::Refused, Outcome::Refused]
+            .map(&mut logged);
         assert_eq!(outcomes, all);
-        assert_eq!(logged(Outcome::Local(LocalFault::TaskEnded)), [], "that is not the server's");
+        assert!(logged(Outcome::Local(LocalFault::TaskEnded)).is_empty(), "that is not the server's");
     }
 }

@@ -1,8 +1,9 @@
 //! `vipd drill`: break a pair in every planned way while a client keeps asking, and hold what it saw against theory.
 //!
-//! [`judge`] and [`bounds`] are pure: records in, verdicts out. [`faults`] acts, [`timeline`] and [`report`] tell.
+//! [`detection`] is about the checks alone. [`judge`] and [`bounds`] are pure: records in, verdicts out. [`faults`] acts, [`timeline`] and [`report`] tell.
 
 pub mod bounds;
+pub mod detection;
 pub mod faults;
 pub mod judge;
 mod plan;

@@ -80,13 +80,14 @@ async fn a_server_that_dies_goes_down_and_one_that_returns_comes_up() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_that_panics_or_hangs_delays_no_other_and_decides_nothing() {
-    let (checkers, mut events, _) = Checkers::start_with(Sessions::default(), |check: Arc<CheckSettings>, _| async move {
-        match check.id.target.destination.as_str() {
-            "panics" => panic!("as the test wants it"),
-            "hangs" => pending().await,
-            _ => Outcome::Refused,
-        }
-    });
+    let (checkers, mut events, _) =
+        Checkers::start_with(Sessions::default(), |check: Arc<CheckSettings>, _| async move {
+            match check.id.target.destination.as_str() {
+                "panics" => panic!("as the test wants it"),
+                "hangs" => pending().await,
+                _ => Outcome::Refused,
+            }
+        });
     // Each asks another port: those that ask the same would share a run.
     let endpoint = |port| Endpoint::new(([127, 0, 0, 1], port).into(), Duration::from_millis(1));
     let checks = [("panics", 1), ("hangs", 2), ("fails", 3)];
