@@ -35,6 +35,9 @@ pub struct Args {
     /// What the backup runs; with keepalived the directors themselves answer, since it forwards by IPVS only.
     #[arg(long, value_name = "DAEMON", value_enum)]
     peer: Option<Peer>,
+    /// The vipd that is drilled; this one without it.
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
     /// Run it so many times, each followed by the same for two keepalived; tells median and maximum.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000), conflicts_with = "keep")]
     repeat: Option<u32>,
@@ -55,7 +58,7 @@ enum Error {
     NotRoot,
     #[error("cannot read {}: {source}", path.display())]
     Read { path: PathBuf, source: io::Error },
-    #[error("cannot find the running program: {0}")]
+    #[error("cannot find the program to drill: {0}")]
     Program(#[source] io::Error),
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -82,13 +85,14 @@ pub fn run(args: Args) -> ExitCode {
 
 /// Whether every bound holds.
 fn drill(args: Args) -> Result<bool, Error> {
-    let Args { config, json, keep, only, all, peer, repeat, report } = args;
+    let Args { config, json, keep, only, all, peer, binary, repeat, report } = args;
     if !nix::unistd::geteuid().is_root() {
         return Err(Error::NotRoot);
     }
     let read = |path: &PathBuf| fs::read_to_string(path).map_err(|source| Error::Read { path: path.clone(), source });
     let configs = config.iter().map(read).collect::<Result<Vec<String>, Error>>()?;
-    let daemon = Daemon::Vipd { binary: env::current_exe().map_err(Error::Program)? };
+    let binary = binary.map_or_else(env::current_exe, fs::canonicalize).map_err(Error::Program)?;
+    let daemon = Daemon::Vipd { binary };
     let scenarios = if all { Scenario::value_variants() } else { &only };
     let mut plan = Plan::new(&configs, &daemon, Services::Forwarded, scenarios, keep)?;
     if peer == Some(Peer::Keepalived) {

@@ -109,6 +109,8 @@ fn fails_over(lan: &mut Lan) -> Result<(), Violation> {
     if next == active {
         return Err(lan.violation(format!("host {active} did not hand over")));
     }
+    // It lingers until the successor was heard for a while.
+    lan.run_for(lan.intervals(5))?;
     undisturbed(lan, None)?;
     lan.watch.never_dark = false;
     Ok(())

@@ -245,10 +245,11 @@ impl Drill<'_> {
         self.fault(name, "b owns the VIP alone, all answered", promises, act, settled)
     }
 
-    /// A return after which `a` owns the VIP, and nobody noticed.
+    /// A return after which `a` owns the VIP, and nobody noticed; keepalived lets go before the client knows.
     fn returns(&mut self, name: &str, act: impl FnOnce(&mut Lab) -> Result<(), LabError>) -> Result<(), LabError> {
         let settled = |drill: &mut Self| drill.owns_alone(Seat::A);
-        let promises = [self.nothing_lost()];
+        let hands_over = self.lab.director(Seat::B).is_vipd();
+        let promises = [if hands_over { self.nothing_lost() } else { wire::brief() }];
         self.fault(name, "a owns the VIP alone, all answered", &promises, act, settled)
     }
 
@@ -394,7 +395,8 @@ impl Drill<'_> {
     }
 
     fn show_logs(&mut self) {
-        for seat in Seat::BOTH {
+        let ours = Seat::BOTH.into_iter().filter(|seat| self.lab.director(*seat).is_vipd());
+        for seat in ours.collect::<Vec<_>>() {
             for line in self.lab.director(seat).log_tail() {
                 self.tell(seat.name(), &format!("log: {line}"));
             }

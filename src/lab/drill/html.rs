@@ -23,9 +23,9 @@ const TICKS: f64 = 9.0;
 
 const STYLE: &str = "
 :root{color-scheme:light dark;--page:#f6f7f9;--card:#fff;--text:#1c2430;--dim:#667085;--line:#dde1e7;--a:#2563eb;--b:#d9730d;
---bad:#d92d20;--warn:#b54708;--good:#067647;--goodbg:#e6f6ee;--badbg:#fdeceb}
+--bad:#d92d20;--warn:#a21caf;--good:#067647;--goodbg:#e6f6ee;--badbg:#fdeceb}
 @media(prefers-color-scheme:dark){:root{--page:#12151a;--card:#1b2027;--text:#e4e7ec;--dim:#98a2b3;--line:#303744;--a:#6ea8fe;
---b:#f5a953;--bad:#ff7a70;--warn:#fdb022;--good:#5fd39a;--goodbg:#12331f;--badbg:#43191a}}
+--b:#f5a953;--bad:#ff7a70;--warn:#f0abfc;--good:#5fd39a;--goodbg:#12331f;--badbg:#43191a}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--page);color:var(--text);font:15px/1.5 system-ui,-apple-system,'Segoe UI',Roboto,sans-serif}
 main{max-width:1080px;margin:0 auto;padding:32px 20px 60px}
@@ -90,15 +90,19 @@ fn summary(report: &Report) -> String {
     for (number, fault) in report.faults.iter().enumerate() {
         let FaultReport { probes, probes_lost, connections, connections_failed, kept, .. } = fault;
         let row = if *kept { "" } else { " class=\"no\"" };
-        let outage = match fault.picture {
-            Some(_) => measured(fault.outage),
-            None => "-".to_owned(),
+        let [outage, probes, connections] = match fault.picture {
+            Some(_) => [
+                measured(fault.outage),
+                format!("{probes_lost} of {probes}"),
+                format!("{connections_failed} of {connections}"),
+            ],
+            None => ["-"; 3].map(str::to_owned),
         };
         // Writing to a String cannot fail.
         writeln!(
             out,
-            "<tr{row}><td><a href=\"#f{number}\">{}</a><td class=\"n m\">{outage}<td class=\"n\">{probes_lost} of {probes}\
-             <td class=\"n\">{connections_failed} of {connections}<td class=\"n\">{}</tr>",
+            "<tr{row}><td><a href=\"#f{number}\">{}</a><td class=\"n\">{outage}<td class=\"n\">{probes}\
+             <td class=\"n\">{connections}<td class=\"n\">{}</tr>",
             escape(&fault.fault),
             badge(*kept, if *kept { "holds" } else { "BROKEN" })
         )
@@ -127,7 +131,7 @@ fn compared(comparison: &Comparison) -> String {
             out,
             "<tr{class}><td>{}<td class=\"n\">{}<td class=\"n m\">{}<td class=\"n m\">{}<td class=\"n\">{}<td class=\"n\">{}</tr>",
             escape(&row.promise),
-            row.limit.text(),
+            row.limit.map_or_else(|| "-".to_owned(), Amount::text),
             measured(row.ours.median),
             measured(row.ours.maximum),
             cells[0],
@@ -229,7 +233,8 @@ fn axis(out: &mut String, scale: &Scale, whole: Span, bottom: f64) {
     while at <= scale.begin_s + span {
         let x = LEFT + (at - scale.begin_s) * scale.per_second;
         // A name that would be cut off at the edge is left out.
-        let name = if x < WIDTH - 16.0 { format!("{:.1} s", at + 0.0) } else { String::new() };
+        let shown = if at.abs() < step / 2.0 { 0.0 } else { at };
+        let name = if x < WIDTH - 16.0 { format!("{shown:.1} s") } else { String::new() };
         writeln!(out, "<line class=\"rule\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{TOP}\" y2=\"{bottom}\"/>").ok();
         writeln!(out, "<text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{name}</text>", bottom + 18.0).ok();
         at += step;

@@ -13,6 +13,9 @@ use crate::lab::records::{Flow, Probe, Window};
 /// The VIP is looked for each few milliseconds, on two hosts: two sightings closer than this are simultaneous.
 const SIGHT: Duration = Duration::from_millis(20);
 
+/// What an outage is called.
+pub const OUTAGE: &str = "clients without an answer";
+
 /// A bound that theory gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Promise {
@@ -79,7 +82,7 @@ impl Promise {
         match self {
             Self::Outage { limit, formula } => {
                 let measured = outage(window.from, window.probes_after(), interval);
-                within("clients without an answer".to_owned(), formula, *limit, measured)
+                within(OUTAGE.to_owned(), formula, *limit, measured)
             }
             Self::NothingLost => {
                 let lost = lost(window, |_| true) + failed(window, |_| true);

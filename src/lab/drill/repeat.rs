@@ -6,7 +6,7 @@ use std::io::Write;
 
 use serde::Serialize;
 
-use super::judge::Amount;
+use super::judge::{Amount, OUTAGE, Verdict};
 use super::{FaultReport, Plan, Report, Scenario, run};
 use crate::lab::director::Daemon;
 use crate::lab::error::LabError;
@@ -29,7 +29,8 @@ pub struct Comparison {
 pub struct Row {
     pub fault: String,
     pub promise: String,
-    pub limit: Amount,
+    /// None: told beside the promises.
+    pub limit: Option<Amount>,
     pub ours: Spread,
     pub keepalived: Option<Spread>,
 }
@@ -71,10 +72,32 @@ type Measures = BTreeMap<(String, String), Vec<(Option<Amount>, bool)>>;
 fn measures(reports: &[Report]) -> Measures {
     let mut all = Measures::new();
     for fault in reports.iter().flat_map(|report| &report.faults) {
-        for verdict in &fault.verdicts {
-            let key = (fault.fault.clone(), label(&verdict.promise));
-            all.entry(key).or_default().push((verdict.measured, verdict.kept));
+        for Measure { promise, limit: _, measured, kept } in measured(fault) {
+            all.entry((fault.fault.clone(), promise)).or_default().push((measured, kept));
         }
+    }
+    all
+}
+
+/// One line of a fault.
+struct Measure {
+    promise: String,
+    limit: Option<Amount>,
+    measured: Option<Amount>,
+    kept: bool,
+}
+
+/// The promises of a fault; the outage too, where none is about it.
+fn measured(fault: &FaultReport) -> Vec<Measure> {
+    let of_verdict = |verdict: &Verdict| Measure {
+        promise: label(&verdict.promise),
+        limit: Some(verdict.limit),
+        measured: verdict.measured,
+        kept: verdict.kept,
+    };
+    let mut all: Vec<Measure> = fault.verdicts.iter().map(of_verdict).collect();
+    if fault.picture.is_some() && !all.iter().any(|measure| measure.promise == OUTAGE) {
+        all.push(Measure { promise: OUTAGE.to_owned(), limit: None, measured: fault.outage, kept: true });
     }
     all
 }
@@ -92,11 +115,11 @@ impl Comparison {
         let last = ours.into_iter().next_back().unwrap_or_else(|| Report::new(vec![], 0));
         // In the order of the drill.
         let rows = last.faults.iter().flat_map(|fault: &FaultReport| {
-            fault.verdicts.iter().map(|verdict| {
-                let key = (fault.fault.clone(), label(&verdict.promise));
+            measured(fault).into_iter().map(|Measure { promise, limit, measured: _, kept: _ }| {
+                let key = (fault.fault.clone(), promise);
                 let keepalived = theirs.get(&key).map(|measures| Spread::of(measures));
                 let ours = mine.get(&key).map_or_else(|| Spread::of(&[]), |measures| Spread::of(measures));
-                Row { fault: key.0, promise: key.1, limit: verdict.limit, ours, keepalived }
+                Row { fault: key.0, promise: key.1, limit, ours, keepalived }
             })
         });
         Self { runs, rows: rows.collect(), kept, last }
@@ -120,7 +143,7 @@ impl Comparison {
                 row.keepalived.map_or_else(|| ["-".to_owned(), "-".to_owned()], Spread::text);
             let broken =
                 if row.ours.broken > 0 { format!("  BROKEN {} times", row.ours.broken) } else { String::new() };
-            let (promise, bound) = (&row.promise, row.limit.text());
+            let (promise, bound) = (&row.promise, row.limit.map_or_else(|| "-".to_owned(), Amount::text));
             writeln!(
                 text,
                 "  {promise:<43} {bound:>10} {median:>10} {maximum:>10} {their_median:>14} {their_maximum:>10}{broken}"
@@ -155,7 +178,6 @@ impl Spread {
 mod tests {
     use super::*;
     use crate::base::MonoTime;
-    use crate::lab::drill::judge::Verdict;
 
     fn report(promise: &str, measured_ms: Option<u64>) -> Report {
         let amount = |ms: u64| Amount::Microseconds(ms * 1000);

@@ -162,9 +162,10 @@ impl std::fmt::Display for Verdict {
         let word = if self.kept { "ok" } else { "BROKEN" };
         let measured = self.measured.map_or_else(|| "no end".to_owned(), Amount::text);
         write!(f, "{word:<6}  {}: {measured}", self.promise)?;
-        match (self.limit, self.formula.as_str()) {
-            (limit @ Amount::Microseconds(_), formula) => write!(f, "; bound {formula} = {}", limit.text()),
-            (limit @ (Amount::Count(_) | Amount::Kibibytes(_)), _) => write!(f, "; bound {}", limit.text()),
+        let limit = self.limit.text();
+        match self.formula.as_str() {
+            "" => write!(f, "; bound {limit}"),
+            formula => write!(f, "; bound {formula} = {limit}"),
         }
     }
 }

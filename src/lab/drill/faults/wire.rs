@@ -28,7 +28,11 @@ impl Drill<'_> {
         let name = "partition: a and b hear no more of each other";
         let promises = [self.nothing_lost()];
         self.fault(name, "both own the VIP, all answered", &promises, cut, both)?;
-        self.heals("heal of the partition")
+        // What the client learnt last is that b has it.
+        let limit = self.numbers.advert_int.duration() + BRIEF;
+        let formula = format!("{} + {} s", self.numbers.advert_int.duration().as_secs_f64(), BRIEF.as_secs_f64());
+        let announced = Promise::Announced { seat: Seat::A, vip: self.lab.facts().vip, limit, formula };
+        self.heals("heal of the partition", Some(announced))
     }
 
     pub(super) fn one_way(&mut self) -> Result<(), LabError> {
@@ -37,7 +41,8 @@ impl Drill<'_> {
         let name = "one-way partition: b does not hear a";
         let promises = [self.nothing_lost()];
         self.fault(name, "both own the VIP, all answered", &promises, deaf, both)?;
-        self.heals("heal of the one-way partition")
+        // a heard b all the time, and has announced again and again.
+        self.heals("heal of the one-way partition", None)
     }
 
     /// Adverts of the master get lost: whether the backup takes over is chance, whether a client notices is not.
@@ -54,15 +59,11 @@ impl Drill<'_> {
         Ok(())
     }
 
-    fn heals(&mut self, name: &str) -> Result<(), LabError> {
+    fn heals(&mut self, name: &str, more: Option<Promise>) -> Result<(), LabError> {
         let interval = self.numbers.advert_int.duration();
-        let vip = self.lab.facts().vip;
-        let formula = |more: Duration| format!("{} + {} s", interval.as_secs_f64(), more.as_secs_f64());
-        let promises = [
-            Promise::OneOwner { loser: Seat::B, limit: interval + SLACK, formula: formula(SLACK) },
-            Promise::Announced { seat: Seat::A, vip, limit: interval + BRIEF, formula: formula(BRIEF) },
-            brief(),
-        ];
+        let formula = format!("{} + {} s", interval.as_secs_f64(), SLACK.as_secs_f64());
+        let alone = Promise::OneOwner { loser: Seat::B, limit: interval + SLACK, formula };
+        let promises: Vec<_> = [alone, brief()].into_iter().chain(more).collect();
         let settled = |drill: &mut Self| drill.owns_alone(Seat::A);
         self.fault(name, "a owns the VIP alone, all answered", &promises, |lab| lab.switch().mend(), settled)
     }
