@@ -115,3 +115,50 @@ async fn run_script(probe: &ScriptProbe) -> Outcome {
         ScriptEnd::UnknownAccount { .. } => Outcome::Local(LocalFault::Account),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::MonoTime;
+
+    fn views(state: State, diagnostic: Diagnostic) -> Arc<Vec<View>> {
+        Arc::new(vec![View { name: "a".to_owned(), state, diagnostic, since: MonoTime::ZERO }])
+    }
+
+    #[tokio::test]
+    async fn a_session_is_up_or_down_with_a_reason_and_one_that_begins_gets_time() {
+        let (publish, seen) = watch::channel(Arc::default());
+        let sessions = Sessions::new(seen);
+        let probe = BfdProbe { session: "a".to_owned() };
+        let ask = || sessions.clone().check(&probe);
+        // It does not exist yet, it begins, it is up.
+        let comes_up = async {
+            publish.send_replace(views(State::Down, Diagnostic::None));
+            tokio::task::yield_now().await;
+            publish.send_replace(views(State::Up, Diagnostic::None));
+        };
+        assert_eq!(tokio::join!(ask(), comes_up).0.to_string(), "BFD session up");
+        publish.send_replace(views(State::Down, Diagnostic::Expired));
+        assert_eq!(ask().await.to_string(), "BFD session down: no packet within the detection time");
+        drop(publish);
+        assert_eq!(Sessions::default().check(&probe).await.to_string(), "no such BFD session is kept");
+    }
+
+    #[tokio::test]
+    async fn sessions_that_come_up_or_go_down_are_named() {
+        let (publish, seen) = watch::channel(Arc::default());
+        let mut sessions = Sessions::new(seen);
+        let rows = [
+            ("it is new", State::Down, false),
+            ("not up yet", State::Init, false),
+            ("up", State::Up, true),
+            ("down", State::Down, true),
+        ];
+        for (name, state, named) in rows {
+            publish.send_replace(views(state, Diagnostic::None));
+            assert_eq!(!sessions.moved().await.is_empty(), named, "{name}");
+        }
+        drop(publish);
+        assert!(sessions.moved().await.is_empty(), "their thread has ended");
+    }
+}

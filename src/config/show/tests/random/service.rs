@@ -169,7 +169,7 @@ fn times(choose: &mut Choices<'_>, connecting: bool) -> CheckDefaults {
 }
 
 fn checker(choose: &mut Choices<'_>) -> Checker {
-    let kind = match choose.below(11) {
+    let kind = match choose.below(10) {
         0 => CheckerKind::Tcp,
         1 => CheckerKind::Http(Box::new(http(choose))),
         2 => CheckerKind::Https(Box::new(HttpsCheck {
@@ -198,19 +198,17 @@ fn checker(choose: &mut Choices<'_>) -> Checker {
                 reuse: choose.yes(),
             }),
         })),
-        9 => CheckerKind::Bfd { session: "b".to_owned(), at: Span::default() },
         _ => CheckerKind::Misc(Box::new(MiscCheck {
             command: Command { user: choose.maybe(Choices::user), ..choose.command(false) },
             timeout: choose.maybe(|_| std::time::Duration::from_secs(7)),
             dynamic: choose.seldom(),
         })),
     };
-    let told = !matches!(kind, CheckerKind::Bfd { .. });
-    let connecting = told && !matches!(kind, CheckerKind::Misc(_));
+    let connecting = !matches!(kind, CheckerKind::Misc(_));
     Checker {
         at: Span::default(),
         kind,
-        check: if told { times(choose, connecting) } else { CheckDefaults::default() },
+        check: times(choose, connecting),
         connect_ip: choose.maybe(|_| "10.9.9.9".parse().unwrap()).filter(|_| connecting),
         connect_port: choose.maybe(|choose| choose.of(&[1, 65_535])).filter(|_| connecting),
         bind_ip: choose.maybe(|_| "10.8.8.8".parse().unwrap()).filter(|_| connecting),
@@ -218,7 +216,7 @@ fn checker(choose: &mut Choices<'_>) -> Checker {
         bind_if: choose.maybe(super::interface).filter(|_| connecting),
         fwmark: choose.maybe(|_| 7.try_into().unwrap()).filter(|_| connecting),
         alpha: choose.seldom(),
-        log_all_failures: choose.maybe(Choices::yes).filter(|_| told),
+        log_all_failures: choose.maybe(Choices::yes),
     }
 }
 
