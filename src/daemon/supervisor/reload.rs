@@ -118,6 +118,7 @@ impl Daemon {
         let before = std::mem::replace(&mut self.wanted, wanted);
         self.record_settings(sysctls::follow(&self.wanted));
         self.reconfigure_forwarding(&before).await;
+        self.tune(None).await;
         self.configure_checks().await;
         if self.wanted.scripts.states_on_reload {
             let views = std::sync::Arc::clone(&self.heartbeat.snapshot.borrow());
@@ -146,7 +147,8 @@ impl Daemon {
     async fn validate_forwarding(&mut self, wanted: &Wanted) -> Result<(), ReloadError> {
         let Some(forwarding) = &self.forwarding else {
             if !wanted.pools.is_empty() {
-                self.forwarding = Some(forward(wanted, &self.run_dir, self.lvs_told.clone()).await?);
+                self.forwarding =
+                    Some(forward(wanted, &self.run_dir, Some(&self.options.state_dir), self.lvs_told.clone()).await?);
             }
             return Ok(());
         };
