@@ -3,6 +3,7 @@
 
 mod forwarding;
 mod http;
+mod notify;
 mod route;
 mod track;
 
@@ -17,6 +18,7 @@ pub use forwarding::{
     Timeouts, VirtualServerGroup, VirtualServerId, Wrapping, WrappingChecksum,
 };
 pub use http::{HttpCheck, HttpVersion, HttpsCheck, Sni, TlsFiles, Url};
+pub use notify::{Mail, Notify, NotifyFifo, OnDeletion};
 pub use route::{KernelRoute, KernelRule, Statics};
 pub use track::{
     ArgumentsMatch, BfdInstance, InitFile, MaxHops, TrackEntry, TrackFile, TrackInterface, TrackProcess, Trackable,
@@ -84,6 +86,7 @@ pub struct Global {
     pub down_timer_adverts: Option<u8>,
     /// `vrrp_rt_priority`, 1..=99.
     pub rt_priority: Option<NonZeroU8>,
+    pub mail: Mail,
     /// `notify_fifo`.
     pub fifo: NotifyFifo,
     /// `vrrp_notify_fifo`.
@@ -144,39 +147,6 @@ pub struct Command {
     pub user: Option<ScriptUser>,
     #[serde(skip)]
     pub at: Span,
-}
-
-/// `notify_*` of an instance or a sync group.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Notify {
-    pub master: Option<Box<Command>>,
-    pub backup: Option<Box<Command>>,
-    pub fault: Option<Box<Command>>,
-    pub stop: Option<Box<Command>>,
-    /// `notify`: gets type, name, state and priority as arguments.
-    pub any: Option<Box<Command>>,
-    /// `notify_master_rx_lower_pri`.
-    pub lower_prio: Option<Box<Command>>,
-    /// `notify_deleted`.
-    pub deleted: OnDeletion,
-    /// `notify_priority_changes`; `None`: the sync group's, then the global one.
-    pub priority_changes: Option<bool>,
-}
-
-/// `notify_deleted [COMMAND]`: what an instance that a reload removes tells.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub enum OnDeletion {
-    #[default]
-    Fault,
-    Deleted(Option<Box<Command>>),
-}
-
-/// `notify_fifo`, `vrrp_notify_fifo` or `lvs_notify_fifo`, and its script.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct NotifyFifo {
-    pub path: Option<String>,
-    pub owner: Option<ScriptUser>,
-    pub script: Option<Box<Command>>,
 }
 
 /// `vrrp_sync_group NAME`.
@@ -242,8 +212,10 @@ pub struct VrrpInstance {
     pub preempt: bool,
     #[serde(serialize_with = "seconds")]
     pub preempt_delay: Duration,
-    /// `auth_type PASS`; at most 8 bytes.
+    /// At most 8 bytes.
     pub auth_pass: Option<String>,
+    /// `auth_type AH`: the password is the key of an Authentication Header.
+    pub auth_header: bool,
     /// `unicast_src_ip` or `mcast_src_ip`.
     pub source: Option<IpAddr>,
     /// Not empty: unicast.
@@ -299,6 +271,8 @@ pub struct VirtualServer {
     pub check: CheckDefaults,
     pub virtualhost: Option<String>,
     pub real_servers: Vec<RealServer>,
+    /// `smtp_alert`; `None`: the global ones, off at last.
+    pub mail: Option<bool>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -342,6 +316,8 @@ pub struct RealServer {
     pub check: CheckDefaults,
     pub virtualhost: Option<String>,
     pub checkers: Vec<Checker>,
+    /// `smtp_alert`; `None`: the global ones, on at last.
+    pub mail: Option<bool>,
 }
 
 /// One check block of a real server.

@@ -204,7 +204,7 @@ impl Moment<'_> {
             "vips": instance.addresses.iter().map(|address| line(address, instance, held)).collect::<Vec<_>>(),
             "evips": instance.excluded_addresses.iter().map(|address| line(address, instance, held)).collect::<Vec<_>>(),
             "track_script": instance.track.scripts.iter().map(|entry| entry.name.clone()).collect::<Vec<_>>(),
-            "auth_type": u8::from(instance.auth_pass.is_some()),
+            "auth_type": u8::from(instance.auth_pass.is_some()) + u8::from(instance.auth_header),
             "auth_data": instance.auth_pass.clone().unwrap_or_default(),
         })
     }

@@ -4,14 +4,18 @@
 //! order. `daemon/heartbeat.rs` is the shell, `tests/simulation/` another one.
 
 mod group;
+mod hearing;
 mod operator;
 mod reload;
+mod sealed;
 
+pub use hearing::Heard;
 pub use operator::{HandOverError, Maintenance};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::ah;
 use super::happened::{ConflictPhase, Failure, Happened, Warning};
 use super::instance::{Discards, Instance};
 use super::lease::Lease;
@@ -20,7 +24,7 @@ use super::packet::{Advert, Body, Envelope};
 use super::reason::{Fault, Standing};
 use super::receive::{Discard, check};
 use super::router::{Action, Condition, Event};
-use super::settings::{Holdings, Key, Outcome, Tracked, Transport, VirtualAddress};
+use super::settings::{Holdings, Key, Outcome, Tracked, VirtualAddress};
 use super::track::{self, Outcomes, judge};
 use super::view::InstanceView;
 use crate::base::{Cidr, Family, IfName, MonoTime, Vrid};
@@ -33,6 +37,12 @@ pub enum Output {
         source: IpAddr,
         destination: IpAddr,
         bytes: Vec<u8>,
+    },
+    /// A whole IPv4 packet of protocol 51, with an Authentication Header.
+    SendSealed {
+        key: Key,
+        destination: IpAddr,
+        packet: Vec<u8>,
     },
     /// The kernel should hold exactly these for this virtual router; then call [`Fleet::settled`].
     Hold {
@@ -90,19 +100,6 @@ impl Fleet {
         self.stopping && self.instances.iter().all(|instance| instance.router.standing() == Standing::Stopped)
     }
 
-    /// Where packets come from: the multicast groups per interface and family (none for unicast).
-    pub fn sockets(&self) -> BTreeMap<(IfName, Family), BTreeSet<IpAddr>> {
-        let mut needed: BTreeMap<_, BTreeSet<IpAddr>> = BTreeMap::new();
-        for Instance { settings, .. } in &self.instances {
-            let groups = needed.entry((settings.interface.clone(), settings.family)).or_default();
-            match &settings.transport {
-                Transport::Multicast { group, .. } => _ = groups.insert(*group),
-                Transport::Unicast { .. } => (),
-            }
-        }
-        needed
-    }
-
     /// Serve every deadline that has passed: all adverts first, then announcements.
     ///
     /// Read all waiting packets before: a deadline that passed while we slept may be void.
@@ -134,17 +131,34 @@ impl Fleet {
 
     /// A packet of protocol 112 came in on `interface`.
     pub fn packet(&mut self, now: MonoTime, interface: &IfName, envelope: &Envelope, bytes: &[u8]) -> Vec<Output> {
-        let family = Family::of(envelope.source);
+        let accept = |fleet: &mut Self, at: Option<usize>, out: &mut Vec<Output>| {
+            if at.and_then(|at| fleet.instances.get(at)).is_some_and(|instance| instance.seal().is_some()) {
+                return Err(Discard::AuthType);
+            }
+            fleet.accept(now, at, envelope, bytes, out)
+        };
+        self.heard(now, interface, envelope.source, bytes, accept)
+    }
+
+    /// Find whose it is, let it be accepted, and count what is not.
+    fn heard(
+        &mut self,
+        now: MonoTime,
+        interface: &IfName,
+        from: IpAddr,
+        bytes: &[u8],
+        accept: impl FnOnce(&mut Self, Option<usize>, &mut Vec<Output>) -> Result<(), Discard>,
+    ) -> Vec<Output> {
+        let family = Family::of(from);
         let addressed = bytes.get(1).and_then(|vrid| Vrid::new(*vrid).ok()).and_then(|vrid| {
             self.instances.iter().position(|Instance { settings, .. }| {
                 settings.vrid == vrid && settings.family == family && settings.interface == *interface
             })
         });
         let mut out = vec![];
-        match self.accept(now, addressed, envelope, bytes, &mut out) {
+        match accept(self, addressed, &mut out) {
             Ok(()) => (),
             Err(reason) => {
-                let from = envelope.source;
                 let (instance, discards) = match addressed.and_then(|at| self.instances.get_mut(at)) {
                     Some(instance) => (Some(instance.settings.name.clone()), &mut instance.discards),
                     None => (None, self.strangers.entry(interface.clone()).or_default()),
@@ -387,7 +401,7 @@ impl Fleet {
                 }
                 Action::Reannounce => reannounce = Some(instance.group().map(str::to_owned)),
                 Action::Moved { from, to, reason, late } => {
-                    note_move(instance, now, from, to);
+                    instance.note_move(now, from, to);
                     if to == Standing::HandingOver {
                         instance.announcer.stop();
                         instance.claims.stop();
@@ -465,19 +479,14 @@ fn send(instance: &mut Instance, priority: u8, out: &mut Vec<Output>) {
         instance.counters.priority_zero_sent += 1;
     }
     let key = instance.settings.key();
-    out.extend(instance.adverts(priority).into_iter().map(|(source, destination, bytes)| {
+    for (source, destination, bytes) in instance.adverts(priority) {
         let key = key.clone();
-        Output::Send { key, source, destination, bytes }
-    }));
-}
-
-fn note_move(instance: &mut Instance, now: MonoTime, from: Standing, to: Standing) {
-    instance.since = now;
-    instance.counters.transitions += 1;
-    if to == Standing::Active {
-        instance.counters.became_active += 1;
-    }
-    if from == Standing::Active {
-        instance.counters.left_active += 1;
+        let Some(password) = instance.seal() else {
+            out.push(Output::Send { key, source, destination, bytes });
+            continue;
+        };
+        instance.sequence = instance.sequence.saturating_add(1);
+        let packet = ah::packet(password.bytes(), source, destination, instance.sequence, &bytes);
+        out.extend(packet.map(|packet| Output::SendSealed { key, destination, packet }));
     }
 }

@@ -10,11 +10,11 @@ use super::announce::Announcer;
 use super::claim::Claims;
 use super::happened::{Evidence, Happened, Warning};
 use super::packet::{Advert, Auth, Body};
-use super::reason::{Fault, Reason};
+use super::reason::{Fault, Reason, Standing};
 use super::receive::Discard;
 use super::restore::Restorer;
 use super::router::{Router, Rules};
-use super::settings::{Settings, Transport, Version};
+use super::settings::{Authentication, Password, Settings, Transport, Version};
 use super::view::{Counters, InstanceView, PeerView, TrackView};
 use crate::base::{MonoTime, Priority};
 
@@ -47,6 +47,8 @@ pub(super) struct Instance {
     pub tracks: Vec<TrackView>,
     pub counters: Counters,
     pub discards: Discards,
+    /// The last sequence number of an Authentication Header, heard or sent.
+    pub sequence: u32,
     warned: [Option<MonoTime>; 3],
     failure_told: Option<MonoTime>,
     conflict_told: Option<MonoTime>,
@@ -74,11 +76,32 @@ impl Instance {
             tracks: vec![],
             counters: Counters::default(),
             discards: Discards::default(),
+            sequence: 0,
             warned: [None; 3],
             failure_told: None,
             conflict_told: None,
             retiring: false,
             settings,
+        }
+    }
+
+    /// What a change of state leaves in the counters.
+    pub const fn note_move(&mut self, now: MonoTime, from: Standing, to: Standing) {
+        self.since = now;
+        self.counters.transitions += 1;
+        if matches!(to, Standing::Active) {
+            self.counters.became_active += 1;
+        }
+        if matches!(from, Standing::Active) {
+            self.counters.left_active += 1;
+        }
+    }
+
+    /// The key of the Authentication Header, where there is one.
+    pub const fn seal(&self) -> Option<Password> {
+        match self.settings.auth {
+            Some(Authentication::Header(key)) => Some(key),
+            Some(Authentication::Password(_)) | None => None,
         }
     }
 
@@ -105,7 +128,11 @@ impl Instance {
             interval: self.settings.interval,
             addresses: self.settings.advertised().collect(),
             body: match self.settings.version {
-                Version::V2 => Body::V2(self.settings.auth.map_or(Auth::None, Auth::Password)),
+                Version::V2 => Body::V2(match self.settings.auth {
+                    None => Auth::None,
+                    Some(Authentication::Password(password)) => Auth::Password(password),
+                    Some(Authentication::Header(_)) => Auth::Header,
+                }),
                 Version::V3 => Body::V3 { pseudo_header: !self.settings.checksum_without_pseudo_header },
             },
         };

@@ -2,6 +2,7 @@
 //!
 //! Cores here know no socket and no clock: `io/` has the system calls, `daemon/heartbeat.rs` is the thread.
 
+pub mod ah;
 pub mod announce;
 mod claim;
 pub mod fleet;
@@ -24,6 +25,7 @@ pub use happened::{ConflictPhase, Evidence, Failure, Happened, LinkState, Warnin
 pub use reason::{Fault, Reason, Standing};
 pub use receive::Discard;
 pub use settings::{
-    Garp, Holdings, Key, Outcome, Password, Settings, SyncGroup, Track, Tracked, Transport, Version, VirtualAddress,
+    Authentication, Garp, Holdings, Key, Outcome, Password, Settings, SyncGroup, Track, Tracked, Transport, Version,
+    VirtualAddress,
 };
 pub use view::{Counters, InstanceView, PeerView, TrackView};

@@ -54,7 +54,8 @@ pub enum Body {
 pub enum Auth {
     None,
     Password(Password),
-    /// Type 2 is the IP Authentication Header (RFC 2338 section 5.3.6); it cannot be sent from here.
+    /// Type 2: the IP Authentication Header before the message (RFC 2338 section 5.3.6); see [`super::ah`].
+    Header,
     Other(u8),
 }
 
@@ -142,13 +143,14 @@ impl Auth {
         match self {
             Self::None => 0,
             Self::Password(_) => 1,
+            Self::Header => 2,
             Self::Other(number) => number,
         }
     }
 
     const fn data(self) -> [u8; AUTH_LEN] {
         match self {
-            Self::None | Self::Other(_) => [0; AUTH_LEN],
+            Self::None | Self::Header | Self::Other(_) => [0; AUTH_LEN],
             Self::Password(password) => password.bytes(),
         }
     }
@@ -169,6 +171,7 @@ fn read_auth(number: u8, data: &[u8], message: &[u8]) -> Result<Auth, Discard> {
     Ok(match number {
         0 => Auth::None,
         1 => Auth::Password(Password::from_bytes(data)),
+        2 => Auth::Header,
         other => Auth::Other(other),
     })
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::happened::Warning;
 use super::packet::{Advert, Auth, Body, Envelope};
 use super::router::Heard;
-use super::settings::{Settings, Transport};
+use super::settings::{Authentication, Settings, Transport};
 use crate::base::{Family, Priority};
 
 /// Why a packet was dropped. The order is the order of the checks.
@@ -35,8 +35,10 @@ pub enum Discard {
     NotAPeer,
     /// VRRPv2: the other authentication type.
     AuthType,
-    /// VRRPv2: another password.
+    /// VRRPv2: another password, or a seal that does not fit.
     AuthData,
+    /// VRRPv2 with an Authentication Header: the sequence number was heard before.
+    Replayed,
     /// VRRPv2: another advert interval. VRRPv3: the interval is 0.
     Interval,
     /// The address list differs, and the virtual router is strict about it.
@@ -57,6 +59,7 @@ impl Discard {
             Self::NotAPeer => "not_a_peer",
             Self::AuthType => "auth_type",
             Self::AuthData => "auth_data",
+            Self::Replayed => "replayed",
             Self::Interval => "interval",
             Self::AddressList => "address_list",
         }
@@ -131,12 +134,12 @@ pub fn check(
 
 fn check_version_2(advert: &Advert, auth: Auth, settings: &Settings) -> Result<(), Discard> {
     match (auth, settings.auth) {
-        (Auth::None, None) => (),
-        (Auth::Password(theirs), Some(ours)) if theirs == ours => (),
-        (Auth::Password(_), Some(_)) => return Err(Discard::AuthData),
-        (Auth::None | Auth::Other(_), Some(_)) | (Auth::Password(_) | Auth::Other(_), None) => {
-            return Err(Discard::AuthType);
-        }
+        (Auth::None, None) | (Auth::Header, Some(Authentication::Header(_))) => (),
+        (Auth::Password(theirs), Some(Authentication::Password(ours))) if theirs == ours => (),
+        (Auth::Password(_), Some(Authentication::Password(_))) => return Err(Discard::AuthData),
+        (Auth::None | Auth::Header | Auth::Other(_), Some(Authentication::Password(_)))
+        | (Auth::None | Auth::Password(_) | Auth::Other(_), Some(Authentication::Header(_)))
+        | (Auth::Password(_) | Auth::Header | Auth::Other(_), None) => return Err(Discard::AuthType),
     }
     if advert.interval == settings.interval { Ok(()) } else { Err(Discard::Interval) }
 }
@@ -229,7 +232,11 @@ mod tests {
                 },
                 Err(Discard::NotAPeer),
             ),
-            ("password wanted", |s, _, _| Settings { auth: Some(Password::new("x")), ..s }, Err(Discard::AuthType)),
+            (
+                "password wanted",
+                |s, _, _| Settings { auth: Some(Authentication::Password(Password::new("x"))), ..s },
+                Err(Discard::AuthType),
+            ),
             (
                 "password not wanted",
                 |s, a, _| {
@@ -242,7 +249,7 @@ mod tests {
                 "other password",
                 |s, a, _| {
                     a.body = Body::V2(Auth::Password(Password::new("x")));
-                    Settings { auth: Some(Password::new("y")), ..s }
+                    Settings { auth: Some(Authentication::Password(Password::new("y"))), ..s }
                 },
                 Err(Discard::AuthData),
             ),

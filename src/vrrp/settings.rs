@@ -81,8 +81,8 @@ pub struct Settings {
     pub preempt: bool,
     /// Counted from the first advert of a lesser Active; zero: none.
     pub preempt_delay: Duration,
-    /// Authentication type 1 of VRRPv2 (RFC 2338 section 5.3.6); never sent in VRRPv3.
-    pub auth: Option<Password>,
+    /// Of VRRPv2 (RFC 2338 section 5.3.6); never sent in VRRPv3.
+    pub auth: Option<Authentication>,
     pub transport: Transport,
     /// Order counts: the advert lists them so.
     pub addresses: Vec<VirtualAddress>,
@@ -237,6 +237,15 @@ impl Transport {
             Self::Multicast { source, .. } | Self::Unicast { source, .. } => *source,
         }
     }
+}
+
+/// How adverts of VRRPv2 are authenticated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authentication {
+    /// Type 1: the password stands in the advert.
+    Password(Password),
+    /// Type 2: the advert is sealed by an Authentication Header whose key the password is; see [`super::ah`].
+    Header(Password),
 }
 
 /// `auth_pass`: 8 bytes, padded with zeros. It is not shown by `Debug`.

@@ -10,6 +10,9 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+#[path = "daemon/tracking.rs"]
+mod tracking;
+
 use std::fs;
 use std::io::ErrorKind;
 use std::net::TcpStream;

@@ -293,6 +293,7 @@ impl Lan {
     pub fn carry_out(&mut self, at: usize, outputs: Vec<Output>) {
         for output in outputs {
             match output {
+                Output::SendSealed { .. } => panic!("nobody here seals"),
                 Output::Send { key, source, destination, bytes } => {
                     let envelope = Envelope { source, destination, ttl: Some(255) };
                     self.send(at, &Packet { interface: key.interface, envelope, bytes });

@@ -147,7 +147,7 @@ fn adverts(before: &VrrpInstance, after: &VrrpInstance, old: &Config, new: &Conf
     let rows = [
         ("version", before.version != after.version),
         ("advert_int", fixed && before.interval != after.interval),
-        ("authentication", before.auth_pass != after.auth_pass),
+        ("authentication", (&before.auth_pass, before.auth_header) != (&after.auth_pass, after.auth_header)),
         ("multicast group", !unicast(after) && group(old) != group(new)),
         ("unicast or multicast", unicast(before) != unicast(after)),
         ("unicast_peer", unicast(before) && unicast(after) && before.unicast_peers != after.unicast_peers),

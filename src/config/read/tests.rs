@@ -72,7 +72,7 @@ fn instance(lines: &str) -> String {
 
 #[test]
 fn values_of_instances_are_read_or_refused() {
-    let rows: [(&str, &str, &[&str]); 22] = [
+    let rows: [(&str, &str, &[&str]); 23] = [
         ("all is well", "state BACKUP\npriority 150\nadvert_int 2", &[]),
         ("a state in lower case", "state master", &["unknown-word"]),
         ("priority 0", "priority 0", &["out-of-range"]),
@@ -87,7 +87,8 @@ fn values_of_instances_are_read_or_refused() {
         ("authentication", "authentication {\nauth_type PASS\nauth_pass 12345678\n}", &[]),
         ("a long password", "authentication {\nauth_type PASS\nauth_pass 123456789\n}", &["auth-pass-too-long"]),
         ("a password in v3", "version 3\nauthentication {\nauth_type PASS\nauth_pass x\n}", &["auth-with-v3"]),
-        ("AH", "authentication {\nauth_type AH\nauth_pass x\n}", &["not-served-yet"]),
+        ("AH", "authentication {\nauth_type AH\nauth_pass x\n}", &[]),
+        ("AH as master", "state MASTER\nauthentication {\nauth_type AH\nauth_pass x\n}", &["ah-with-master"]),
         ("nopreempt of a master", "state MASTER\npriority 100\nnopreempt", &["nopreempt-with-master"]),
         ("a delay that nothing uses", "nopreempt\npreempt_delay 5", &["preempt-delay-with-nopreempt"]),
         ("unicast without peers", "unicast_src_ip 192.0.2.2", &["unicast-without-peers"]),

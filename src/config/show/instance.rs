@@ -23,6 +23,7 @@ pub(super) fn instance(instance: &VrrpInstance, above: &Global) -> Node {
         preempt,
         preempt_delay,
         auth_pass,
+        auth_header,
         source,
         unicast_peers,
         check_unicast_src,
@@ -57,7 +58,8 @@ pub(super) fn instance(instance: &VrrpInstance, above: &Global) -> Node {
     nodes.flag("check_unicast_src", *check_unicast_src);
     nodes.flag("dont_track_primary", *dont_track_primary);
     if let Some(pass) = auth_pass {
-        let auth = vec![Node::plain("auth_type", "PASS"), Node::word("auth_pass", pass)];
+        let auth =
+            vec![Node::plain("auth_type", if *auth_header { "AH" } else { "PASS" }), Node::word("auth_pass", pass)];
         nodes.put(Node::block("authentication", String::new(), auth));
     }
     nodes.plain(if unicast_peers.is_empty() { "mcast_src_ip" } else { "unicast_src_ip" }, *source);

@@ -222,7 +222,6 @@ impl Beat {
         }
     }
 
-    /// Gives what is left of the bound.
     fn drain_one(&mut self, place: &Place, mut left: usize) -> usize {
         let mut buffer = [0; PACKET_MAX];
         while left > 0 {
@@ -234,8 +233,19 @@ impl Beat {
                     self.carry_out(outputs);
                 }
                 // An error is told once by the kernel (ENETDOWN), and the link's state says the same.
-                Ok(None) | Err(_) => return left,
+                Ok(None) | Err(_) => break,
             }
+        }
+        self.drain_sealed(place, &mut buffer, left)
+    }
+
+    fn drain_sealed(&mut self, place: &Place, buffer: &mut [u8], mut left: usize) -> usize {
+        while left > 0 {
+            let Some(socket) = self.sockets.get_ref().get(place) else { return left };
+            let Ok(Some(packet)) = socket.receive_sealed(buffer) else { return left };
+            left -= 1;
+            let outputs = self.fleet.sealed_packet(clock::now(), &place.0, packet);
+            self.carry_out(outputs);
         }
         left
     }
@@ -252,6 +262,12 @@ impl Beat {
                         None => Err(format!("there is no socket on {}", place.0)),
                     };
                     sent.err().map(|error| (key, Failure::Advert { error }))
+                }
+                Output::SendSealed { key, destination, packet } => {
+                    let socket = self.sockets.get_ref().get(&(key.interface.clone(), key.family));
+                    let sent = socket.map(|socket| socket.send_sealed(destination, &packet));
+                    let failed = sent.unwrap_or(Err(std::io::ErrorKind::NotConnected.into())).err();
+                    failed.map(|error| (key, Failure::Advert { error: error.to_string() }))
                 }
                 Output::Hold { key, holdings, lease } => {
                     self.watch(&key, &holdings.addresses);

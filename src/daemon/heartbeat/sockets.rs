@@ -10,13 +10,14 @@ use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
 use crate::base::{Family, IfName, MonoTime};
+use crate::vrrp::fleet::Heard;
 use crate::vrrp::io::socket::Socket;
 use crate::vrrp::links::Links;
 
 /// Interface and family.
 pub type Place = (IfName, Family);
-/// What the virtual routers need: the multicast groups of each place.
-pub type Needed = BTreeMap<Place, BTreeSet<IpAddr>>;
+/// What the virtual routers need to hear at each place.
+pub type Needed = BTreeMap<Place, Heard>;
 
 /// The timer's token; sockets count from 1.
 const TIMER: u64 = 0;
@@ -59,13 +60,14 @@ impl Sockets {
     /// Open what is needed and missing, also where an interface of that name is another one now.
     pub fn open(&mut self, needed: &Needed, links: &Links) -> Vec<Refused> {
         let mut refused = vec![];
-        for (place, groups) in needed {
+        for (place, Heard { groups, sealed }) in needed {
             let Some(link) = links.get(&place.0) else { continue };
             let done = match self.open.get_mut(place) {
                 Some((_, socket)) if socket.index() == link.index => socket.join(groups),
                 Some(_) => self.close(place).and_then(|()| self.open_one(place, link.index, groups)),
                 None => self.open_one(place, link.index, groups),
             };
+            let done = done.and_then(|()| if *sealed { self.open_sealed(place) } else { Ok(()) });
             refused.extend(done.err().map(|error| Refused { place: place.clone(), error }));
         }
         refused
@@ -77,6 +79,15 @@ impl Sockets {
         self.places.insert(self.next, place.clone());
         self.open.insert(place.clone(), (self.next, socket));
         self.next += 1;
+        Ok(())
+    }
+
+    /// It wakes by the token of its place.
+    fn open_sealed(&mut self, place: &Place) -> io::Result<()> {
+        let Some((token, socket)) = self.open.get_mut(place) else { return Ok(()) };
+        if let Some(sealed) = socket.open_sealed(&place.0)? {
+            self.poll.add(sealed, EpollEvent::new(EpollFlags::EPOLLIN, *token))?;
+        }
         Ok(())
     }
 

@@ -44,6 +44,7 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
         preempt,
         preempt_delay,
         auth_pass,
+        auth_header,
         source,
         unicast_peers,
         check_unicast_src,
@@ -85,7 +86,7 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
         down_timer_adverts: *down_timer_adverts,
         preempt: *preempt,
         preempt_delay: *preempt_delay,
-        auth: auth_pass.as_deref().map(vrrp::Password::new),
+        auth: auth_pass.as_deref().map(|pass| authentication(pass, *auth_header)),
         transport,
         addresses: held.chain(excluded).collect(),
         routes: routes.iter().map(route).collect(),
@@ -100,6 +101,11 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
         sync_group: group
             .map(|group| vrrp::SyncGroup { name: group.name.clone(), tracking_weight: group.tracking_weight }),
     }
+}
+
+fn authentication(pass: &str, header: bool) -> vrrp::Authentication {
+    let password = vrrp::Password::new(pass);
+    if header { vrrp::Authentication::Header(password) } else { vrrp::Authentication::Password(password) }
 }
 
 /// What the instance tracks, and what its group tracks for all members.

@@ -13,6 +13,7 @@ use nix::sys::socket::{
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Type};
 
 use crate::base::{Family, IfName};
+use crate::vrrp::ah;
 use crate::vrrp::packet::Envelope;
 
 /// IANA's protocol number of VRRP (RFC 9568 section 5.1.1.4).
@@ -31,6 +32,8 @@ pub struct Socket {
     family: Family,
     index: u32,
     groups: BTreeSet<IpAddr>,
+    /// For packets with an Authentication Header: it takes and gives them whole.
+    sealed: Option<socket2::Socket>,
 }
 
 impl AsFd for Socket {
@@ -77,9 +80,54 @@ impl Socket {
                 setsockopt(&socket, sockopt::Ipv6RecvHopLimit, &true)?;
             }
         }
-        let mut opened = Self { inner: socket, family, index, groups: BTreeSet::new() };
+        let mut opened = Self { inner: socket, family, index, groups: BTreeSet::new(), sealed: None };
         opened.join(groups)?;
         Ok(opened)
+    }
+
+    /// Take packets with an Authentication Header too (IPv4); the descriptor to wait for, where it is new.
+    ///
+    /// # Errors
+    /// Of the kernel.
+    pub fn open_sealed(&mut self, interface: &IfName) -> io::Result<Option<BorrowedFd<'_>>> {
+        if self.sealed.is_some() {
+            return Ok(None);
+        }
+        let socket = socket2::Socket::new(
+            Domain::IPV4,
+            Type::RAW.nonblocking().cloexec(),
+            Some(Protocol::from(i32::from(ah::PROTOCOL))),
+        )?;
+        socket.bind_device(Some(interface.as_str().as_bytes()))?;
+        socket.set_header_included_v4(true)?;
+        socket.set_freebind_v4(true)?;
+        socket.set_multicast_loop_v4(false)?;
+        // The groups are joined by the other socket; this one hears those of the whole interface.
+        socket.set_multicast_all_v4(true)?;
+        let opened: &socket2::Socket = self.sealed.insert(socket);
+        Ok(Some(opened.as_fd()))
+    }
+
+    /// The next packet of protocol 51, whole; `None`: no more.
+    ///
+    /// # Errors
+    /// As of [`Socket::receive`].
+    pub fn receive_sealed<'a>(&self, buffer: &'a mut [u8]) -> io::Result<Option<&'a [u8]>> {
+        let Some(socket) = &self.sealed else { return Ok(None) };
+        match nix::sys::socket::recv(socket.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT) {
+            Ok(length) => Ok(buffer.get(..length)),
+            Err(Errno::EAGAIN) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Send a whole packet. It never waits: a full queue is an error.
+    ///
+    /// # Errors
+    /// Of the kernel: the interface is down.
+    pub fn send_sealed(&self, destination: IpAddr, packet: &[u8]) -> io::Result<()> {
+        let socket = self.sealed.as_ref().ok_or(Errno::ENOTCONN)?;
+        socket.send_to(packet, &std::net::SocketAddr::new(destination, 0).into()).map(drop)
     }
 
     /// The index of its interface; another one now means another interface of that name.

@@ -7,7 +7,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use vipd::base::{AdvertInterval, Family};
 use vipd::lab::until;
-use vipd::vrrp::{Password, Settings, Standing, Version};
+use vipd::vrrp::{Authentication, Password, Settings, Standing, Version};
 
 use super::wire::{PATIENCE, Wire, settings, standing, stop, unicast};
 
@@ -94,12 +94,22 @@ fn interoperates(name: &str, ours: &Settings, theirs: &str) {
 
 #[test]
 fn version_2_with_a_password() {
-    let ours = Settings { auth: Some(Password::new("secret")), ..settings(Family::V4, Version::V2, 100) };
+    let ours = Settings {
+        auth: Some(Authentication::Password(Password::new("secret"))),
+        ..settings(Family::V4, Version::V2, 100)
+    };
     interoperates(
         "v2",
         &ours,
         " version 2\n advert_int 1\n authentication {\n auth_type PASS\n auth_pass secret\n }\n",
     );
+}
+
+#[test]
+fn version_2_with_an_authentication_header() {
+    let key = Authentication::Header(Password::new("secret"));
+    let ours = Settings { auth: Some(key), ..settings(Family::V4, Version::V2, 100) };
+    interoperates("ah", &ours, " version 2\n advert_int 1\n authentication {\n auth_type AH\n auth_pass secret\n }\n");
 }
 
 #[test]

@@ -25,7 +25,9 @@ pub(super) fn settle(
     let priority = priority(&draft);
     let state = state(&draft, priority, strict, &mut told);
     let (preempt, preempt_delay) = preempt(&draft, state, priority, strict, &mut told);
-    let auth_pass = auth(&mut draft, version, state, strict, &mut told);
+    let (auth_pass, kind) = auth(&mut draft, version, state, strict, &mut told).unzip();
+    let auth_header = kind == Some(AuthKind::Ah);
+    let state = if auth_header { InitialState::Backup } else { state };
     let interval = interval(&draft, version, &mut told);
     let peers = peers(&draft, family, strict, &mut told);
     let source = source(&draft, family, name.at, &mut told);
@@ -60,6 +62,7 @@ pub(super) fn settle(
         preempt,
         preempt_delay,
         auth_pass,
+        auth_header,
         source,
         unicast_peers: peers,
         check_unicast_src: draft.check_unicast_src || global.check_unicast_src,
@@ -208,7 +211,7 @@ fn auth(
     state: InitialState,
     strict: bool,
     told: &mut Told<'_>,
-) -> Option<String> {
+) -> Option<(String, AuthKind)> {
     let auth = draft.auth.take()?;
     let kind = auth.kind?;
     let help = "remove the `authentication` block here and on the other router";
@@ -230,20 +233,11 @@ fn auth(
         );
         return None;
     }
-    if kind == AuthKind::Ah {
-        if state == InitialState::Master {
-            let message = "state MASTER does not go with authentication by AH";
-            told.error("ah-with-master", auth.at, message, "starts as BACKUP", "write `state BACKUP`");
-        }
-        let message =
-            format!("vrrp_instance `{}`: `auth_type AH` is not carried out: adverts go without it", told.name);
-        told.problems.push(
-            Problem::new("not-served-yet", Severity::Warning, auth.at, message)
-                .help("use version 3 on both routers, or `auth_type PASS` on both"),
-        );
-        return None;
+    if kind == AuthKind::Ah && state == InitialState::Master {
+        let message = "state MASTER does not go with authentication by AH";
+        told.error("ah-with-master", auth.at, message, "starts as BACKUP", "write `state BACKUP`");
     }
-    auth.pass
+    auth.pass.map(|pass| (pass, kind))
 }
 
 /// Whole seconds in version 2, hundredths up to 40.95 s in version 3.

@@ -59,6 +59,7 @@ impl Wire {
         let now = self.now;
         for output in outputs {
             match output {
+                Output::SendSealed { .. } => {}
                 Output::Send { key, source, destination, bytes } => {
                     let envelope = Envelope { source, destination, ttl: Some(255) };
                     for to in (0..self.hosts.len()).filter(|to| *to != at) {

@@ -1,0 +1,103 @@
+//! Packets with an Authentication Header: whose they are, whether the seal fits, and that none is heard twice.
+
+use super::{Fleet, Output};
+use crate::base::{IfName, MonoTime};
+use crate::vrrp::ah;
+use crate::vrrp::receive::Discard;
+
+impl Fleet {
+    /// A packet of protocol 51 came in on `interface`, whole.
+    pub fn sealed_packet(&mut self, now: MonoTime, interface: &IfName, packet: &[u8]) -> Vec<Output> {
+        let Some((envelope, ip, payload)) = ah::split(packet) else { return vec![] };
+        let inner = payload.get(ah::LEN..).unwrap_or_default();
+        let accept = |fleet: &mut Self, at: Option<usize>, out: &mut Vec<Output>| {
+            let known = at.and_then(|at| fleet.instances.get_mut(at)).ok_or(Discard::Vrid)?;
+            let password = known.seal().ok_or(Discard::AuthType)?;
+            let ah::Verified { sequence, message } = ah::verify(password.bytes(), ip, payload)?;
+            if sequence <= known.sequence {
+                return Err(Discard::Replayed);
+            }
+            known.sequence = sequence;
+            fleet.accept(now, at, &envelope, message, out)
+        };
+        self.heard(now, interface, envelope.source, inner, accept)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+    use crate::base::{Cidr, Family, Priority, Vrid};
+    use crate::vrrp::links::{Held, Link, Links};
+    use crate::vrrp::packet::{Advert, Auth, Body, Envelope};
+    use crate::vrrp::settings::{Authentication, Password, Settings, VirtualAddress};
+
+    fn eth0() -> IfName {
+        "eth0".parse().unwrap()
+    }
+
+    fn fleet() -> Fleet {
+        let mut fleet = Fleet::default();
+        let cidr: Cidr = "10.0.0.1/24".parse().unwrap();
+        let addresses = vec![Held { cidr, ours: false, usable: true }];
+        let link = Link { index: 2, running: true, mac: None, addresses };
+        fleet.links(MonoTime::ZERO, Links([(eth0(), link)].into()));
+        let mut settings = Settings::new("VI_1", eth0(), Vrid::new(7).unwrap(), Family::V4);
+        settings.addresses = vec![VirtualAddress::new("10.0.0.9/24".parse().unwrap())];
+        settings.auth = Some(Authentication::Header(Password::new("secret")));
+        fleet.reconfigure(MonoTime::ZERO, vec![settings]);
+        fleet
+    }
+
+    /// What 10.0.0.2 sends with this password and sequence number.
+    fn sealed(password: &str, sequence: u32) -> Vec<u8> {
+        let (source, group): (IpAddr, IpAddr) = ("10.0.0.2".parse().unwrap(), "224.0.0.18".parse().unwrap());
+        let advert = Advert {
+            vrid: Vrid::new(7).unwrap(),
+            priority: Priority::DEFAULT.get(),
+            interval: crate::base::AdvertInterval::DEFAULT,
+            addresses: vec!["10.0.0.9".parse().unwrap()],
+            body: Body::V2(Auth::Header),
+        };
+        let message = advert.emit(source, group);
+        ah::packet(Password::new(password).bytes(), source, group, sequence, &message).unwrap()
+    }
+
+    #[test]
+    fn a_seal_that_fits_is_taken_once_and_nothing_else_is() {
+        let mut fleet = fleet();
+        let rows = [
+            ("the first", sealed("secret", 7), None),
+            ("again", sealed("secret", 7), Some(Discard::Replayed)),
+            ("older", sealed("secret", 6), Some(Discard::Replayed)),
+            ("the next", sealed("secret", 8), None),
+            ("another key", sealed("sesame", 9), Some(Discard::AuthData)),
+            ("short", sealed("secret", 9)[..40].to_vec(), Some(Discard::Vrid)),
+        ];
+        let mut at = MonoTime::ZERO;
+        let (mut taken, mut total) = (0, 0);
+        for (name, packet, discard) in rows {
+            at += std::time::Duration::from_millis(10);
+            fleet.sealed_packet(at, &eth0(), &packet);
+            let view = fleet.views().remove(0);
+            match discard {
+                None => taken += 1,
+                // It names no virtual router, and counts for none.
+                Some(Discard::Vrid) => {}
+                Some(_) => total += 1,
+            }
+            assert_eq!(view.counters.adverts_received, taken, "{name}");
+            assert_eq!(view.discards.values().sum::<u64>(), total, "{name}: {:?}", view.discards);
+        }
+        let discards = fleet.views().remove(0).discards;
+        assert_eq!((discards[&Discard::Replayed], discards[&Discard::AuthData]), (2, 1));
+
+        let plain = sealed("secret", 10);
+        let (envelope, _, payload) = ah::split(&plain).unwrap();
+        let envelope = Envelope { ..envelope };
+        fleet.packet(at, &eth0(), &envelope, &payload[ah::LEN..]);
+        assert_eq!(fleet.views().remove(0).discards[&Discard::AuthType], 1, "without its header");
+    }
+}
