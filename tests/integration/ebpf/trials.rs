@@ -264,10 +264,10 @@ fn tunnels_in_gue_and_gre_carry_the_packet_as_it_came() {
             trial.serve(key(Protocol::Tcp, vip, port), server, port, Forwarding::Tunnel(encapsulation));
             let segment = Segment { flags: SYN, sequence: 1, acknowledged: 0, options: &[], payload: b"" };
             let inner = tcp((client, CLIENT_PORT), (vip, port), &segment);
-            let outer = trial.forwarded(&what, &inner);
-            let mut framed = vec![0; 14];
-            framed.extend_from_slice(&outer);
+            let (verdict, framed) = trial.go(&inner);
+            assert_eq!(verdict, Verdict::Forward, "{what}: {:?}", trial.plane.reasons());
             assert_eq!(ends(&framed).unwrap().1, server, "{what}");
+            let outer = framed[14..].to_vec();
             let (at, length) = (head(&outer), outer.len() - head(&outer));
             let protocol = outer[if server.is_ipv4() { 9 } else { 6 }];
             let inside = match encapsulation {
@@ -290,7 +290,10 @@ fn tunnels_in_gue_and_gre_carry_the_packet_as_it_came() {
             };
             assert_eq!(inside.len(), inner.len(), "{what}");
             assert_eq!(inside[head(inside)..], inner[head(&inner)..], "{what}");
-            assert_eq!(ends(&[&[0; 14], inside].concat()), Some((client, vip)), "{what}");
+            let inside = [&[0; 14], inside].concat();
+            assert_eq!(ends(&inside), Some((client, vip)), "{what}");
+            // The outer one of GUE has none, over IPv6 too (RFC 6935).
+            assert!(is_right(&inside), "{what}");
         }
     }
     let counted = Encapsulation::Gre { checksum: TunnelChecksum::Checksum };
