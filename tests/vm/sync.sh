@@ -90,8 +90,10 @@ until_true 'the first becomes master' runs one master
 start two 100
 until_true 'the second is a backup' runs two backup
 timeouts one '77 120 33' || fail 'the timeouts are set'
-ip netns exec server busybox nc -lk -p 80 -e cat &
+ip netns exec server busybox nc -ll -p 80 -e cat &
 server=$!
+connects() { ip netns exec client bash -c 'exec 3<> /dev/tcp/192.0.2.100/80 && echo x >&3 && read -r -t 5 -u 3'; }
+until_true 'a client is answered' connects
 ip netns exec client bash -c 'exec 3<> /dev/tcp/192.0.2.100/80; while echo x >&3 && read -r -u 3; do read -rt 0.2 <> <(:) || true; done' &
 client=$!
 until_true 'its connections are known to the second' synced
