@@ -74,7 +74,7 @@ for n in one two server client; do
     ip link set "to-$n" master sw up
     ip -n $n link set lo up
     ip -n $n link set d0 up
-    ip netns exec $n sh -c 'echo 1 > /proc/sys/net/ipv4/ip_forward; echo 0 > /proc/sys/net/ipv4/conf/all/send_redirects'
+    ip netns exec $n sh -c 'echo 1 > /proc/sys/net/ipv4/ip_forward; for d in all d0; do echo 0 > /proc/sys/net/ipv4/conf/$d/send_redirects; done'
 done
 ip -n one address add 192.0.2.1/24 dev d0
 ip -n two address add 192.0.2.2/24 dev d0

@@ -118,7 +118,6 @@ impl Daemon {
         let before = std::mem::replace(&mut self.wanted, wanted);
         self.record_settings(sysctls::follow(&self.wanted));
         self.reconfigure_forwarding(&before).await;
-        self.tune(None).await;
         self.configure_checks().await;
         if self.wanted.scripts.states_on_reload {
             let views = std::sync::Arc::clone(&self.heartbeat.snapshot.borrow());
@@ -212,8 +211,9 @@ impl Daemon {
         }
     }
 
-    /// Let checkers, trackers and notices follow the configuration in force.
+    /// Let checkers, trackers, notices and what the plane is set to follow the configuration in force.
     pub async fn configure_checks(&mut self) {
+        self.tune(None).await;
         self.notices.reconfigure(self.wanted.scripts.clone());
         self.pipes.configure(&self.wanted.scripts.fifos).await;
         let checkers = self.checkers.configure(self.wanted.checks.clone()).await.is_ok();

@@ -151,7 +151,6 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
         wanted,
     };
     daemon.configure_checks().await;
-    daemon.tune(None).await;
     daemon.recorder.record(clock::now(), Kind::Config, "vipd", "started".to_owned());
     daemon.begin_history();
     daemon.record_settings(settings);
