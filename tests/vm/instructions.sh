@@ -22,14 +22,16 @@ until_true() {
     done
     fail "$what: $* said: $(cat "$dir/last")"
 }
-# flood FLOWS: nanoseconds, which are instructions, of a datagram.
+# flood FLOWS: nanoseconds, which are instructions, of a datagram. IPVS keeps the connections of a service that was deleted,
+# so every case has ports of its own.
+first_port=10000
 flood() {
     ip netns exec client perl -MTime::HiRes=clock_gettime,CLOCK_MONOTONIC -MSocket -e '
-        my ($packets, $flows) = @ARGV;
+        my ($packets, $flows, $first) = @ARGV;
         my $to = pack_sockaddr_in(80, inet_aton("192.0.2.100"));
         my @sockets = map {
             socket(my $s, PF_INET, SOCK_DGRAM, 0) or die;
-            bind($s, pack_sockaddr_in(20000 + $_, inet_aton("10.0.1.10"))) or die; connect($s, $to) or die; $s
+            bind($s, pack_sockaddr_in($first + $_, inet_aton("10.0.1.10"))) or die; connect($s, $to) or die; $s
         } 1 .. $flows;
         my $data = "x" x 64;
         send($_, $data, 0) for @sockets;
@@ -39,7 +41,7 @@ flood() {
             int((clock_gettime(CLOCK_MONOTONIC) - $began) * 1e9 / $packets)
         } 1 .. 3;
         print "$rounds[1]\n";
-    ' "$packets" "$1"
+    ' "$packets" "$1" "$first_port"
 }
 arrived() { ip netns exec server cat /sys/class/net/d0/statistics/rx_packets; }
 # config PLANE METHOD
@@ -63,6 +65,7 @@ row() {
     local before cost
     before=$(arrived)
     cost=$(flood "$2")
+    first_port=$((first_port + 2000))
     [ "$1" = sender ] || [ $(($(arrived) - before)) -ge $((3 * packets)) ] || fail "$1: $(($(arrived) - before)) arrived"
     [ "$1" = sender ] && sender=$cost
     printf '%-28s %6s %10s %12s\n' "$1" "$2" "$cost" "$((cost - sender))"
