@@ -88,6 +88,7 @@ pub(super) const ROWS: &[Keyword] = &[
     row(RS, "GRPC_CHECK", Block("", 0, 0, GrpcCheck), C, "-", "grpc.health.v1 test", Served).standing(Ours),
     row(RS, "FILE_CHECK", Block("", 0, 0, FileCheck), C, "-", "the number in a track_file changes the weight, or takes the real server down", Served),
     row(RS, "BFD_CHECK", Block("", 0, 0, BfdCheck), C, "-", "a BFD session as check", Served),
+    row(VS, "toa", Bool, C, "off", "FullNat over TCP hands the client's address on to the real server, by an option (254) of the handshake", Served).standing(Ours),
     row(VS, "laddr_group_name", Word("NAME"), C, "-", "the local_address_group that FullNat takes its source addresses from", Served).standing(Dpvs),
     row(VS, "nat_mask", Word("NETMASK"), C, "-", "netmask of NAT on Linux 2.2; gone since keepalived 1.2.20", NotYet).standing(Removed("delete the line: nothing needs it")),
     row(VS, "net_mask", Word("NETMASK"), C, "-", "meant as nat_mask, which is gone too", NotYet).standing(Removed("delete the line: nothing needs it")),

@@ -181,6 +181,9 @@ fn global(choose: &mut Choices<'_>) -> Global {
         lvs_flush: choose.seldom(),
         rs_init_notifies: choose.seldom(),
         checker_log_all_failures: choose.seldom(),
+        // With the services, which they are about.
+        timeouts: None,
+        sync_daemon: None,
     }
 }
 
