@@ -1,8 +1,10 @@
 //! Virtual routers with a MAC address of their own: takeovers that change nothing for a client, and packets that are not
 //! for the host (`no_accept`).
 
-use std::process::Command as Process;
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use vipd::base::{Family, Priority};
 use vipd::daemon::heartbeat::{Heartbeat, HeartbeatOptions};
@@ -22,7 +24,8 @@ impl Lan {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let host = |role| Namespace::create(&format!("vipd-{}-{number}-vmac{role}", std::process::id()));
-        let hosts = [host("a").expect("needs root and iproute2"), host("b").unwrap(), host("c").unwrap(), host("s").unwrap()];
+        let hosts =
+            [host("a").expect("needs root and iproute2"), host("b").unwrap(), host("c").unwrap(), host("s").unwrap()];
         let switch = hosts[3].name();
         run(&format!("-n {switch} link add br0 type bridge"));
         run(&format!("-n {switch} link set br0 up"));
@@ -35,8 +38,10 @@ impl Lan {
             run(&format!("-n {name} link set eth0 up"));
         }
         let lan = Self { hosts };
-        until("duplicate address detection ends", PATIENCE, || (0..3).all(|at| !lan.ip(at, "address").contains("tentative")))
-            .unwrap();
+        until("duplicate address detection ends", PATIENCE, || {
+            (0..3).all(|at| !lan.ip(at, "address").contains("tentative"))
+        })
+        .unwrap();
         lan
     }
 
@@ -48,11 +53,11 @@ impl Lan {
         self.hosts[at].inside(|| Heartbeat::start(vec![settings], HeartbeatOptions::default())).unwrap().unwrap()
     }
 
-    /// The client asks once, with nothing forgotten before.
+    /// The client knocks where nobody listens: the host itself answers, or nobody does.
     fn answers(&self, vip: &str) -> bool {
-        let host = format!("--net=/run/netns/{}", self.hosts[2].name());
-        let ping = Process::new("nsenter").arg(host).args(["ping", "-n", "-c1", "-W1", vip]).output().unwrap();
-        ping.status.success()
+        let at = SocketAddr::new(vip.parse().unwrap(), 9);
+        let knock = || TcpStream::connect_timeout(&at, Duration::from_secs(1));
+        self.hosts[2].inside(knock).unwrap().is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
     }
 
     fn neighbour(&self, vip: &str) -> String {
@@ -82,10 +87,8 @@ fn own_mac(family: Family, priority: u8, xmit_base: bool) -> Settings {
     Settings { vmac: Some(vmac), priority: Priority::new(priority).unwrap(), ..plain }
 }
 
-const ROWS: [(Family, &str, &str); 2] = [
-    (Family::V4, "192.0.2.100", "00:00:5e:00:01:07"),
-    (Family::V6, "2001:db8::100", "00:00:5e:00:02:07"),
-];
+const ROWS: [(Family, &str, &str); 2] =
+    [(Family::V4, "192.0.2.100", "00:00:5e:00:01:07"), (Family::V6, "2001:db8::100", "00:00:5e:00:02:07")];
 
 #[test]
 fn a_takeover_changes_nothing_for_a_client() {
@@ -93,9 +96,11 @@ fn a_takeover_changes_nothing_for_a_client() {
         let what = format!("{vip} xmit_base {xmit_base}");
         let lan = Lan::new();
         let a = lan.start(0, own_mac(*family, 150, xmit_base));
-        until(&format!("{what}: a holds it"), PATIENCE, || lan.holds(0, "vrrp.7", vip) && lan.is_up(0, "vrrp.7")).unwrap();
+        until(&format!("{what}: a holds it"), PATIENCE, || lan.holds(0, "vrrp.7", vip) && lan.is_up(0, "vrrp.7"))
+            .unwrap();
         let b = lan.start(1, own_mac(*family, 100, xmit_base));
-        until(&format!("{what}: b hears a"), PATIENCE, || b.snapshot.borrow()[0].counters.adverts_received > 2).unwrap();
+        until(&format!("{what}: b hears a"), PATIENCE, || b.snapshot.borrow()[0].counters.adverts_received > 2)
+            .unwrap();
         until(&format!("{what}: b has it, down"), PATIENCE, || lan.ip(1, "-o link show").contains("vrrp.7@")).unwrap();
         assert!(!lan.is_up(1, "vrrp.7"), "{what}: a Backup is deaf to the virtual MAC");
         until(&format!("{what}: the client is answered"), PATIENCE, || lan.answers(vip)).unwrap();
@@ -103,7 +108,8 @@ fn a_takeover_changes_nothing_for_a_client() {
         assert_eq!(lan.sysctl(0, "ipv4/conf/eth0/arp_announce"), "2", "{what}");
 
         stop(&a);
-        until(&format!("{what}: b holds it"), PATIENCE, || lan.holds(1, "vrrp.7", vip) && lan.is_up(1, "vrrp.7")).unwrap();
+        until(&format!("{what}: b holds it"), PATIENCE, || lan.holds(1, "vrrp.7", vip) && lan.is_up(1, "vrrp.7"))
+            .unwrap();
         assert_eq!(lan.neighbour(vip), *mac, "{what}: the entry is as it was");
         until(&format!("{what}: the client is answered by b"), PATIENCE, || lan.answers(vip)).unwrap();
         assert_eq!(lan.neighbour(vip), *mac, "{what}: the entry is as it was");
@@ -112,8 +118,10 @@ fn a_takeover_changes_nothing_for_a_client() {
 
         // A better one comes: only the interface with the virtual MAC hears it, since that is where it comes from.
         let a = lan.start(0, own_mac(*family, 150, xmit_base));
-        until(&format!("{what}: b steps down"), PATIENCE, || standing(&b) == Standing::Backup && !lan.is_up(1, "vrrp.7"))
-            .unwrap_or_else(|error| panic!("{error}\n{:?}", b.snapshot.borrow()[0]));
+        until(&format!("{what}: b steps down"), PATIENCE, || {
+            standing(&b) == Standing::Backup && !lan.is_up(1, "vrrp.7")
+        })
+        .unwrap_or_else(|error| panic!("{error}\n{:?}", b.snapshot.borrow()[0]));
         until(&format!("{what}: the client is answered by a"), PATIENCE, || lan.answers(vip)).unwrap();
         assert_eq!(lan.neighbour(vip), *mac, "{what}: the entry is as it was");
         for router in [a, b] {
