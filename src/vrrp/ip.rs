@@ -161,7 +161,7 @@ mod tests {
         for (source, group, header) in rows {
             let mut frame = frame(MAC, addr(source), addr(group), b"message").unwrap();
             frame.extend([0; 18]);
-            let text: String = frame[..14].iter().map(|byte| format!("{byte:02x}")).collect();
+            let text = frame[..14].iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
             assert_eq!(text, header, "{group}");
             let packet = read(&frame[14..]).unwrap();
             let envelope = Envelope { source: addr(source), destination: addr(group), ttl: Some(255) };

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use vipd::base::{Family, Priority};
-use vipd::daemon::heartbeat::{Heartbeat, HeartbeatOptions};
+use vipd::daemon::heartbeat::{Command, Heartbeat, HeartbeatOptions};
 use vipd::lab::{Namespace, until};
-use vipd::vrrp::{Settings, Standing, Version, Vmac, ip};
+use vipd::vrrp::{Holdings, Settings, Standing, Version, Vmac, ip};
 
 use super::wire::{PATIENCE, ip as run, settings, standing, stop};
 
@@ -158,7 +158,7 @@ fn packets_for_an_address_that_does_not_accept_them_are_dropped_and_neighbours_a
         assert!(lan.answers(own), "{own}");
         let (reply, taken) = tokio::sync::oneshot::channel();
         let settings = vec![Settings { accept: true, ..refusing }];
-        let command = vipd::daemon::heartbeat::Command::Reconfigure { settings, statics: Default::default(), reply };
+        let command = Command::Reconfigure { settings, statics: Holdings::default(), reply };
         a.commands.blocking_send(command).unwrap();
         taken.blocking_recv().unwrap().unwrap();
         until("it accepts", PATIENCE, || lan.answers(vip)).unwrap();
