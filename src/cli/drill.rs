@@ -1,5 +1,5 @@
-//! `vipd drill`: arguments in, the timeline and the table out. The drill itself is `lab::drill`.
-#![expect(clippy::disallowed_methods, reason = "the command line reads the files that it names")]
+//! `vipd drill`: arguments in; the timeline, the table and the page out. The drill itself is `lab::drill`.
+#![expect(clippy::disallowed_methods, reason = "the command line reads and writes the files that it names")]
 
 use std::env;
 use std::fs;
@@ -7,8 +7,10 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::lab::drill::{Plan, PlanError, Report, Scenario, run as run_drill, stop_on_signals};
-use crate::lab::{Daemon, LabError, Services, Stop, leftovers};
+use clap::ValueEnum as _;
+
+use crate::lab::drill::{Plan, PlanError, Scenario, page, repeat as repeat_drill, run as run_drill, stop_on_signals};
+use crate::lab::{Daemon, LabError, Seat, Services, Stop, leftovers};
 
 /// Break a pair of directors in every planned way, in throw-away network namespaces of this machine, and hold what
 /// a client saw against theory. Exits with 0 if every bound holds.
@@ -27,6 +29,27 @@ pub struct Args {
     /// Only these faults.
     #[arg(long, value_name = "NAME", num_args = 1..)]
     only: Vec<Scenario>,
+    /// Every fault: some minutes.
+    #[arg(long, conflicts_with = "only")]
+    all: bool,
+    /// What the backup runs; with keepalived the directors themselves answer, since it forwards by IPVS only.
+    #[arg(long, value_name = "DAEMON", value_enum)]
+    peer: Option<Peer>,
+    /// The vipd that is drilled; this one without it.
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
+    /// Run it so many times, each followed by the same for two keepalived; tells median and maximum.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000), conflicts_with = "keep")]
+    repeat: Option<u32>,
+    /// Write the result as one page for a browser, with a picture of each fault.
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Peer {
+    Vipd,
+    Keepalived,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -35,12 +58,14 @@ enum Error {
     NotRoot,
     #[error("cannot read {}: {source}", path.display())]
     Read { path: PathBuf, source: io::Error },
-    #[error("cannot find the running program: {0}")]
+    #[error("cannot find the program to drill: {0}")]
     Program(#[source] io::Error),
     #[error(transparent)]
     Plan(#[from] PlanError),
     #[error(transparent)]
     Lab(#[from] LabError),
+    #[error("cannot write {}: {source}", path.display())]
+    Report { path: PathBuf, source: io::Error },
     #[error("cannot write the result: {0}")]
     Write(#[source] io::Error),
 }
@@ -48,8 +73,8 @@ enum Error {
 /// 0: every bound holds. 1: a bound is broken. 2: the drill could not be carried out. 130: interrupted.
 pub fn run(args: Args) -> ExitCode {
     match drill(args) {
-        Ok(report) if report.kept => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             // Nobody is left to tell where standard error is closed.
             writeln!(io::stderr(), "vipd drill: {error}").ok();
@@ -58,15 +83,21 @@ pub fn run(args: Args) -> ExitCode {
     }
 }
 
-fn drill(args: Args) -> Result<Report, Error> {
-    let Args { config, json, keep, only } = args;
+/// Whether every bound holds.
+fn drill(args: Args) -> Result<bool, Error> {
+    let Args { config, json, keep, only, all, peer, binary, repeat, report } = args;
     if !nix::unistd::geteuid().is_root() {
         return Err(Error::NotRoot);
     }
     let read = |path: &PathBuf| fs::read_to_string(path).map_err(|source| Error::Read { path: path.clone(), source });
     let configs = config.iter().map(read).collect::<Result<Vec<String>, Error>>()?;
-    let daemon = Daemon::Vipd { binary: env::current_exe().map_err(Error::Program)? };
-    let plan = Plan::new(&configs, &daemon, Services::Forwarded, &only, keep)?;
+    let binary = binary.map_or_else(env::current_exe, fs::canonicalize).map_err(Error::Program)?;
+    let daemon = Daemon::Vipd { binary };
+    let scenarios = if all { Scenario::value_variants() } else { &only };
+    let mut plan = Plan::new(&configs, &daemon, Services::Forwarded, scenarios, keep)?;
+    if peer == Some(Peer::Keepalived) {
+        plan = plan.with_keepalived_on(&[Seat::B]);
+    }
     let stop = Stop::default();
     stop_on_signals(&stop)?;
     let (removed, failed) = leftovers::remove();
@@ -77,12 +108,34 @@ fn drill(args: Args) -> Result<Report, Error> {
     for error in failed {
         writeln!(out, "left by a killed drill, and it stays: {error}").map_err(Error::Write)?;
     }
-    let report = run_drill(&plan, &stop, &mut *out)?;
-    if json {
-        let text = serde_json::to_string_pretty(&report).map_err(|error| Error::Write(error.into()))?;
-        writeln!(io::stdout(), "{text}").map_err(Error::Write)?;
+    let told = if let Some(runs) = repeat {
+        let comparison = repeat_drill(&plan, runs, &stop, &mut *out)?;
+        let page = page(&comparison.last, Some(&comparison));
+        Told { json: to_json(&comparison), table: comparison.table(), page, kept: comparison.kept }
     } else {
-        write!(out, "\n{}", report.table()).map_err(Error::Write)?;
+        let found = run_drill(&plan, &stop, &mut *out)?;
+        Told { json: to_json(&found), table: found.table(), page: page(&found, None), kept: found.kept }
+    };
+    if let Some(path) = report {
+        fs::write(&path, told.page).map_err(|source| Error::Report { path: path.clone(), source })?;
+        writeln!(out, "\nwritten: {}", path.display()).map_err(Error::Write)?;
     }
-    Ok(report)
+    if json {
+        writeln!(io::stdout(), "{}", told.json.map_err(Error::Write)?).map_err(Error::Write)?;
+    } else {
+        write!(out, "\n{}", told.table).map_err(Error::Write)?;
+    }
+    Ok(told.kept)
+}
+
+/// What one drill, or several, say in the end.
+struct Told {
+    json: io::Result<String>,
+    table: String,
+    page: String,
+    kept: bool,
+}
+
+fn to_json(what: &impl serde::Serialize) -> io::Result<String> {
+    serde_json::to_string_pretty(what).map_err(io::Error::from)
 }

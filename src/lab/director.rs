@@ -105,6 +105,21 @@ impl Director {
         matches!(self.daemon, Daemon::Vipd { .. })
     }
 
+    /// Take the configuration file anew; vipd is waited for, keepalived gets a SIGHUP.
+    pub fn reload(&self) -> Result<(), LabError> {
+        match &self.daemon {
+            Daemon::Vipd { binary } => {
+                let (binary, run_dir) = (binary.display().to_string(), self.run_dir().display().to_string());
+                self.host.run(&binary, &["reload", "--run-dir", &run_dir]).map(drop)
+            }
+            Daemon::Keepalived => {
+                let pid = self.pid()?;
+                let failed = |source| LabError::Signal { signal: "SIGHUP", pid: pid.as_raw(), source };
+                kill(pid, Signal::SIGHUP).map_err(failed)
+            }
+        }
+    }
+
     /// SIGSTOP to every process of the daemon, or SIGCONT.
     pub fn freeze(&self, frozen: bool) -> Result<(), LabError> {
         self.pid()?;
