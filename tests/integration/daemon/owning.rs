@@ -10,11 +10,11 @@ use super::{Host, INSTANCE, PATIENCE, Running};
 #[test]
 fn a_virtual_router_has_one_daemon_in_a_network_namespace() {
     let host = Host::new();
-    let routed = INSTANCE.replace(
+    let with_a_route = INSTANCE.replace(
         "    virtual_ipaddress",
         "    virtual_routes {\n203.0.113.0/24 via 192.0.2.1 dev eth0\n}\n    virtual_ipaddress",
     );
-    let _first = host.start(&host.config(&routed));
+    let _first = host.start(&host.config(&with_a_route));
     let routes = || host.ip("route show proto 118");
     until("the first has all", PATIENCE, || host.holds("192.0.2.100") && routes().contains("203.0.113.0/24")).unwrap();
 
