@@ -6,9 +6,11 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::ValueEnum as _;
 
+use crate::base::AdvertInterval;
 use crate::lab::drill::{Plan, PlanError, Scenario, page, repeat as repeat_drill, run as run_drill, stop_on_signals};
 use crate::lab::{Daemon, LabError, Seat, Services, Stop, leftovers};
 
@@ -32,6 +34,9 @@ pub struct Args {
     /// Every fault: some minutes.
     #[arg(long, conflicts_with = "only")]
     all: bool,
+    /// Another `advert_int` for both, in seconds, e.g. 0.02.
+    #[arg(long, value_name = "SECONDS", value_parser = interval)]
+    advert_int: Option<AdvertInterval>,
     /// What the backup runs; with keepalived the directors themselves answer, since it forwards by IPVS only.
     #[arg(long, value_name = "DAEMON", value_enum)]
     peer: Option<Peer>,
@@ -85,7 +90,7 @@ pub fn run(args: Args) -> ExitCode {
 
 /// Whether every bound holds.
 fn drill(args: Args) -> Result<bool, Error> {
-    let Args { config, json, keep, only, all, peer, binary, repeat, report } = args;
+    let Args { config, json, keep, only, all, advert_int, peer, binary, repeat, report } = args;
     if !nix::unistd::geteuid().is_root() {
         return Err(Error::NotRoot);
     }
@@ -95,6 +100,9 @@ fn drill(args: Args) -> Result<bool, Error> {
     let daemon = Daemon::Vipd { binary };
     let scenarios = if all { Scenario::value_variants() } else { &only };
     let mut plan = Plan::new(&configs, &daemon, Services::Forwarded, scenarios, keep)?;
+    if let Some(interval) = advert_int {
+        plan = plan.with_interval(interval);
+    }
     if peer == Some(Peer::Keepalived) {
         plan = plan.with_keepalived_on(&[Seat::B]);
     }
@@ -126,6 +134,13 @@ fn drill(args: Args) -> Result<bool, Error> {
         write!(out, "\n{}", told.table).map_err(Error::Write)?;
     }
     Ok(told.kept)
+}
+
+fn interval(text: &str) -> Result<AdvertInterval, String> {
+    let span = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let centis = span.and_then(|span| u16::try_from(span.as_millis() / 10).ok());
+    let centis = centis.ok_or_else(|| format!("`{text}` is no number of seconds up to 40.95"))?;
+    AdvertInterval::from_centis(centis).map_err(|error| error.to_string())
 }
 
 /// What one drill, or several, say in the end.

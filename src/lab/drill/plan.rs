@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-use crate::base::Priority;
+use crate::base::{AdvertInterval, Priority};
 use crate::lab::director::Daemon;
 use crate::lab::facts::{Facts, FactsError};
 use crate::lab::pair::{Seat, Services, Setup};
@@ -152,6 +152,17 @@ impl Plan {
         Ok(Self { setup, backup_priority: backup.priority, scenarios: scenarios.to_vec(), keep })
     }
 
+    /// With another `advert_int` on both.
+    #[must_use]
+    pub fn with_interval(mut self, interval: AdvertInterval) -> Self {
+        let setup = &mut self.setup;
+        for config in [&mut setup.config_a, &mut setup.config_b] {
+            *config = with_value(config, "advert_int", |_| Some(interval.duration().as_secs_f64().to_string()));
+        }
+        setup.facts.advert_int = interval;
+        self
+    }
+
     /// With keepalived on `seats`. It forwards by IPVS only, so that the directors themselves answer.
     #[must_use]
     pub fn with_keepalived_on(mut self, seats: &[Seat]) -> Self {
@@ -170,14 +181,23 @@ impl Plan {
 }
 
 fn with_lower_priority(config: &str) -> String {
-    let lower = |line: &str| {
+    let lower = |word: &str| {
+        let priority = word.parse::<u8>().ok()?;
+        Some(priority.saturating_sub(PRIORITY_STEP).max(1).to_string())
+    };
+    with_value(config, "priority", lower)
+}
+
+/// The text with another value in each line of a keyword; `None` leaves a line as it is.
+fn with_value(config: &str, keyword: &str, value: impl Fn(&str) -> Option<String>) -> String {
+    let line = |line: &str| {
         let mut words = line.split_whitespace();
-        match (words.next(), words.next().and_then(|word| word.parse::<u8>().ok())) {
-            (Some("priority"), Some(priority)) => format!("priority {}", priority.saturating_sub(PRIORITY_STEP).max(1)),
+        match (words.next(), words.next().and_then(&value)) {
+            (Some(word), Some(value)) if word == keyword => format!("{keyword} {value}"),
             (Some(_) | None, _) => line.to_owned(),
         }
     };
-    config.lines().map(lower).fold(String::new(), |text, line| text + &line + "\n")
+    config.lines().map(line).fold(String::new(), |text, line| text + &line + "\n")
 }
 
 /// The text without its `virtual_server` blocks.
@@ -215,6 +235,16 @@ mod tests {
         let plan = plan(&[MASTER.to_owned()]).unwrap();
         assert_eq!((plan.setup.facts.priority.get(), plan.backup_priority.get()), (150, 100));
         assert!(plan.setup.config_b.contains("virtual_server"));
+    }
+
+    #[test]
+    fn another_interval_is_written_into_both() {
+        let interval = AdvertInterval::from_centis(2).unwrap();
+        let plan = plan(&[]).unwrap().with_interval(interval);
+        for config in [&plan.setup.config_a, &plan.setup.config_b] {
+            assert_eq!(Facts::scan(config).unwrap().advert_int, interval);
+        }
+        assert_eq!(plan.setup.facts.advert_int, interval);
     }
 
     #[test]
