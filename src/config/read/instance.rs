@@ -57,7 +57,6 @@ struct Draft {
     rules: Vec<KernelRule>,
     promote_secondaries: bool,
     notify: Notify,
-    sync_daemon: Option<Span>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,7 +163,6 @@ fn options(inner: &Statement<'_>, draft: &mut Draft, problems: &mut Vec<Problem>
         "accept" => draft.accept = Some(true),
         "no_accept" => draft.accept = Some(false),
         "promote_secondaries" => draft.promote_secondaries = true,
-        "lvs_sync_daemon_interface" => draft.sync_daemon = Some(inner.at()),
         keyword => {
             read_garp(keyword, inner, &mut draft.garp, problems);
         }
