@@ -5,8 +5,7 @@
 
 use super::datapath::{Capabilities, DatapathError, Feature};
 use super::table::{
-    Destination, DestinationKey, Encapsulation, Forwarding, Protocol, Service, ServiceKey, Step, Table,
-    TunnelChecksum,
+    Destination, DestinationKey, Encapsulation, Forwarding, Protocol, Service, ServiceKey, Step, Table, TunnelChecksum,
 };
 use crate::base::Family;
 
