@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use super::print::{err, out, table};
-use crate::control::api::{InstanceStatus, RealServerStatus, Status, TrackerStatus, VirtualServerStatus};
+use crate::control::api::{InstanceStatus, PlaneStatus, RealServerStatus, Status, TrackerStatus, VirtualServerStatus};
 use crate::control::io::client;
 use crate::daemon::rundir::control_socket;
 
@@ -81,6 +81,7 @@ fn render(status: &Status, events: usize) -> String {
         text.push('\n');
         text.push_str(&virtual_server(server));
     }
+    text.push_str(&status.plane.as_ref().map_or_else(String::new, plane));
     let skipped = status.events.len().saturating_sub(events);
     if events > 0 && !status.events.is_empty() {
         text.push_str("\nLast events\n");
@@ -122,6 +123,18 @@ fn rejected(status: &Status) -> String {
     let strangers = strangers.filter_map(|(interface, counts)| of(format!("nobody's, on {interface}"), counts));
     let rows: Vec<Vec<String>> = instances.chain(strangers).collect();
     if rows.is_empty() { String::new() } else { format!("\nRejected VRRP packets\n{}", table(&rows, 2)) }
+}
+
+/// Packets that the plane did not forward as usual; nothing where there was none.
+fn plane(status: &PlaneStatus) -> String {
+    let PlaneStatus { name, refused, reasons } = status;
+    let mut text = refused.as_ref().map_or_else(String::new, |why| format!("\nThe {name} plane REFUSES: {why}\n"));
+    if !reasons.is_empty() {
+        let rows: Vec<Vec<String>> =
+            reasons.iter().map(|(reason, count)| vec![count.to_string(), reason.replace('_', " ")]).collect();
+        text.push_str(&format!("\nPackets not forwarded as usual ({name})\n{}", table(&rows, 2)));
+    }
+    text
 }
 
 fn instances(all: &[InstanceStatus]) -> Vec<Vec<String>> {

@@ -1,6 +1,7 @@
 //! What a configuration says, typed and with every default of its own block filled in; what a block inherits is
 //! `None` until somebody asks the block above. It knows neither text nor system.
 
+mod forwarding;
 mod http;
 mod notify;
 mod route;
@@ -12,6 +13,10 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+pub use forwarding::{
+    GroupMember, LbKind, LocalAddressGroup, LocalAddresses, Persistence, Plane, Protocol, SyncDaemon, SysctlMode,
+    Timeouts, VirtualServerGroup, VirtualServerId, Wrapping, WrappingChecksum,
+};
 pub use http::{HttpCheck, HttpVersion, HttpsCheck, Sni, TlsFiles, Url};
 pub use notify::{Mail, Notify, NotifyFifo, OnDeletion};
 pub use route::{KernelRoute, KernelRule, Statics};
@@ -98,24 +103,10 @@ pub struct Global {
     pub sysctl: SysctlMode,
     /// `lvs_flush`.
     pub lvs_flush: bool,
-}
-
-/// `lvs_datapath`: a keyword of ours.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub enum Plane {
-    #[default]
-    Ebpf,
-    Ipvs,
-}
-
-/// `lvs_sysctl`, a keyword of ours: what becomes of a kernel setting that forwarding needs otherwise.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub enum SysctlMode {
-    /// It is told.
-    #[default]
-    Check,
-    /// It is set.
-    Auto,
+    /// `lvs_timeouts`.
+    pub timeouts: Option<Timeouts>,
+    /// `lvs_sync_daemon`, or `lvs_sync_daemon_interface` of an instance.
+    pub sync_daemon: Option<SyncDaemon>,
 }
 
 /// `script_user USER [GROUP]`.
@@ -245,68 +236,6 @@ pub struct VrrpInstance {
     pub notify: Notify,
 }
 
-/// `virtual_server_group NAME`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct VirtualServerGroup {
-    pub name: String,
-    #[serde(skip)]
-    pub at: Span,
-    pub members: Vec<GroupMember>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub enum GroupMember {
-    /// `ADDR[-LAST|/MASK] PORT`, expanded.
-    Addresses {
-        addresses: Vec<IpAddr>,
-        port: u16,
-    },
-    Fwmark(NonZeroU32),
-}
-
-/// `local_address_group NAME`: addresses of this host, of both families, that `FullNat` connections begin at.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct LocalAddressGroup {
-    pub name: String,
-    #[serde(skip)]
-    pub at: Span,
-    /// Each line is a range, expanded.
-    pub addresses: Vec<Vec<IpAddr>>,
-}
-
-/// What `virtual_server` names.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub enum VirtualServerId {
-    Address { addr: IpAddr, port: u16 },
-    Fwmark { mark: NonZeroU32 },
-    Group { name: String },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub enum Protocol {
-    Tcp,
-    Udp,
-    Sctp,
-}
-
-/// `lb_kind` / `lvs_method`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub enum LbKind {
-    Nat,
-    Dr,
-    Tun,
-    FullNat,
-}
-
-/// `persistence_timeout` and `persistence_granularity`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Persistence {
-    /// Seconds, 1..=2678400.
-    pub timeout_s: u32,
-    /// Length of the client prefix; `None`: the whole address.
-    pub prefix_len: Option<u8>,
-}
-
 /// `virtual_server`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a keyword of the file, free of the others")]
@@ -323,6 +252,8 @@ pub struct VirtualServer {
     pub lb_kind: LbKind,
     /// `laddr_group_name`: a [`LocalAddressGroup`].
     pub local_addresses: Option<String>,
+    /// `toa`, a keyword of ours.
+    pub toa: bool,
     pub protocol: Protocol,
     pub ops: bool,
     pub persistence: Option<Persistence>,

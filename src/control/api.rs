@@ -15,6 +15,9 @@ pub struct Status {
     /// What virtual routers track, besides interfaces.
     pub trackers: Vec<TrackerStatus>,
     pub virtual_servers: Vec<VirtualServerStatus>,
+    /// `None`: nothing is forwarded.
+    #[serde(default)]
+    pub plane: Option<PlaneStatus>,
     /// VRRP packets that are for none of the virtual routers, by interface and reason.
     pub strangers: std::collections::BTreeMap<String, std::collections::BTreeMap<String, u64>>,
     /// The last moves and changes, oldest first; at most [`EVENTS_MAX`].
@@ -60,6 +63,17 @@ pub struct InstanceStatus {
     pub transitions: u64,
     /// Packets dropped, by reason; reasons never met are left out.
     pub discards: std::collections::BTreeMap<String, u64>,
+}
+
+/// The forwarding plane as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlaneStatus {
+    /// `ebpf` or `ipvs`.
+    pub name: String,
+    /// Why it does not hold what it should; `None` while it does.
+    pub refused: Option<String>,
+    /// Packets that were not forwarded as usual since the plane was made, by reason; reasons never met are left out.
+    pub reasons: std::collections::BTreeMap<String, u64>,
 }
 
 /// A tracked script, file or process.

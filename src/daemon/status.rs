@@ -6,9 +6,10 @@ use crate::base::{Family, MonoTime};
 use crate::bfd::fleet::View;
 use crate::bfd::{Diagnostic, State};
 use crate::control::api::{
-    CheckStatus, InstanceStatus, PeerStatus, RealServerStatus, TrackerStatus, VirtualServerStatus,
+    CheckStatus, InstanceStatus, PeerStatus, PlaneStatus, RealServerStatus, TrackerStatus, VirtualServerStatus,
 };
 use crate::daemon::heartbeat::Strangers;
+use crate::daemon::lvs::LvsView;
 use crate::daemon::telling::keepalived_word;
 use crate::daemon::trackers::TrackView;
 use crate::daemon::watchers::WatchView;
@@ -127,6 +128,16 @@ pub fn strangers(all: &Strangers) -> BTreeMap<String, BTreeMap<String, u64>> {
         discards.iter().map(|(reason, count)| (reason.to_string(), *count)).collect()
     };
     all.iter().map(|(interface, discards)| (interface.to_string(), counted(discards))).collect()
+}
+
+/// The plane as a whole.
+pub fn plane(view: &LvsView, reasons: &[(&'static str, u64)]) -> PlaneStatus {
+    let met = reasons.iter().filter(|(_, count)| *count > 0);
+    PlaneStatus {
+        name: view.plane.clone(),
+        refused: view.refused.clone(),
+        reasons: met.map(|(reason, count)| ((*reason).to_owned(), *count)).collect(),
+    }
 }
 
 /// The check results of a real server, by pool and address as configured.

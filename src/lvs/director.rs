@@ -4,8 +4,8 @@
 //! pool costs, however many pools there are.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
+use super::datapath::Locals;
 use super::plan::{Scope, plan};
 use super::pool::{Event, Pool, PoolEvent, PoolId, PoolSettings, PoolView, UnknownRealServer};
 use super::table::{Entry, ServiceKey, Step, Table};
@@ -126,11 +126,9 @@ impl Director {
     }
 
     /// Where `FullNat` connections of each service begin.
-    pub fn local_addresses(&self) -> BTreeMap<ServiceKey, Vec<IpAddr>> {
-        let pools = self.pools.values().map(Pool::settings).filter(|settings| !settings.local_addresses.is_empty());
-        pools
-            .flat_map(|settings| settings.services.iter().map(|key| (*key, settings.local_addresses.clone())))
-            .collect()
+    pub fn locals(&self) -> BTreeMap<ServiceKey, Locals> {
+        let pools = self.pools.values().map(Pool::settings).filter(|settings| !settings.locals.addresses.is_empty());
+        pools.flat_map(|settings| settings.services.iter().map(|key| (*key, settings.locals.clone()))).collect()
     }
 
     /// Services that the plane may hold because of us.
@@ -229,7 +227,7 @@ mod tests {
                 persistence: None,
                 one_packet: false,
             },
-            local_addresses: vec![],
+            locals: Locals::default(),
             quorum: 1,
             hysteresis: 0,
             omega: true,

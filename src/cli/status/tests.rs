@@ -41,6 +41,11 @@ fn example() -> Status {
             state: "bad".into(),
             because: Some("0 processes run".into()),
         }],
+        plane: Some(PlaneStatus {
+            name: "ebpf".into(),
+            refused: None,
+            reasons: [("local_ports_full".to_owned(), 3), ("no_route".to_owned(), 12)].into(),
+        }),
         virtual_servers: vec![VirtualServerStatus {
             virtual_server: "TCP 192.0.2.100:80".into(),
             service: "TCP 192.0.2.100:80".into(),

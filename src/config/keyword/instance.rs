@@ -96,7 +96,7 @@ pub(super) const ROWS: &[Keyword] = &[
     row(INSTANCE, "notify_master_rx_lower_pri", Command(true), C, "-", "script when a master hears a lower priority advert", Served),
     row(INSTANCE, "smtp_alert", Bool, A, "smtp_alert_vrrp, smtp_alert, false", "mail on changes", Served),
     row(INSTANCE, "notify_priority_changes", Bool, C, "group or global", "FIFO priority events", Served),
-    row(INSTANCE, "lvs_sync_daemon_interface", Word("IFNAME"), A, "-", "interface of the IPVS connection sync daemon", NotYet).standing(Deprecated("write `lvs_sync_daemon IFNAME inst NAME` in `global_defs`")),
+    row(INSTANCE, "lvs_sync_daemon_interface", Word("IFNAME"), A, "-", "interface of the IPVS connection sync daemon", Served).standing(Deprecated("write `lvs_sync_daemon IFNAME inst NAME` in `global_defs`")),
     row(INSTANCE, "garp_master_delay", Int(0, 4_294, "s"), B, "5", "delay of second GARP burst", Served),
     row(INSTANCE, "garp_master_refresh", Int(0, MAX, "s"), B, "0", "GARP refresh period", Served),
     row(INSTANCE, "garp_master_repeat", Int(1, MAX, ""), B, "5", "GARPs per burst", Served),

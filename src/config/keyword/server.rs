@@ -8,7 +8,7 @@ use super::Context::{
 };
 use super::Form::{Block, Bool, Command, Flag, Int, OneOf, Seconds, Word, Words};
 use super::Service::{NoEffect, NotYet, Served};
-use super::Standing::{Dpvs, Removed};
+use super::Standing::{Dpvs, Ours, Removed};
 use super::Tier::{A, B, C};
 use super::{ANY, Keyword, MAX, row};
 
@@ -84,6 +84,7 @@ pub(super) const ROWS: &[Keyword] = &[
     row(RS, "PING_CHECK", Block("", 0, 0, PingCheck), B, "-", "ICMP echo test", Served),
     row(RS, "FILE_CHECK", Block("", 0, 0, FileCheck), C, "-", "a track_file as check; without it the real server counts as up", NotYet),
     row(RS, "BFD_CHECK", Block("", 0, 0, BfdCheck), C, "-", "a BFD session as check; without it the real server counts as up", NotYet),
+    row(VS, "toa", Bool, C, "off", "FullNat over TCP hands the client's address on to the real server, by an option (254) of the handshake", Served).standing(Ours),
     row(VS, "laddr_group_name", Word("NAME"), C, "-", "the local_address_group that FullNat takes its source addresses from", Served).standing(Dpvs),
     row(VS, "nat_mask", Word("NETMASK"), C, "-", "netmask of NAT on Linux 2.2; gone since keepalived 1.2.20", NotYet).standing(Removed("delete the line: nothing needs it")),
     row(VS, "net_mask", Word("NETMASK"), C, "-", "meant as nat_mask, which is gone too", NotYet).standing(Removed("delete the line: nothing needs it")),

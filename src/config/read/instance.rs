@@ -53,7 +53,6 @@ struct Draft {
     rules: Vec<KernelRule>,
     promote_secondaries: bool,
     notify: Notify,
-    sync_daemon: Option<Span>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,7 +155,6 @@ fn options(inner: &Statement<'_>, draft: &mut Draft, problems: &mut Vec<Problem>
             number::<u8>(problems, inner, 0, 0..=4, "");
         }
         "promote_secondaries" => draft.promote_secondaries = true,
-        "lvs_sync_daemon_interface" => draft.sync_daemon = Some(inner.at()),
         keyword => {
             read_garp(keyword, inner, &mut draft.garp, problems);
         }

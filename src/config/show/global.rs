@@ -3,7 +3,7 @@
 use std::num::NonZeroU8;
 
 use super::node::{Node, Nodes, user, word};
-use crate::config::model::{Garp, Global, Mail, NotifyFifo, Plane, SysctlMode, VrrpVersion};
+use crate::config::model::{Garp, Global, Mail, NotifyFifo, Plane, SyncDaemon, SysctlMode, Timeouts, VrrpVersion};
 
 pub(super) fn statements(global: &Global) -> Vec<Node> {
     let Global {
@@ -30,6 +30,8 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
         plane,
         sysctl,
         lvs_flush,
+        timeouts,
+        sync_daemon,
     } = global;
     let mut nodes = Nodes::default();
     nodes.word("router_id", router_id.as_ref());
@@ -61,7 +63,31 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
         SysctlMode::Auto => nodes.put(Node::plain("lvs_sysctl", "auto")),
     }
     nodes.flag("lvs_flush", *lvs_flush);
+    self::timeouts(&mut nodes, timeouts.as_ref());
+    self::sync_daemon(&mut nodes, sync_daemon.as_ref());
     nodes.0
+}
+
+fn timeouts(nodes: &mut Nodes, timeouts: Option<&Timeouts>) {
+    let Some(Timeouts { tcp_s, tcp_fin_s, udp_s }) = timeouts else { return };
+    let named = [("tcp", tcp_s), ("tcpfin", tcp_fin_s), ("udp", udp_s)];
+    let pairs: Vec<String> = named.iter().filter_map(|(name, s)| Some(format!("{name} {}", (**s)?))).collect();
+    nodes.plain("lvs_timeouts", (!pairs.is_empty()).then(|| pairs.join(" ")));
+}
+
+fn sync_daemon(nodes: &mut Nodes, daemon: Option<&SyncDaemon>) {
+    let Some(SyncDaemon { interface, at: _, instance, id, max_len, port, ttl, group }) = daemon else { return };
+    let mut line = interface.to_string();
+    let mut add = |name: &str, value: Option<String>| {
+        line.extend(value.map(|value| format!(" {name} {value}")));
+    };
+    add("inst", instance.as_ref().map(|name| word(name)));
+    add("id", id.map(|n| n.to_string()));
+    add("maxlen", max_len.map(|n| n.to_string()));
+    add("port", port.map(|n| n.to_string()));
+    add("ttl", ttl.map(|n| n.to_string()));
+    add("group", group.map(|addr| addr.to_string()));
+    nodes.plain("lvs_sync_daemon", Some(line));
 }
 
 fn mail(nodes: &mut Nodes, mail: &Mail) {

@@ -6,8 +6,8 @@ use super::checker;
 use super::node::{Node, Nodes, word};
 use crate::base::Family;
 use crate::config::model::{
-    CheckDefaults, GroupMember, LbKind, LocalAddressGroup, Persistence, Protocol, RealServer, SorryServer,
-    VirtualServer, VirtualServerGroup, VirtualServerId,
+    CheckDefaults, GroupMember, LbKind, LocalAddressGroup, LocalAddresses, Persistence, Protocol, RealServer,
+    SorryServer, VirtualServer, VirtualServerGroup, VirtualServerId, Wrapping, WrappingChecksum,
 };
 
 pub(super) fn group(group: &VirtualServerGroup) -> Node {
@@ -17,13 +17,20 @@ pub(super) fn group(group: &VirtualServerGroup) -> Node {
 }
 
 pub(super) fn local_group(group: &LocalAddressGroup) -> Node {
-    let LocalAddressGroup { name, at: _, addresses } = group;
-    let line = |range: &Vec<IpAddr>| match range.as_slice() {
-        [] => None,
-        [one] => Some(Node::flag(&one.to_string())),
-        [first, .., last] => Some(Node::flag(&format!("{first}-{last}"))),
+    let LocalAddressGroup { name, at: _, lines } = group;
+    let line = |line: &LocalAddresses| {
+        let LocalAddresses { addresses, interface, at: _ } = line;
+        let range = match addresses.as_slice() {
+            [] => return None,
+            [one] => one.to_string(),
+            [first, .., last] => format!("{first}-{last}"),
+        };
+        Some(match interface {
+            Some(name) => Node::plain(&range, name),
+            None => Node::flag(&range),
+        })
     };
-    Node::block("local_address_group", word(name), addresses.iter().filter_map(line).collect())
+    Node::block("local_address_group", word(name), lines.iter().filter_map(line).collect())
 }
 
 /// The addresses of a member are one range: that is how a line names them.
@@ -47,6 +54,7 @@ pub(super) fn service(server: &VirtualServer) -> Node {
         sched_flags: [one, two, three],
         lb_kind,
         local_addresses,
+        toa,
         protocol,
         ops,
         persistence,
@@ -82,6 +90,7 @@ pub(super) fn service(server: &VirtualServer) -> Node {
     nodes.flag("flag-3", *three);
     nodes.put(Node::plain("lb_kind", kind(*lb_kind)));
     nodes.word("laddr_group_name", local_addresses.as_ref());
+    nodes.flag("toa", *toa);
     nodes.flag("ops", *ops);
     self::persistence(&mut nodes, persistence.as_ref(), *family);
     nodes.put(Node::plain("quorum", quorum));
@@ -185,11 +194,18 @@ const fn protocol(protocol: Protocol) -> &'static str {
     }
 }
 
-const fn kind(kind: LbKind) -> &'static str {
+fn kind(kind: LbKind) -> String {
+    let sum = |checksum| match checksum {
+        WrappingChecksum::None => "",
+        WrappingChecksum::Checksum => " csum",
+        WrappingChecksum::Remote => " remcsum",
+    };
     match kind {
-        LbKind::Nat => "NAT",
-        LbKind::Dr => "DR",
-        LbKind::Tun => "TUN",
-        LbKind::FullNat => "FULLNAT",
+        LbKind::Nat => "NAT".to_owned(),
+        LbKind::Dr => "DR".to_owned(),
+        LbKind::Tun(Wrapping::Ipip) => "TUN".to_owned(),
+        LbKind::Tun(Wrapping::Gue { port, checksum }) => format!("TUN type gue port {port}{}", sum(checksum)),
+        LbKind::Tun(Wrapping::Gre { checksum }) => format!("TUN type gre{}", sum(checksum)),
+        LbKind::FullNat => "FULLNAT".to_owned(),
     }
 }

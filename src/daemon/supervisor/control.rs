@@ -14,7 +14,7 @@ use crate::control::api::{CheckStatus, ConfigStatus, DaemonCounters, Explanation
 use crate::control::io::server::{Answer, Asked};
 use crate::daemon::explain::explain;
 use crate::daemon::heartbeat::Command;
-use crate::daemon::lvs::LvsCommand;
+use crate::daemon::lvs::{LvsCommand, Seen};
 use crate::daemon::manual::Question;
 use crate::daemon::supervisor::operator::{self, HandedOver};
 use crate::daemon::supervisor::running::Daemon;
@@ -182,17 +182,11 @@ impl Daemon {
         let now = clock::now();
         let instances = Arc::clone(&self.heartbeat.snapshot.borrow());
         let checks = self.check_results().await;
-        let mut virtual_servers = vec![];
+        let (mut virtual_servers, mut plane) = (vec![], None);
         if let Some(forwarding) = &self.forwarding {
-            let counters = match forwarding.ask(|reply| LvsCommand::Snapshot { reply }).await {
-                Some(Ok((_, counters))) => counters,
-                Some(Err(error)) => {
-                    tracing::warn!(%error, "counters cannot be read");
-                    crate::lvs::datapath::Counters::default()
-                }
-                None => crate::lvs::datapath::Counters::default(),
-            };
+            let Seen { table: _, counters, reasons } = forwarding.seen().await;
             let view = forwarding.view.borrow();
+            plane = Some(status::plane(&view, &reasons));
             for pool in &view.pools {
                 virtual_servers.extend(status::virtual_servers(&view.plane, pool, &counters, &checks));
             }
@@ -213,6 +207,7 @@ impl Daemon {
             instances: instances.iter().cloned().map(|view| status::instance(now, view)).collect(),
             trackers: self.tracker_results().await,
             virtual_servers,
+            plane,
             strangers: status::strangers(&self.heartbeat.strangers.borrow()),
             events: self.recorder.list(now),
             counters: DaemonCounters {

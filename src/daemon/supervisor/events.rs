@@ -30,6 +30,9 @@ impl Daemon {
         let names = self.wanted.instances.iter().map(|one| one.name.as_str());
         self.history.happened(clock::now(), clock::unix_seconds(), happened, names);
         if let Happened::Moved { instance, from, to, reason, priority, .. } = happened {
+            if self.wanted.sync.as_ref().is_some_and(|sync| sync.instance.as_ref() == Some(instance)) {
+                self.tune(Some(*to)).await;
+            }
             if *from == Standing::Fault {
                 // Our own fault may have failed them; a task that has ended is noticed by the loop.
                 let _ = self.checkers.begin_anew().await;

@@ -146,7 +146,8 @@ impl Daemon {
     async fn validate_forwarding(&mut self, wanted: &Wanted) -> Result<(), ReloadError> {
         let Some(forwarding) = &self.forwarding else {
             if !wanted.pools.is_empty() {
-                self.forwarding = Some(forward(wanted, &self.run_dir, self.lvs_told.clone()).await?);
+                self.forwarding =
+                    Some(forward(wanted, &self.run_dir, Some(&self.options.state_dir), self.lvs_told.clone()).await?);
             }
             return Ok(());
         };
@@ -210,8 +211,9 @@ impl Daemon {
         }
     }
 
-    /// Let checkers, trackers and notices follow the configuration in force.
+    /// Let checkers, trackers, notices and what the plane is set to follow the configuration in force.
     pub async fn configure_checks(&mut self) {
+        self.tune(None).await;
         self.notices.reconfigure(self.wanted.scripts.clone());
         self.pipes.configure(&self.wanted.scripts.fifos).await;
         let checkers = self.checkers.configure(self.wanted.checks.clone()).await.is_ok();

@@ -4,9 +4,12 @@ use std::net::IpAddr;
 
 use crate::base::Family;
 use crate::config::model;
+use crate::lvs::datapath::Locals;
+use crate::lvs::ipvsadm::{SyncDaemon, SyncRole, Timeouts};
 use crate::lvs::pool::{PoolId, PoolSettings, RealServer, SorryServer, Start};
 use crate::lvs::table::{
     DestinationKey, Encapsulation, Forwarding, Persistence, Protocol, SchedulerFlags, Service, ServiceKey,
+    TunnelChecksum,
 };
 
 use super::TranslateError;
@@ -35,6 +38,7 @@ fn pool(
         sched_flags: [one, two, three],
         lb_kind,
         local_addresses,
+        toa,
         protocol,
         ops,
         persistence,
@@ -76,7 +80,7 @@ fn pool(
             }),
             one_packet: *ops,
         },
-        local_addresses: of_local_group(local_addresses.as_deref(), locals, *family),
+        locals: Locals { addresses: of_local_group(local_addresses.as_deref(), locals, *family), toa: *toa },
         quorum: *quorum,
         hysteresis: *hysteresis,
         omega: *omega,
@@ -155,8 +159,8 @@ fn services(
 /// Addresses of the service's own family; a group that is not there is told by `vipd check`.
 fn of_local_group(name: Option<&str>, groups: &[model::LocalAddressGroup], family: Family) -> Vec<IpAddr> {
     let group = groups.iter().find(|group| Some(group.name.as_str()) == name);
-    let all = group.into_iter().flat_map(|group| group.addresses.iter().flatten());
-    all.copied().filter(|addr| Family::of(*addr) == family).collect()
+    let all = group.into_iter().flat_map(model::LocalAddressGroup::addresses);
+    all.filter(|addr| Family::of(*addr) == family).collect()
 }
 
 fn of_group(member: &model::GroupMember, protocol: Protocol, family: Family) -> Vec<ServiceKey> {
@@ -165,6 +169,54 @@ fn of_group(member: &model::GroupMember, protocol: Protocol, family: Family) -> 
             addresses.iter().map(|addr| ServiceKey::Address { protocol, addr: *addr, port: *port }).collect()
         }
         model::GroupMember::Fwmark(mark) => vec![ServiceKey::Fwmark { mark: *mark, family }],
+    }
+}
+
+/// What the file does not set is 0: it stays as it is.
+pub fn timeouts(timeouts: model::Timeouts) -> Timeouts {
+    let model::Timeouts { tcp_s, tcp_fin_s, udp_s } = timeouts;
+    Timeouts {
+        tcp_s: tcp_s.unwrap_or_default(),
+        tcp_fin_s: tcp_fin_s.unwrap_or_default(),
+        udp_s: udp_s.unwrap_or_default(),
+    }
+}
+
+/// The sync daemons of IPVS, and whom they follow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sync {
+    /// The role apart.
+    daemon: SyncDaemon,
+    /// The virtual router whose state is the role; `None`: both daemons run.
+    pub instance: Option<String>,
+}
+
+impl Sync {
+    /// The daemons of a director whose virtual router is Active, or not.
+    pub fn daemons(&self, active: bool) -> Vec<SyncDaemon> {
+        let roles: &[SyncRole] = match (&self.instance, active) {
+            (None, _) => &[SyncRole::Master, SyncRole::Backup],
+            (Some(_), true) => &[SyncRole::Master],
+            (Some(_), false) => &[SyncRole::Backup],
+        };
+        roles.iter().map(|role| SyncDaemon { role: *role, ..self.daemon.clone() }).collect()
+    }
+}
+
+pub fn sync(daemon: &model::SyncDaemon, instances: &[model::VrrpInstance]) -> Sync {
+    let model::SyncDaemon { interface, at: _, instance, id, max_len, port, ttl, group } = daemon;
+    let follows = instances.iter().find(|one| Some(&one.name) == instance.as_ref());
+    Sync {
+        daemon: SyncDaemon {
+            role: SyncRole::Backup,
+            interface: interface.to_string(),
+            sync_id: id.or(follows.map(|one| one.vrid.get())).unwrap_or_default(),
+            max_len: max_len.unwrap_or_default(),
+            group: *group,
+            port: port.unwrap_or_default(),
+            ttl: ttl.unwrap_or_default(),
+        },
+        instance: instance.clone(),
     }
 }
 
@@ -180,7 +232,23 @@ const fn forwarding(kind: model::LbKind) -> Forwarding {
     match kind {
         model::LbKind::Nat => Forwarding::Masq,
         model::LbKind::Dr => Forwarding::Route,
-        model::LbKind::Tun => Forwarding::Tunnel(Encapsulation::Ipip),
+        model::LbKind::Tun(wrapping) => Forwarding::Tunnel(encapsulation(wrapping)),
         model::LbKind::FullNat => Forwarding::FullNat,
+    }
+}
+
+const fn encapsulation(wrapping: model::Wrapping) -> Encapsulation {
+    match wrapping {
+        model::Wrapping::Ipip => Encapsulation::Ipip,
+        model::Wrapping::Gue { port, checksum: sum } => Encapsulation::Gue { port, checksum: checksum(sum) },
+        model::Wrapping::Gre { checksum: sum } => Encapsulation::Gre { checksum: checksum(sum) },
+    }
+}
+
+const fn checksum(checksum: model::WrappingChecksum) -> TunnelChecksum {
+    match checksum {
+        model::WrappingChecksum::None => TunnelChecksum::None,
+        model::WrappingChecksum::Checksum => TunnelChecksum::Checksum,
+        model::WrappingChecksum::Remote => TunnelChecksum::Remote,
     }
 }

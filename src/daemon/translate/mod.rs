@@ -16,9 +16,11 @@ use crate::config::model::{Config, Global, Plane};
 use crate::daemon::trackers::TrackSettings;
 use crate::daemon::watchers::WatchSettings;
 use crate::healthcheck::settings::CheckSettings;
+use crate::lvs::ipvsadm::Timeouts;
 use crate::lvs::pool::{Adjustment, PoolSettings};
 use crate::vrrp::{Holdings, Settings};
 pub use checks::{Target, Targets};
+pub use lvs::Sync;
 pub use scripts::{Group, Mails, PoolScripts, RealServerScripts, Scripts};
 
 /// What the tasks are to do.
@@ -41,6 +43,10 @@ pub struct Wanted {
     pub plane: Plane,
     /// `lvs_flush`: delete what is in the plane at the start.
     pub flush_at_start: bool,
+    /// `lvs_timeouts`.
+    pub timeouts: Option<Timeouts>,
+    /// `lvs_sync_daemon`.
+    pub sync: Option<Sync>,
     pub rt_priority: Option<NonZeroU8>,
     /// `vip_fence`.
     pub fence: bool,
@@ -103,6 +109,8 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
         // Read where it is carried out, `daemon/sysctls.rs`.
         sysctl: _,
         lvs_flush,
+        timeouts,
+        sync_daemon,
     } = global;
     let above = vrrp::Above { group4: *mcast_group4, group6: *mcast_group6, strict: *strict, garp, config };
     let pools = lvs::pools(virtual_servers, virtual_server_groups, local_address_groups)?;
@@ -111,7 +119,7 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
     let (settings, adjustments): (Vec<_>, Vec<_>) = adjusted.unzip();
     let (checks, targets) = checks::checks(&pools, tls)?;
     Ok(Wanted {
-        statics: vrrp::statics(statics),
+        statics: vrrp::statics(statics, local_address_groups),
         instances: instances.iter().map(|instance| vrrp::instance(instance, &above)).collect(),
         trackers: scripts::trackers(scripts, &used, script_user.as_ref())?,
         bfds: bfds.iter().map(bfd::session).collect(),
@@ -123,6 +131,8 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
         targets,
         plane: *plane,
         flush_at_start: *lvs_flush,
+        timeouts: timeouts.map(lvs::timeouts),
+        sync: sync_daemon.as_ref().filter(|_| *plane == Plane::Ipvs).map(|daemon| lvs::sync(daemon, instances)),
         rt_priority: *rt_priority,
         fence: fence.unwrap_or(*plane == Plane::Ebpf),
         errors: 0,

@@ -139,14 +139,41 @@ fn track_named(kind: model::Trackable, entry: &model::TrackEntry, config: &model
 }
 
 /// What is there as long as the daemon runs.
-pub fn statics(statics: &model::Statics) -> vrrp::Holdings {
+/// What the host holds while the daemon runs, whoever is MASTER.
+pub fn statics(statics: &model::Statics, locals: &[model::LocalAddressGroup]) -> vrrp::Holdings {
     let model::Statics { addresses, routes, rules } = statics;
+    let mut held: Vec<_> = addresses.iter().map(|address| virtual_address(address, true)).collect();
+    for local in locals.iter().flat_map(local_addresses) {
+        // Two groups may share one.
+        if held.iter().all(|known| known.cidr.addr() != local.cidr.addr()) {
+            held.push(local);
+        }
+    }
     vrrp::Holdings {
-        addresses: addresses.iter().map(|address| virtual_address(address, true)).collect(),
+        addresses: held,
         routes: routes.iter().map(route).collect(),
         rules: rules.iter().map(rule).collect(),
         promote_secondaries: false,
     }
+}
+
+/// Where `FullNat` connections begin: those that name an interface, each alone, since the way to the real servers is
+/// that of the interface's own network.
+fn local_addresses(group: &model::LocalAddressGroup) -> impl Iterator<Item = vrrp::VirtualAddress> {
+    let model::LocalAddressGroup { name: _, at: _, lines } = group;
+    lines.iter().flat_map(|line| {
+        let model::LocalAddresses { addresses, interface, at: _ } = line;
+        interface.iter().flat_map(|dev| {
+            addresses.iter().map(|addr| vrrp::VirtualAddress {
+                cidr: Cidr::host(*addr),
+                dev: Some(dev.clone()),
+                label: None,
+                broadcast: None,
+                scope: 0,
+                excluded: true,
+            })
+        })
+    })
 }
 
 /// `no_track`: what vanishes is put back in any case.

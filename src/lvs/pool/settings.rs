@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::{Family, Weight};
+use crate::lvs::datapath::Locals;
 use crate::lvs::table::{Destination, DestinationKey, Entry, Forwarding, Persistence, Protocol, Service, ServiceKey};
 
 /// keepalived's `persistence_timeout` where a service of every port names none, in seconds.
@@ -38,7 +38,7 @@ pub struct PoolSettings {
     pub services: Vec<ServiceKey>,
     pub service: Service,
     /// Addresses of this host that `FullNat` connections begin at.
-    pub local_addresses: Vec<IpAddr>,
+    pub locals: Locals,
     /// Sum of the weights of live servers below which the pool is lost; 1 by default, 0 counts as 1.
     pub quorum: u32,
     /// Lost below `quorum - hysteresis`, gained again at `quorum + hysteresis`.

@@ -38,7 +38,7 @@ fn settings(weights: &[u32]) -> PoolSettings {
             persistence: None,
             one_packet: false,
         },
-        local_addresses: vec![],
+        locals: crate::lvs::datapath::Locals::default(),
         quorum: 1,
         hysteresis: 0,
         omega: false,

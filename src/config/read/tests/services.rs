@@ -17,9 +17,13 @@ fn service(id: &str, lines: &str) -> String {
 #[test]
 fn values_of_services_are_read_or_refused() {
     let real = |lines: &str| format!("{REAL}\nreal_server 192.0.2.12 80 {{\n{lines}\n}}");
-    let rows: [(&str, String, usize, &[&str]); 26] = [
+    let rows: [(&str, String, usize, &[&str]); 30] = [
         ("all is well", REAL.to_owned(), 1, &[]),
         ("an unknown scheduler", format!("lb_algo fastest\n{REAL}"), 1, &["unknown-word"]),
+        ("a GUE tunnel", format!("lb_kind TUN type gue port 6080 csum\n{REAL}"), 1, &[]),
+        ("a GUE tunnel without its port", format!("lb_kind TUN type gue\n{REAL}"), 1, &["missing-argument"]),
+        ("a tunnel of another type", format!("lb_kind TUN type vxlan\n{REAL}"), 1, &["unknown-word"]),
+        ("a strange word after a tunnel", format!("lb_kind TUN type gre sum\n{REAL}"), 1, &["unknown-word"]),
         ("a method in lower case", format!("lb_kind dr\n{REAL}"), 1, &["unknown-word"]),
         ("a protocol in lower case", format!("protocol udp\n{REAL}"), 1, &[]),
         ("a protocol that is none", format!("protocol ICMP\n{REAL}"), 1, &["unknown-word"]),

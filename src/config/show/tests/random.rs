@@ -178,6 +178,9 @@ fn global(choose: &mut Choices<'_>) -> Global {
         plane: choose.of(&[Plane::Ebpf, Plane::Ipvs]),
         sysctl: choose.of(&[SysctlMode::Check, SysctlMode::Auto]),
         lvs_flush: choose.seldom(),
+        // With the services, which they are about.
+        timeouts: None,
+        sync_daemon: None,
     }
 }
 

@@ -23,8 +23,30 @@ pub(super) fn services(choose: &mut Choices<'_>, config: &mut Config) {
             members: std::iter::once(first).chain(more).collect(),
         });
     }
-    let addresses = [Family::V4, Family::V6].map(|family| range(family, 6, 1 + choose.below(3))).to_vec();
-    config.local_address_groups.push(LocalAddressGroup { name: "l".into(), at: Span::default(), addresses });
+    let lines = [Family::V4, Family::V6].map(|family| LocalAddresses {
+        addresses: range(family, 6, 1 + choose.below(3)),
+        interface: choose.maybe(|_| "eth1".parse().unwrap()),
+        at: Span::default(),
+    });
+    let lines = lines.to_vec();
+    config.local_address_groups.push(LocalAddressGroup { name: "l".into(), at: Span::default(), lines });
+    let followed = config.instances.first().map(|instance| instance.name.clone());
+    let sync_daemon = choose.maybe(|choose| SyncDaemon {
+        interface: "eth0".parse().unwrap(),
+        at: Span::default(),
+        instance: followed.filter(|_| choose.yes()),
+        id: choose.maybe(|_| 0),
+        max_len: choose.maybe(|_| 1000),
+        port: choose.maybe(|_| 8849),
+        ttl: choose.maybe(|_| 3),
+        group: choose.maybe(|_| "ff02::81".parse().unwrap()),
+    });
+    config.global.sync_daemon = sync_daemon.filter(|_| config.global.plane == Plane::Ipvs);
+    config.global.timeouts = choose.maybe(|choose| Timeouts {
+        tcp_s: Some(choose.below(3).into()),
+        tcp_fin_s: choose.maybe(|_| 30),
+        udp_s: choose.maybe(|_| 2_678_400),
+    });
     let mut keys = BTreeSet::new();
     for _ in 0..choose.below(5) {
         if let Some(server) = service(choose, config)
@@ -75,7 +97,7 @@ fn service(choose: &mut Choices<'_>, config: &Config) -> Option<VirtualServer> {
     };
     let marked = matches!(id, VirtualServerId::Fwmark { .. });
     let protocol = if marked { Protocol::Udp } else { choose.of(&[Protocol::Tcp, Protocol::Udp, Protocol::Sctp]) };
-    let kinds = [LbKind::Nat, LbKind::Dr, LbKind::Tun, LbKind::FullNat];
+    let kinds = [LbKind::Nat, LbKind::Dr, LbKind::Tun(Wrapping::Ipip), LbKind::FullNat];
     let lb_kind = choose.of(&kinds);
     let mut real_servers: Vec<RealServer> = vec![];
     for _ in 0..=choose.below(3) {
@@ -107,6 +129,7 @@ fn service(choose: &mut Choices<'_>, config: &Config) -> Option<VirtualServer> {
             || sorry_server.is_some_and(|sorry| sorry.lb_kind == Some(LbKind::FullNat))
             || choose.seldom())
         .then(|| "l".to_owned()),
+        toa: choose.seldom(),
         protocol,
         ops: choose.seldom() && protocol == Protocol::Udp,
         persistence: (port == Some(0) || choose.seldom()).then_some(persistence),
@@ -127,18 +150,26 @@ fn service(choose: &mut Choices<'_>, config: &Config) -> Option<VirtualServer> {
 }
 
 fn real_server(choose: &mut Choices<'_>, family: Family, port: Option<u16>, service: LbKind) -> RealServer {
-    let own = choose.maybe(|choose| choose.of(&[LbKind::Nat, LbKind::Dr, LbKind::Tun]));
+    let own = choose.maybe(|choose| {
+        choose.of(&[
+            LbKind::Nat,
+            LbKind::Dr,
+            LbKind::Tun(Wrapping::Ipip),
+            LbKind::Tun(Wrapping::Gue { port: 6080, checksum: WrappingChecksum::Remote }),
+            LbKind::Tun(Wrapping::Gre { checksum: WrappingChecksum::None }),
+        ])
+    });
     let kind = own.unwrap_or(service);
     let fixed = port.filter(|port| *port != 0);
     let any = if fixed.is_some() { choose.of(&[8080, 8081]) } else { choose.of(&[8080, 0]) };
-    let family = if kind == LbKind::Tun && choose.seldom() { Family::V4 } else { family };
+    let family = if matches!(kind, LbKind::Tun(_)) && choose.seldom() { Family::V4 } else { family };
     let addr = match family {
         Family::V4 => format!("10.0.0.{}", 1 + choose.below(4)),
         Family::V6 => format!("fd00::{}", 1 + choose.below(4)),
     };
     RealServer {
         addr: addr.parse().unwrap(),
-        port: fixed.filter(|_| matches!(kind, LbKind::Dr | LbKind::Tun)).unwrap_or(any),
+        port: fixed.filter(|_| matches!(kind, LbKind::Dr | LbKind::Tun(_))).unwrap_or(any),
         at: Span::default(),
         weight: Weight::new(choose.of(&[1, 0, 5, 65_535])).unwrap(),
         lb_kind: own,
