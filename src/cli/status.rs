@@ -154,8 +154,9 @@ fn rejected(status: &Status) -> String {
     let instances = status.instances.iter().filter_map(|one| of(one.name.clone(), &one.discards));
     let strangers = status.strangers.iter();
     let strangers = strangers.filter_map(|(interface, counts)| of(format!("nobody's, on {interface}"), counts));
-    let rows: Vec<Vec<String>> = instances.chain(strangers).collect();
-    if rows.is_empty() { String::new() } else { format!("\nRejected VRRP packets\n{}", table(&rows, 2)) }
+    let bfd = of("BFD".to_owned(), &status.bfd_discards);
+    let rows: Vec<Vec<String>> = instances.chain(strangers).chain(bfd).collect();
+    if rows.is_empty() { String::new() } else { format!("\nRejected packets\n{}", table(&rows, 2)) }
 }
 
 /// Packets that the plane did not forward as usual; nothing where there was none.

@@ -7,6 +7,7 @@ mod http;
 mod notify;
 mod route;
 mod track;
+mod vmac;
 
 use std::net::IpAddr;
 use std::num::NonZeroU8;
@@ -26,6 +27,7 @@ pub use track::{
     ArgumentsMatch, BfdInstance, InitFile, MaxHops, TrackEntry, TrackFile, TrackInterface, TrackProcess, Trackable,
     Tracking, VrrpScript,
 };
+pub use vmac::Vmac;
 
 use super::source::Span;
 use crate::base::{AdvertInterval, Cidr, Family, IfName, Priority, Vrid, Weight};
@@ -84,6 +86,8 @@ pub struct Global {
     /// `vrrp_strict`: what is not in the RFC is refused.
     pub strict: bool,
     pub down_timer_adverts: Option<u8>,
+    /// `vmac_prefix`.
+    pub vmac_prefix: Option<String>,
     /// `vrrp_rt_priority`, 1..=99.
     pub rt_priority: Option<NonZeroU8>,
     pub mail: Mail,
@@ -203,6 +207,10 @@ pub struct VrrpInstance {
     pub at: Span,
     pub state: InitialState,
     pub interface: IfName,
+    /// `use_vmac`.
+    pub vmac: Option<Vmac>,
+    /// `accept` and `no_accept`: packets for the addresses are taken.
+    pub accept: bool,
     pub vrid: Vrid,
     pub priority: Priority,
     #[serde(serialize_with = "interval_seconds")]

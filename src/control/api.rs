@@ -20,6 +20,8 @@ pub struct Status {
     pub plane: Option<PlaneStatus>,
     /// VRRP packets that are for none of the virtual routers, by interface and reason.
     pub strangers: std::collections::BTreeMap<String, std::collections::BTreeMap<String, u64>>,
+    /// BFD packets that were dropped, by reason.
+    pub bfd_discards: std::collections::BTreeMap<String, u64>,
     /// The last moves and changes, oldest first; at most [`EVENTS_MAX`].
     pub events: Vec<EventStatus>,
     pub counters: DaemonCounters,

@@ -154,6 +154,14 @@ impl Director {
         Ok(killed)
     }
 
+    /// Remove keepalived's pid files: one that was killed and is not yet off the process table is running, to the next.
+    pub fn forget_pids(&self) {
+        for name in ["keepalived.pid", "vrrp.pid"] {
+            // Gone is gone.
+            fs::remove_file(self.run_dir().join(name)).ok();
+        }
+    }
+
     /// The last lines that the daemon wrote.
     #[expect(clippy::disallowed_methods, reason = "the lab shows the log of its directors")]
     pub fn log_tail(&self) -> Vec<String> {

@@ -212,6 +212,7 @@ impl Lab {
             director.freeze(false)?;
             director.kill()?;
         }
+        director.forget_pids();
         director.host().ip(&format!("address flush dev {interface} to {vip}/32"))?;
         self.configure(seat, None)?;
         self.director_mut(seat).start()

@@ -25,6 +25,8 @@ pub enum Feature {
     Tunnel,
     Gue,
     Gre,
+    /// Of GUE and GRE: a checksum over what they carry.
+    TunnelChecksum,
     FullNat,
     Sctp,
     Ipv6,

@@ -80,6 +80,7 @@ fn example() -> Status {
             }],
         }],
         strangers: [("eth0".to_owned(), [("vrid".to_owned(), 12), ("ttl".to_owned(), 3)].into())].into(),
+        bfd_discards: [("ttl".to_owned(), 2)].into(),
         events: vec![EventStatus {
             s_ago: 12.3,
             kind: "instance".into(),

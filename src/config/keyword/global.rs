@@ -177,7 +177,7 @@ pub(super) const ROWS: &[Keyword] = &[
     row(GLOBAL, "vrrp_delay_after_boot", Seconds("0.001", "4294"), C, "0", "hold off VRRP until this uptime", NotYet).complains().standing(New),
     row(GLOBAL, "log_unknown_vrids", Flag, C, "off", "log adverts with VRIDs we do not run", NotYet),
     row(GLOBAL, "vrrp_owner_ignore_adverts", Bool, C, "false", "priority 255 drops received adverts", NotYet).standing(New),
-    row(GLOBAL, "vmac_prefix", Word("STRING"), C, "vrrp", "prefix of made-up VMAC names", NotYet),
+    row(GLOBAL, "vmac_prefix", Word("STRING"), C, "vrrp", "prefix of made-up VMAC names", Served),
     row(GLOBAL, "vmac_addr_prefix", Word("STRING"), C, "vmac_prefix", "prefix for VMACs of use_vmac_addr", NotYet),
     row(GLOBAL, "umask", Words("INT | BITNAME[|BITNAME...]", 1, ANY), C, "0177 style (IXUSR IRWXG IRWXO)", "file mode mask; command line wins", NotYet),
     row(GLOBAL, "random_seed", Int(0, MAX, ""), C, "time", "seed of ${_RANDOM} and warmups", Served),

@@ -57,6 +57,7 @@ pub fn read(block: &Statement<'_>, global: &mut Global, problems: &mut Vec<Probl
             "vrrp_down_timer_adverts" => {
                 set(&mut global.down_timer_adverts, number(problems, inner, 0, 1..=100, "").map(Some));
             }
+            "vmac_prefix" => global.vmac_prefix = inner.arg(0).map(|word| word.text.to_owned()),
             "vrrp_rt_priority" => {
                 let priority = number::<u8>(problems, inner, 0, 1..=99, "").and_then(NonZeroU8::new);
                 set(&mut global.rt_priority, priority.map(Some));

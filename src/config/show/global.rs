@@ -19,6 +19,7 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
         lower_prio_no_advert,
         strict,
         down_timer_adverts,
+        vmac_prefix,
         rt_priority,
         mail,
         fifo,
@@ -48,6 +49,7 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
     nodes.flag("vrrp_lower_prio_no_advert", *lower_prio_no_advert);
     nodes.flag("vrrp_strict", *strict);
     nodes.plain("vrrp_down_timer_adverts", *down_timer_adverts);
+    nodes.word("vmac_prefix", vmac_prefix.as_ref());
     nodes.plain("vrrp_rt_priority", rt_priority.map(NonZeroU8::get));
     self::mail(&mut nodes, mail);
     self::fifo(&mut nodes, "notify_fifo", fifo);

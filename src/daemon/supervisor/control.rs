@@ -209,6 +209,13 @@ impl Daemon {
             virtual_servers,
             plane,
             strangers: status::strangers(&self.heartbeat.strangers.borrow()),
+            bfd_discards: self
+                .bfd
+                .discards
+                .borrow()
+                .iter()
+                .map(|(why, count)| (why.word().to_owned(), *count))
+                .collect(),
             events: self.recorder.list(now),
             counters: DaemonCounters {
                 events_lost: self.events_lost(),

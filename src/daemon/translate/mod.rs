@@ -101,6 +101,7 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
         check_unicast_src: _,
         lower_prio_no_advert: _,
         down_timer_adverts: _,
+        vmac_prefix: _,
         rt_priority,
         mail: _,
         fifo: _, // These six are read in `scripts.rs`.

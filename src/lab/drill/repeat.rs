@@ -47,7 +47,7 @@ pub struct Spread {
 /// Run `plan` so many times, each followed by the same for two keepalived where there are two of ours.
 ///
 /// # Errors
-/// As [`run`].
+/// As [`run`], of our own runs.
 pub fn repeat(plan: &Plan, runs: u32, stop: &Stop, out: &mut (dyn Write + Send)) -> Result<Comparison, LabError> {
     let mut theirs = plan.clone().with_keepalived_on(&Seat::BOTH);
     // Measured beside keepalived as they are.
@@ -61,7 +61,12 @@ pub fn repeat(plan: &Plan, runs: u32, stop: &Stop, out: &mut (dyn Write + Send))
         ours.push(run(plan, stop, out)?);
         if beside {
             writeln!(out, "\n== run {number} of {runs}, keepalived").ok();
-            keepalived.push(run(&theirs, stop, out)?);
+            match run(&theirs, stop, out) {
+                Ok(report) => keepalived.push(report),
+                Err(LabError::Interrupted) => return Err(LabError::Interrupted),
+                // What keepalived does not stand is no reason to measure ours no more.
+                Err(error) => _ = writeln!(out, "this run of keepalived came to no end: {error}"),
+            }
         }
     }
     Ok(Comparison::of(ours, &keepalived))

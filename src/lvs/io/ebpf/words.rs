@@ -192,12 +192,6 @@ pub(super) fn check_destination(key: &DestinationKey, destination: &Destination)
     {
         return Err(unsupported(format!("reach {addr}: an IPv4-mapped address is on no wire")));
     }
-    if let Forwarding::Tunnel(Encapsulation::Gue { checksum, .. } | Encapsulation::Gre { checksum }) =
-        destination.forwarding
-        && checksum != TunnelChecksum::None
-    {
-        return Err(unsupported("put checksums into tunnels"));
-    }
     if destination.lower_threshold > destination.upper_threshold {
         let source = io::Error::from_raw_os_error(libc::ERANGE);
         return Err(DatapathError::Kernel { action: format!("thresholds of {key}"), source });
