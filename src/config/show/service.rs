@@ -20,8 +20,8 @@ pub(super) fn local_group(group: &LocalAddressGroup) -> Node {
     let LocalAddressGroup { name, at: _, addresses } = group;
     let line = |range: &Vec<IpAddr>| match range.as_slice() {
         [] => None,
-        [one] => Some(Node::flag(&one.to_string())),
-        [first, .., last] => Some(Node::flag(&format!("{first}-{last}"))),
+        [one] => Some(Node::flag(one.to_string())),
+        [first, .., last] => Some(Node::flag(format!("{first}-{last}"))),
     };
     Node::block("local_address_group", word(name), addresses.iter().filter_map(line).collect())
 }
@@ -32,8 +32,8 @@ fn member(member: &GroupMember) -> Option<Node> {
         GroupMember::Fwmark(mark) => Some(Node::plain("fwmark", mark)),
         GroupMember::Addresses { addresses, port } => match addresses.as_slice() {
             [] => None,
-            [one] => Some(Node::plain(&one.to_string(), port)),
-            [first, .., last] => Some(Node::plain(&format!("{first}-{last}"), port)),
+            [one] => Some(Node::plain(one.to_string(), port)),
+            [first, .., last] => Some(Node::plain(format!("{first}-{last}"), port)),
         },
     }
 }
