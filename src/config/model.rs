@@ -2,6 +2,7 @@
 //! `None` until somebody asks the block above. It knows neither text nor system.
 
 mod http;
+mod notify;
 mod route;
 mod track;
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 pub use http::{HttpCheck, HttpVersion, HttpsCheck, Sni, TlsFiles, Url};
+pub use notify::{Mail, Notify, NotifyFifo, OnDeletion};
 pub use route::{KernelRoute, KernelRule, Statics};
 pub use track::{
     ArgumentsMatch, BfdInstance, InitFile, MaxHops, TrackEntry, TrackFile, TrackInterface, TrackProcess, Trackable,
@@ -79,6 +81,7 @@ pub struct Global {
     pub down_timer_adverts: Option<u8>,
     /// `vrrp_rt_priority`, 1..=99.
     pub rt_priority: Option<NonZeroU8>,
+    pub mail: Mail,
     /// `notify_fifo`.
     pub fifo: NotifyFifo,
     /// `vrrp_notify_fifo`.
@@ -153,39 +156,6 @@ pub struct Command {
     pub user: Option<ScriptUser>,
     #[serde(skip)]
     pub at: Span,
-}
-
-/// `notify_*` of an instance or a sync group.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Notify {
-    pub master: Option<Box<Command>>,
-    pub backup: Option<Box<Command>>,
-    pub fault: Option<Box<Command>>,
-    pub stop: Option<Box<Command>>,
-    /// `notify`: gets type, name, state and priority as arguments.
-    pub any: Option<Box<Command>>,
-    /// `notify_master_rx_lower_pri`.
-    pub lower_prio: Option<Box<Command>>,
-    /// `notify_deleted`.
-    pub deleted: OnDeletion,
-    /// `notify_priority_changes`; `None`: the sync group's, then the global one.
-    pub priority_changes: Option<bool>,
-}
-
-/// `notify_deleted [COMMAND]`: what an instance that a reload removes tells.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub enum OnDeletion {
-    #[default]
-    Fault,
-    Deleted(Option<Box<Command>>),
-}
-
-/// `notify_fifo`, `vrrp_notify_fifo` or `lvs_notify_fifo`, and its script.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct NotifyFifo {
-    pub path: Option<String>,
-    pub owner: Option<ScriptUser>,
-    pub script: Option<Box<Command>>,
 }
 
 /// `vrrp_sync_group NAME`.
@@ -370,6 +340,8 @@ pub struct VirtualServer {
     pub check: CheckDefaults,
     pub virtualhost: Option<String>,
     pub real_servers: Vec<RealServer>,
+    /// `smtp_alert`; `None`: the global ones, off at last.
+    pub mail: Option<bool>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -413,6 +385,8 @@ pub struct RealServer {
     pub check: CheckDefaults,
     pub virtualhost: Option<String>,
     pub checkers: Vec<Checker>,
+    /// `smtp_alert`; `None`: the global ones, on at last.
+    pub mail: Option<bool>,
 }
 
 /// One check block of a real server.

@@ -12,6 +12,7 @@ pub mod history;
 pub mod ipvsadm;
 pub mod log;
 pub mod lvs;
+pub mod mailer;
 pub mod maintenance;
 pub mod manual;
 pub mod notices;

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::daemon::translate::{PoolScripts, RealServerScripts, Scripts};
+use crate::daemon::translate::{Mails, PoolScripts, RealServerScripts, Scripts};
 use crate::lvs::pool::{PoolEvent, PoolId};
 use crate::lvs::table::{DestinationKey, ServiceKey};
 use crate::notify::command::ScriptCommand;
 use crate::notify::fifo::{Line, Told, endpoint};
+use crate::notify::mail::{self, Mail};
 use crate::notify::queue::NotifyKey;
 use crate::notify::words::{Invocation, Notice, NotifyState, StateScripts, Subject};
 use crate::vrrp::Standing;
@@ -17,6 +18,7 @@ pub struct Telling {
     pub key: NotifyKey,
     pub invocations: Vec<Invocation>,
     pub line: Option<Line>,
+    pub mail: Option<Mail>,
 }
 
 /// What was told last, and the scripts that are told.
@@ -42,7 +44,7 @@ impl Notices {
     }
 
     /// A virtual router moved: its scripts, then those of its group where the group moved with it.
-    pub fn moved(&mut self, instance: &str, to: Standing, priority: u8) -> Vec<Telling> {
+    pub fn moved(&mut self, instance: &str, to: Standing, priority: u8, because: &str) -> Vec<Telling> {
         if !self.scripts.instances.contains_key(instance) {
             return self.removed_moved(instance, to, priority).into_iter().collect();
         }
@@ -50,9 +52,9 @@ impl Notices {
         let mut telling = vec![];
         if let (Some(state), Some(scripts)) = (word(to), self.scripts.instances.get(instance)) {
             let notice = Notice { subject: Subject::Instance, name: instance.to_owned(), state, priority };
-            telling.push(of(&notice, scripts));
+            telling.push(of(&notice, scripts, &self.scripts.mail, because));
         }
-        telling.extend(self.group_of(instance));
+        telling.extend(self.group_of(instance, because));
         telling
     }
 
@@ -64,7 +66,7 @@ impl Notices {
         let scripts = self.removed.remove(instance)?;
         let (name, state) = (instance.to_owned(), NotifyState::Deleted);
         let notice = Notice { subject: Subject::Instance, name, state, priority };
-        Some(of(&notice, &scripts))
+        Some(of(&notice, &scripts, &Mails::default(), ""))
     }
 
     /// A MASTER heard an advert of lower priority.
@@ -75,6 +77,7 @@ impl Notices {
             key: NotifyKey(format!("instance {instance} lower")),
             invocations: scripts.lower_prio.clone().map(Invocation::plain).into_iter().collect(),
             line: Some(Line::Vrrp { subject, name, told: Told::MasterRxLowerPri, priority }),
+            mail: None,
         })
     }
 
@@ -102,7 +105,7 @@ impl Notices {
         instances.chain(groups).collect()
     }
 
-    fn group_of(&mut self, instance: &str) -> Option<Telling> {
+    fn group_of(&mut self, instance: &str, because: &str) -> Option<Telling> {
         let group = self.scripts.groups.iter().find(|group| group.members.iter().any(|member| member == instance))?;
         let standings = group.members.iter().filter_map(|member| self.standings.get(member).copied());
         let state = together(standings)?;
@@ -110,7 +113,7 @@ impl Notices {
             return None;
         }
         let notice = Notice { subject: Subject::Group, name: group.name.clone(), state, priority: 0 };
-        Some(of(&notice, &group.scripts))
+        Some(of(&notice, &group.scripts, &self.scripts.mail, because))
     }
 
     /// Something happened to a virtual server.
@@ -119,6 +122,14 @@ impl Notices {
         let no_pool = PoolScripts::default();
         let server = |at| self.scripts.real_servers.get(&(pool.clone(), at)).unwrap_or(&no_server);
         let pools = self.scripts.pools.get(pool).unwrap_or(&no_pool);
+        let mails = &self.scripts.mail;
+        let mail = match &event {
+            PoolEvent::RealServerUp { real_server } | PoolEvent::RealServerDown { real_server } => {
+                mails.real_servers.contains(&(pool.clone(), *real_server))
+            }
+            PoolEvent::QuorumGained { .. } | PoolEvent::QuorumLost { .. } => mails.pools.contains(pool),
+            PoolEvent::SorryServerIn { .. } | PoolEvent::SorryServerOut { .. } | PoolEvent::WishDropped { .. } => false,
+        };
         let (key, command, line) = match event {
             PoolEvent::RealServerUp { real_server } => {
                 let line = real_server_line(pool, real_server, true);
@@ -140,21 +151,38 @@ impl Notices {
         };
         let command: Option<ScriptCommand> = command.clone();
         let invocations = command.map(Invocation::plain).into_iter().collect();
-        Some(Telling { key: NotifyKey(key), invocations, line: Some(line) })
+        let mail = if mail { of_line(&line) } else { None };
+        Some(Telling { key: NotifyKey(key), invocations, line: Some(line), mail })
     }
 }
 
-/// Scripts and line of one notice.
-fn of(notice: &Notice, scripts: &StateScripts) -> Telling {
+/// The alert of a line of the checkers.
+fn of_line(line: &Line) -> Option<Mail> {
+    match line {
+        Line::Vrrp { .. } => None,
+        Line::Service { service, up } => Some(mail::service(service, *up)),
+        Line::RealServer { real_server, service, up } => Some(mail::real_server(real_server, service, *up)),
+    }
+}
+
+/// Scripts, line and alert of one notice.
+fn of(notice: &Notice, scripts: &StateScripts, mails: &Mails, because: &str) -> Telling {
     let (subject, name, priority) = match notice.subject {
         Subject::Instance => (format!("instance {}", notice.name), notice.name.clone(), notice.priority),
         Subject::Group => (format!("group {}", notice.name), notice.name.clone(), 0),
     };
     let told = Told::State(scripts.told(notice.state));
+    let mailed = match notice.subject {
+        Subject::Instance => mails.instances.contains(&notice.name),
+        Subject::Group => mails.groups.contains(&notice.name),
+    };
+    let mailed = mailed && (mails.faults || notice.state != NotifyState::Fault);
+    let mail = if mailed { mail::state(notice.subject, &notice.name, notice.state, because) } else { None };
     Telling {
         key: NotifyKey(subject),
         invocations: scripts.invocations(notice),
         line: Some(Line::Vrrp { subject: notice.subject, name, told, priority }),
+        mail,
     }
 }
 
@@ -211,7 +239,7 @@ mod tests {
     use crate::daemon::translate::Group;
 
     fn told(telling: &[Telling]) -> Vec<String> {
-        let line = |Telling { key, invocations, line }: &Telling| {
+        let line = |Telling { key, invocations, line, mail: _ }: &Telling| {
             assert!(line.is_some(), "{key}: the FIFO is told as well");
             format!("{key}: {}", invocations.iter().map(|run| run.extra.join(" ")).collect::<Vec<_>>().join(", "))
         };
@@ -245,17 +273,34 @@ mod tests {
             ("A", Standing::HandingOver, &["group G: GROUP G BACKUP 0"]),
         ];
         for (instance, to, wanted) in rows {
-            assert_eq!(told(&notices.moved(instance, to, 150)), wanted, "{instance} {to}");
+            assert_eq!(told(&notices.moved(instance, to, 150, "")), wanted, "{instance} {to}");
         }
     }
 
     #[test]
     fn an_instance_that_a_reload_removes_is_told_to_be_gone() {
         let mut notices = notices();
-        notices.moved("A", Standing::Active, 150);
+        notices.moved("A", Standing::Active, 150, "");
         notices.reconfigure(Scripts::default());
-        assert_eq!(told(&notices.moved("A", Standing::HandingOver, 150)), Vec::<String>::new());
-        assert_eq!(told(&notices.moved("A", Standing::Stopped, 150)), ["instance A: INSTANCE A FAULT 150"]);
-        assert_eq!(told(&notices.moved("A", Standing::Stopped, 150)), Vec::<String>::new(), "once");
+        assert_eq!(told(&notices.moved("A", Standing::HandingOver, 150, "")), Vec::<String>::new());
+        assert_eq!(told(&notices.moved("A", Standing::Stopped, 150, "")), ["instance A: INSTANCE A FAULT 150"]);
+        assert_eq!(told(&notices.moved("A", Standing::Stopped, 150, "")), Vec::<String>::new(), "once");
+    }
+
+    #[test]
+    fn alerts_go_out_for_those_that_ask_and_for_faults_unless_they_are_left_out() {
+        let mut notices = notices();
+        let mut scripts = notices.scripts.clone();
+        scripts.mail =
+            Mails { instances: ["A".to_owned()].into(), groups: ["G".to_owned()].into(), ..Mails::default() };
+        notices.reconfigure(scripts);
+        let mut subjects = |instance: &str, to| -> Vec<String> {
+            let all = notices.moved(instance, to, 150, "why");
+            all.into_iter().filter_map(|telling| telling.mail).map(|mail| mail.subject).collect()
+        };
+        let entering = |what: &str| vec![format!("VRRP {what} state")];
+        assert_eq!(subjects("B", Standing::Active), entering("Group G - Entering MASTER"), "B asks for none");
+        assert_eq!(subjects("A", Standing::Active), entering("Instance A - Entering MASTER"));
+        assert_eq!(subjects("A", Standing::Fault), Vec::<String>::new(), "faults are left out");
     }
 }

@@ -5,5 +5,6 @@
 pub mod command;
 pub mod fifo;
 pub mod io;
+pub mod mail;
 pub mod queue;
 pub mod words;

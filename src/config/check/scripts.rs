@@ -55,7 +55,7 @@ pub(super) fn commands(config: &Config) -> Vec<&Command> {
 }
 
 fn of_notify(notify: &Notify) -> impl Iterator<Item = &Command> {
-    let Notify { master, backup, fault, stop, any, lower_prio, deleted, priority_changes: _ } = notify;
+    let Notify { master, backup, fault, stop, any, lower_prio, deleted, priority_changes: _, mail: _ } = notify;
     let deleted = match deleted {
         OnDeletion::Fault => None,
         OnDeletion::Deleted(command) => command.as_deref(),

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::num::NonZeroU8;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use super::value::{TIME_MAX, address, choice, error, flag, number, seconds, set};
 use super::{command, notify, value};
@@ -16,8 +17,7 @@ const SYSCTL_MODES: [(&str, SysctlMode); 2] = [("check", SysctlMode::Check), ("a
 const INT_MAX: i64 = 2_147_483_647;
 
 /// Whole numbers that are held to keepalived's ranges although nothing here depends on them yet.
-const CHECKED: [(&str, RangeInclusive<i64>); 14] = [
-    ("smtp_connect_timeout", 0..=4294),
+const CHECKED: [(&str, RangeInclusive<i64>); 13] = [
     ("startup_script_timeout", 1..=1000),
     ("shutdown_script_timeout", 1..=1000),
     ("max_auto_priority", -1..=99),
@@ -61,6 +61,26 @@ pub fn read(block: &Statement<'_>, global: &mut Global, problems: &mut Vec<Probl
                 let priority = number::<u8>(problems, inner, 0, 1..=99, "").and_then(NonZeroU8::new);
                 set(&mut global.rt_priority, priority.map(Some));
             }
+            "notification_email" => {
+                empty(inner, problems);
+                global.mail.to.extend(inner.statements().iter().map(|line| line.keyword.text.to_owned()));
+            }
+            "notification_email_from" => global.mail.from = inner.arg(0).map(|word| word.text.to_owned()),
+            "smtp_server" => {
+                global.mail.server = inner.arg(0).map(|word| word.text.to_owned());
+                global.mail.port =
+                    if inner.arg(1).is_some() { number(problems, inner, 1, 1..=65_535, "") } else { None };
+            }
+            "smtp_helo_name" => global.mail.helo = inner.arg(0).map(|word| word.text.to_owned()),
+            "smtp_connect_timeout" => {
+                let timeout = number::<u32>(problems, inner, 0, 0..=4294, "s");
+                // As keepalived: no time at all is one second.
+                global.mail.timeout = timeout.map(|seconds| Duration::from_secs(seconds.max(1).into()));
+            }
+            "smtp_alert" => global.mail.alert = flag(problems, inner),
+            "smtp_alert_vrrp" => global.mail.alert_vrrp = flag(problems, inner),
+            "smtp_alert_checker" => global.mail.alert_checker = flag(problems, inner),
+            "no_email_faults" => global.mail.no_faults = true,
             "notify_fifo" => fifo(inner, &mut global.fifo),
             "vrrp_notify_fifo" => fifo(inner, &mut global.vrrp_fifo),
             "lvs_notify_fifo" => fifo(inner, &mut global.lvs_fifo),
@@ -73,7 +93,6 @@ pub fn read(block: &Statement<'_>, global: &mut Global, problems: &mut Vec<Probl
             "lvs_datapath" => set(&mut global.plane, choice(problems, inner, 0, &PLANES)),
             "lvs_sysctl" => set(&mut global.sysctl, choice(problems, inner, 0, &SYSCTL_MODES)),
             "lvs_flush" => global.lvs_flush = true,
-            "notification_email" => empty(inner, problems),
             keyword => {
                 let garp = keyword.strip_prefix("vrrp_").unwrap_or("");
                 if !read_garp(garp, inner, &mut global.garp, problems) {
@@ -99,13 +118,7 @@ fn only_checked(keyword: &str, inner: &Statement<'_>, problems: &mut Vec<Problem
         "vrrp_startup_delay" | "vrrp_delay_after_boot" => {
             seconds(problems, inner, 0, 1000..=TIME_MAX);
         }
-        "vrrp_higher_prio_send_advert"
-        | "rs_init_notifies"
-        | "no_checker_emails"
-        | "smtp_alert"
-        | "smtp_alert_vrrp"
-        | "smtp_alert_checker"
-        | "checker_log_all_failures" => {
+        "vrrp_higher_prio_send_advert" | "rs_init_notifies" | "no_checker_emails" | "checker_log_all_failures" => {
             flag(problems, inner);
         }
         "lvs_sync_daemon" => sync_daemon(inner, problems),

@@ -146,7 +146,7 @@ fn options(inner: &Statement<'_>, draft: &mut Draft, problems: &mut Vec<Problem>
         "down_timer_adverts" => {
             set(&mut draft.down_timer_adverts, number(problems, inner, 0, 1..=100, "").map(Some));
         }
-        "smtp_alert" | "higher_prio_send_advert" | "owner_ignore_adverts" => {
+        "higher_prio_send_advert" | "owner_ignore_adverts" => {
             flag(problems, inner);
         }
         "unicast_ttl" => {

@@ -20,6 +20,10 @@ pub fn read(statement: &Statement<'_>, notify: &mut Notify, problems: &mut Vec<P
             notify.deleted = OnDeletion::Deleted(command.map(Box::new));
             return true;
         }
+        "smtp_alert" => {
+            notify.mail = flag(problems, statement);
+            return true;
+        }
         "notify_priority_changes" => {
             notify.priority_changes = flag(problems, statement);
             return true;

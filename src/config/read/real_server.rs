@@ -30,6 +30,7 @@ pub fn read(statement: &Statement<'_>, weight: Weight, problems: &mut Vec<Proble
         notify_down: None,
         check: CheckDefaults::default(),
         virtualhost: None,
+        mail: None,
         // Exact: most real servers have one check, and a large file has many real servers.
         checkers: Vec::with_capacity(statement.statements().iter().filter(|inner| inner.block.is_some()).count()),
     };
@@ -57,9 +58,7 @@ fn option(inner: &Statement<'_>, server: &mut RealServer, problems: &mut Vec<Pro
         "virtualhost" => server.virtualhost = inner.arg(0).map(|word| word.text.to_owned()),
         "notify_up" => notify::first_only(&mut server.notify_up, inner, problems),
         "notify_down" => notify::first_only(&mut server.notify_down, inner, problems),
-        "smtp_alert" => {
-            flag(problems, inner);
-        }
+        "smtp_alert" => server.mail = flag(problems, inner),
         _ => {}
     }
 }

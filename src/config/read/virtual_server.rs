@@ -70,6 +70,7 @@ struct Draft {
     inhibit_on_failure: bool,
     check: CheckDefaults,
     virtualhost: Option<String>,
+    mail: Option<bool>,
     real_servers: Vec<RealServer>,
 }
 
@@ -183,9 +184,7 @@ fn options(keyword: &str, inner: &Statement<'_>, draft: &mut Draft, problems: &m
         "omega" => draft.omega = true,
         "inhibit_on_failure" => draft.inhibit_on_failure = true,
         "virtualhost" => draft.virtualhost = inner.arg(0).map(|word| word.text.to_owned()),
-        "smtp_alert" => {
-            flag(problems, inner);
-        }
+        "smtp_alert" => draft.mail = flag(problems, inner),
         _ => {}
     }
 }

@@ -3,7 +3,7 @@
 use std::num::NonZeroU8;
 
 use super::node::{Node, Nodes, user, word};
-use crate::config::model::{Garp, Global, NotifyFifo, Plane, SysctlMode, VrrpVersion};
+use crate::config::model::{Garp, Global, Mail, NotifyFifo, Plane, SysctlMode, VrrpVersion};
 
 pub(super) fn statements(global: &Global) -> Vec<Node> {
     let Global {
@@ -20,6 +20,7 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
         strict,
         down_timer_adverts,
         rt_priority,
+        mail,
         fifo,
         vrrp_fifo,
         lvs_fifo,
@@ -44,6 +45,7 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
     nodes.flag("vrrp_strict", *strict);
     nodes.plain("vrrp_down_timer_adverts", *down_timer_adverts);
     nodes.plain("vrrp_rt_priority", rt_priority.map(NonZeroU8::get));
+    self::mail(&mut nodes, mail);
     self::fifo(&mut nodes, "notify_fifo", fifo);
     self::fifo(&mut nodes, "vrrp_notify_fifo", vrrp_fifo);
     self::fifo(&mut nodes, "lvs_notify_fifo", lvs_fifo);
@@ -60,6 +62,22 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
     }
     nodes.flag("lvs_flush", *lvs_flush);
     nodes.0
+}
+
+fn mail(nodes: &mut Nodes, mail: &Mail) {
+    let Mail { to, from, server, port, helo, timeout, alert, alert_vrrp, alert_checker, no_faults } = mail;
+    nodes.list("notification_email", to.iter().map(|address| Node::item(address)).collect());
+    nodes.word("notification_email_from", from.as_ref());
+    if let Some(server) = server {
+        let port = port.map_or_else(String::new, |port| format!(" {port}"));
+        nodes.put(Node::plain("smtp_server", format!("{}{port}", word(server))));
+    }
+    nodes.word("smtp_helo_name", helo.as_ref());
+    nodes.time("smtp_connect_timeout", *timeout);
+    nodes.plain("smtp_alert", *alert);
+    nodes.plain("smtp_alert_vrrp", *alert_vrrp);
+    nodes.plain("smtp_alert_checker", *alert_checker);
+    nodes.flag("no_email_faults", *no_faults);
 }
 
 fn fifo(nodes: &mut Nodes, keyword: &'static str, fifo: &NotifyFifo) {

@@ -62,6 +62,7 @@ pub(super) fn service(server: &VirtualServer) -> Node {
         check,
         virtualhost,
         real_servers,
+        mail,
     } = server;
     let mut nodes = Nodes::default();
     match (id, protocol) {
@@ -92,6 +93,7 @@ pub(super) fn service(server: &VirtualServer) -> Node {
     nodes.flag("inhibit_on_failure", *inhibit_on_failure);
     times(&mut nodes, check);
     nodes.word("virtualhost", virtualhost.as_ref());
+    nodes.plain("smtp_alert", *mail);
     if let Some(SorryServer { addr, port, lb_kind }) = sorry_server {
         nodes.put(Node::plain("sorry_server", format!("{addr} {port}")));
         nodes.plain("sorry_server_lvs_method", lb_kind.map(kind));
@@ -124,6 +126,7 @@ fn real_server(real: &RealServer) -> Node {
         check,
         virtualhost,
         checkers,
+        mail,
     } = real;
     let set = |threshold: u32| Some(threshold).filter(|threshold| *threshold != 0);
     let mut nodes = Nodes::default();
@@ -137,6 +140,7 @@ fn real_server(real: &RealServer) -> Node {
     nodes.command("notify_down", notify_down.as_deref());
     times(&mut nodes, check);
     nodes.word("virtualhost", virtualhost.as_ref());
+    nodes.plain("smtp_alert", *mail);
     for each in checkers {
         nodes.put(checker::checker(each));
     }

@@ -152,7 +152,7 @@ fn weighted(weight: i16, reverse: bool) -> String {
 }
 
 pub(super) fn notify(nodes: &mut Nodes, notify: &Notify) {
-    let Notify { master, backup, fault, stop, any, lower_prio, deleted, priority_changes } = notify;
+    let Notify { master, backup, fault, stop, any, lower_prio, deleted, priority_changes, mail } = notify;
     nodes.command("notify_master", master.as_deref());
     nodes.command("notify_backup", backup.as_deref());
     nodes.command("notify_fault", fault.as_deref());
@@ -165,4 +165,5 @@ pub(super) fn notify(nodes: &mut Nodes, notify: &Notify) {
         OnDeletion::Deleted(command) => nodes.command("notify_deleted", command.as_deref()),
     }
     nodes.plain("notify_priority_changes", *priority_changes);
+    nodes.plain("smtp_alert", *mail);
 }

@@ -29,12 +29,12 @@ impl Daemon {
         }
         let names = self.wanted.instances.iter().map(|one| one.name.as_str());
         self.history.happened(clock::now(), clock::unix_seconds(), happened, names);
-        if let Happened::Moved { instance, from, to, priority, .. } = happened {
+        if let Happened::Moved { instance, from, to, reason, priority, .. } = happened {
             if *from == Standing::Fault {
                 // Our own fault may have failed them; a task that has ended is noticed by the loop.
                 let _ = self.checkers.begin_anew().await;
             }
-            let telling = self.notices.moved(instance, *to, priority.get());
+            let telling = self.notices.moved(instance, *to, priority.get(), &reason.to_string());
             self.notify(telling).await;
         }
         if let Happened::Conflict { instance, phase: ConflictPhase::Began, .. } = happened {
@@ -163,7 +163,7 @@ impl Daemon {
     }
 
     async fn notify(&mut self, telling: Vec<Telling>) {
-        for Telling { key, invocations, line } in telling {
+        for Telling { key, invocations, line, mail } in telling {
             if self.notifier.notify(key, invocations).await.is_err() {
                 tracing::error!("the notifier has ended; scripts are not run");
             }
@@ -171,6 +171,9 @@ impl Daemon {
                 Some(line @ Line::Vrrp { .. }) => self.pipes.vrrp(&line),
                 Some(line @ (Line::Service { .. } | Line::RealServer { .. })) => self.pipes.lvs(&line),
                 None => (),
+            }
+            if let (Some(settings), Some(mail)) = (&self.wanted.scripts.mail.settings, mail) {
+                self.mailer.send(settings, mail);
             }
         }
     }

@@ -18,6 +18,7 @@ use crate::daemon::heartbeat::{Command, Heartbeat};
 use crate::daemon::history::History;
 use crate::daemon::history::file::Writer;
 use crate::daemon::lvs::{LvsCommand, LvsEvent, LvsView};
+use crate::daemon::mailer::Mailer;
 use crate::daemon::notices::Notices;
 use crate::daemon::notifier::Notifier;
 use crate::daemon::pipes::Pipes;
@@ -108,6 +109,7 @@ pub struct Daemon {
     pub serving: AbortHandle,
     pub notices: Notices,
     pub pipes: Pipes,
+    pub mailer: Mailer,
     pub recorder: Recorder,
     pub history: History,
     /// Which virtual routers hold nothing, as the state directory has it.
@@ -255,6 +257,7 @@ impl Daemon {
             tracing::warn!("scripts are still running; they are left to themselves");
         }
         self.pipes.close().await;
+        self.mailer.close().await;
         self.history_writer.finish(&mut self.history).await;
         self.serving.abort();
         self.tasks.shutdown().await;

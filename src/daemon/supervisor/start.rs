@@ -18,6 +18,7 @@ use crate::daemon::heartbeat::{Heartbeat, HeartbeatOptions, StartError};
 use crate::daemon::history::file;
 use crate::daemon::log::Log;
 use crate::daemon::lvs::{self, LvsCommand, LvsEvent, LvsSettings, LvsView};
+use crate::daemon::mailer::Mailer;
 use crate::daemon::notices::Notices;
 use crate::daemon::notifier::Notifier;
 use crate::daemon::pipes::Pipes;
@@ -140,6 +141,7 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
         serving,
         notices: Notices::default(),
         pipes: Pipes::default(),
+        mailer: Mailer::start(),
         recorder: Recorder::default(),
         history: file::read(run_dir.path()),
         maintenance,

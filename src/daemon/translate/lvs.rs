@@ -50,6 +50,7 @@ fn pool(
         check: _,
         virtualhost: _,
         real_servers,
+        mail: _,
     } = server;
     let protocol = protocol_of(*protocol);
     let services = services(id, protocol, *family, groups)?;
@@ -115,6 +116,7 @@ fn real_server(real: &model::RealServer, service: model::LbKind, alpha: bool, in
         check: _,
         virtualhost: _,
         checkers,
+        mail: _,
     } = real;
     let starts_down = alpha || *own_alpha || checkers.iter().any(|checker| checker.alpha);
     RealServer {

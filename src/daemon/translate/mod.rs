@@ -19,7 +19,7 @@ use crate::healthcheck::settings::CheckSettings;
 use crate::lvs::pool::{Adjustment, PoolSettings};
 use crate::vrrp::{Holdings, Settings};
 pub use checks::{Target, Targets};
-pub use scripts::{Group, PoolScripts, RealServerScripts, Scripts};
+pub use scripts::{Group, Mails, PoolScripts, RealServerScripts, Scripts};
 
 /// What the tasks are to do.
 #[derive(Clone, Debug)]
@@ -92,7 +92,8 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
         lower_prio_no_advert: _,
         down_timer_adverts: _,
         rt_priority,
-        fifo: _, // These five are read in `scripts.rs`.
+        mail: _,
+        fifo: _, // These six are read in `scripts.rs`.
         vrrp_fifo: _,
         lvs_fifo: _,
         notify_priority_changes: _,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use crate::config::model;
 use crate::daemon::trackers::TrackSettings;
@@ -9,6 +10,7 @@ use crate::lvs::pool::PoolId;
 use crate::lvs::table::DestinationKey;
 use crate::notify::command::{Account, ScriptCommand};
 use crate::notify::fifo::{FifoSettings, Fifos};
+use crate::notify::mail::MailSettings;
 use crate::notify::words::{OnDeletion, StateScripts};
 
 use super::TranslateError;
@@ -30,6 +32,19 @@ pub struct Scripts {
     pub fifos: Fifos,
     /// Tell every state again at a reload.
     pub states_on_reload: bool,
+    pub mail: Mails,
+}
+
+/// Whose changes are mailed, and where to; nothing without a server and a recipient.
+#[derive(Clone, Debug, Default)]
+pub struct Mails {
+    pub settings: Option<MailSettings>,
+    pub instances: BTreeSet<String>,
+    pub groups: BTreeSet<String>,
+    pub pools: BTreeSet<PoolId>,
+    pub real_servers: BTreeSet<(PoolId, DestinationKey)>,
+    /// FAULT is mailed too.
+    pub faults: bool,
 }
 
 /// A sync group: its members by name, and its scripts.
@@ -96,6 +111,7 @@ pub fn scripts(config: &model::Config, pools: &Pools<'_>) -> Result<Scripts, Tra
         priority_changes: priority_changes(config),
         fifos: fifos(&config.global)?,
         states_on_reload: config.global.states_on_reload,
+        mail: mails(config, pools),
         ..Scripts::default()
     };
     for instance in instances {
@@ -120,7 +136,7 @@ pub fn scripts(config: &model::Config, pools: &Pools<'_>) -> Result<Scripts, Tra
 }
 
 fn states(by: By<'_>, owner: &str, notify: &model::Notify) -> Result<StateScripts, TranslateError> {
-    let model::Notify { master, backup, fault, stop, any, lower_prio, deleted, priority_changes: _ } = notify;
+    let model::Notify { master, backup, fault, stop, any, lower_prio, deleted, priority_changes: _, mail: _ } = notify;
     Ok(StateScripts {
         master: optional(by, owner, master.as_deref())?,
         backup: optional(by, owner, backup.as_deref())?,
@@ -149,6 +165,38 @@ fn fifos(global: &model::Global) -> Result<Fifos, TranslateError> {
         vrrp: fifo("vrrp_notify_fifo", &global.vrrp_fifo)?,
         lvs: fifo("lvs_notify_fifo", &global.lvs_fifo)?,
     })
+}
+
+fn mails(config: &model::Config, pools: &Pools<'_>) -> Mails {
+    let model::Mail { to, from, server, port, helo, timeout, alert, alert_vrrp, alert_checker, no_faults } =
+        &config.global.mail;
+    let settings = server.as_ref().filter(|_| !to.is_empty()).map(|server| MailSettings {
+        server: server.clone(),
+        port: port.unwrap_or(25),
+        to: to.clone(),
+        from: from.clone(),
+        helo: helo.clone(),
+        timeout: timeout.unwrap_or(Duration::from_secs(30)),
+        router_id: config.global.router_id.clone(),
+    });
+    // keepalived's defaults: real servers are told of, the rest is not.
+    let vrrp = alert_vrrp.or(*alert).unwrap_or(false);
+    let checker = alert_checker.or(*alert);
+    let instances = config.instances.iter().filter(|one| one.notify.mail.unwrap_or(vrrp)).map(|one| one.name.clone());
+    let groups = config.sync_groups.iter().filter(|one| one.notify.mail.unwrap_or(vrrp)).map(|one| one.name.clone());
+    let served = pools.iter().filter(|(server, _)| server.mail.or(checker).unwrap_or(false));
+    let real_servers = pools.iter().flat_map(|(server, pool)| {
+        let told = server.real_servers.iter().filter(|real| real.mail.or(checker).unwrap_or(true));
+        told.map(|real| (pool.id.clone(), key(real)))
+    });
+    Mails {
+        settings,
+        instances: instances.collect(),
+        groups: groups.collect(),
+        pools: served.map(|(_, pool)| pool.id.clone()).collect(),
+        real_servers: real_servers.collect(),
+        faults: !*no_faults,
+    }
 }
 
 /// The instances that tell of changes of their priority.

@@ -1,4 +1,5 @@
 //! Running scripts.
 
 pub mod fifo;
+pub mod mail;
 pub mod script;

@@ -62,6 +62,7 @@ pub(super) fn settle(
         inhibit_on_failure: draft.inhibit_on_failure,
         check: draft.check,
         virtualhost: draft.virtualhost,
+        mail: draft.mail,
         real_servers,
         id,
     })

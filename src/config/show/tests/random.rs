@@ -126,6 +126,23 @@ impl Choices<'_> {
             lower_prio: None,
             deleted: OnDeletion::Fault,
             priority_changes: self.maybe(Self::yes),
+            mail: self.maybe(Self::yes),
+        }
+    }
+
+    fn mail(&mut self) -> Mail {
+        let server = self.maybe(|choose| choose.of(&["192.0.2.25", "mail.example.org"]).to_owned());
+        Mail {
+            to: self.maybe(|_| vec!["a@example.org".to_owned(), "b@example.org".to_owned()]).unwrap_or_default(),
+            from: self.maybe(|_| "vipd@example.org".to_owned()),
+            port: server.is_some().then(|| self.maybe(|choose| choose.of(&[25, 65_535]))).flatten(),
+            server,
+            helo: self.maybe(|_| "lb1".to_owned()),
+            timeout: self.maybe(|_| std::time::Duration::from_secs(7)),
+            alert: self.maybe(Self::yes),
+            alert_vrrp: self.maybe(Self::yes),
+            alert_checker: self.maybe(Self::yes),
+            no_faults: self.seldom(),
         }
     }
 
@@ -151,6 +168,7 @@ fn global(choose: &mut Choices<'_>) -> Global {
         strict: choose.seldom(),
         down_timer_adverts: choose.maybe(|choose| choose.of(&[1, 3, 100])),
         rt_priority: choose.maybe(|choose| choose.of(&[1, 99]).try_into().unwrap()),
+        mail: choose.mail(),
         fifo: choose.fifo(),
         vrrp_fifo: choose.fifo(),
         lvs_fifo: choose.fifo(),

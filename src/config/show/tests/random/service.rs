@@ -121,6 +121,7 @@ fn service(choose: &mut Choices<'_>, config: &Config) -> Option<VirtualServer> {
         inhibit_on_failure: choose.seldom(),
         check: times(choose, true),
         virtualhost: choose.maybe(Choices::text),
+        mail: choose.maybe(Choices::yes),
         real_servers,
     })
 }
@@ -149,6 +150,7 @@ fn real_server(choose: &mut Choices<'_>, family: Family, port: Option<u16>, serv
         notify_down: choose.maybe(|choose| Box::new(choose.command(true))),
         check: times(choose, true),
         virtualhost: choose.maybe(Choices::text),
+        mail: choose.maybe(Choices::yes),
         checkers: (0..choose.below(3)).map(|_| checker(choose)).collect(),
     }
 }
