@@ -9,9 +9,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::ValueEnum as _;
+use serde::Serialize;
 
 use crate::base::AdvertInterval;
+use crate::daemon::checkers::{Checkers, Sessions};
+use crate::lab::drill::judge::Verdict;
 use crate::lab::drill::{Plan, PlanError, Scenario, page, repeat as repeat_drill, run as run_drill, stop_on_signals};
+use crate::lab::drill::{Report, detection};
 use crate::lab::{Daemon, LabError, Seat, Services, Stop, leftovers};
 
 /// Break a pair of directors in every planned way, in throw-away network namespaces of this machine, and hold what
@@ -71,6 +75,8 @@ enum Error {
     Lab(#[from] LabError),
     #[error("cannot write {}: {source}", path.display())]
     Report { path: PathBuf, source: io::Error },
+    #[error("starting the runtime: {0}")]
+    Runtime(#[source] io::Error),
     #[error("cannot write the result: {0}")]
     Write(#[source] io::Error),
 }
@@ -121,8 +127,9 @@ fn drill(args: Args) -> Result<bool, Error> {
         let page = page(&comparison.last, Some(&comparison));
         Told { json: to_json(&comparison), table: comparison.table(), page, kept: comparison.kept }
     } else {
-        let found = run_drill(&plan, &stop, &mut *out)?;
-        Told { json: to_json(&found), table: found.table(), page: page(&found, None), kept: found.kept }
+        let report = run_drill(&plan, &stop, &mut *out)?;
+        let found = Found { detection: if only.is_empty() { detection()? } else { vec![] }, report };
+        Told { json: to_json(&found), table: found.table(), page: page(&found.report, None), kept: found.kept() }
     };
     if let Some(path) = report {
         fs::write(&path, told.page).map_err(|source| Error::Report { path: path.clone(), source })?;
@@ -141,6 +148,37 @@ fn interval(text: &str) -> Result<AdvertInterval, String> {
     let centis = span.and_then(|span| u16::try_from(span.as_millis() / 10).ok());
     let centis = centis.ok_or_else(|| format!("`{text}` is no number of seconds up to 40.95"))?;
     AdvertInterval::from_centis(centis).map_err(|error| error.to_string())
+}
+
+/// What one drill found: the faults, and how soon each kind of check finds that its server is gone.
+#[derive(Serialize)]
+struct Found {
+    #[serde(flatten)]
+    report: Report,
+    /// Empty where only some faults were asked for.
+    detection: Vec<Verdict>,
+}
+
+impl Found {
+    fn kept(&self) -> bool {
+        self.report.kept && self.detection.iter().all(|verdict| verdict.kept)
+    }
+
+    fn table(&self) -> String {
+        let checks = if self.detection.is_empty() { String::new() } else { detection::table(&self.detection) };
+        self.report.table() + &checks
+    }
+}
+
+fn detection() -> Result<Vec<Verdict>, Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime)?;
+    let measured = runtime.block_on(detection::measure(async |checks| {
+        let (checkers, events, _task) = Checkers::start(Sessions::default());
+        // A task that has ended tells nothing, and that is what is measured.
+        checkers.configure(checks).await.ok();
+        (events, checkers)
+    }))?;
+    Ok(measured)
 }
 
 /// What one drill, or several, say in the end.

@@ -1,6 +1,7 @@
 //! What a configuration says, typed and with every default of its own block filled in; what a block inherits is
 //! `None` until somebody asks the block above. It knows neither text nor system.
 
+mod checker;
 mod forwarding;
 mod http;
 mod notify;
@@ -9,16 +10,17 @@ mod track;
 mod vmac;
 
 use std::net::IpAddr;
-use std::num::{NonZeroU8, NonZeroU32};
+use std::num::NonZeroU8;
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+pub use checker::{Checker, CheckerKind, DnsCheck, MiscCheck, UdpCheck};
 pub use forwarding::{
     GroupMember, LbKind, LocalAddressGroup, LocalAddresses, Persistence, Plane, Protocol, SyncDaemon, SysctlMode,
     Timeouts, VirtualServerGroup, VirtualServerId, Wrapping, WrappingChecksum,
 };
-pub use http::{HttpCheck, HttpVersion, HttpsCheck, Sni, TlsFiles, Url};
+pub use http::{GrpcCheck, GrpcTls, Header, HttpCheck, HttpVersion, HttpsCheck, Sni, TlsFiles, Url};
 pub use notify::{Mail, Notify, NotifyFifo, OnDeletion};
 pub use route::{KernelRoute, KernelRule, Statics};
 pub use track::{
@@ -28,9 +30,7 @@ pub use track::{
 pub use vmac::Vmac;
 
 use super::source::Span;
-use crate::base::{
-    AdvertInterval, Cidr, DnsName, Family, HeloName, IfName, Pattern, Priority, RecordType, Vrid, Weight,
-};
+use crate::base::{AdvertInterval, Cidr, Family, IfName, Priority, Vrid, Weight};
 
 /// As the file writes it: a number of seconds.
 fn seconds<S: Serializer, T: Into<Option<Duration>> + Copy>(value: &T, to: S) -> Result<S::Ok, S::Error> {
@@ -107,6 +107,8 @@ pub struct Global {
     pub sysctl: SysctlMode,
     /// `lvs_flush`.
     pub lvs_flush: bool,
+    pub rs_init_notifies: bool,
+    pub checker_log_all_failures: bool,
     /// `lvs_timeouts`.
     pub timeouts: Option<Timeouts>,
     /// `lvs_sync_daemon`, or `lvs_sync_daemon_interface` of an instance.
@@ -271,6 +273,14 @@ pub struct VirtualServer {
     pub quorum_down: Option<Box<Command>>,
     pub alpha: bool,
     pub omega: bool,
+    /// Checked only while one of its addresses is on this host.
+    pub ha_suspend: bool,
+    /// `slow_start`; `None`: a server that comes up has its weight at once.
+    #[serde(serialize_with = "seconds")]
+    pub slow_start: Option<Duration>,
+    /// `drain_time`; `None`: a server that leaves the configuration is removed at once.
+    #[serde(serialize_with = "seconds")]
+    pub drain_time: Option<Duration>,
     pub sorry_server: Option<SorryServer>,
     /// `sorry_server_inhibit`.
     pub sorry_inhibit: bool,
@@ -326,73 +336,4 @@ pub struct RealServer {
     pub checkers: Vec<Checker>,
     /// `smtp_alert`; `None`: the global ones, on at last.
     pub mail: Option<bool>,
-}
-
-/// One check block of a real server.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Checker {
-    #[serde(skip)]
-    pub at: Span,
-    pub kind: CheckerKind,
-    pub check: CheckDefaults,
-    /// `connect_ip`, `connect_port`: instead of the real server's own.
-    pub connect_ip: Option<IpAddr>,
-    pub connect_port: Option<u16>,
-    pub bind_ip: Option<IpAddr>,
-    pub bind_port: Option<u16>,
-    pub bind_if: Option<IfName>,
-    pub fwmark: Option<NonZeroU32>,
-    pub alpha: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub enum CheckerKind {
-    Tcp,
-    Http(Box<HttpCheck>),
-    Https(Box<HttpsCheck>),
-    Misc(Box<MiscCheck>),
-    /// `SMTP_CHECK`; each `host` block of one is a check of its own.
-    Smtp {
-        helo: HeloName,
-    },
-    Dns(DnsCheck),
-    Udp(Box<UdpCheck>),
-    Ping,
-}
-
-/// `DNS_CHECK`: by default the SOA record of the root.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct DnsCheck {
-    pub name: DnsName,
-    pub record: RecordType,
-}
-
-/// `UDP_CHECK`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct UdpCheck {
-    /// `None`: keepalived's 32 bytes, or ours.
-    #[serde(serialize_with = "hexadecimal")]
-    pub payload: Option<Vec<u8>>,
-    /// `require_reply`.
-    pub reply_required: bool,
-    /// What the reply begins with.
-    pub reply: Option<Pattern>,
-    pub reply_min_bytes: Option<u16>,
-    pub reply_max_bytes: Option<u16>,
-}
-
-impl UdpCheck {
-    /// keepalived's `max_reply_length` where there is none.
-    pub const REPLY_MAX_BYTES: u16 = 255;
-}
-
-/// `MISC_CHECK`: exit status 0 is up.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct MiscCheck {
-    pub command: Command,
-    /// `misc_timeout`; `None`: the period of the check.
-    #[serde(serialize_with = "seconds")]
-    pub timeout: Option<Duration>,
-    /// `misc_dynamic`: exit status 2 to 255 sets the weight to it less 2.
-    pub dynamic: bool,
 }

@@ -124,6 +124,8 @@ pub struct RealServerStatus {
     pub address: String,
     /// `up`, `down`, `untried`, `draining`, `disabled`, or `sorry` where it is the sorry server.
     pub state: String,
+    /// Seconds since its checks last changed its state; nothing where it has none.
+    pub since_s: Option<f64>,
     /// What an operator wants of it: `drain`, `disable`, `weight N`; `None` where the configuration stands.
     #[serde(default)]
     pub by_operator: Option<String>,

@@ -6,6 +6,7 @@
 #![expect(clippy::disallowed_methods, reason = "a task may wait")]
 
 mod telling;
+mod told;
 mod tuning;
 mod wish;
 
@@ -13,10 +14,10 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
+use crate::base::MonoTime;
 use crate::daemon::manual::{self, Question, Reply};
 use crate::daemon::wishes::Kept;
 use crate::lvs::datapath::{ApplyError, Counters, DatapathError};
@@ -24,8 +25,10 @@ use crate::lvs::director::{Director, PoolsError};
 use crate::lvs::ipvsadm::Refusal;
 use crate::lvs::ipvsadm::manual::Manual;
 use crate::lvs::plan::{Scope, outcome, plan};
-use crate::lvs::pool::{Event, PoolEvent, PoolId, PoolSettings, PoolView};
+use crate::lvs::pool::{Event, PoolId, PoolSettings};
 use crate::lvs::table::{ServiceKey, Step, Table};
+use crate::lvs::timed::Timed;
+pub use told::{LvsEvent, LvsView};
 pub use tuning::Tuning;
 pub use wish::{WishAsked, WishError};
 
@@ -106,38 +109,6 @@ pub enum ConvergeError {
     Apply(#[from] ApplyError),
 }
 
-/// What the task tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LvsEvent {
-    Pool {
-        pool: PoolId,
-        event: PoolEvent,
-    },
-    /// Somebody else changed our services; these steps repair it.
-    ForeignChange {
-        repair: Vec<Step>,
-    },
-    /// The plane refused a change; tried again after the pause.
-    Refused {
-        error: String,
-        retry_in: Duration,
-    },
-    /// The plane follows again.
-    Recovered,
-}
-
-/// What readers see.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LvsView {
-    /// `memory`, `ipvs` or `ebpf`.
-    pub plane: String,
-    pub pools: Vec<PoolView>,
-    /// Why the plane does not hold what it should; `None` while it does.
-    pub refused: Option<String>,
-    /// Events lost because nobody took them in time.
-    pub events_lost: u64,
-}
-
 /// Own the plane until told to stop, or until nobody can tell any more; then the plane stays as it is, and is
 /// given back.
 pub async fn run<D: Manual>(
@@ -150,7 +121,7 @@ pub async fn run<D: Manual>(
     let mut task = Task::new(plane, settings, views, events);
     task.publish();
     loop {
-        let wake_at = task.retry_at.unwrap_or(task.resync_at).min(task.resync_at).min(task.tend_at);
+        let wake_at = task.wake_at();
         tokio::select! {
             command = commands.recv() => {
                 let Some(first) = command else { return task.plane };
@@ -194,6 +165,8 @@ struct Task<D> {
     pause: Duration,
     resync_at: Instant,
     tend_at: Instant,
+    started: Instant,
+    timed: Timed,
     views: watch::Sender<LvsView>,
     events: mpsc::Sender<LvsEvent>,
     events_lost: u64,
@@ -219,6 +192,8 @@ impl<D: Manual> Task<D> {
             pause: RETRY_MIN,
             resync_at: Instant::now() + settings.resync,
             tend_at: Instant::now() + TEND_EVERY,
+            started: Instant::now(),
+            timed: Timed::default(),
             settings,
             views,
             events,
@@ -227,6 +202,28 @@ impl<D: Manual> Task<D> {
             tuned: tuning::Tuned::default(),
             unkept: false,
             kept: None,
+        }
+    }
+
+    fn wake_at(&self) -> Instant {
+        let timed = self.timed.deadline().map(|at| self.started + at.since_start());
+        self.retry_at.into_iter().chain(timed).chain([self.resync_at, self.tend_at]).min().unwrap_or(self.tend_at)
+    }
+
+    fn now(&self) -> MonoTime {
+        MonoTime::from_start(self.started.elapsed())
+    }
+
+    /// Shares grow, and servers that left go.
+    fn pass_time(&mut self) {
+        for (pool, event) in self.timed.due(self.now()) {
+            match self.director.handle(&pool, event) {
+                Ok(told) => {
+                    self.changed = true;
+                    self.tell_pools(told);
+                }
+                Err(error) => tracing::debug!(%error, "time has passed for something that is gone"),
+            }
         }
     }
 
@@ -315,6 +312,7 @@ impl<D: Manual> Task<D> {
 
     /// Bring the plane in step where something changed, and tell those who wait for it.
     async fn settle(&mut self, waiting: Vec<Waiting>) {
+        self.timed.follow(self.now(), self.director.timers());
         // While the plane refuses, health alone waits for the retry: a broken plane is not hammered.
         let due = self.changed && (self.retry_at.is_none() || !waiting.is_empty());
         let mut result = if due { self.converge().await } else { Ok(()) };
@@ -351,7 +349,9 @@ impl<D: Manual> Task<D> {
         if let Some(names) = self.unattached.take() {
             self.attach(names);
         }
-        if self.retry_at.is_some_and(|at| at <= now) {
+        self.pass_time();
+        // What time has changed waits for the retry while the plane refuses.
+        if self.retry_at.map_or(self.changed, |at| at <= now) {
             // The error is told and kept by `converge`.
             let _ = self.converge().await;
         } else if self.resync_at <= now {

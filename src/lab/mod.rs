@@ -8,6 +8,7 @@
 
 pub mod client;
 mod command;
+pub mod conformance;
 pub mod director;
 pub mod drill;
 mod ear;

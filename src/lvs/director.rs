@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::datapath::Locals;
 use super::plan::{Scope, plan};
 use super::pool::{Event, Pool, PoolEvent, PoolId, PoolSettings, PoolView, UnknownRealServer};
-use super::table::{Entry, ServiceKey, Step, Table};
+use super::table::{DestinationKey, Entry, ServiceKey, Step, Table};
+use super::timed::Timer;
 
 /// An event and the pool it happened in.
 pub type Told = (PoolId, PoolEvent);
@@ -170,6 +171,13 @@ impl Director {
         self.pools.values().flat_map(|pool| pool.settings().services.iter().copied())
     }
 
+    /// What all pools wait for.
+    pub fn timers(&self) -> Vec<(PoolId, DestinationKey, Timer)> {
+        let of =
+            |(id, pool): (&PoolId, &Pool)| pool.timers().map(|(at, timer)| (id.clone(), at, timer)).collect::<Vec<_>>();
+        self.pools.iter().flat_map(of).collect()
+    }
+
     pub fn views(&self) -> Vec<PoolView> {
         self.pools.values().map(Pool::view).collect()
     }
@@ -195,6 +203,7 @@ fn check(settings: &[PoolSettings]) -> Result<(), PoolsError> {
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
+    use std::time::Duration;
 
     use super::*;
     use crate::base::Weight;
@@ -232,6 +241,9 @@ mod tests {
             hysteresis: 0,
             omega: true,
             sorry_server: None,
+            slow_start: Duration::ZERO,
+            drain_time: Duration::ZERO,
+            init_notifies: false,
             real_servers: [(at(1), real), (at(2), real)].into(),
         }
     }

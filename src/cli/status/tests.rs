@@ -63,6 +63,7 @@ fn example() -> Status {
             real_servers: vec![RealServerStatus {
                 address: "192.0.2.11:80".into(),
                 state: "down".into(),
+                since_s: Some(75.2),
                 by_operator: Some("drain".to_owned()),
                 weight: 0,
                 configured_weight: 1,
@@ -93,6 +94,11 @@ fn example() -> Status {
 #[test]
 fn a_status_reads_as_a_table() {
     insta::assert_snapshot!(render(&example(), 10));
+}
+
+#[test]
+fn a_frame_is_written_over_the_one_before() {
+    assert_eq!(frame("a\nb\n"), "\x1b[Ha\x1b[K\nb\x1b[K\n\x1b[J");
 }
 
 #[test]

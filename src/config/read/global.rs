@@ -94,6 +94,8 @@ pub fn read(block: &Statement<'_>, global: &mut Global, problems: &mut Vec<Probl
             "lvs_datapath" => set(&mut global.plane, choice(problems, inner, 0, &PLANES)),
             "lvs_sysctl" => set(&mut global.sysctl, choice(problems, inner, 0, &SYSCTL_MODES)),
             "lvs_flush" => global.lvs_flush = true,
+            "checker_log_all_failures" => set(&mut global.checker_log_all_failures, flag(problems, inner)),
+            "rs_init_notifies" => set(&mut global.rs_init_notifies, flag(problems, inner)),
             "lvs_timeouts" => ipvs::timeouts(inner, &mut global.timeouts, problems),
             "lvs_sync_daemon" => set(&mut global.sync_daemon, ipvs::sync_daemon(inner, problems).map(Some)),
             keyword => {
@@ -121,7 +123,7 @@ fn only_checked(keyword: &str, inner: &Statement<'_>, problems: &mut Vec<Problem
         "vrrp_startup_delay" | "vrrp_delay_after_boot" => {
             seconds(problems, inner, 0, 1000..=TIME_MAX);
         }
-        "vrrp_higher_prio_send_advert" | "rs_init_notifies" | "no_checker_emails" | "checker_log_all_failures" => {
+        "vrrp_higher_prio_send_advert" | "no_checker_emails" => {
             flag(problems, inner);
         }
         _ => {

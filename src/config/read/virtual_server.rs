@@ -6,8 +6,9 @@ pub use settle::Groups;
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::time::Duration;
 
-use super::value::{address, choice, error, flag, number, number_word, set};
+use super::value::{TIME_MAX, address, choice, error, flag, number, number_word, seconds, set};
 use super::{checker, notify, real_server};
 use crate::base::{Family, Weight};
 use crate::config::model::{
@@ -67,6 +68,9 @@ struct Draft {
     quorum_down: Option<Box<Command>>,
     alpha: bool,
     omega: bool,
+    ha_suspend: bool,
+    slow_start: Option<Duration>,
+    drain_time: Option<Duration>,
     sorry: Option<(SorryServer, Span)>,
     sorry_inhibit: bool,
     inhibit_on_failure: bool,
@@ -185,6 +189,9 @@ fn options(keyword: &str, inner: &Statement<'_>, draft: &mut Draft, problems: &m
         "retry" => checker::retry(inner, &mut draft.check, problems),
         "alpha" => draft.alpha = true,
         "omega" => draft.omega = true,
+        "ha_suspend" => draft.ha_suspend = true,
+        "slow_start" => draft.slow_start = seconds(problems, inner, 0, 1..=TIME_MAX),
+        "drain_time" => draft.drain_time = seconds(problems, inner, 0, 1..=TIME_MAX),
         "inhibit_on_failure" => draft.inhibit_on_failure = true,
         "virtualhost" => draft.virtualhost = inner.arg(0).map(|word| word.text.to_owned()),
         "smtp_alert" => draft.mail = flag(problems, inner),

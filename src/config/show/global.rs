@@ -31,6 +31,8 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
         plane,
         sysctl,
         lvs_flush,
+        rs_init_notifies,
+        checker_log_all_failures,
         timeouts,
         sync_daemon,
     } = global;
@@ -65,6 +67,8 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
         SysctlMode::Auto => nodes.put(Node::plain("lvs_sysctl", "auto")),
     }
     nodes.flag("lvs_flush", *lvs_flush);
+    nodes.flag("rs_init_notifies", *rs_init_notifies);
+    nodes.flag("checker_log_all_failures", *checker_log_all_failures);
     self::timeouts(&mut nodes, timeouts.as_ref());
     self::sync_daemon(&mut nodes, sync_daemon.as_ref());
     nodes.0

@@ -64,6 +64,9 @@ pub(super) fn service(server: &VirtualServer) -> Node {
         quorum_down,
         alpha,
         omega,
+        ha_suspend,
+        slow_start,
+        drain_time,
         sorry_server,
         sorry_inhibit,
         inhibit_on_failure,
@@ -99,6 +102,9 @@ pub(super) fn service(server: &VirtualServer) -> Node {
     nodes.command("quorum_down", quorum_down.as_deref());
     nodes.flag("alpha", *alpha);
     nodes.flag("omega", *omega);
+    nodes.flag("ha_suspend", *ha_suspend);
+    nodes.time("slow_start", *slow_start);
+    nodes.time("drain_time", *drain_time);
     nodes.flag("inhibit_on_failure", *inhibit_on_failure);
     times(&mut nodes, check);
     nodes.word("virtualhost", virtualhost.as_ref());
@@ -111,12 +117,15 @@ pub(super) fn service(server: &VirtualServer) -> Node {
     for real in real_servers {
         nodes.put(real_server(real));
     }
-    let name = match id {
+    Node::block("virtual_server", name(id), nodes.0)
+}
+
+fn name(id: &VirtualServerId) -> String {
+    match id {
         VirtualServerId::Address { addr, port } => format!("{addr} {port}"),
         VirtualServerId::Fwmark { mark } => format!("fwmark {mark}"),
         VirtualServerId::Group { name } => format!("group {}", word(name)),
-    };
-    Node::block("virtual_server", name, nodes.0)
+    }
 }
 
 fn real_server(real: &RealServer) -> Node {

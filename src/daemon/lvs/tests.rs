@@ -13,7 +13,7 @@ use crate::lvs::datapath::Datapath;
 use crate::lvs::io::memory::Memory;
 use crate::lvs::io::plane::Plane;
 use crate::lvs::ipvsadm::{Change, SyncDaemon, SyncRole, Timeouts};
-use crate::lvs::pool::{RealServer, Start, Wish};
+use crate::lvs::pool::{PoolEvent, RealServer, Start, Wish};
 use crate::lvs::table::{DestinationKey, Forwarding, Protocol, Scheduler, SchedulerFlags, Service};
 
 #[derive(Clone, Debug)]
@@ -150,6 +150,9 @@ fn pool(n: u8) -> PoolSettings {
         hysteresis: 0,
         omega: false,
         sorry_server: None,
+        slow_start: Duration::ZERO,
+        drain_time: Duration::ZERO,
+        init_notifies: false,
         real_servers: [(at(1), real), (at(2), real)].into(),
     }
 }

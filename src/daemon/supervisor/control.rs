@@ -243,17 +243,24 @@ impl Daemon {
         let mut checks = status::Checks::new();
         for view in self.checkers.views().await.unwrap_or_default() {
             let Some(target) = self.wanted.targets.get(&view.id.target) else { continue };
-            checks.entry((target.pool.clone(), target.real_server)).or_default().push(check(view));
+            let checked = checks.entry((target.pool.clone(), target.real_server)).or_default();
+            checked.since_s = Some(view.standing_for.as_secs_f64());
+            checked.checks.push(check(view));
         }
         checks
     }
 }
 
 fn check(view: CheckView) -> CheckStatus {
-    let CheckView { id: _, kind, state, failures: _, last, results: _, stale } = view;
+    let CheckView { id: _, kind, state, failures: _, last, results: _, stale, resting, standing_for: _, shared_by: _ } =
+        view;
     CheckStatus {
         kind,
-        state: if stale { "stale".to_owned() } else { state.standing().to_string() },
+        state: match (resting, stale) {
+            (true, _) => "resting".to_owned(),
+            (false, true) => "stale".to_owned(),
+            (false, false) => state.standing().to_string(),
+        },
         last: last.as_ref().map(|last| last.text.clone()),
         latency_ms: last.as_ref().map(|last| last.latency.as_secs_f64() * 1e3),
         age_s: last.as_ref().map(|last| last.age.as_secs_f64()),

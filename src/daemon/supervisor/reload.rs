@@ -217,6 +217,7 @@ impl Daemon {
         self.notices.reconfigure(self.wanted.scripts.clone());
         self.pipes.configure(&self.wanted.scripts.fifos).await;
         let checkers = self.checkers.configure(self.wanted.checks.clone()).await.is_ok();
+        self.rest_checks().await;
         let trackers = self.trackers.configure(self.wanted.trackers.clone()).await.is_ok();
         let watchers = self.watchers.configure(self.wanted.watched.clone()).await.is_ok();
         let bfd = self.bfd.configure(self.wanted.bfds.clone()).await.is_ok();

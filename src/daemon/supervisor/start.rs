@@ -13,7 +13,7 @@ use crate::config::problem::{Problem, Severity};
 use crate::config::source::Sources;
 use crate::control::io::server::Listener;
 use crate::daemon::bfd::{Bfd, BfdEvent};
-use crate::daemon::checkers::Checkers;
+use crate::daemon::checkers::{Checkers, Sessions};
 use crate::daemon::heartbeat::{Heartbeat, HeartbeatOptions, StartError};
 use crate::daemon::history::file;
 use crate::daemon::log::Log;
@@ -108,7 +108,7 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
     };
     let (bfd, bfd_events) = start_bfd(&wanted, &heartbeat)?;
     let mut tasks = JoinSet::new();
-    let (checkers, check_events, running) = Checkers::start();
+    let (checkers, check_events, running) = Checkers::start(Sessions::new(bfd.snapshot.clone()));
     spawn(&mut tasks, "checkers", running);
     let (trackers, track_events, running) = Trackers::start();
     spawn(&mut tasks, "trackers", running);

@@ -21,14 +21,16 @@ pub fn pools<'a>(
     servers: &'a [model::VirtualServer],
     groups: &[model::VirtualServerGroup],
     locals: &[model::LocalAddressGroup],
+    init_notifies: bool,
 ) -> Result<Pools<'a>, TranslateError> {
-    servers.iter().map(|server| Ok((server, pool(server, groups, locals)?))).collect()
+    servers.iter().map(|server| Ok((server, pool(server, groups, locals, init_notifies)?))).collect()
 }
 
 fn pool(
     server: &model::VirtualServer,
     groups: &[model::VirtualServerGroup],
     locals: &[model::LocalAddressGroup],
+    init_notifies: bool,
 ) -> Result<PoolSettings, TranslateError> {
     let model::VirtualServer {
         id,
@@ -48,6 +50,9 @@ fn pool(
         quorum_down: _,
         alpha,
         omega,
+        ha_suspend: _,
+        slow_start,
+        drain_time,
         sorry_server,
         sorry_inhibit,
         inhibit_on_failure,
@@ -59,16 +64,7 @@ fn pool(
     let protocol = protocol_of(*protocol);
     let services = services(id, protocol, *family, groups)?;
     Ok(PoolSettings {
-        id: match (id, services.as_slice()) {
-            (model::VirtualServerId::Group { name }, _) => PoolId::Group { name: name.clone(), protocol },
-            (_, [service, ..]) => PoolId::Service(*service),
-            (model::VirtualServerId::Address { addr, port }, []) => {
-                PoolId::Service(ServiceKey::Address { protocol, addr: *addr, port: *port })
-            }
-            (model::VirtualServerId::Fwmark { mark }, []) => {
-                PoolId::Service(ServiceKey::Fwmark { mark: *mark, family: *family })
-            }
-        },
+        id: pool_id(id, &services, protocol, *family),
         services,
         service: Service {
             scheduler: lb_algo.parse()?,
@@ -92,11 +88,36 @@ fn pool(
                 inhibit: *sorry_inhibit,
             }
         }),
+        slow_start: slow_start.unwrap_or_default(),
+        drain_time: drain_time.unwrap_or_default(),
+        init_notifies,
         real_servers: real_servers
             .iter()
             .map(|real| (key(real), real_server(real, *lb_kind, *alpha, *inhibit_on_failure)))
             .collect(),
     })
+}
+
+/// One service names its pool; those of a group are named together.
+fn pool_id(id: &model::VirtualServerId, services: &[ServiceKey], protocol: Protocol, family: Family) -> PoolId {
+    match (id, services) {
+        (model::VirtualServerId::Group { name }, _) => PoolId::Group { name: name.clone(), protocol },
+        (_, [service, ..]) => PoolId::Service(*service),
+        (model::VirtualServerId::Address { addr, port }, []) => {
+            PoolId::Service(ServiceKey::Address { protocol, addr: *addr, port: *port })
+        }
+        (model::VirtualServerId::Fwmark { mark }, []) => PoolId::Service(ServiceKey::Fwmark { mark: *mark, family }),
+    }
+}
+
+/// The addresses without which its checks rest; not for one that has none.
+pub fn suspended(server: &model::VirtualServer, pool: &PoolSettings) -> Option<(String, Vec<IpAddr>)> {
+    let address = |service: &ServiceKey| match service {
+        ServiceKey::Address { addr, .. } => Some(*addr),
+        ServiceKey::Fwmark { .. } => None,
+    };
+    let addresses: Vec<IpAddr> = pool.services.iter().filter_map(address).collect();
+    (server.ha_suspend && !addresses.is_empty()).then(|| (pool.id.to_string(), addresses))
 }
 
 /// What names a real server within its pool.

@@ -9,6 +9,8 @@ mod scripts;
 mod vrrp;
 mod watched;
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::num::NonZeroU8;
 use std::sync::Arc;
 
@@ -37,6 +39,8 @@ pub struct Wanted {
     /// What had to be corrected in the virtual servers.
     pub adjustments: Vec<Adjustment>,
     pub checks: Vec<CheckSettings>,
+    /// The addresses without which the checks of a service rest (`ha_suspend`), by the service's label.
+    pub suspended: BTreeMap<String, Vec<IpAddr>>,
     /// Whose checks these are.
     pub targets: Targets,
     pub scripts: Scripts,
@@ -110,15 +114,18 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
         // Read where it is carried out, `daemon/sysctls.rs`.
         sysctl: _,
         lvs_flush,
+        rs_init_notifies,
+        checker_log_all_failures,
         timeouts,
         sync_daemon,
     } = global;
     let above = vrrp::Above { group4: *mcast_group4, group6: *mcast_group6, strict: *strict, garp, config };
-    let pools = lvs::pools(virtual_servers, virtual_server_groups, local_address_groups)?;
+    let pools = lvs::pools(virtual_servers, virtual_server_groups, local_address_groups, *rs_init_notifies)?;
     let adjusted = pools.iter().map(|(_, pool)| pool.clone().adjusted());
     let used = watched::used(config);
     let (settings, adjustments): (Vec<_>, Vec<_>) = adjusted.unzip();
-    let (checks, targets) = checks::checks(&pools, tls)?;
+    let telling = checks::Telling { first: *rs_init_notifies, failures: *checker_log_all_failures };
+    let (checks, targets) = checks::checks(&pools, tls, track_files, telling)?;
     Ok(Wanted {
         statics: vrrp::statics(statics, local_address_groups),
         instances: instances.iter().map(|instance| vrrp::instance(instance, &above)).collect(),
@@ -128,6 +135,7 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
         scripts: scripts::scripts(config, &pools)?,
         pools: settings,
         adjustments: adjustments.into_iter().flatten().collect(),
+        suspended: pools.iter().filter_map(|(server, pool)| lvs::suspended(server, pool)).collect(),
         checks: checks::run_by(script_user.as_ref(), checks),
         targets,
         plane: *plane,

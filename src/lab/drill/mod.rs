@@ -1,9 +1,11 @@
 //! `vipd drill`: break a pair in every planned way while a client keeps asking, and hold what it saw against theory.
 //!
 //! [`judge`] and [`bounds`] are pure: records in, verdicts out. [`faults`] and [`many`] act; [`timeline`], [`report`] and
-//! [`html`] tell; [`repeat`] does it again and again, with keepalived beside it.
+//! [`html`] tell; [`repeat`] does it again and again, with keepalived beside it. [`detection`] is about
+//! the checks alone.
 
 pub mod bounds;
+pub mod detection;
 pub mod faults;
 pub mod html;
 pub mod judge;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +47,12 @@ pub struct PoolSettings {
     /// Stopping counts as going down: its events are told ([`super::Pool::stop`]).
     pub omega: bool,
     pub sorry_server: Option<SorryServer>,
+    /// `slow_start`: a server that comes up gets its weight step by step over this time; zero: at once.
+    pub slow_start: Duration,
+    /// `drain_time`: a server that leaves the configuration keeps its connections for so long; zero: it is removed at once.
+    pub drain_time: Duration,
+    /// `rs_init_notifies`: that a server is up at first is told too.
+    pub init_notifies: bool,
     pub real_servers: BTreeMap<DestinationKey, RealServer>,
 }
 
@@ -147,7 +154,7 @@ impl PoolSettings {
 }
 
 /// Only a tunnel joins two address families (`ip_vs_ctl.c`).
-fn reaches(services: &BTreeSet<Family>, at: DestinationKey, forwarding: Forwarding) -> bool {
+pub(super) fn reaches(services: &BTreeSet<Family>, at: DestinationKey, forwarding: Forwarding) -> bool {
     matches!(forwarding, Forwarding::Tunnel(_)) || services.iter().all(|family| *family == Family::of(at.addr))
 }
 

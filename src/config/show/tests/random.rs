@@ -34,6 +34,7 @@ pub fn config(choices: &[u16]) -> Config {
     config.instances = instances(&mut choose, &config);
     config.sync_groups = groups(&mut choose, &mut config);
     config.tls.ca = choose.maybe(Choices::text);
+    config.tls.password = choose.maybe(Choices::text);
     service::services(&mut choose, &mut config);
     config
 }
@@ -179,6 +180,8 @@ fn global(choose: &mut Choices<'_>) -> Global {
         plane: choose.of(&[Plane::Ebpf, Plane::Ipvs]),
         sysctl: choose.of(&[SysctlMode::Check, SysctlMode::Auto]),
         lvs_flush: choose.seldom(),
+        rs_init_notifies: choose.seldom(),
+        checker_log_all_failures: choose.seldom(),
         // With the services, which they are about.
         timeouts: None,
         sync_daemon: None,

@@ -139,6 +139,9 @@ fn service(choose: &mut Choices<'_>, config: &Config) -> Option<VirtualServer> {
         quorum_down: choose.maybe(|choose| Box::new(choose.command(true))),
         alpha: choose.seldom(),
         omega: choose.seldom(),
+        ha_suspend: choose.seldom(),
+        slow_start: choose.maybe(Choices::time),
+        drain_time: choose.maybe(Choices::time),
         sorry_server,
         sorry_inhibit: choose.seldom(),
         inhibit_on_failure: choose.seldom(),
@@ -197,7 +200,7 @@ fn times(choose: &mut Choices<'_>, connecting: bool) -> CheckDefaults {
 }
 
 fn checker(choose: &mut Choices<'_>) -> Checker {
-    let kind = match choose.below(8) {
+    let kind = match choose.below(10) {
         0 => CheckerKind::Tcp,
         1 => CheckerKind::Http(Box::new(http(choose))),
         2 => CheckerKind::Https(Box::new(HttpsCheck {
@@ -208,6 +211,7 @@ fn checker(choose: &mut Choices<'_>) -> Checker {
                 _ => Sni::Name(choose.text()),
             },
             compliant: choose.yes(),
+            reuse: choose.seldom(),
         })),
         3 => CheckerKind::Smtp { helo: choose.of(&["a.example", "#x", "}"]).parse().unwrap() },
         4 => CheckerKind::Dns(DnsCheck {
@@ -216,6 +220,15 @@ fn checker(choose: &mut Choices<'_>) -> Checker {
         }),
         5 => CheckerKind::Udp(Box::new(udp(choose))),
         6 => CheckerKind::Ping,
+        7 => CheckerKind::Agent { send: choose.maybe(Choices::text) },
+        8 => CheckerKind::Grpc(Box::new(GrpcCheck {
+            service: choose.of(&["", "a.B", "#x"]).to_owned(),
+            virtualhost: choose.maybe(Choices::text),
+            tls: choose.maybe(|choose| GrpcTls {
+                sni: choose.of(&[Sni::Off, Sni::Virtualhost, Sni::Name("b".to_owned())]),
+                reuse: choose.yes(),
+            }),
+        })),
         _ => CheckerKind::Misc(Box::new(MiscCheck {
             command: Command { user: choose.maybe(Choices::user), ..choose.command(false) },
             timeout: choose.maybe(|_| std::time::Duration::from_secs(7)),
@@ -234,15 +247,17 @@ fn checker(choose: &mut Choices<'_>) -> Checker {
         bind_if: choose.maybe(super::interface).filter(|_| connecting),
         fwmark: choose.maybe(|_| 7.try_into().unwrap()).filter(|_| connecting),
         alpha: choose.seldom(),
+        log_all_failures: choose.maybe(Choices::yes),
     }
 }
 
 fn http(choose: &mut Choices<'_>) -> HttpCheck {
     HttpCheck {
-        version: choose.of(&[HttpVersion::V1_0, HttpVersion::V1_0WithHost, HttpVersion::V1_1]),
+        version: choose.of(&[HttpVersion::V1_0, HttpVersion::V1_0WithHost, HttpVersion::V1_1, HttpVersion::V2]),
         virtualhost: choose.maybe(Choices::text),
         urls: (0..=choose.below(2)).map(|_| url(choose)).collect(),
         fast_recovery: choose.seldom(),
+        headers: headers(choose),
     }
 }
 
@@ -265,7 +280,14 @@ fn url(choose: &mut Choices<'_>) -> Url {
         virtualhost: choose.maybe(Choices::text),
         pattern: choose.maybe(pattern),
         compliant: choose.maybe(Choices::yes),
+        headers: headers(choose),
     }
+}
+
+fn headers(choose: &mut Choices<'_>) -> Vec<Header> {
+    (0..choose.below(2))
+        .map(|_| Header { name: "X-A".to_owned(), value: choose.of(&["b", "b c", "#x"]).to_owned() })
+        .collect()
 }
 
 fn pattern(choose: &mut Choices<'_>) -> AnswerPattern {
