@@ -199,8 +199,8 @@ impl Bench {
     fn hold(&mut self, wanted: &Table) -> Duration {
         let held = wait(self.plane.snapshot()).unwrap();
         let locals = ["10.2.0.2", "fd02::2"].map(|addr| addr.parse().unwrap()).to_vec();
-        let of: BTreeMap<_, _> = wanted.services.keys().take(1).map(|key| (*key, locals.clone())).collect();
-        self.plane.set_local_addresses(&of).unwrap();
+        let of: BTreeMap<_, _> = wanted.services.keys().take(1).map(|key| (*key, locals.clone().into())).collect();
+        self.plane.set_locals(&of).unwrap();
         let steps = plan(&held, wanted, &Scope::everything(&held));
         let begun = Instant::now();
         wait(self.plane.apply(&steps)).unwrap_or_else(|error| panic!("{error}"));

@@ -10,7 +10,7 @@
 
 #include <linux/types.h>
 
-#define VIPD_ABI_VERSION 5
+#define VIPD_ABI_VERSION 6
 
 struct vipd_address {
 	__be32 word[4];
@@ -83,8 +83,14 @@ struct vipd_schedule_page {
 enum vipd_forwarding {
 	VIPD_FORWARDING_MASQ = 1,
 	VIPD_FORWARDING_ROUTE = 2,
-	VIPD_FORWARDING_TUNNEL = 3, /* IPIP, of any two families */
+	VIPD_FORWARDING_TUNNEL = 3, /* of any two families */
 	VIPD_FORWARDING_FULLNAT = 4,
+};
+
+enum vipd_tunnel {
+	VIPD_TUNNEL_IPIP = 0,
+	VIPD_TUNNEL_GUE = 1, /* variant 0, without a checksum */
+	VIPD_TUNNEL_GRE = 2, /* without a checksum */
 };
 
 enum vipd_destination_flag {
@@ -104,6 +110,9 @@ struct vipd_destination {
 	__u32 weight;
 	__u32 upper_threshold;
 	__u32 lower_threshold;
+	__u8 tunnel; /* enum vipd_tunnel */
+	__u8 reserved;
+	__be16 tunnel_port; /* of GUE */
 };
 
 /* Who answers from this address and port (0: every one): finds the service of a reply that has no connection
@@ -131,7 +140,7 @@ struct vipd_flow {
 	__u8 reserved[3];
 };
 
-/* The order is that of vipd_settings.timeout_ms. */
+/* The order is that of vipd_settings.timeout_ms. SCTP has those of TCP. */
 enum vipd_state {
 	VIPD_STATE_SYN_RECV = 0,
 	VIPD_STATE_ESTABLISHED = 1,
@@ -158,7 +167,7 @@ struct vipd_connection {
 	__be16 virtual_port;
 	__u8 state; /* enum vipd_state */
 	__u8 flags; /* enum vipd_connection_flag */
-	__u32 reserved;
+	__be32 first_ack; /* FullNat with TOA: what acknowledges the server's SYN alone; 0: past the handshake */
 };
 
 /* The ports of a datagram in fragments, known from its first one. */
@@ -234,9 +243,13 @@ struct vipd_locality {
 /* Where the FullNat connections of a service begin, by its slot. */
 #define VIPD_LOCALS 64
 
+enum vipd_locals_flag {
+	VIPD_LOCALS_TOA = 1, /* the client's address goes along in TCP's handshake */
+};
+
 struct vipd_locals {
 	__u32 count;
-	__u32 reserved;
+	__u32 flags; /* enum vipd_locals_flag */
 	struct vipd_address address[VIPD_LOCALS];
 };
 
@@ -261,7 +274,7 @@ struct vipd_settings {
 /* Why a packet was not forwarded, or not as its service wished. */
 enum vipd_reason {
 	VIPD_REASON_NO_DESTINATION = 0,     /* passed up: the service has no destination with a weight */
-	VIPD_REASON_NO_CONNECTION = 1,      /* passed up: TCP, no SYN, and the scheduler keeps its choice in the entry */
+	VIPD_REASON_NO_CONNECTION = 1,      /* passed up: TCP or SCTP, no SYN, and the scheduler keeps its choice in the entry */
 	VIPD_REASON_NO_ROUTE = 2,           /* dropped: no route to the next hop */
 	VIPD_REASON_FORWARDING_OFF = 3,     /* dropped: net.ipv4.ip_forward (IPv6: net.ipv6.conf.IF.forwarding) is off */
 	VIPD_REASON_TOO_BIG = 4,            /* not forwarded: larger than the MTU of the way out */
@@ -275,5 +288,6 @@ enum vipd_reason {
 	VIPD_REASON_EXTENSION = 12,         /* passed up: IPv6 headers that the plane does not follow */
 	VIPD_REASON_NO_LOCAL_ADDRESS = 13,  /* dropped: FullNat, and its service has no local addresses */
 	VIPD_REASON_LOCAL_PORTS_FULL = 14,  /* dropped: FullNat found no local port that is free */
-	VIPD_REASONS = 15,
+	VIPD_REASON_FORGED = 15,            /* dropped: a client's data says who the client is (TOA) */
+	VIPD_REASONS = 16,
 };

@@ -29,7 +29,7 @@ static __always_inline void connection_touch(struct vipd_connection *connection,
 
 static __always_inline __u8 state_at_start(const struct packet *packet)
 {
-	if (packet->flow.protocol != IPPROTO_TCP)
+	if (packet->flow.protocol == IPPROTO_UDP)
 		return VIPD_STATE_UDP;
 	return packet->tcp_flags & TCP_SYN ? VIPD_STATE_SYN_RECV : VIPD_STATE_ESTABLISHED;
 }

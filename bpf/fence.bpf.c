@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only
-/* The fence: packets for a virtual address whose deadline has passed are dropped on TC ingress, and so are the
+/* The fence, and no_accept: packets for a virtual address whose deadline has passed are dropped on TC ingress, and so are the
  * questions of neighbours where it is. Each advert moves the deadline on, so a daemon that is frozen is deaf before its
- * peer takes over. An object of its own, before the forwarding program: it needs none of its maps. */
+ * peer takes over. Packets for an address that its virtual router does not accept (RFC 9568 section 6.1, Accept_Mode) are
+ * dropped, but for those of neighbour discovery. An object of its own, before the forwarding program: it needs none of its maps. */
 #include <linux/bpf.h>
 #include <linux/if_arp.h>
 #include <linux/if_ether.h>
@@ -15,6 +16,7 @@
 #define ADDRESSES_MAX 65536
 #define ROUTERS_MAX 4096
 #define NEIGHBOR_SOLICIT 135
+#define NEIGHBOR_ADVERT 136
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
@@ -40,6 +42,15 @@ struct {
 	__type(value, __u64);
 } fence_deadlines SEC(".maps");
 
+/* Addresses that are not accepted. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, ADDRESSES_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct address);
+	__type(value, __u8);
+} fence_refused SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
@@ -58,42 +69,69 @@ static __always_inline int is_past(const struct address *address)
 	return deadline && *deadline && bpf_ktime_get_ns() > *deadline;
 }
 
-static __always_inline int is_past_v4(struct __sk_buff *skb, __u32 offset)
+static __always_inline int is_refused(const struct address *address)
+{
+	return bpf_map_lookup_elem(&fence_refused, address) != 0;
+}
+
+static __always_inline int load_v4(struct __sk_buff *skb, __u32 offset, struct address *address)
+{
+	return bpf_skb_load_bytes_relative(skb, offset, &address->octets[12], 4, BPF_HDR_START_NET) == 0;
+}
+
+static __always_inline int load_v6(struct __sk_buff *skb, __u32 offset, struct address *address)
+{
+	return bpf_skb_load_bytes_relative(skb, offset, address, sizeof(*address), BPF_HDR_START_NET) == 0;
+}
+
+static __always_inline int is_fenced_v4(struct __sk_buff *skb)
 {
 	struct address address = {.octets = {[10] = 0xff, [11] = 0xff}};
 
-	return bpf_skb_load_bytes_relative(skb, offset, &address.octets[12], 4, BPF_HDR_START_NET) == 0 && is_past(&address);
+	return load_v4(skb, __builtin_offsetof(struct iphdr, daddr), &address) && (is_past(&address) || is_refused(&address));
 }
 
-static __always_inline int is_past_v6(struct __sk_buff *skb, __u32 offset)
+/* The target's protocol address stands after those of the sender and its hardware address (RFC 826). */
+static __always_inline int is_fenced_arp(struct __sk_buff *skb)
 {
-	struct address address;
+	struct address address = {.octets = {[10] = 0xff, [11] = 0xff}};
 
-	return bpf_skb_load_bytes_relative(skb, offset, &address, sizeof(address), BPF_HDR_START_NET) == 0 &&
-	       is_past(&address);
+	return load_v4(skb, sizeof(struct arphdr) + ETH_ALEN + 4 + ETH_ALEN, &address) && is_past(&address);
 }
 
-static __always_inline int is_solicited(struct __sk_buff *skb)
+/* The type of a packet of neighbour discovery; 0: it is none. */
+static __always_inline __u8 discovery(struct __sk_buff *skb)
 {
 	__u8 next, type;
 
 	if (bpf_skb_load_bytes_relative(skb, __builtin_offsetof(struct ipv6hdr, nexthdr), &next, 1, BPF_HDR_START_NET) < 0 ||
-	    bpf_skb_load_bytes_relative(skb, sizeof(struct ipv6hdr), &type, 1, BPF_HDR_START_NET) < 0)
+	    bpf_skb_load_bytes_relative(skb, sizeof(struct ipv6hdr), &type, 1, BPF_HDR_START_NET) < 0 ||
+	    next != IPPROTO_ICMPV6)
 		return 0;
+	return type == NEIGHBOR_SOLICIT || type == NEIGHBOR_ADVERT ? type : 0;
+}
+
+static __always_inline int is_fenced_v6(struct __sk_buff *skb)
+{
+	struct address address;
+	__u8 type = discovery(skb);
+
+	if (load_v6(skb, __builtin_offsetof(struct ipv6hdr, daddr), &address) &&
+	    (is_past(&address) || (!type && is_refused(&address))))
+		return 1;
 	/* The target follows type, code, checksum and 4 reserved bytes (RFC 4861 section 4.3). */
-	return next == IPPROTO_ICMPV6 && type == NEIGHBOR_SOLICIT && is_past_v6(skb, sizeof(struct ipv6hdr) + 8);
+	return type == NEIGHBOR_SOLICIT && load_v6(skb, sizeof(struct ipv6hdr) + 8, &address) && is_past(&address);
 }
 
 static __always_inline int is_fenced(struct __sk_buff *skb)
 {
 	switch (skb->protocol) {
 	case bpf_htons(ETH_P_IP):
-		return is_past_v4(skb, __builtin_offsetof(struct iphdr, daddr));
+		return is_fenced_v4(skb);
 	case bpf_htons(ETH_P_ARP):
-		/* The target's protocol address, after those of the sender and its hardware address (RFC 826). */
-		return is_past_v4(skb, sizeof(struct arphdr) + ETH_ALEN + 4 + ETH_ALEN);
+		return is_fenced_arp(skb);
 	case bpf_htons(ETH_P_IPV6):
-		return is_past_v6(skb, __builtin_offsetof(struct ipv6hdr, daddr)) || is_solicited(skb);
+		return is_fenced_v6(skb);
 	default:
 		return 0;
 	}

@@ -104,6 +104,17 @@ static __always_inline enum found find_way_to(struct __sk_buff *skb, const struc
 	return find_way(skb, packet, 0, &destination->address, way);
 }
 
+/* A port of SCTP, whose checksum sees it with the whole packet. A fragment does not know how long that is. */
+static __always_inline int rewrite_sctp_port(struct __sk_buff *skb, const struct packet *packet, enum side side,
+					     __be16 from, __be16 to)
+{
+	__be16 length;
+
+	if (packet->is_fragment || bpf_skb_load_bytes(skb, IP_LENGTH, &length, sizeof(length)) < 0)
+		return -1;
+	return sctp_replace_port(skb, packet->l4, side, from, to, IP_LENGTH_BEGINS + bpf_ntohs(length) - packet->l4);
+}
+
 /* Replace an address and a port. Checksums of any kind stay right: PSEUDO_HDR tells the kernel which
  * change a CHECKSUM_PARTIAL packet must see, MANGLED_0 leaves a UDP packet without a checksum without
  * one (RFC 768). */
@@ -118,7 +129,10 @@ static __always_inline int rewrite(struct __sk_buff *skb, const struct packet *p
 	__u32 check_at = packet->l4 + (flow->protocol == IPPROTO_UDP ? offsetof(struct udphdr, check)
 								      : offsetof(struct tcphdr, check));
 
-	if (packet->has_ports) {
+	if (flow->protocol == IPPROTO_SCTP) {
+		if (packet->has_ports && from_port != port && rewrite_sctp_port(skb, packet, side, from_port, port) < 0)
+			return -1;
+	} else if (packet->has_ports) {
 		if (l4_replace(skb, check_at, from, address, flags) < 0)
 			return -1;
 		if (from_port != port) {
@@ -170,7 +184,7 @@ static __always_inline __u32 tunnel_overhead(const struct vipd_destination *dest
 {
 	int outer_is_v6 = destination->flags & VIPD_DESTINATION_OTHER_FAMILY ? !IPV6 : IPV6;
 
-	return outer_is_v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
+	return (outer_is_v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr)) + tunnel_head_length(destination);
 }
 
 static __always_inline int wrap(struct __sk_buff *skb, const struct packet *packet,
@@ -178,9 +192,9 @@ static __always_inline int wrap(struct __sk_buff *skb, const struct packet *pack
 {
 	if (destination->forwarding != VIPD_FORWARDING_TUNNEL)
 		return 0;
-	if (tunnel_overhead(destination) == sizeof(struct ipv6hdr))
-		return encapsulate_v6(skb, packet, &way->source, &destination->address);
-	return encapsulate_v4(skb, packet, way->source.word[3], destination->address.word[3]);
+	if (destination->flags & VIPD_DESTINATION_OTHER_FAMILY ? !IPV6 : IPV6)
+		return encapsulate_v6(skb, packet, destination, &way->source);
+	return encapsulate_v4(skb, packet, destination, way->source.word[3]);
 }
 
 /* What the program of FullNat is to do. */

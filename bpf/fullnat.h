@@ -11,6 +11,7 @@
 #include "forward.h"
 #include "icmp.h"
 #include "parse.h"
+#include "toa.h"
 
 /* Local ports that are tried for a connection. */
 #define PROBES 1024
@@ -174,6 +175,7 @@ static __always_inline int fullnat_forward(struct __sk_buff *skb, const struct p
 	struct vipd_connection *connection = bpf_map_lookup_elem(&connections, &packet->flow);
 	struct vipd_destination *destination;
 	struct way way = {};
+	int told;
 
 	if (!connection || !(connection->flags & VIPD_CONNECTION_FULLNAT))
 		return fullnat_drop(VIPD_REASON_CHANGING);
@@ -197,6 +199,9 @@ static __always_inline int fullnat_forward(struct __sk_buff *skb, const struct p
 	    rewrite(skb, packet, TARGET, &destination->address,
 		    destination_port(destination, packet->flow.target_port)) < 0)
 		return fullnat_drop(VIPD_REASON_REWRITE);
+	told = toa_forward(skb, packet, destination->service, connection, way.mtu);
+	if (told < 0)
+		return fullnat_drop(told == TOA_FORGED ? VIPD_REASON_FORGED : VIPD_REASON_REWRITE);
 	fragment_remember(packet);
 	account(destination->service, connection->destination, FROM_CLIENT, packet->bytes);
 	return send(&way);
@@ -234,8 +239,10 @@ static __always_inline int fullnat_reply(struct __sk_buff *skb, const struct pac
 		return fullnat_drop(VIPD_REASON_REWRITE);
 	fragment_remember(packet);
 	destination = destination_at(entry->destination, entry->generation);
-	if (destination)
+	if (destination) {
+		toa_reply(skb, packet, destination->service, connection);
 		account(destination->service, entry->destination, FROM_SERVER, packet->bytes);
+	}
 	return send(&way);
 }
 

@@ -29,7 +29,8 @@ static __always_inline int quote_parse(struct __sk_buff *skb, const struct packe
 	/* An error goes to whom the quoted packet came from; anything else is forged or broken. */
 	if (!is_same(&packet->flow.target, &quote->flow.target))
 		return 0;
-	if (quote->flow.protocol != IPPROTO_TCP && quote->flow.protocol != IPPROTO_UDP)
+	if (quote->flow.protocol != IPPROTO_TCP && quote->flow.protocol != IPPROTO_UDP &&
+	    quote->flow.protocol != IPPROTO_SCTP)
 		return 0;
 	if (bpf_skb_load_bytes(skb, quote->ports, ports, sizeof(ports)) < 0)
 		return 0;

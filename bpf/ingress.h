@@ -33,7 +33,7 @@ static __always_inline int open_and_forward(struct __sk_buff *skb, struct packet
 	/* Fragments follow the connection that their first one opened. */
 	if (!packet->has_ports)
 		return PASS;
-	if (packet->flow.protocol == IPPROTO_TCP && (packet->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN) {
+	if (packet->flow.protocol != IPPROTO_UDP && (packet->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN) {
 		/* The stack resets what nobody knows, and so tells the client. */
 		if (!is_stateless(service) || packet->tcp_flags & (TCP_RST | TCP_SYN)) {
 			count(VIPD_REASON_NO_CONNECTION);

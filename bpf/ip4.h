@@ -6,6 +6,9 @@
 
 #define ICMP_OURS IPPROTO_ICMP
 #define IP_FIELD(field) (ETH_HLEN + offsetof(struct iphdr, field))
+/* The length that the header tells, and from where on it counts. */
+#define IP_LENGTH IP_FIELD(tot_len)
+#define IP_LENGTH_BEGINS ETH_HLEN
 
 /* RFC 792. <linux/icmp.h> would bring in headers of the C library. */
 static __always_inline int is_icmp_error(__u8 type)
@@ -23,7 +26,8 @@ static __always_inline enum parsed ip_parse(struct __sk_buff *skb, struct packet
 		return PARSED_OTHER;
 	if (ip.version != 4 || ip.ihl < 5)
 		return PARSED_OTHER;
-	if (ip.protocol != IPPROTO_TCP && ip.protocol != IPPROTO_UDP && ip.protocol != IPPROTO_ICMP)
+	if (ip.protocol != IPPROTO_TCP && ip.protocol != IPPROTO_UDP && ip.protocol != IPPROTO_SCTP &&
+	    ip.protocol != IPPROTO_ICMP)
 		return PARSED_OTHER;
 	address_v4(&packet->flow.source, ip.saddr);
 	address_v4(&packet->flow.target, ip.daddr);

@@ -11,6 +11,9 @@
 
 #define ICMP_OURS IPPROTO_ICMPV6
 #define IP_FIELD(field) (ETH_HLEN + offsetof(struct ipv6hdr, field))
+/* The length that the header tells, and from where on it counts. */
+#define IP_LENGTH IP_FIELD(payload_len)
+#define IP_LENGTH_BEGINS (ETH_HLEN + sizeof(struct ipv6hdr))
 
 /* Headers between that of IPv6 and the transport's; more than this nobody sends. */
 #define EXTENSIONS 6
@@ -101,7 +104,8 @@ static __always_inline enum parsed ip_parse(struct __sk_buff *skb, struct packet
 		count(VIPD_REASON_EXTENSION);
 		return PARSED_OTHER;
 	}
-	if (headers.protocol != IPPROTO_TCP && headers.protocol != IPPROTO_UDP && headers.protocol != IPPROTO_ICMPV6)
+	if (headers.protocol != IPPROTO_TCP && headers.protocol != IPPROTO_UDP && headers.protocol != IPPROTO_SCTP &&
+	    headers.protocol != IPPROTO_ICMPV6)
 		return PARSED_OTHER;
 	packet->flow.protocol = headers.protocol;
 	packet->l4 = headers.at;

@@ -39,7 +39,7 @@ struct packet {
 	__u32 l4;          /* offset of the transport header */
 	__u32 bytes;       /* from the IP header on */
 	__u32 identification;
-	__u8 tcp_flags;    /* enum tcp_flag; 0 for anything but TCP */
+	__u8 tcp_flags;    /* enum tcp_flag; SCTP in the words of TCP; 0 for UDP */
 	__u8 has_ports;    /* the transport header is in this packet */
 	__u8 is_fragment;
 	__u8 dont_fragment; /* over IPv6 always */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
-/* Bytes to a flow: Ethernet, IP, TCP or UDP. */
+/* Bytes to a flow: Ethernet, IP, TCP, UDP or SCTP. */
 #pragma once
 
 #if IPV6
@@ -7,6 +7,8 @@
 #else
 #include "ip4.h"
 #endif
+
+#include "sctp.h"
 
 #define AF_INET 2
 #define AF_INET6 10
@@ -21,6 +23,14 @@ static __always_inline enum parsed parse_ports(struct __sk_buff *skb, struct pac
 		packet->flow.source_port = *(__be16 *)&head[0];
 		packet->flow.target_port = *(__be16 *)&head[2];
 		packet->tcp_flags = head[13];
+	} else if (packet->flow.protocol == IPPROTO_SCTP) {
+		struct sctp_head head;
+
+		if (bpf_skb_load_bytes(skb, packet->l4, &head, sizeof(head)) < 0)
+			goto malformed;
+		packet->flow.source_port = head.source;
+		packet->flow.target_port = head.target;
+		packet->tcp_flags = sctp_flags(head.chunk);
 	} else {
 		__be16 head[4];
 

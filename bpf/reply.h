@@ -131,7 +131,7 @@ static __always_inline int reply_without_entry(struct __sk_buff *skb, const stru
 		if (service->flags & VIPD_SERVICE_ONE_PACKET && packet->flow.protocol == IPPROTO_UDP)
 			goto send;
 		/* A datagram may be the server's own question, and a SYN opens something new. */
-		if (packet->flow.protocol != IPPROTO_TCP || !is_stateless(service) || packet->tcp_flags & TCP_RST)
+		if (packet->flow.protocol == IPPROTO_UDP || !is_stateless(service) || packet->tcp_flags & TCP_RST)
 			return PASS;
 		if (packet->tcp_flags & TCP_SYN) {
 			bypass(packet);

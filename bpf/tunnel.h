@@ -1,11 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
-/* IPIP (RFC 2003, RFC 2473, RFC 4213): an outer header from this host to the real server, which has the virtual address
- * itself. The outer family is that of the real server's address. */
+/* Tunnels: an outer header from this host to the real server, which has the virtual address itself. The outer family is
+ * that of the real server's address. IPIP (RFC 2003, RFC 2473, RFC 4213), GRE (RFC 2784) and GUE (variant 0 of
+ * draft-ietf-intarea-gue, as the kernel's fou speaks it), the last two without a checksum of their own. */
 #pragma once
 
 #include "parse.h"
 
 #define INNER_PROTOCOL (IPV6 ? IPPROTO_IPV6 : IPPROTO_IPIP)
+
+/* What stands between the outer IP header and the inner one. */
+struct tunnel_head {
+	__be16 word[6];
+};
+
+#define GRE_LENGTH 4
+#define GUE_LENGTH (8 + 4) /* UDP and GUE */
+
+static __always_inline __u32 tunnel_head_length(const struct vipd_destination *destination)
+{
+	switch (destination->tunnel) {
+	case VIPD_TUNNEL_GUE:
+		return GUE_LENGTH;
+	case VIPD_TUNNEL_GRE:
+		return GRE_LENGTH;
+	default:
+		return 0;
+	}
+}
 
 /* The room for the outer header has to be within the MTU. A GSO packet is no problem: its segments are made
  * smaller (TCP), or were as large as they may be (UDP). */
@@ -16,50 +37,102 @@ static __always_inline int encapsulation_fits(const struct __sk_buff *skb, const
 }
 
 /* Only TCP bears smaller segments: of UDP each one is a datagram. */
-static __always_inline __u64 room_flags(const struct packet *packet)
+static __always_inline __u64 room_flags(const struct packet *packet, const struct vipd_destination *destination)
 {
-	return packet->flow.protocol == IPPROTO_TCP ? 0 : BPF_F_ADJ_ROOM_FIXED_GSO;
+	__u64 flags = packet->flow.protocol == IPPROTO_TCP ? 0 : BPF_F_ADJ_ROOM_FIXED_GSO;
+
+	if (destination->tunnel == VIPD_TUNNEL_GUE)
+		flags |= BPF_F_ADJ_ROOM_ENCAP_L4_UDP;
+	if (destination->tunnel == VIPD_TUNNEL_GRE)
+		flags |= BPF_F_ADJ_ROOM_ENCAP_L4_GRE;
+	return flags;
 }
 
-static __always_inline int encapsulate_v4(struct __sk_buff *skb, const struct packet *packet, __be32 source,
-					  __be32 target)
+static __always_inline __u8 outer_protocol(const struct vipd_destination *destination)
 {
+	switch (destination->tunnel) {
+	case VIPD_TUNNEL_GUE:
+		return IPPROTO_UDP;
+	case VIPD_TUNNEL_GRE:
+		return IPPROTO_GRE;
+	default:
+		return INNER_PROTOCOL;
+	}
+}
+
+/* The source port spreads the flows over the queues of the real server (RFC 6335's dynamic ports). */
+static __always_inline __be16 tunnel_source_port(const struct packet *packet)
+{
+	__u32 hash = (packet->flow.source.word[3] ^ packet->flow.target.word[3]) * 0x9e3779b1;
+
+	hash ^= ((__u32)packet->flow.source_port << 16 | packet->flow.target_port) * 0x85ebca6b;
+	return bpf_htons(0xc000 | hash >> 18);
+}
+
+/* The head at `at`, for which there is room. */
+static __always_inline int tunnel_head_write(struct __sk_buff *skb, const struct packet *packet,
+					     const struct vipd_destination *destination, __u32 at)
+{
+	struct tunnel_head head = {};
+
+	if (destination->tunnel == VIPD_TUNNEL_GRE) {
+		head.word[1] = bpf_htons(IPV6 ? ETH_P_IPV6 : ETH_P_IP);
+		return bpf_skb_store_bytes(skb, at, &head, GRE_LENGTH, 0);
+	}
+	if (destination->tunnel == VIPD_TUNNEL_GUE) {
+		head.word[0] = tunnel_source_port(packet);
+		head.word[1] = destination->tunnel_port;
+		head.word[2] = bpf_htons(packet->bytes + GUE_LENGTH);
+		head.word[4] = bpf_htons(INNER_PROTOCOL);
+		return bpf_skb_store_bytes(skb, at, &head, GUE_LENGTH, 0);
+	}
+	return 0;
+}
+
+static __always_inline int encapsulate_v4(struct __sk_buff *skb, const struct packet *packet,
+					  const struct vipd_destination *destination, __be32 source)
+{
+	__u32 head = tunnel_head_length(destination);
 	struct iphdr ip = {
 		.version = 4,
 		.ihl = 5,
-		.tot_len = bpf_htons(packet->bytes + sizeof(struct iphdr)),
+		.tot_len = bpf_htons(packet->bytes + sizeof(struct iphdr) + head),
 		.id = packet->identification,
 		.frag_off = packet->dont_fragment ? bpf_htons(IP_DF) : 0,
 		.ttl = 64, /* the inner one counts the directors */
-		.protocol = INNER_PROTOCOL,
+		.protocol = outer_protocol(destination),
 		.saddr = source,
-		.daddr = target,
+		.daddr = destination->address.word[3],
 	};
 
 	ip.tos = packet->tos;
 	ip.check = header_checksum(&ip);
-	if (bpf_skb_adjust_room(skb, sizeof(ip), BPF_ADJ_ROOM_MAC,
-				BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | room_flags(packet)) < 0)
+	if (bpf_skb_adjust_room(skb, sizeof(ip) + head, BPF_ADJ_ROOM_MAC,
+				BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | room_flags(packet, destination)) < 0 ||
+	    tunnel_head_write(skb, packet, destination, ETH_HLEN + sizeof(ip)) < 0)
 		return -1;
 	return bpf_skb_store_bytes(skb, ETH_HLEN, &ip, sizeof(ip), 0);
 }
 
 static __always_inline int encapsulate_v6(struct __sk_buff *skb, const struct packet *packet,
-					  const struct vipd_address *source, const struct vipd_address *target)
+					  const struct vipd_destination *destination,
+					  const struct vipd_address *source)
 {
+	__u32 head = tunnel_head_length(destination);
 	struct ipv6hdr ip = {
 		.version = 6,
 		.priority = packet->tos >> 4,
-		.payload_len = bpf_htons(packet->bytes),
-		.nexthdr = INNER_PROTOCOL,
+		.payload_len = bpf_htons(packet->bytes + head),
+		.nexthdr = outer_protocol(destination),
 		.hop_limit = 64,
 	};
 
 	ip.flow_lbl[0] = packet->tos << 4;
 	__builtin_memcpy(&ip.saddr, source, sizeof(*source));
-	__builtin_memcpy(&ip.daddr, target, sizeof(*target));
-	if (bpf_skb_adjust_room(skb, sizeof(ip), BPF_ADJ_ROOM_MAC,
-				BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 | room_flags(packet)) < 0)
+	__builtin_memcpy(&ip.daddr, &destination->address, sizeof(destination->address));
+	if (bpf_skb_adjust_room(skb, sizeof(ip) + head, BPF_ADJ_ROOM_MAC,
+				BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 | room_flags(packet, destination)) < 0 ||
+	    tunnel_head_write(skb, packet, destination, ETH_HLEN + sizeof(ip)) < 0)
 		return -1;
 	return bpf_skb_store_bytes(skb, ETH_HLEN, &ip, sizeof(ip), 0);
 }

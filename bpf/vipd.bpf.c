@@ -16,6 +16,13 @@ int vipd_ingress(struct __sk_buff *skb)
 	/* A switch that floods brings frames for other hosts too, for one those of the director that is Active. */
 	if (skb->pkt_type != PACKET_HOST)
 		return PASS;
+	if (skb->vlan_present) {
+		/* Of a VLAN: its own device sees it next, without the tag. VLAN 0 is none, but a priority. */
+		if (skb->vlan_tci & 0x0fff)
+			return PASS;
+		if (bpf_skb_vlan_pop(skb) < 0)
+			return DROP;
+	}
 	if (skb->protocol == bpf_htons(ETH_P_IP))
 		return ingress(skb);
 	if (skb->protocol == bpf_htons(ETH_P_IPV6))

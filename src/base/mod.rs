@@ -7,6 +7,7 @@ mod helo;
 mod hex;
 mod ifname;
 mod route;
+mod secret;
 mod time;
 mod vrrp;
 mod weight;
@@ -20,6 +21,7 @@ pub use ifname::{IfName, IfNameError};
 pub use route::{
     Hop, MetricName, Route, RouteKind, RouteMetric, RouterPreference, Rule, RuleAction, TABLE_MAIN, WeightedHop,
 };
+pub use secret::Secret;
 pub use time::MonoTime;
 pub use vrrp::{AdvertInterval, IntervalError, Priority, PriorityError, Vrid, VridError};
-pub use weight::{Weight, WeightError};
+pub use weight::{Weight, WeightError, WeightWish};

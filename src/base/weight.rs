@@ -51,3 +51,62 @@ impl fmt::Display for Weight {
         self.0.fmt(f)
     }
 }
+
+/// What a check asks for in place of the configured weight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WeightWish {
+    /// `misc_dynamic`.
+    Exactly(Weight),
+    /// An agent: this part of the configured weight, rounded up; above 100 is more.
+    Percent(u16),
+    /// `FILE_CHECK`: the configured weight and this.
+    Plus(i64),
+}
+
+impl WeightWish {
+    /// The weight that it comes to; what is out of range is the end of the range.
+    pub fn of(self, configured: Weight) -> Weight {
+        let wanted = match self {
+            Self::Exactly(weight) => return weight,
+            Self::Percent(percent) => (u64::from(configured.0) * u64::from(percent)).div_ceil(100),
+            Self::Plus(more) => u64::try_from(i64::from(configured.0).saturating_add(more)).unwrap_or(0),
+        };
+        Weight(u32::try_from(wanted).unwrap_or(Weight::MAX).min(Weight::MAX))
+    }
+}
+
+impl fmt::Display for WeightWish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exactly(weight) => weight.fmt(f),
+            Self::Percent(percent) => write!(f, "{percent} % of the configured one"),
+            Self::Plus(more) => write!(f, "the configured one {more:+}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wish_comes_to_a_weight_within_the_range() {
+        let weight = |weight| Weight::new(weight).unwrap();
+        let rows = [
+            ("exactly", WeightWish::Exactly(weight(7)), 100, 7),
+            ("all", WeightWish::Percent(100), 10, 10),
+            ("half, rounded up", WeightWish::Percent(50), 3, 2),
+            ("a little is not nothing", WeightWish::Percent(1), 10, 1),
+            ("nothing", WeightWish::Percent(0), 10, 0),
+            ("twice", WeightWish::Percent(200), 10, 20),
+            ("beyond the range", WeightWish::Percent(200), Weight::MAX, Weight::MAX),
+            ("more", WeightWish::Plus(5), 10, 15),
+            ("less than nothing", WeightWish::Plus(-50), 10, 0),
+            ("far beyond", WeightWish::Plus(i64::MAX), 10, Weight::MAX),
+        ];
+        for (name, wish, configured, wanted) in rows {
+            assert_eq!(wish.of(weight(configured)), weight(wanted), "{name}");
+        }
+    }
+}

@@ -123,6 +123,21 @@ pub enum Discard {
     Stranger,
 }
 
+impl Discard {
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Length => "length",
+            Self::Version => "version",
+            Self::Multiplier => "multiplier",
+            Self::Multipoint => "multipoint",
+            Self::Discriminator => "discriminator",
+            Self::Authentication => "authentication",
+            Self::Ttl => "ttl",
+            Self::Stranger => "stranger",
+        }
+    }
+}
+
 /// One control packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet {

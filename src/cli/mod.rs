@@ -7,6 +7,7 @@ mod doctor;
 mod drill;
 mod explain;
 mod failover;
+mod genhash;
 mod ipvsadm;
 mod keepalived;
 mod maintenance;
@@ -84,8 +85,18 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTION")]
         arguments: Vec<String>,
     },
+    /// Print the digest of a page, for the keyword digest of a check.
+    Genhash(genhash::Args),
     /// Break a pair of directors in every planned way, in throw-away network namespaces, and measure what a client felt.
     Drill(drill::Args),
+}
+
+/// `vipd genhash` under its old name.
+#[derive(Debug, Parser)]
+#[command(name = "keepalived --genhash", max_term_width = 100)]
+struct Genhash {
+    #[command(flatten)]
+    args: genhash::Args,
 }
 
 /// Where the running daemon is.
@@ -117,7 +128,7 @@ pub fn main() -> ExitCode {
     let mut words = std::env::args_os();
     if words.next().is_some_and(|name| Path::new(&name).file_name().is_some_and(|name| name == "keepalived")) {
         let arguments: Vec<String> = words.map(|word| word.to_string_lossy().into_owned()).collect();
-        return keepalived::run(&arguments);
+        return as_keepalived(&arguments);
     }
     match Arguments::parse().verb {
         Verb::Run(args) => run::run(args),
@@ -133,7 +144,19 @@ pub fn main() -> ExitCode {
         Verb::Maintenance(args) => maintenance::run(&args),
         Verb::Scan(args) => scan::run(&args),
         Verb::Ipvsadm(args) => ipvsadm::run(args),
-        Verb::Keepalived { arguments } => keepalived::run(&arguments),
+        Verb::Keepalived { arguments } => as_keepalived(&arguments),
+        Verb::Genhash(args) => genhash::run(&args),
         Verb::Drill(args) => drill::run(args),
+    }
+}
+
+/// keepalived's own command line; `-T` first makes it genhash.
+fn as_keepalived(arguments: &[String]) -> ExitCode {
+    match arguments.split_first() {
+        Some((first, rest)) if first == "-T" || first == "--genhash" => {
+            let words = std::iter::once("keepalived --genhash").chain(rest.iter().map(String::as_str));
+            genhash::run(&Genhash::parse_from(words).args)
+        }
+        Some(_) | None => keepalived::run(arguments),
     }
 }

@@ -4,11 +4,25 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 /// Print to stdout what people or programs asked for.
 pub fn out(text: &str) {
-    if let Err(error) = io::stdout().lock().write_all(text.as_bytes()).and_then(|()| io::stdout().flush())
-        && error.kind() != io::ErrorKind::BrokenPipe
-    {
-        err(&format!("vipd: writing to stdout: {error}\n"));
+    read(text);
+}
+
+/// The same; whether there is still somebody who reads.
+pub fn read(text: &str) -> bool {
+    match io::stdout().lock().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
+        Ok(()) => true,
+        Err(error) => {
+            if error.kind() != io::ErrorKind::BrokenPipe {
+                err(&format!("vipd: writing to stdout: {error}\n"));
+            }
+            false
+        }
     }
+}
+
+/// Whether stdout is a terminal.
+pub fn is_terminal() -> bool {
+    io::stdout().is_terminal()
 }
 
 /// Print to stderr what went wrong. Where stderr is gone too, nobody is left to tell.

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use super::print::{err, out, table};
-use crate::control::api::{InstanceStatus, RealServerStatus, Status, TrackerStatus, VirtualServerStatus};
+use super::print::{err, is_terminal, out, read, table};
+use crate::control::api::{InstanceStatus, PlaneStatus, RealServerStatus, Status, TrackerStatus, VirtualServerStatus};
 use crate::control::io::client;
 use crate::daemon::rundir::control_socket;
 
@@ -15,13 +16,25 @@ pub struct Args {
     /// The same as JSON.
     #[arg(long)]
     json: bool,
+    /// Show it again and again, in place, until Ctrl-C; every second where no number is given.
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1", conflicts_with = "json")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=3600))]
+    watch: Option<u64>,
     /// How many of the last events to show.
     #[arg(long, value_name = "N", default_value_t = 10)]
     events: usize,
 }
 
 pub fn run(args: &Args) -> ExitCode {
-    match ask(args) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StatusError::Runtime);
+    let done = runtime.and_then(|runtime| match args.watch {
+        Some(seconds) => {
+            runtime.block_on(watch(args, Duration::from_secs(seconds)));
+            Ok(String::new())
+        }
+        None => runtime.block_on(ask(args)),
+    });
+    match done {
         Ok(text) => {
             out(&text);
             ExitCode::SUCCESS
@@ -31,6 +44,27 @@ pub fn run(args: &Args) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Until nobody reads any more. A daemon that does not answer may be one that is being restarted.
+async fn watch(args: &Args, every: Duration) {
+    let mut ticks = tokio::time::interval(every);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let in_place = is_terminal();
+    loop {
+        ticks.tick().await;
+        let text = ask(args).await.unwrap_or_else(|error| format!("vipd: {error}\n"));
+        let shown = if in_place { frame(&text) } else { text + "\n" };
+        if !read(&shown) {
+            return;
+        }
+    }
+}
+
+/// The text over what the terminal shows: from its first line, each line to its end, and nothing below (ECMA-48: CUP, EL,
+/// ED). Nothing is cleared before it is written, so nothing flickers.
+fn frame(text: &str) -> String {
+    format!("\x1b[H{}\x1b[J", text.replace('\n', "\x1b[K\n"))
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -43,10 +77,9 @@ enum StatusError {
     Answer(serde_json::Error),
 }
 
-fn ask(args: &Args) -> Result<String, StatusError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StatusError::Runtime)?;
+async fn ask(args: &Args) -> Result<String, StatusError> {
     let socket = control_socket(&args.at.run_dir);
-    let text = runtime.block_on(client::call(&socket, "GET", "/status", vec![]))?;
+    let text = client::call(&socket, "GET", "/status", vec![]).await?;
     if args.json {
         return Ok(text + "\n");
     }
@@ -81,6 +114,7 @@ fn render(status: &Status, events: usize) -> String {
         text.push('\n');
         text.push_str(&virtual_server(server));
     }
+    text.push_str(&status.plane.as_ref().map_or_else(String::new, plane));
     let skipped = status.events.len().saturating_sub(events);
     if events > 0 && !status.events.is_empty() {
         text.push_str("\nLast events\n");
@@ -120,8 +154,21 @@ fn rejected(status: &Status) -> String {
     let instances = status.instances.iter().filter_map(|one| of(one.name.clone(), &one.discards));
     let strangers = status.strangers.iter();
     let strangers = strangers.filter_map(|(interface, counts)| of(format!("nobody's, on {interface}"), counts));
-    let rows: Vec<Vec<String>> = instances.chain(strangers).collect();
-    if rows.is_empty() { String::new() } else { format!("\nRejected VRRP packets\n{}", table(&rows, 2)) }
+    let bfd = of("BFD".to_owned(), &status.bfd_discards);
+    let rows: Vec<Vec<String>> = instances.chain(strangers).chain(bfd).collect();
+    if rows.is_empty() { String::new() } else { format!("\nRejected packets\n{}", table(&rows, 2)) }
+}
+
+/// Packets that the plane did not forward as usual; nothing where there was none.
+fn plane(status: &PlaneStatus) -> String {
+    let PlaneStatus { name, refused, reasons } = status;
+    let mut text = refused.as_ref().map_or_else(String::new, |why| format!("\nThe {name} plane REFUSES: {why}\n"));
+    if !reasons.is_empty() {
+        let rows: Vec<Vec<String>> =
+            reasons.iter().map(|(reason, count)| vec![count.to_string(), reason.replace('_', " ")]).collect();
+        text.push_str(&format!("\nPackets not forwarded as usual ({name})\n{}", table(&rows, 2)));
+    }
+    text
 }
 
 fn instances(all: &[InstanceStatus]) -> Vec<Vec<String>> {
@@ -166,7 +213,7 @@ fn virtual_server(server: &VirtualServerStatus) -> String {
         server.packets_in,
         server.packets_out,
     );
-    let head = ["REAL SERVER", "STATE", "WEIGHT", "ACTIVE", "INACTIVE", "CONNS", "LAST CHECK"];
+    let head = ["REAL SERVER", "STATE", "SINCE", "WEIGHT", "ACTIVE", "INACTIVE", "CONNS", "LAST CHECK"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     rows.extend(server.real_servers.iter().map(real_server));
     text.push_str(&table(&rows, 2));
@@ -183,8 +230,12 @@ fn real_server(server: &RealServerStatus) -> Vec<String> {
         .checks
         .iter()
         .map(|check| {
+            let latency = check.latency_ms.map_or_else(String::new, |latency| format!(" in {latency:.1} ms"));
             let age = check.age_s.map_or_else(String::new, |age| format!(", {age:.1} s ago"));
-            format!("{}: {}{age}", check.kind, check.last.as_deref().unwrap_or("not checked yet"))
+            // What its last result says of a server is not what counts while no result comes.
+            let silent = if check.state == "stale" { "NO RESULT ANY MORE; " } else { "" };
+            let last = check.last.as_deref().unwrap_or("not checked yet");
+            format!("{}: {silent}{last}{latency}{age}", check.kind)
         })
         .collect();
     vec![
@@ -193,12 +244,18 @@ fn real_server(server: &RealServerStatus) -> Vec<String> {
             Some(wish) => format!("{} (operator: {wish})", server.state),
             None => server.state.clone(),
         },
+        server.since_s.map_or_else(|| "-".to_owned(), |since| span(since_whole(since))),
         weight,
         server.active.to_string(),
         server.inactive.to_string(),
         server.connections.to_string(),
         if checks.is_empty() { "no checker".to_owned() } else { checks.join("; ") },
     ]
+}
+
+/// Whole seconds of what the daemon measured.
+fn since_whole(seconds: f64) -> u64 {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default().as_secs()
 }
 
 /// Seconds as `3d 4h`, `2h 5m`, `4m 1s`, `7s`.

@@ -148,6 +148,7 @@ fn changed(old: &Node, new: &Node) -> Change {
 /// The statement without its secrets.
 fn shown(node: &Node) -> Node {
     let block = node.block.as_ref().map(|block| block.iter().map(shown).collect());
-    let value = if node.keyword == "auth_pass" { HIDDEN.to_owned() } else { node.value.clone() };
+    let value =
+        if ["auth_pass", "password"].contains(&node.keyword.as_ref()) { HIDDEN.to_owned() } else { node.value.clone() };
     Node { keyword: node.keyword.clone(), value, block }
 }

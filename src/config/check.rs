@@ -4,6 +4,7 @@
 mod locals;
 mod routers;
 mod scripts;
+mod sync;
 pub mod system;
 #[cfg(test)]
 mod tests;
@@ -18,4 +19,5 @@ pub fn check(config: &Config, problems: &mut Vec<Problem>) {
     tracking::check(config, problems);
     scripts::check(config, problems);
     locals::check(config, problems);
+    sync::check(config, problems);
 }

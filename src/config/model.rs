@@ -1,29 +1,36 @@
 //! What a configuration says, typed and with every default of its own block filled in; what a block inherits is
 //! `None` until somebody asks the block above. It knows neither text nor system.
 
+mod checker;
+mod forwarding;
 mod http;
 mod notify;
 mod route;
 mod track;
+mod vmac;
 
 use std::net::IpAddr;
-use std::num::{NonZeroU8, NonZeroU32};
+use std::num::NonZeroU8;
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-pub use http::{HttpCheck, HttpVersion, HttpsCheck, Sni, TlsFiles, Url};
+pub use checker::{Checker, CheckerKind, DnsCheck, MiscCheck, UdpCheck};
+pub use forwarding::{
+    GroupMember, LbKind, LocalAddressGroup, LocalAddresses, Persistence, Plane, Protocol, SyncDaemon, SysctlMode,
+    Timeouts, VirtualServerGroup, VirtualServerId, Wrapping, WrappingChecksum,
+};
+pub use http::{GrpcCheck, GrpcTls, Header, HttpCheck, HttpVersion, HttpsCheck, Sni, TlsFiles, Url};
 pub use notify::{Mail, Notify, NotifyFifo, OnDeletion};
 pub use route::{KernelRoute, KernelRule, Statics};
 pub use track::{
     ArgumentsMatch, BfdInstance, InitFile, MaxHops, TrackEntry, TrackFile, TrackInterface, TrackProcess, Trackable,
     Tracking, VrrpScript,
 };
+pub use vmac::Vmac;
 
 use super::source::Span;
-use crate::base::{
-    AdvertInterval, Cidr, DnsName, Family, HeloName, IfName, Pattern, Priority, RecordType, Vrid, Weight,
-};
+use crate::base::{AdvertInterval, Cidr, Family, IfName, Priority, Vrid, Weight};
 
 /// As the file writes it: a number of seconds.
 fn seconds<S: Serializer, T: Into<Option<Duration>> + Copy>(value: &T, to: S) -> Result<S::Ok, S::Error> {
@@ -79,6 +86,8 @@ pub struct Global {
     /// `vrrp_strict`: what is not in the RFC is refused.
     pub strict: bool,
     pub down_timer_adverts: Option<u8>,
+    /// `vmac_prefix`.
+    pub vmac_prefix: Option<String>,
     /// `vrrp_rt_priority`, 1..=99.
     pub rt_priority: Option<NonZeroU8>,
     pub mail: Mail,
@@ -98,24 +107,12 @@ pub struct Global {
     pub sysctl: SysctlMode,
     /// `lvs_flush`.
     pub lvs_flush: bool,
-}
-
-/// `lvs_datapath`: a keyword of ours.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub enum Plane {
-    #[default]
-    Ebpf,
-    Ipvs,
-}
-
-/// `lvs_sysctl`, a keyword of ours: what becomes of a kernel setting that forwarding needs otherwise.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub enum SysctlMode {
-    /// It is told.
-    #[default]
-    Check,
-    /// It is set.
-    Auto,
+    pub rs_init_notifies: bool,
+    pub checker_log_all_failures: bool,
+    /// `lvs_timeouts`.
+    pub timeouts: Option<Timeouts>,
+    /// `lvs_sync_daemon`, or `lvs_sync_daemon_interface` of an instance.
+    pub sync_daemon: Option<SyncDaemon>,
 }
 
 /// `script_user USER [GROUP]`.
@@ -210,6 +207,10 @@ pub struct VrrpInstance {
     pub at: Span,
     pub state: InitialState,
     pub interface: IfName,
+    /// `use_vmac`.
+    pub vmac: Option<Vmac>,
+    /// `accept` and `no_accept`: packets for the addresses are taken.
+    pub accept: bool,
     pub vrid: Vrid,
     pub priority: Priority,
     #[serde(serialize_with = "interval_seconds")]
@@ -245,68 +246,6 @@ pub struct VrrpInstance {
     pub notify: Notify,
 }
 
-/// `virtual_server_group NAME`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct VirtualServerGroup {
-    pub name: String,
-    #[serde(skip)]
-    pub at: Span,
-    pub members: Vec<GroupMember>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub enum GroupMember {
-    /// `ADDR[-LAST|/MASK] PORT`, expanded.
-    Addresses {
-        addresses: Vec<IpAddr>,
-        port: u16,
-    },
-    Fwmark(NonZeroU32),
-}
-
-/// `local_address_group NAME`: addresses of this host, of both families, that `FullNat` connections begin at.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct LocalAddressGroup {
-    pub name: String,
-    #[serde(skip)]
-    pub at: Span,
-    /// Each line is a range, expanded.
-    pub addresses: Vec<Vec<IpAddr>>,
-}
-
-/// What `virtual_server` names.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub enum VirtualServerId {
-    Address { addr: IpAddr, port: u16 },
-    Fwmark { mark: NonZeroU32 },
-    Group { name: String },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub enum Protocol {
-    Tcp,
-    Udp,
-    Sctp,
-}
-
-/// `lb_kind` / `lvs_method`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub enum LbKind {
-    Nat,
-    Dr,
-    Tun,
-    FullNat,
-}
-
-/// `persistence_timeout` and `persistence_granularity`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Persistence {
-    /// Seconds, 1..=2678400.
-    pub timeout_s: u32,
-    /// Length of the client prefix; `None`: the whole address.
-    pub prefix_len: Option<u8>,
-}
-
 /// `virtual_server`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a keyword of the file, free of the others")]
@@ -323,6 +262,8 @@ pub struct VirtualServer {
     pub lb_kind: LbKind,
     /// `laddr_group_name`: a [`LocalAddressGroup`].
     pub local_addresses: Option<String>,
+    /// `toa`, a keyword of ours.
+    pub toa: bool,
     pub protocol: Protocol,
     pub ops: bool,
     pub persistence: Option<Persistence>,
@@ -332,6 +273,14 @@ pub struct VirtualServer {
     pub quorum_down: Option<Box<Command>>,
     pub alpha: bool,
     pub omega: bool,
+    /// Checked only while one of its addresses is on this host.
+    pub ha_suspend: bool,
+    /// `slow_start`; `None`: a server that comes up has its weight at once.
+    #[serde(serialize_with = "seconds")]
+    pub slow_start: Option<Duration>,
+    /// `drain_time`; `None`: a server that leaves the configuration is removed at once.
+    #[serde(serialize_with = "seconds")]
+    pub drain_time: Option<Duration>,
     pub sorry_server: Option<SorryServer>,
     /// `sorry_server_inhibit`.
     pub sorry_inhibit: bool,
@@ -387,73 +336,4 @@ pub struct RealServer {
     pub checkers: Vec<Checker>,
     /// `smtp_alert`; `None`: the global ones, on at last.
     pub mail: Option<bool>,
-}
-
-/// One check block of a real server.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Checker {
-    #[serde(skip)]
-    pub at: Span,
-    pub kind: CheckerKind,
-    pub check: CheckDefaults,
-    /// `connect_ip`, `connect_port`: instead of the real server's own.
-    pub connect_ip: Option<IpAddr>,
-    pub connect_port: Option<u16>,
-    pub bind_ip: Option<IpAddr>,
-    pub bind_port: Option<u16>,
-    pub bind_if: Option<IfName>,
-    pub fwmark: Option<NonZeroU32>,
-    pub alpha: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub enum CheckerKind {
-    Tcp,
-    Http(Box<HttpCheck>),
-    Https(Box<HttpsCheck>),
-    Misc(Box<MiscCheck>),
-    /// `SMTP_CHECK`; each `host` block of one is a check of its own.
-    Smtp {
-        helo: HeloName,
-    },
-    Dns(DnsCheck),
-    Udp(Box<UdpCheck>),
-    Ping,
-}
-
-/// `DNS_CHECK`: by default the SOA record of the root.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct DnsCheck {
-    pub name: DnsName,
-    pub record: RecordType,
-}
-
-/// `UDP_CHECK`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct UdpCheck {
-    /// `None`: keepalived's 32 bytes, or ours.
-    #[serde(serialize_with = "hexadecimal")]
-    pub payload: Option<Vec<u8>>,
-    /// `require_reply`.
-    pub reply_required: bool,
-    /// What the reply begins with.
-    pub reply: Option<Pattern>,
-    pub reply_min_bytes: Option<u16>,
-    pub reply_max_bytes: Option<u16>,
-}
-
-impl UdpCheck {
-    /// keepalived's `max_reply_length` where there is none.
-    pub const REPLY_MAX_BYTES: u16 = 255;
-}
-
-/// `MISC_CHECK`: exit status 0 is up.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct MiscCheck {
-    pub command: Command,
-    /// `misc_timeout`; `None`: the period of the check.
-    #[serde(serialize_with = "seconds")]
-    pub timeout: Option<Duration>,
-    /// `misc_dynamic`: exit status 2 to 255 sets the weight to it less 2.
-    pub dynamic: bool,
 }

@@ -6,6 +6,7 @@ mod checker;
 mod command;
 mod global;
 mod instance;
+mod ipvs;
 mod notify;
 mod real_server;
 mod route;
@@ -99,6 +100,8 @@ impl<'a> Reader<'a> {
                 }
                 "vrrp_sync_group" => config.sync_groups.extend(sync_group::read(statement, &mut problems)),
                 "vrrp_instance" => {
+                    let sync = ipvs::of_instance(statement, &mut problems);
+                    ipvs::keep_first(&mut config.global.sync_daemon, sync, &mut problems);
                     if let Some(instance) = instance::read(statement, &config.global, &mut problems) {
                         let entries = instance.track.all();
                         let undefined =

@@ -15,8 +15,13 @@ pub struct Status {
     /// What virtual routers track, besides interfaces.
     pub trackers: Vec<TrackerStatus>,
     pub virtual_servers: Vec<VirtualServerStatus>,
+    /// `None`: nothing is forwarded.
+    #[serde(default)]
+    pub plane: Option<PlaneStatus>,
     /// VRRP packets that are for none of the virtual routers, by interface and reason.
     pub strangers: std::collections::BTreeMap<String, std::collections::BTreeMap<String, u64>>,
+    /// BFD packets that were dropped, by reason.
+    pub bfd_discards: std::collections::BTreeMap<String, u64>,
     /// The last moves and changes, oldest first; at most [`EVENTS_MAX`].
     pub events: Vec<EventStatus>,
     pub counters: DaemonCounters,
@@ -60,6 +65,17 @@ pub struct InstanceStatus {
     pub transitions: u64,
     /// Packets dropped, by reason; reasons never met are left out.
     pub discards: std::collections::BTreeMap<String, u64>,
+}
+
+/// The forwarding plane as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlaneStatus {
+    /// `ebpf` or `ipvs`.
+    pub name: String,
+    /// Why it does not hold what it should; `None` while it does.
+    pub refused: Option<String>,
+    /// Packets that were not forwarded as usual since the plane was made, by reason; reasons never met are left out.
+    pub reasons: std::collections::BTreeMap<String, u64>,
 }
 
 /// A tracked script, file or process.
@@ -108,6 +124,8 @@ pub struct RealServerStatus {
     pub address: String,
     /// `up`, `down`, `untried`, `draining`, `disabled`, or `sorry` where it is the sorry server.
     pub state: String,
+    /// Seconds since its checks last changed its state; nothing where it has none.
+    pub since_s: Option<f64>,
     /// What an operator wants of it: `drain`, `disable`, `weight N`; `None` where the configuration stands.
     #[serde(default)]
     pub by_operator: Option<String>,

@@ -18,6 +18,7 @@ use super::heartbeat::{self, HeartbeatOptions, processor};
 use crate::base::{Family, MonoTime};
 use crate::bfd::fleet::{Fleet, Output, View};
 use crate::bfd::io::socket::{PACKET_MAX, Receiver, Sender, random};
+use crate::bfd::packet::Discard;
 use crate::bfd::{Diagnostic, Settings, State};
 use crate::vrrp::settings::{Outcome, Tracked};
 
@@ -56,7 +57,11 @@ enum Command {
 pub struct Bfd {
     commands: mpsc::Sender<Command>,
     pub snapshot: watch::Receiver<Arc<Vec<View>>>,
+    /// Packets that were dropped, by reason.
+    pub discards: watch::Receiver<Discards>,
 }
+
+type Discards = BTreeMap<Discard, u64>;
 
 /// The thread does not run any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -75,6 +80,7 @@ impl Bfd {
         let (commands, commanded) = mpsc::channel(COMMANDS_MAX);
         let (told, events) = mpsc::channel(EVENTS_MAX);
         let (publish, snapshot) = watch::channel(Arc::default());
+        let (publish_discards, discards) = watch::channel(Discards::default());
         let body = move || {
             processor::own(options);
             // Without a runtime nothing can be driven; whoever commands sees that the channel is closed.
@@ -88,11 +94,12 @@ impl Bfd {
                 heartbeat,
                 told,
                 publish,
+                publish_discards,
             };
             runtime.block_on(thread.serve(commanded));
         };
         std::thread::Builder::new().name("bfd".to_owned()).spawn(body)?;
-        Ok((Self { commands, snapshot }, events))
+        Ok((Self { commands, snapshot, discards }, events))
     }
 
     /// Drive these in place of the present ones; what is unchanged stays up.
@@ -128,6 +135,7 @@ struct Thread {
     heartbeat: mpsc::Sender<heartbeat::Command>,
     told: mpsc::Sender<BfdEvent>,
     publish: watch::Sender<Arc<Vec<View>>>,
+    publish_discards: watch::Sender<Discards>,
 }
 
 impl Thread {
@@ -171,6 +179,13 @@ impl Thread {
             }
         }
         outputs.extend(self.fleet.tick(clock::now()));
+        self.publish_discards.send_if_modified(|known| {
+            let news = known != self.fleet.discards();
+            if news {
+                known.clone_from(self.fleet.discards());
+            }
+            news
+        });
         self.carry_out(outputs).await;
         if self.open_at.is_some_and(|at| at <= clock::now()) {
             self.open();

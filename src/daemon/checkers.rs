@@ -4,8 +4,9 @@
 //! it ends as a fault of our own and the check goes on at its next time.
 #![expect(clippy::disallowed_methods, reason = "a task of the daemon waits")]
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher as _, RandomState};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,15 +16,16 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::base::MonoTime;
 use crate::healthcheck::board::{Action, Board, RunId};
-use crate::healthcheck::io::{dns, http, ping, smtp, tcp, tls, udp};
 use crate::healthcheck::outcome::{LocalFault, Outcome, Stage};
-use crate::healthcheck::probe::{Probe, ScriptProbe};
+use crate::healthcheck::probe::Source;
 use crate::healthcheck::schedule::Spread;
 use crate::healthcheck::settings::{CheckEvent, CheckSettings, CheckView, Standing, TargetId};
-use crate::notify::command::{Account, ScriptCommand, ScriptEnd};
-use crate::notify::io::script::{self, Output};
 
 use super::outbox::Outbox;
+
+mod run;
+
+pub use run::{Sessions, run};
 
 /// Events that wait for the reader in order; more are folded into the newest of each real server.
 const EVENTS_MAX: usize = 1024;
@@ -45,18 +47,25 @@ pub struct Checkers(mpsc::Sender<Message>);
 enum Message {
     Configure(Vec<CheckSettings>, oneshot::Sender<()>),
     BeginAnew,
+    Rest(BTreeSet<String>),
+    FileChanged(PathBuf),
     Standings(oneshot::Sender<BTreeMap<TargetId, Standing>>),
     Views(oneshot::Sender<Vec<CheckView>>),
 }
 
 impl Checkers {
     /// Start the task, on the present runtime, without a checker. Its events must be read until it ends.
-    pub fn start() -> (Self, mpsc::Receiver<CheckEvent>, JoinHandle<()>) {
-        Self::start_with(probe)
+    pub fn start(sessions: Sessions) -> (Self, mpsc::Receiver<CheckEvent>, JoinHandle<()>) {
+        let asked = sessions.clone();
+        let probe = move |check: Arc<CheckSettings>, url| {
+            let sessions = asked.clone();
+            async move { run(&check.probe, url, sessions).await }
+        };
+        Self::start_with(sessions, probe)
     }
 
     /// The same with another way to carry out a run: the checker and, for `HTTP_GET`, the url counted from 0.
-    pub fn start_with<P, F>(probe: P) -> (Self, mpsc::Receiver<CheckEvent>, JoinHandle<()>)
+    pub fn start_with<P, F>(sessions: Sessions, probe: P) -> (Self, mpsc::Receiver<CheckEvent>, JoinHandle<()>)
     where
         P: Fn(Arc<CheckSettings>, usize) -> F + Send + 'static,
         F: Future<Output = Outcome> + Send + 'static,
@@ -71,6 +80,7 @@ impl Checkers {
             runs: JoinSet::new(),
             running: HashMap::new(),
             aborts: HashMap::new(),
+            sessions,
             outbox,
         };
         (Self(handle), events, tokio::spawn(task.serve(messages)))
@@ -101,6 +111,22 @@ impl Checkers {
         self.ask(Message::Standings).await
     }
 
+    /// The checks of these services rest: see [`Board::rest`].
+    ///
+    /// # Errors
+    /// [`CheckersGone`] where the task has ended.
+    pub async fn rest(&self, services: BTreeSet<String>) -> Result<(), CheckersGone> {
+        self.0.send(Message::Rest(services)).await.map_err(|_| CheckersGone)
+    }
+
+    /// A file that a check may read was written.
+    ///
+    /// # Errors
+    /// [`CheckersGone`] where the task has ended.
+    pub async fn file_changed(&self, path: PathBuf) -> Result<(), CheckersGone> {
+        self.0.send(Message::FileChanged(path)).await.map_err(|_| CheckersGone)
+    }
+
     /// Every checker, for `status`.
     ///
     /// # Errors
@@ -117,7 +143,7 @@ impl Checkers {
 }
 
 /// Of one real server, the standing and the weight are told apart.
-type EventKey = (TargetId, bool);
+type EventKey = (TargetId, u32);
 
 struct Task<P> {
     board: Board,
@@ -127,6 +153,7 @@ struct Task<P> {
     runs: JoinSet<(Outcome, Duration)>,
     running: HashMap<Id, RunId>,
     aborts: HashMap<RunId, AbortHandle>,
+    sessions: Sessions,
     outbox: Outbox<EventKey, CheckEvent>,
 }
 
@@ -149,6 +176,12 @@ where
                     self.carry_out(actions);
                 }
                 Some(ended) = self.runs.join_next_with_id() => self.run_ended(ended),
+                moved = self.sessions.moved() => {
+                    let now = self.now();
+                    for name in &moved {
+                        self.board.changed(now, Source::Session(name));
+                    }
+                }
                 () = self.outbox.deliver() => {}
             }
         }
@@ -171,6 +204,11 @@ where
                 let actions = self.board.begin_anew(now);
                 self.carry_out(actions);
             }
+            Message::Rest(services) => {
+                let actions = self.board.rest(now, services);
+                self.carry_out(actions);
+            }
+            Message::FileChanged(path) => self.board.changed(now, Source::File(&path)),
             Message::Standings(answer) => {
                 answer.send(self.board.standings()).ok();
             }
@@ -197,9 +235,16 @@ where
                 }
                 Action::Tell(event) => {
                     log(&event);
-                    let is_weight = matches!(event, CheckEvent::Weight { .. });
-                    self.outbox.put((event.target().clone(), is_weight), event);
+                    self.outbox.put((event.target().clone(), subject(&event)), event);
                 }
+                Action::LogFailure { check, outcome, failures } => tracing::info!(
+                    service = check.target.service,
+                    destination = check.target.destination,
+                    check = check.index,
+                    failures,
+                    reason = %outcome,
+                    "a check failed"
+                ),
             }
         }
     }
@@ -229,6 +274,15 @@ async fn timed(probing: impl Future<Output = Outcome>, deadline: Duration) -> (O
     (outcome, started.elapsed())
 }
 
+/// Of what an event tells: a later one about the same takes the place of one that nobody has read.
+const fn subject(event: &CheckEvent) -> u32 {
+    match event {
+        CheckEvent::Up { .. } | CheckEvent::Down { .. } => 0,
+        CheckEvent::Weight { .. } => 1,
+        CheckEvent::Silence { check, .. } => check.index.saturating_add(2),
+    }
+}
+
 fn log(event: &CheckEvent) {
     match event {
         CheckEvent::Up { target, reason } => {
@@ -237,12 +291,28 @@ fn log(event: &CheckEvent) {
         CheckEvent::Down { target, reason } => {
             tracing::info!(service = target.service, destination = target.destination, %reason, "real server is down");
         }
-        CheckEvent::Weight { target, weight } => {
+        CheckEvent::Weight { target, wish } => {
             tracing::info!(
                 service = target.service,
                 destination = target.destination,
-                weight,
+                %wish,
                 "real server asks for a weight"
+            );
+        }
+        CheckEvent::Silence { target, check, silent: true } => {
+            tracing::warn!(
+                service = target.service,
+                destination = target.destination,
+                check = check.index,
+                "a check has no result any more"
+            );
+        }
+        CheckEvent::Silence { target, check, silent: false } => {
+            tracing::info!(
+                service = target.service,
+                destination = target.destination,
+                check = check.index,
+                "a check has results again"
             );
         }
     }
@@ -252,39 +322,4 @@ fn log(event: &CheckEvent) {
 fn random() -> u32 {
     let [high, .., a, b, c] = RandomState::new().hash_one(0_u8).to_be_bytes();
     u32::from_be_bytes([high, a, b, c])
-}
-
-/// Carry out one run for real.
-pub async fn probe(check: Arc<CheckSettings>, url: usize) -> Outcome {
-    match &check.probe {
-        Probe::Tcp(endpoint) => tcp::check(endpoint).await,
-        Probe::Http(probe) => http::check(probe, url).await,
-        Probe::Https(probe) => tls::check(probe, url).await,
-        Probe::Script(probe) => run_script(probe).await,
-        Probe::Smtp(probe) => smtp::check(probe).await,
-        Probe::Dns(probe) => dns::check(probe).await,
-        Probe::Udp(probe) => udp::check(probe).await,
-        Probe::Ping(endpoint) => ping::check(endpoint).await,
-    }
-}
-
-async fn run_script(probe: &ScriptProbe) -> Outcome {
-    let account = probe.user.clone().map(|user| Account { user, group: probe.group.clone() });
-    let Ok(command) = ScriptCommand::new(probe.argv.iter().cloned(), account) else {
-        return Outcome::Local(LocalFault::Script { errno: libc::EINVAL });
-    };
-    match script::run(&command, &[], probe.timeout, Output::Discard).await.end {
-        ScriptEnd::Exited { code: 0 } => Outcome::ScriptPassed { weight: None },
-        ScriptEnd::Exited { code } => {
-            let weight = u8::try_from(code).ok().and_then(|code| code.checked_sub(2));
-            match weight.filter(|_| probe.dynamic) {
-                Some(weight) => Outcome::ScriptPassed { weight: Some(weight) },
-                None => Outcome::ScriptFailed { code },
-            }
-        }
-        ScriptEnd::Signalled { signal } => Outcome::ScriptKilled { signal },
-        ScriptEnd::TimedOut { after, .. } => Outcome::Timeout { waiting_for: Stage::Run, after },
-        ScriptEnd::NotStarted { errno } | ScriptEnd::Lost { errno } => Outcome::Local(LocalFault::Script { errno }),
-        ScriptEnd::UnknownAccount { .. } => Outcome::Local(LocalFault::Account),
-    }
 }

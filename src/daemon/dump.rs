@@ -174,7 +174,7 @@ impl Moment<'_> {
             "dont_track_primary": u8::from(instance.dont_track_primary),
             "skip_check_adv_addr": u8::from(instance.skip_check_adv_addr),
             "strict_mode": u8::from(self.config.global.strict),
-            "vmac_ifname": "",
+            "vmac_ifname": vmac_name(instance),
             "ifp_ifname": instance.interface,
             "master_priority": view.peer.map_or(0, |peer| peer.priority),
             "last_transition": self.last_transition(view),
@@ -193,7 +193,7 @@ impl Moment<'_> {
             "promote_secondaries": false,
             "adver_int": seconds_of(instance.interval),
             "master_adver_int": seconds_of(view.learnt_interval.unwrap_or(view.interval)),
-            "accept": 1,
+            "accept": u8::from(instance.accept),
             "nopreempt": !instance.preempt,
             "preempt_delay": instance.preempt_delay.as_secs(),
             "state": number(view.state),
@@ -244,6 +244,10 @@ impl Moment<'_> {
         }
         text + "------< Configuration >------\n" + &show(self.config)
     }
+}
+
+fn vmac_name(instance: &VrrpInstance) -> &str {
+    instance.vmac.as_ref().and_then(|vmac| vmac.name.as_ref()).map_or("", |name| name.as_str())
 }
 
 /// Whole seconds are an integer, as programs that read it expect.

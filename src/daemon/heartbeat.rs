@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::base::IfName;
 use crate::daemon::clock;
 use crate::vrrp::fleet::{Fleet, HandOverError, Maintenance};
+use crate::vrrp::io::lock::{self, LockError, Locks};
 use crate::vrrp::io::neighbour::Announcer;
 use crate::vrrp::io::socket::is_permission;
 use crate::vrrp::links::Links;
@@ -84,6 +85,8 @@ pub enum StartError {
     NoInterface { instance: String, interface: IfName },
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    #[error(transparent)]
+    Lock(#[from] LockError),
     #[error("{action}: {error}; the daemon needs CAP_NET_ADMIN and CAP_NET_RAW")]
     Permission {
         action: String,
@@ -133,8 +136,11 @@ impl Heartbeat {
         maintenance: Maintenance,
     ) -> Result<Self, StartError> {
         Settings::check_all(&settings)?;
-        let mut keeper =
-            keeper::start(&settings, options).map_err(|error| StartError::of("reading links and addresses", error))?;
+        let alone = !lock::others().map_err(LockError::System)?;
+        let mut locks = Locks::default();
+        locks.hold(settings.iter().map(Settings::key))?;
+        let mut keeper = keeper::start(&settings, options, alone)
+            .map_err(|error| StartError::of("reading links and addresses", error))?;
         let unfenced = keeper.unfenced.take();
         let links = keeper.seen.borrow().links.clone();
         interfaces_exist(&settings, &links)?;
@@ -144,6 +150,7 @@ impl Heartbeat {
         let mut fleet = Fleet::default();
         let mut outputs = fleet.maintain(now, maintenance);
         outputs.extend(fleet.links(now, links.clone()));
+        let statics = beat::with_devices(statics, &settings);
         outputs.extend(fleet.reconfigure(now, settings));
         if let Some(refused) = sockets.open(&fleet.sockets(), &links).into_iter().next() {
             return Err(refused.into());
@@ -156,6 +163,7 @@ impl Heartbeat {
         let parts = beat::Parts {
             fleet,
             sockets,
+            locks,
             announcer,
             keeper,
             commands: commanded,

@@ -5,25 +5,32 @@
 
 #![expect(clippy::disallowed_methods, reason = "a task may wait")]
 
+mod telling;
+mod told;
+mod tuning;
 mod wish;
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
+use crate::base::MonoTime;
 use crate::daemon::manual::{self, Question, Reply};
+use crate::daemon::wishes::Kept;
 use crate::lvs::datapath::{ApplyError, Counters, DatapathError};
-use crate::lvs::director::{Director, PoolsError, Told, Unseen};
+use crate::lvs::director::{Director, PoolsError};
 use crate::lvs::ipvsadm::Refusal;
 use crate::lvs::ipvsadm::manual::Manual;
 use crate::lvs::plan::{Scope, outcome, plan};
-use crate::lvs::pool::{Event, PoolEvent, PoolId, PoolSettings, PoolView};
+use crate::lvs::pool::{Event, PoolId, PoolSettings};
 use crate::lvs::table::{ServiceKey, Step, Table};
-pub use wish::WishAsked;
+use crate::lvs::timed::Timed;
+pub use told::{LvsEvent, LvsView};
+pub use tuning::Tuning;
+pub use wish::{WishAsked, WishError};
 
 /// First pause after the plane refused a change, doubled each time up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(100);
@@ -42,6 +49,10 @@ pub struct LvsSettings {
     pub flush_at_start: bool,
     /// How often the plane is read back, to repair what somebody else changed.
     pub resync: Duration,
+    /// What operators wanted of real servers when an earlier run ended.
+    pub wishes: Vec<Kept>,
+    /// Where their wishes are kept; `None`: nowhere.
+    pub state_dir: Option<PathBuf>,
 }
 
 /// What the task is asked.
@@ -55,14 +66,25 @@ pub enum LvsCommand {
     Interfaces(Vec<String>),
     /// News of a real server.
     Health { pool: PoolId, event: Event },
+    /// Timeouts and sync daemons: these, from now on.
+    Tune(Tuning),
     /// What the plane holds now, for `status`; services of others too.
-    Snapshot { reply: oneshot::Sender<Result<(Table, Counters), DatapathError>> },
+    Snapshot { reply: oneshot::Sender<Result<Seen, DatapathError>> },
     /// What an operator wants of a real server. The answer is the pools that have it, when the plane holds it.
-    Wish { asked: WishAsked, reply: oneshot::Sender<Result<Vec<PoolId>, ConvergeError>> },
+    Wish { asked: WishAsked, reply: oneshot::Sender<Result<Vec<PoolId>, WishError>> },
     /// What an operator asks of the plane, or changes in it. Services that are added so are not ours.
     Manual { question: Question, reply: oneshot::Sender<Result<Reply, Refusal>> },
     /// End: with `flush` our services are deleted, without it they stay as they are.
     Shutdown { flush: bool, reply: oneshot::Sender<Result<(), ConvergeError>> },
+}
+
+/// The plane, read.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    pub table: Table,
+    pub counters: Counters,
+    /// Packets that were not forwarded as usual, by reason.
+    pub reasons: Vec<(&'static str, u64)>,
 }
 
 /// Why a configuration is not in force.
@@ -87,38 +109,6 @@ pub enum ConvergeError {
     Apply(#[from] ApplyError),
 }
 
-/// What the task tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LvsEvent {
-    Pool {
-        pool: PoolId,
-        event: PoolEvent,
-    },
-    /// Somebody else changed our services; these steps repair it.
-    ForeignChange {
-        repair: Vec<Step>,
-    },
-    /// The plane refused a change; tried again after the pause.
-    Refused {
-        error: String,
-        retry_in: Duration,
-    },
-    /// The plane follows again.
-    Recovered,
-}
-
-/// What readers see.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LvsView {
-    /// `memory`, `ipvs` or `ebpf`.
-    pub plane: String,
-    pub pools: Vec<PoolView>,
-    /// Why the plane does not hold what it should; `None` while it does.
-    pub refused: Option<String>,
-    /// Events lost because nobody took them in time.
-    pub events_lost: u64,
-}
-
 /// Own the plane until told to stop, or until nobody can tell any more; then the plane stays as it is, and is
 /// given back.
 pub async fn run<D: Manual>(
@@ -131,7 +121,7 @@ pub async fn run<D: Manual>(
     let mut task = Task::new(plane, settings, views, events);
     task.publish();
     loop {
-        let wake_at = task.retry_at.unwrap_or(task.resync_at).min(task.resync_at).min(task.tend_at);
+        let wake_at = task.wake_at();
         tokio::select! {
             command = commands.recv() => {
                 let Some(first) = command else { return task.plane };
@@ -175,11 +165,18 @@ struct Task<D> {
     pause: Duration,
     resync_at: Instant,
     tend_at: Instant,
+    started: Instant,
+    timed: Timed,
     views: watch::Sender<LvsView>,
     events: mpsc::Sender<LvsEvent>,
     events_lost: u64,
     /// Interfaces that the plane refused; tried again with the next resync.
     unattached: Option<Vec<String>>,
+    tuned: tuning::Tuned,
+    /// Wishes may have changed since they were kept.
+    unkept: bool,
+    /// As the file has them; `None`: not known.
+    kept: Option<Vec<Kept>>,
 }
 
 impl<D: Manual> Task<D> {
@@ -195,11 +192,38 @@ impl<D: Manual> Task<D> {
             pause: RETRY_MIN,
             resync_at: Instant::now() + settings.resync,
             tend_at: Instant::now() + TEND_EVERY,
+            started: Instant::now(),
+            timed: Timed::default(),
             settings,
             views,
             events,
             events_lost: 0,
             unattached: None,
+            tuned: tuning::Tuned::default(),
+            unkept: false,
+            kept: None,
+        }
+    }
+
+    fn wake_at(&self) -> Instant {
+        let timed = self.timed.deadline().map(|at| self.started + at.since_start());
+        self.retry_at.into_iter().chain(timed).chain([self.resync_at, self.tend_at]).min().unwrap_or(self.tend_at)
+    }
+
+    fn now(&self) -> MonoTime {
+        MonoTime::from_start(self.started.elapsed())
+    }
+
+    /// Shares grow, and servers that left go.
+    fn pass_time(&mut self) {
+        for (pool, event) in self.timed.due(self.now()) {
+            match self.director.handle(&pool, event) {
+                Ok(told) => {
+                    self.changed = true;
+                    self.tell_pools(told);
+                }
+                Err(error) => tracing::debug!(%error, "time has passed for something that is gone"),
+            }
         }
     }
 
@@ -219,6 +243,7 @@ impl<D: Manual> Task<D> {
                 // A result that was under way while a reload removed its real server.
                 Err(error) => tracing::debug!(%error, "health of something that is gone"),
             },
+            LvsCommand::Tune(tuning) => self.tune(tuning).await,
             LvsCommand::Snapshot { reply } => answer(reply, self.read().await),
             LvsCommand::Wish { asked, reply } => answer(reply, self.wish(&asked).await),
             LvsCommand::Manual { question, reply } => {
@@ -230,6 +255,7 @@ impl<D: Manual> Task<D> {
             LvsCommand::Shutdown { flush, reply } => {
                 let told = self.director.stop();
                 self.tell_pools(told);
+                self.untune().await;
                 let done = if flush { self.delete_ours().await } else { Ok(()) };
                 answer(reply, done);
                 return Taken::End;
@@ -262,17 +288,20 @@ impl<D: Manual> Task<D> {
     fn reconfigure(&mut self, pools: Vec<PoolSettings>) -> Result<(), ReconfigureError> {
         self.validate(pools.clone())?;
         let told = self.director.reconfigure(pools)?;
-        if let Err(error) = self.plane.set_local_addresses(&self.director.local_addresses()) {
+        if let Err(error) = self.plane.set_locals(&self.director.locals()) {
             self.refuse(&ConvergeError::Read(error));
         }
         self.changed = true;
         self.configured = true;
         self.tell_pools(told);
+        self.wish_as_before();
+        self.unkept = true;
         Ok(())
     }
 
-    async fn read(&mut self) -> Result<(Table, Counters), DatapathError> {
-        Ok((self.plane.snapshot().await?, self.plane.counters().await?))
+    async fn read(&mut self) -> Result<Seen, DatapathError> {
+        let (table, counters) = (self.plane.snapshot().await?, self.plane.counters().await?);
+        Ok(Seen { table, counters, reasons: self.plane.reasons() })
     }
 
     async fn delete_ours(&mut self) -> Result<(), ConvergeError> {
@@ -283,10 +312,14 @@ impl<D: Manual> Task<D> {
 
     /// Bring the plane in step where something changed, and tell those who wait for it.
     async fn settle(&mut self, waiting: Vec<Waiting>) {
+        self.timed.follow(self.now(), self.director.timers());
         // While the plane refuses, health alone waits for the retry: a broken plane is not hammered.
         let due = self.changed && (self.retry_at.is_none() || !waiting.is_empty());
         let mut result = if due { self.converge().await } else { Ok(()) };
         self.publish();
+        if let Err(error) = self.keep_wishes().await {
+            tracing::error!(%error, "what operators want of real servers");
+        }
         for reply in waiting {
             let told = match std::mem::replace(&mut result, Ok(())) {
                 Ok(()) if self.refused.is_some() => Err(ReconfigureError::Pending(self.still_refused())),
@@ -316,7 +349,9 @@ impl<D: Manual> Task<D> {
         if let Some(names) = self.unattached.take() {
             self.attach(names);
         }
-        if self.retry_at.is_some_and(|at| at <= now) {
+        self.pass_time();
+        // What time has changed waits for the retry while the plane refuses.
+        if self.retry_at.map_or(self.changed, |at| at <= now) {
             // The error is told and kept by `converge`.
             let _ = self.converge().await;
         } else if self.resync_at <= now {
@@ -328,6 +363,7 @@ impl<D: Manual> Task<D> {
     /// Read the plane back; repair and tell what somebody else changed of ours.
     async fn resync(&mut self) {
         self.resync_at = Instant::now() + self.settings.resync;
+        self.retune().await;
         if !self.configured || self.retry_at.is_some() {
             return;
         }
@@ -413,55 +449,6 @@ impl<D: Manual> Task<D> {
         tracing::warn!(%error, retry_in_ms = retry_in.as_millis(), "plane refused a change");
         self.refused = Some(error.to_string());
         self.tell(LvsEvent::Refused { error: error.to_string(), retry_in });
-    }
-
-    fn tell_pools(&mut self, told: Vec<Told>) {
-        for (pool, event) in told {
-            match event {
-                // The checkers have told why.
-                PoolEvent::RealServerUp { .. } | PoolEvent::RealServerDown { .. } => {
-                    tracing::debug!(%pool, "virtual server: {event}");
-                }
-                PoolEvent::QuorumGained { .. } | PoolEvent::SorryServerIn { .. } | PoolEvent::SorryServerOut { .. } => {
-                    tracing::info!(%pool, "virtual server: {event}");
-                }
-                PoolEvent::QuorumLost { .. } | PoolEvent::WishDropped { .. } => {
-                    tracing::warn!(%pool, "virtual server: {event}");
-                }
-            }
-            self.tell(LvsEvent::Pool { pool, event });
-        }
-    }
-
-    /// Forwarding does not wait for those who listen: an event that finds the queue full is lost and counted.
-    fn tell(&mut self, event: LvsEvent) {
-        match self.events.try_send(event) {
-            // Nobody listens: a caller's choice.
-            Ok(()) | Err(TrySendError::Closed(_)) => {}
-            Err(TrySendError::Full(_)) => self.events_lost = self.events_lost.saturating_add(1),
-        }
-    }
-
-    fn publish(&mut self) {
-        let unseen = self.director.take_unseen();
-        let director = &self.director;
-        self.views.send_modify(|view| {
-            match unseen {
-                Unseen::All => view.pools = director.views(),
-                Unseen::Pools(changed) => {
-                    for pool in changed.iter().filter_map(|id| director.view(id)) {
-                        // In the order of their names since they were last published all together.
-                        let at = view.pools.binary_search_by(|known| known.id.cmp(&pool.id));
-                        if let Some(known) = at.ok().and_then(|at| view.pools.get_mut(at)) {
-                            *known = pool;
-                        }
-                    }
-                }
-            }
-            self.plane.capabilities().plane.clone_into(&mut view.plane);
-            view.refused.clone_from(&self.refused);
-            view.events_lost = self.events_lost;
-        });
     }
 }
 

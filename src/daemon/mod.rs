@@ -35,3 +35,4 @@ pub mod trackers;
 pub mod translate;
 pub mod watchers;
 pub mod watching;
+pub mod wishes;

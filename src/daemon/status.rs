@@ -6,9 +6,10 @@ use crate::base::{Family, MonoTime};
 use crate::bfd::fleet::View;
 use crate::bfd::{Diagnostic, State};
 use crate::control::api::{
-    CheckStatus, InstanceStatus, PeerStatus, RealServerStatus, TrackerStatus, VirtualServerStatus,
+    CheckStatus, InstanceStatus, PeerStatus, PlaneStatus, RealServerStatus, TrackerStatus, VirtualServerStatus,
 };
 use crate::daemon::heartbeat::Strangers;
+use crate::daemon::lvs::LvsView;
 use crate::daemon::telling::keepalived_word;
 use crate::daemon::trackers::TrackView;
 use crate::daemon::watchers::WatchView;
@@ -121,6 +122,14 @@ pub fn instance(now: MonoTime, view: InstanceView) -> InstanceStatus {
     }
 }
 
+/// What its checkers know of a real server.
+#[derive(Clone, Debug, Default)]
+pub struct Checked {
+    pub checks: Vec<CheckStatus>,
+    /// Seconds since its standing last moved.
+    pub since_s: Option<f64>,
+}
+
 /// Packets for nobody, in words.
 pub fn strangers(all: &Strangers) -> BTreeMap<String, BTreeMap<String, u64>> {
     let counted = |discards: &BTreeMap<Discard, u64>| {
@@ -129,8 +138,18 @@ pub fn strangers(all: &Strangers) -> BTreeMap<String, BTreeMap<String, u64>> {
     all.iter().map(|(interface, discards)| (interface.to_string(), counted(discards))).collect()
 }
 
+/// The plane as a whole.
+pub fn plane(view: &LvsView, reasons: &[(&'static str, u64)]) -> PlaneStatus {
+    let met = reasons.iter().filter(|(_, count)| *count > 0);
+    PlaneStatus {
+        name: view.plane.clone(),
+        refused: view.refused.clone(),
+        reasons: met.map(|(reason, count)| ((*reason).to_owned(), *count)).collect(),
+    }
+}
+
 /// The check results of a real server, by pool and address as configured.
-pub type Checks = BTreeMap<(PoolId, DestinationKey), Vec<CheckStatus>>;
+pub type Checks = BTreeMap<(PoolId, DestinationKey), Checked>;
 
 /// One virtual server: a row per service, so that the services of a group have their own counters.
 pub fn virtual_servers(plane: &str, view: &PoolView, counters: &Counters, checks: &Checks) -> Vec<VirtualServerStatus> {
@@ -198,6 +217,7 @@ fn real_server(
     checks: &Checks,
 ) -> RealServerStatus {
     let counted = counted(stats, service, server.address, server.forwarding);
+    let checked = checks.get(&(view.id.clone(), server.address)).cloned().unwrap_or_default();
     RealServerStatus {
         address: server.address.to_string(),
         state: match (server.health, server.wish) {
@@ -214,7 +234,8 @@ fn real_server(
         active: counted.active,
         inactive: counted.inactive,
         connections: counted.stats.connections,
-        checks: checks.get(&(view.id.clone(), server.address)).cloned().unwrap_or_default(),
+        since_s: checked.since_s,
+        checks: checked.checks,
     }
 }
 
@@ -229,6 +250,7 @@ fn sorry_server(service: ServiceKey, sorry: &SorryServerView, stats: &ServiceSta
         active: counted.active,
         inactive: counted.inactive,
         connections: counted.stats.connections,
+        since_s: None,
         checks: vec![],
     }
 }

@@ -2,16 +2,21 @@
 //!
 //! No task, no clock, no socket: carry out the [`Action`]s in order. The shell is `daemon/checkers.rs`.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod check;
+mod rest;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::MonoTime;
 
-use super::judge::{Change, Judge};
+use super::judge::Change;
 use super::outcome::{LocalFault, Outcome, Verdict};
-use super::schedule::{Next, Schedule};
-use super::settings::{CheckEvent, CheckId, CheckSettings, CheckState, CheckView, Kept, Reason, Standing, TargetId};
+use super::probe::Source;
+use super::schedule::Next;
+use super::settings::{CheckEvent, CheckId, CheckSettings, CheckState, CheckView, Reason, Standing, TargetId};
+use check::{Check, RunState};
 
 /// Runs at one time. Further ones that are due wait for a free place, oldest first.
 pub const RUNS_MAX: usize = 4096;
@@ -34,61 +39,49 @@ pub enum Action {
     /// End the task of a run. [`Board::finish`] is still to be called when it has ended.
     Abort(RunId),
     Tell(CheckEvent),
+    /// `log_all_failures`: a failure from which nothing follows yet.
+    LogFailure {
+        check: CheckId,
+        outcome: Outcome,
+        failures: u32,
+    },
 }
 
-/// Every checker, and the standing of every real server.
+/// Names one check that is made, for as long as there is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct CheckKey(u64);
+
+/// Every checker, and the standing of every real server. Checkers that ask the same share one check.
 #[derive(Debug, Default)]
 pub struct Board {
-    checks: BTreeMap<CheckId, Check>,
+    checks: BTreeMap<CheckKey, Check>,
+    by_id: BTreeMap<CheckId, CheckKey>,
     targets: BTreeMap<TargetId, Target>,
-    due: BTreeSet<(MonoTime, CheckId)>,
+    due: BTreeSet<(MonoTime, CheckKey)>,
     overdue: BTreeSet<(MonoTime, RunId)>,
+    /// When the silence of a check is to be told.
+    patience: BTreeSet<(MonoTime, CheckKey)>,
     /// Runs whose task has not ended; `None` where the check is gone.
-    runs: BTreeMap<RunId, Option<CheckId>>,
+    runs: BTreeMap<RunId, Option<CheckKey>>,
+    /// Services whose checks rest (`ha_suspend`).
+    resting: BTreeSet<String>,
     last_run: u64,
+    last_key: u64,
 }
 
 #[derive(Debug)]
 struct Target {
     standing: Standing,
+    /// When it last moved, or was added.
+    since: MonoTime,
     /// A result was told, so a confirmation is no news.
     told: bool,
 }
 
-#[derive(Debug)]
-struct Check {
-    settings: Arc<CheckSettings>,
-    judge: Judge,
-    schedule: Schedule,
-    run: RunState,
-    /// The url that the next run asks, counted from 0.
-    url: usize,
-    /// The last run failed, so that url is asked again before all of them.
-    repeats: bool,
-    weight: Option<u8>,
-    last: Option<Kept>,
-    results: u64,
-    added: MonoTime,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum RunState {
-    Waiting {
-        due: MonoTime,
-    },
-    Running {
-        run: RunId,
-        overdue: MonoTime,
-    },
-    /// Aborted, and its task has not ended: no second one is started beside it.
-    Stuck {
-        run: RunId,
-    },
-}
-
 impl Board {
     /// Take these checkers in place of the present ones. One whose probe is the same keeps its state; of two
-    /// with one id the later counts. `jitter` gives a random number for each new one.
+    /// with one id the later counts. `jitter` gives a random number for each new check.
+    #[expect(clippy::mutable_key_type, reason = "a regex has a cache, and is hashed and compared by its text")]
     pub fn configure(
         &mut self,
         now: MonoTime,
@@ -97,29 +90,41 @@ impl Board {
     ) -> Vec<Action> {
         let mut actions = vec![];
         let mut old = std::mem::take(&mut self.checks);
-        self.due.clear();
-        for settings in wanted {
-            let check = match old.remove(&settings.id) {
-                Some(kept) if *kept.settings == settings => kept,
-                Some(kept) => {
-                    self.forget(&kept, &mut actions);
-                    let mut fresh = Check::new(now, settings, jitter());
-                    fresh.inherit(kept);
-                    fresh
+        let old_ids = std::mem::take(&mut self.by_id);
+        let mut unchanged: HashMap<CheckSettings, CheckKey> =
+            old.iter().map(|(key, check)| (anonymous(&check.settings), *key)).collect();
+        let mut made: Vec<(CheckKey, Check)> = vec![];
+        for (settings, ids) in grouped(wanted) {
+            let (key, check) = if let Some(key) = unchanged.remove(&anonymous(&settings))
+                && let Some(kept) = old.remove(&key)
+            {
+                (key, kept.renamed(settings, ids))
+            } else {
+                self.last_key = self.last_key.wrapping_add(1);
+                let before: Vec<CheckKey> = ids.iter().filter_map(|id| old_ids.get(id).copied()).collect();
+                let mut fresh = Check::new(now, settings, ids, jitter());
+                let kept = made.iter().map(|(key, check)| (*key, check)).chain(old.iter().map(|(key, c)| (*key, c)));
+                for (_, predecessor) in kept.filter(|(key, _)| before.contains(key)) {
+                    fresh.inherit(predecessor);
                 }
-                None => Check::new(now, settings, jitter()),
+                (CheckKey(self.last_key), fresh)
             };
-            self.checks.insert(check.settings.id.clone(), check);
+            made.push((key, check));
         }
         for gone in old.values() {
             self.forget(gone, &mut actions);
         }
-        for (id, check) in &self.checks {
-            if let RunState::Waiting { due } = check.run {
-                self.due.insert((due, id.clone()));
+        self.checks = made.into_iter().collect();
+        self.by_id =
+            self.checks.iter().flat_map(|(key, check)| check.ids.iter().map(|id| (id.clone(), *key))).collect();
+        self.settle_schedule(now, &mut actions);
+        self.settle_targets(now, &mut actions);
+        for (id, key) in &self.by_id {
+            let wish = self.checks.get(key).and_then(|check| check.wish);
+            if let (Some(wish), None) = (wish, old_ids.get(id)) {
+                actions.push(Action::Tell(CheckEvent::Weight { target: id.target.clone(), wish }));
             }
         }
-        self.settle_targets(&mut actions);
         actions
     }
 
@@ -127,7 +132,7 @@ impl Board {
     /// way begins anew, since its result would tell of us and not of the real server.
     pub fn begin_anew(&mut self, now: MonoTime) -> Vec<Action> {
         let mut actions = vec![];
-        for (id, check) in &mut self.checks {
+        for (key, check) in &mut self.checks {
             match check.run {
                 RunState::Running { run, overdue } => {
                     self.overdue.remove(&(overdue, run));
@@ -135,17 +140,32 @@ impl Board {
                     actions.push(Action::Abort(run));
                 }
                 RunState::Waiting { due } if check.judge.failures() > 0 => {
-                    self.due.remove(&(due, id.clone()));
+                    self.due.remove(&(due, *key));
                 }
-                RunState::Waiting { .. } | RunState::Stuck { .. } => continue,
+                RunState::Waiting { .. } | RunState::Stuck { .. } | RunState::Resting => continue,
             }
             check.run = RunState::Waiting { due: now };
-            self.due.insert((now, id.clone()));
+            self.due.insert((now, *key));
         }
         actions
     }
 
-    /// Start what is due and give up what is stuck.
+    /// What some checks read changed: they read it at once, those that are reading it when they have done.
+    pub fn changed(&mut self, now: MonoTime, source: Source<'_>) {
+        for (key, check) in self.checks.iter_mut().filter(|(_, check)| check.settings.probe.reads(source)) {
+            match check.run {
+                RunState::Waiting { due } => {
+                    self.due.remove(&(due, *key));
+                    check.run = RunState::Waiting { due: now };
+                    self.due.insert((now, *key));
+                }
+                RunState::Running { .. } => check.again = true,
+                RunState::Stuck { .. } | RunState::Resting => {}
+            }
+        }
+    }
+
+    /// Start what is due, give up what is stuck, and tell of what is silent.
     pub fn poll(&mut self, now: MonoTime) -> Vec<Action> {
         let mut actions = vec![];
         while let Some((at, run)) = self.overdue.first().copied()
@@ -154,20 +174,24 @@ impl Board {
             self.overdue.remove(&(at, run));
             self.give_up(now, run, &mut actions);
         }
-        while self.runs.len() < RUNS_MAX
-            && let Some((at, id)) = self.due.pop_first()
+        while let Some((at, key)) = self.patience.first().copied()
+            && at <= now
         {
-            if at > now {
-                self.due.insert((at, id));
-                break;
-            }
-            let Some(check) = self.checks.get_mut(&id) else { continue };
+            self.patience.remove(&(at, key));
+            self.look_for_silence(now, key, &mut actions);
+        }
+        while self.runs.len() < RUNS_MAX
+            && let Some((at, key)) = self.due.first().copied()
+            && at <= now
+        {
+            self.due.remove(&(at, key));
+            let Some(check) = self.checks.get_mut(&key) else { continue };
             self.last_run = self.last_run.wrapping_add(1);
             let run = RunId(self.last_run);
             let overdue = now + check.settings.probe.deadline() + STUCK_AFTER;
             check.run = RunState::Running { run, overdue };
             self.overdue.insert((overdue, run));
-            self.runs.insert(run, Some(id));
+            self.runs.insert(run, Some(key));
             actions.push(Action::Start { run, check: Arc::clone(&check.settings), url: check.url });
         }
         actions
@@ -177,30 +201,27 @@ impl Board {
     /// [`LocalFault::TaskEnded`].
     pub fn finish(&mut self, now: MonoTime, run: RunId, outcome: Outcome, latency: Duration) -> Vec<Action> {
         let mut actions = vec![];
-        let Some(Some(id)) = self.runs.remove(&run) else { return actions };
-        let Some(check) = self.checks.get_mut(&id) else { return actions };
-        let due = match check.run {
+        let Some(Some(key)) = self.runs.remove(&run) else { return actions };
+        let Some(check) = self.checks.get_mut(&key) else { return actions };
+        let next = match check.run {
             RunState::Running { overdue, .. } => {
                 self.overdue.remove(&(overdue, run));
                 let (outcome, change, next) = check.take_result(now, outcome, latency);
-                self.tell(&id, change, outcome, latency, &mut actions);
+                self.tell(now, key, change, &outcome, latency, &mut actions);
                 next
             }
-            RunState::Stuck { .. } | RunState::Waiting { .. } => Next::Period,
+            RunState::Stuck { .. } | RunState::Waiting { .. } | RunState::Resting => Next::Period,
         };
-        if let Some(check) = self.checks.get_mut(&id) {
-            let due = check.schedule.next(now, due);
-            check.run = RunState::Waiting { due };
-            self.due.insert((due, id));
-        }
+        self.schedule(now, key, next, &mut actions);
         actions
     }
 
     /// When [`Board::poll`] is to be called next; `None` where only a result can change anything.
     pub fn deadline(&self) -> Option<MonoTime> {
+        let first = |times: &BTreeSet<(MonoTime, CheckKey)>| times.first().map(|(at, _)| *at);
         let overdue = self.overdue.first().map(|(at, _)| *at);
-        let due = if self.runs.len() < RUNS_MAX { self.due.first().map(|(at, _)| *at) } else { None };
-        overdue.into_iter().chain(due).min()
+        let due = if self.runs.len() < RUNS_MAX { first(&self.due) } else { None };
+        overdue.into_iter().chain(due).chain(first(&self.patience)).min()
     }
 
     /// The standing of every real server that has a checker; one that has none is up.
@@ -210,23 +231,31 @@ impl Board {
 
     /// Every checker, in the order of service, real server and file.
     pub fn views(&self, now: MonoTime) -> Vec<CheckView> {
-        self.checks.values().map(|check| check.view(now)).collect()
+        let since = |id: &CheckId| self.targets.get(&id.target).map_or(now, |target| target.since);
+        let view = |(id, key): (&CheckId, &CheckKey)| Some(self.checks.get(key)?.view(id, now.since(since(id)), now));
+        self.by_id.iter().filter_map(view).collect()
+    }
+
+    /// Checks that are made: checkers that ask the same count once.
+    pub fn checks_made(&self) -> usize {
+        self.checks.len()
     }
 
     fn give_up(&mut self, now: MonoTime, run: RunId, actions: &mut Vec<Action>) {
-        let Some(Some(id)) = self.runs.get(&run).cloned() else { return };
-        let Some(check) = self.checks.get_mut(&id) else { return };
+        let Some(Some(key)) = self.runs.get(&run).copied() else { return };
+        let Some(check) = self.checks.get_mut(&key) else { return };
         check.run = RunState::Stuck { run };
         actions.push(Action::Abort(run));
         let latency = check.settings.probe.deadline() + STUCK_AFTER;
         let (outcome, change, _) = check.take_result(now, Outcome::Local(LocalFault::TaskStuck), latency);
-        self.tell(&id, change, outcome, latency, actions);
+        self.tell(now, key, change, &outcome, latency, actions);
+        self.look_for_silence(now, key, actions);
     }
 
     /// The check is gone: its run, if any, ends and its result is for nobody.
     fn forget(&mut self, check: &Check, actions: &mut Vec<Action>) {
         let run = match check.run {
-            RunState::Waiting { .. } => return,
+            RunState::Waiting { .. } | RunState::Resting => return,
             RunState::Stuck { run } => run,
             RunState::Running { run, overdue } => {
                 self.overdue.remove(&(overdue, run));
@@ -237,51 +266,92 @@ impl Board {
         self.runs.insert(run, None);
     }
 
-    fn tell(&mut self, id: &CheckId, change: Change, outcome: Outcome, latency: Duration, actions: &mut Vec<Action>) {
-        if let Outcome::ScriptPassed { weight: Some(weight) } = outcome
-            && let Some(check) = self.checks.get_mut(id)
-            && check.weight.replace(weight) != Some(weight)
-        {
-            actions.push(Action::Tell(CheckEvent::Weight { target: id.target.clone(), weight }));
+    /// Tell all whom a result concerns.
+    fn tell(
+        &mut self,
+        now: MonoTime,
+        key: CheckKey,
+        change: Change,
+        outcome: &Outcome,
+        latency: Duration,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(check) = self.checks.get_mut(&key) else { return };
+        if change == Change::None && check.settings.log_all_failures && outcome.verdict() == Verdict::Fail {
+            let failures = check.judge.failures();
+            let line = |id: &CheckId| Action::LogFailure { check: id.clone(), outcome: outcome.clone(), failures };
+            actions.extend(check.ids.iter().map(line));
         }
-        if change == Change::None {
+        let wish = outcome.wish().filter(|wish| check.wish.replace(*wish) != Some(*wish));
+        if wish.is_none() && change == Change::None {
             return;
         }
-        let standing = self.standing_of(&id.target);
-        let Some(target) = self.targets.get_mut(&id.target) else { return };
-        let news = standing != target.standing || (change == Change::Confirmed(Standing::Down) && !target.told);
-        target.standing = standing;
-        target.told = true;
-        if news {
-            let reason = Reason::Checked { check: id.clone(), outcome, latency };
-            actions.push(Action::Tell(event(id.target.clone(), standing, reason)));
+        for id in check.ids.clone() {
+            if let Some(wish) = wish {
+                actions.push(Action::Tell(CheckEvent::Weight { target: id.target.clone(), wish }));
+            }
+            if change != Change::None {
+                let told = self.tell_one(now, &id, change, outcome, latency);
+                actions.extend(told.map(Action::Tell));
+            }
         }
+    }
+
+    fn tell_one(
+        &mut self,
+        now: MonoTime,
+        id: &CheckId,
+        change: Change,
+        outcome: &Outcome,
+        latency: Duration,
+    ) -> Option<CheckEvent> {
+        let standing = self.standing_of(&id.target);
+        let all_tried =
+            self.checks_of(&id.target).all(|check| !matches!(check.judge.state(), CheckState::Untried { .. }));
+        let tell_first = self.checks_of(&id.target).any(|check| check.settings.tell_first);
+        let target = self.targets.get_mut(&id.target)?;
+        let first = !target.told
+            && match change {
+                Change::Confirmed(Standing::Down) => true,
+                // Up is known when every checker has passed.
+                Change::Confirmed(Standing::Up) => tell_first && all_tried && standing == Standing::Up,
+                Change::None | Change::Moved(_) => false,
+            };
+        let news = first || standing != target.standing;
+        target.told |= news || !tell_first;
+        if standing != target.standing {
+            (target.standing, target.since) = (standing, now);
+        }
+        let reason = || Reason::Checked { check: id.clone(), outcome: outcome.clone(), latency };
+        news.then(|| event(id.target.clone(), standing, reason()))
+    }
+
+    fn checks_of(&self, target: &TargetId) -> impl Iterator<Item = &Check> {
+        let first = CheckId { target: target.clone(), index: 0 };
+        let ids = self.by_id.range(first..).take_while(move |(id, _)| id.target == *target);
+        ids.filter_map(|(_, key)| self.checks.get(key))
     }
 
     /// Up where no checker is down.
     fn standing_of(&self, target: &TargetId) -> Standing {
-        let first = CheckId { target: target.clone(), index: 0 };
-        let mut checks = self.checks.range(first..).take_while(|(id, _)| id.target == *target);
-        if checks.any(|(_, check)| check.judge.standing() == Standing::Down) { Standing::Down } else { Standing::Up }
+        self.checks_of(target).map(|check| check.judge.standing()).max().unwrap_or(Standing::Up)
     }
 
-    /// Real servers come, go, and move where their checkers were replaced. A new one is no news: what it is
-    /// believed to be follows from `alpha`. One that lost its last checker is up, and forgotten.
-    fn settle_targets(&mut self, actions: &mut Vec<Action>) {
-        let mut standings: BTreeMap<TargetId, Standing> = BTreeMap::new();
-        for (id, check) in &self.checks {
-            let standing = standings.entry(id.target.clone()).or_insert(Standing::Up);
-            *standing = (*standing).max(check.judge.standing());
-        }
+    /// Real servers come, go, and move where their checkers were replaced. A new one is news where it joins a check
+    /// that knows better than what is believed at first. One that lost its last checker is up, and forgotten.
+    fn settle_targets(&mut self, now: MonoTime, actions: &mut Vec<Action>) {
         let mut old = std::mem::take(&mut self.targets);
-        for (id, standing) in standings {
+        let ids: BTreeSet<TargetId> = self.by_id.keys().map(|id| id.target.clone()).collect();
+        for id in ids {
+            let standing = self.standing_of(&id);
+            let believed = self.checks_of(&id).map(Check::believed).max().unwrap_or(Standing::Up);
             let target = match old.remove(&id) {
                 Some(kept) if kept.standing == standing => kept,
-                Some(_) => {
+                None if believed == standing => Target { standing, since: now, told: false },
+                Some(_) | None => {
                     actions.push(Action::Tell(event(id.clone(), standing, Reason::Reconfigured)));
-                    Target { standing, told: true }
+                    Target { standing, since: now, told: true }
                 }
-                None => Target { standing, told: false },
             };
             self.targets.insert(id, target);
         }
@@ -293,83 +363,32 @@ impl Board {
     }
 }
 
+/// The same without its name.
+fn anonymous(settings: &CheckSettings) -> CheckSettings {
+    let nobody = TargetId { service: String::new(), destination: String::new() };
+    CheckSettings { id: CheckId { target: nobody, index: 0 }, ..settings.clone() }
+}
+
+/// Those that ask the same together, in the order of the first of each; with the id of that one.
+#[expect(clippy::mutable_key_type, reason = "a regex has a cache, and is hashed and compared by its text")]
+fn grouped(wanted: Vec<CheckSettings>) -> Vec<(CheckSettings, BTreeSet<CheckId>)> {
+    let by_id: BTreeMap<CheckId, CheckSettings> = wanted.into_iter().map(|check| (check.id.clone(), check)).collect();
+    let mut places: HashMap<CheckSettings, usize> = HashMap::new();
+    let mut groups: Vec<(CheckSettings, BTreeSet<CheckId>)> = vec![];
+    for (id, settings) in by_id {
+        let place = *places.entry(anonymous(&settings)).or_insert(groups.len());
+        match groups.get_mut(place) {
+            Some((_, ids)) => drop(ids.insert(id)),
+            None => groups.push((settings, BTreeSet::from([id]))),
+        }
+    }
+    groups
+}
+
 const fn event(target: TargetId, standing: Standing, reason: Reason) -> CheckEvent {
     match standing {
         Standing::Up => CheckEvent::Up { target, reason },
         Standing::Down => CheckEvent::Down { target, reason },
-    }
-}
-
-impl Check {
-    fn new(now: MonoTime, settings: CheckSettings, jitter: u32) -> Self {
-        let schedule = Schedule::new(now, settings.delay_loop, settings.warmup, jitter);
-        Self {
-            judge: Judge::new(settings.retry, settings.alpha, settings.on_local_error),
-            run: RunState::Waiting { due: schedule.first() },
-            schedule,
-            settings: Arc::new(settings),
-            url: 0,
-            repeats: false,
-            weight: None,
-            last: None,
-            results: 0,
-            added: now,
-        }
-    }
-
-    /// Keep what the predecessor learnt, if it asked the same thing.
-    fn inherit(&mut self, old: Self) {
-        if old.settings.probe == self.settings.probe {
-            self.judge = old.judge.with_rules(self.settings.retry, self.settings.on_local_error);
-            self.weight = old.weight;
-            self.last = old.last;
-            self.results = old.results;
-        }
-    }
-
-    fn take_result(&mut self, now: MonoTime, outcome: Outcome, latency: Duration) -> (Outcome, Change, Next) {
-        let outcome = self.place(outcome);
-        let verdict = self.judge.weigh(outcome.verdict());
-        let change = self.judge.observe(verdict);
-        self.last = Some(Kept { outcome: outcome.clone(), latency, at: now });
-        self.results = self.results.saturating_add(1);
-        let hurry =
-            self.settings.probe.fast_recovery() && self.judge.state() != CheckState::Tried { standing: Standing::Up };
-        let next = match verdict {
-            Verdict::Fail if self.judge.is_retrying() => Next::Retry(self.settings.delay_before_retry),
-            Verdict::Partial if hurry => Next::AtOnce,
-            Verdict::Pass | Verdict::Partial | Verdict::Fail | Verdict::Local => Next::Period,
-        };
-        (outcome, change, next)
-    }
-
-    /// Of several urls, which one this answer was and which one follows: after a failure the failed one, then
-    /// all of them.
-    fn place(&mut self, outcome: Outcome) -> Outcome {
-        let of = self.settings.probe.parts();
-        if outcome.verdict() == Verdict::Fail {
-            self.repeats = true;
-        }
-        let Outcome::Answered { status } = outcome else { return outcome };
-        let passed = self.url.saturating_add(1);
-        let restart = std::mem::take(&mut self.repeats) && self.url > 0;
-        self.url = if restart || passed >= of { 0 } else { passed };
-        if restart || passed < of { Outcome::UrlPassed { url: passed, of, status } } else { outcome }
-    }
-
-    fn view(&self, now: MonoTime) -> CheckView {
-        let patience = self.settings.delay_loop * 2 + self.settings.probe.deadline();
-        let awaited_since = self.last.as_ref().map_or(self.schedule.first().max(self.added), |last| last.at);
-        let stuck = matches!(self.run, RunState::Stuck { .. });
-        CheckView {
-            id: self.settings.id.clone(),
-            kind: self.settings.probe.keyword().to_owned(),
-            state: self.judge.state(),
-            failures: self.judge.failures(),
-            last: self.last.as_ref().map(|last| last.view(now)),
-            results: self.results,
-            stale: stuck || now.since(awaited_since) > patience,
-        }
     }
 }
 

@@ -5,9 +5,6 @@
 use super::outcome::Outcome;
 use crate::base::Pattern;
 
-/// Bytes of a reply that are read even where fewer would do to judge it, so that its length can be told.
-pub const REPLY_TOLD_BYTES: usize = 2048;
-
 /// What a reply must be.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ReplyExpect {
@@ -25,14 +22,11 @@ impl ReplyExpect {
 
     /// Bytes of a reply that must be read to judge it; further ones may be cut.
     pub fn room_bytes(&self) -> usize {
-        let pattern = self.pattern.as_ref().map_or(0, Pattern::len_bytes);
-        let longest = if self.max_bytes == u16::MAX { 0 } else { usize::from(self.max_bytes) + 1 };
-        pattern.max(longest).max(self.min_bytes.into()).max(REPLY_TOLD_BYTES)
+        self.pattern.as_ref().map_or(0, Pattern::len_bytes)
     }
 
-    /// What a reply comes to.
-    pub fn judge(&self, reply: &[u8]) -> Outcome {
-        let got_bytes = reply.len();
+    /// What a reply of this length comes to, which begins with these bytes.
+    pub fn judge(&self, reply: &[u8], got_bytes: usize) -> Outcome {
         if got_bytes < usize::from(self.min_bytes) || got_bytes > usize::from(self.max_bytes) {
             return Outcome::ReplyLength { got_bytes, min_bytes: self.min_bytes, max_bytes: self.max_bytes };
         }
@@ -55,7 +49,7 @@ mod tests {
         let rows: [Row; 9] = [
             ("the same", Some("61 62"), 255, b"ab", "answered with 2 bytes"),
             ("more than the pattern", Some("61 62"), 255, b"abc", "answered with 3 bytes"),
-            ("less than the pattern", Some("61 62"), 255, b"a", "answered with 1 bytes"),
+            ("less than the pattern", Some("61 62"), 255, b"a", "answered with 1 byte"),
             ("another byte", Some("61 62"), 255, b"ax", "the answer differs from the wanted one at byte 1"),
             ("any half", Some("6x x2"), 255, b"kr", "answered with 2 bytes"),
             ("the other half", Some("6x x2"), 255, b"Kr", "the answer differs from the wanted one at byte 0"),
@@ -66,8 +60,8 @@ mod tests {
         for (name, pattern, max_bytes, reply, wanted) in rows {
             let pattern = pattern.map(|pattern| pattern.parse().unwrap());
             let expect = ReplyExpect { min_bytes: 1, max_bytes, pattern };
-            assert_eq!(expect.judge(reply).to_string(), wanted, "{name}");
+            assert_eq!(expect.judge(reply, reply.len()).to_string(), wanted, "{name}");
         }
-        assert_eq!(ReplyExpect::any().judge(b""), Outcome::Replied { bytes: 0 });
+        assert_eq!(ReplyExpect::any().judge(b"", 60_000), Outcome::Replied { bytes: 60_000 });
     }
 }

@@ -2,9 +2,12 @@
 //!
 //! Cores here know no socket and no clock: `io/` asks the real server, `daemon/checkers.rs` is the task.
 
+pub mod agent;
 pub mod board;
 pub mod dns;
 pub mod expect;
+pub mod file;
+pub mod grpc;
 pub mod hex;
 pub mod icmp;
 pub mod io;

@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::agent::AgentLine;
 use super::dns::AnswerCode;
 use super::expect::{Digest, StatusRanges};
+use super::grpc::{GrpcStatus, ServingStatus};
 use super::smtp::SmtpStep;
+use crate::base::{Weight, WeightWish};
 
 /// What a check was waiting for when its time ran out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,6 +98,8 @@ pub enum TlsFile {
     Ca,
     Certificate,
     Key,
+    /// It is encrypted, and the password is none or another.
+    EncryptedKey,
 }
 
 impl fmt::Display for TlsFile {
@@ -103,6 +108,7 @@ impl fmt::Display for TlsFile {
             Self::Ca => "CA file",
             Self::Certificate => "certificate",
             Self::Key => "key",
+            Self::EncryptedKey => "encrypted key, with this password,",
         })
     }
 }
@@ -150,6 +156,47 @@ pub enum Outcome {
     ScriptPassed {
         weight: Option<u8>,
     },
+    /// `AGENT_CHECK`: what the agent said; whether it is good news is decided with what it said before.
+    Agent {
+        line: AgentLine,
+        usable: bool,
+        wish: WeightWish,
+    },
+    /// The agent could not be asked, which says nothing of the server: other checks look at that.
+    NoAgent {
+        because: Box<Outcome>,
+    },
+    /// The agent's line holds no word that is known.
+    NotAgent,
+    /// `FILE_CHECK`: the file's number is a weight's change.
+    Filed {
+        value: i64,
+        wish: WeightWish,
+    },
+    /// `FILE_CHECK`: the file's number says down.
+    FiledDown {
+        value: i64,
+    },
+    /// `BFD_CHECK`.
+    SessionUp,
+    /// The state and the reason are BFD's own words.
+    SessionDown {
+        state: String,
+        because: Option<String>,
+    },
+    /// `BFD_CHECK`: nobody keeps this session.
+    NoSession,
+    /// gRPC: the service is served.
+    Serving,
+    NotServing {
+        status: ServingStatus,
+    },
+    GrpcError {
+        status: GrpcStatus,
+    },
+    NotGrpc,
+    /// The server chose another protocol than HTTP/2.
+    NotHttp2,
     /// `UDP_CHECK`: neither an answer nor an ICMP error came, and none is required.
     Silent {
         after: Duration,
@@ -261,7 +308,11 @@ impl Outcome {
             | Self::Replied { .. }
             | Self::Echoed
             | Self::DnsAnswered
-            | Self::SmtpAnswered => Verdict::Pass,
+            | Self::SmtpAnswered
+            | Self::Serving
+            | Self::SessionUp
+            | Self::Filed { .. }
+            | Self::Agent { usable: true, .. } => Verdict::Pass,
             Self::UrlPassed { .. } => Verdict::Partial,
             Self::Refused
             | Self::PortUnreachable
@@ -288,9 +339,27 @@ impl Outcome {
             | Self::Pattern { .. }
             | Self::ScriptFailed { .. }
             | Self::ScriptKilled { .. }
-            | Self::System { .. } => Verdict::Fail,
-            Self::Local(_) => Verdict::Local,
+            | Self::System { .. }
+            | Self::Agent { usable: false, .. }
+            | Self::FiledDown { .. }
+            | Self::SessionDown { .. }
+            | Self::NotServing { .. }
+            | Self::GrpcError { .. }
+            | Self::NotGrpc
+            | Self::NotHttp2 => Verdict::Fail,
+            Self::Local(_) | Self::NoAgent { .. } | Self::NotAgent | Self::NoSession => Verdict::Local,
         }
+    }
+}
+
+impl Outcome {
+    /// The weight that it asks for.
+    pub fn wish(&self) -> Option<WeightWish> {
+        if let Self::Agent { wish, .. } | Self::Filed { wish, .. } = self {
+            return Some(*wish);
+        }
+        let Self::ScriptPassed { weight: Some(weight) } = self else { return None };
+        Weight::new(u32::from(*weight)).ok().map(WeightWish::Exactly)
     }
 }
 
@@ -302,7 +371,22 @@ impl fmt::Display for Outcome {
             Self::Answered { status } => write!(f, "status {status}, as wanted"),
             Self::ScriptPassed { weight: None } => f.write_str("script passed"),
             Self::ScriptPassed { weight: Some(weight) } => write!(f, "script passed and asks for weight {weight}"),
+            Self::Agent { line, .. } => line.fmt(f),
+            Self::NoAgent { because } => write!(f, "no word of the agent: {because}"),
+            Self::NotAgent => f.write_str("no word of the agent: its line holds none"),
+            Self::Filed { value, wish } => write!(f, "the file says {value}: weight {wish}"),
+            Self::FiledDown { value } => write!(f, "the file says {value}, which is down"),
+            Self::SessionUp => f.write_str("BFD session up"),
+            Self::SessionDown { state, because: None } => write!(f, "BFD session {state}"),
+            Self::SessionDown { state, because: Some(why) } => write!(f, "BFD session {state}: {why}"),
+            Self::NoSession => f.write_str("no such BFD session is kept"),
+            Self::Serving => f.write_str("serving"),
+            Self::NotServing { status } => write!(f, "the server answers {status}"),
+            Self::GrpcError { status } => write!(f, "the gRPC server answers {status}"),
+            Self::NotGrpc => f.write_str("the answer is not gRPC"),
+            Self::NotHttp2 => f.write_str("the server does not choose HTTP/2"),
             Self::Silent { after } => write!(f, "no ICMP error within {after:?}"),
+            Self::Replied { bytes: 1 } => f.write_str("answered with 1 byte"),
             Self::Replied { bytes } => write!(f, "answered with {bytes} bytes"),
             Self::Echoed => f.write_str("answers pings"),
             Self::DnsAnswered => f.write_str("answered without an error"),

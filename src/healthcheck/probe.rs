@@ -3,10 +3,10 @@
 //! It does nothing itself: `io/` has one file per kind.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::base::{DnsName, HeloName, IfName, RecordType};
+use crate::base::{DnsName, HeloName, IfName, RecordType, Secret};
 
 use super::expect::Expect;
 use super::hex::ReplyExpect;
@@ -49,6 +49,8 @@ pub enum HttpVersion {
     /// `1.0C`: with `Connection: close`.
     Http10Close,
     Http11,
+    /// `2`: by ALPN within TLS, at once without it.
+    Http2,
 }
 
 /// One `url` block.
@@ -60,6 +62,8 @@ pub struct Url {
     pub expect: Expect,
     /// `tls_compliant` of the url or the check: an answer that ends without `close_notify` is cut short.
     pub tls_compliant: bool,
+    /// `header` of the check and of the url: fields that are sent besides.
+    pub headers: Vec<(String, String)>,
 }
 
 /// `HTTP_GET`.
@@ -98,8 +102,17 @@ impl HttpProbe {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HttpsProbe {
     pub http: HttpProbe,
+    pub tls: TlsClient,
+}
+
+/// How a check speaks TLS.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct TlsClient {
     pub sni: Sni,
     pub files: TlsFiles,
+    /// `tls_session_reuse`: a later run may go on with the session of an earlier one, which costs a tenth; then the
+    /// certificate is not seen again for as long as the server takes the session.
+    pub reuse: bool,
 }
 
 /// The `SSL` block: whom we trust, and who we are.
@@ -109,6 +122,8 @@ pub struct TlsFiles {
     pub certificate: Option<PathBuf>,
     /// `None`: it stands in the file of the certificate.
     pub key: Option<PathBuf>,
+    /// Of the key, where that is encrypted.
+    pub password: Option<Secret>,
 }
 
 /// The name that TLS tells the server first.
@@ -164,6 +179,58 @@ pub struct SmtpProbe {
     pub helo: HeloName,
 }
 
+/// `AGENT_CHECK`: one line of a program beside the server, in HAProxy's agent protocol.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AgentProbe {
+    pub endpoint: Endpoint,
+    /// `agent_send`: said first.
+    pub send: Vec<u8>,
+}
+
+/// `GRPC_CHECK`: `grpc.health.v1.Health/Check`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct GrpcProbe {
+    pub endpoint: Endpoint,
+    /// `service`; empty: the server as a whole.
+    pub service: String,
+    /// `virtualhost`; without it the address is sent.
+    pub host: Option<String>,
+    /// `tls`; `None`: HTTP/2 without it.
+    pub tls: Option<TlsClient>,
+}
+
+/// `FILE_CHECK`: the number in a file, times `weight`, is added to the server's weight.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct FileProbe {
+    pub path: PathBuf,
+    /// -254..=254, negative where it is reversed; 0: a number other than 0 is down.
+    pub weight: i16,
+}
+
+impl FileProbe {
+    /// To read a few bytes, be the disk as slow as it may.
+    pub const DEADLINE: Duration = Duration::from_secs(5);
+}
+
+/// `BFD_CHECK`: the state of a session, which others keep.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct BfdProbe {
+    /// `name`: of the `bfd_instance`.
+    pub session: String,
+}
+
+impl BfdProbe {
+    /// A session that was never up is waited for so long: it begins with a packet a second (RFC 5880 section 6.8.3).
+    pub const FIRST_UP: Duration = Duration::from_secs(5);
+}
+
+/// What a run looks at besides the server, and what may change between two runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source<'a> {
+    File(&'a Path),
+    Session(&'a str),
+}
+
 /// What a check does.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Probe {
@@ -176,6 +243,10 @@ pub enum Probe {
     Udp(UdpProbe),
     /// `PING_CHECK`; the port means nothing.
     Ping(Endpoint),
+    Agent(AgentProbe),
+    Grpc(GrpcProbe),
+    File(FileProbe),
+    Bfd(BfdProbe),
 }
 
 impl Probe {
@@ -190,6 +261,10 @@ impl Probe {
             Self::Dns(_) => "DNS_CHECK",
             Self::Udp(_) => "UDP_CHECK",
             Self::Ping(_) => "PING_CHECK",
+            Self::Agent(_) => "AGENT_CHECK",
+            Self::Grpc(_) => "GRPC_CHECK",
+            Self::File(_) => "FILE_CHECK",
+            Self::Bfd(_) => "BFD_CHECK",
         }
     }
 
@@ -200,6 +275,11 @@ impl Probe {
             | Self::Ping(endpoint)
             | Self::Udp(UdpProbe { endpoint, .. })
             | Self::Dns(DnsProbe { endpoint, .. }) => endpoint.connect_timeout,
+            // To connect, and for one line; to connect, for the handshake and for the answer.
+            Self::Agent(AgentProbe { endpoint, .. }) => endpoint.connect_timeout.saturating_mul(2),
+            Self::Grpc(grpc) => grpc.endpoint.connect_timeout.saturating_mul(3),
+            Self::File(_) => FileProbe::DEADLINE,
+            Self::Bfd(_) => BfdProbe::FIRST_UP,
             // To connect, and for three answers.
             Self::Smtp(smtp) => smtp.endpoint.connect_timeout.saturating_mul(4),
             Self::Http(http) | Self::Https(HttpsProbe { http, .. }) => http.deadline,
@@ -208,11 +288,43 @@ impl Probe {
         }
     }
 
+    /// Whether it reads this.
+    pub fn reads(&self, source: Source<'_>) -> bool {
+        match (self, source) {
+            (Self::File(file), Source::File(path)) => file.path == path,
+            (Self::Bfd(bfd), Source::Session(name)) => bfd.session == name,
+            (
+                Self::Tcp(_)
+                | Self::Http(_)
+                | Self::Https(_)
+                | Self::Script(_)
+                | Self::Smtp(_)
+                | Self::Dns(_)
+                | Self::Udp(_)
+                | Self::Ping(_)
+                | Self::Agent(_)
+                | Self::Grpc(_)
+                | Self::File(_)
+                | Self::Bfd(_),
+                Source::File(_) | Source::Session(_),
+            ) => false,
+        }
+    }
+
     /// Whether what passed is followed by the next part at once, until the checker is up.
     pub const fn fast_recovery(&self) -> bool {
         match self {
             Self::Http(http) | Self::Https(HttpsProbe { http, .. }) => http.fast_recovery,
-            Self::Tcp(_) | Self::Script(_) | Self::Smtp(_) | Self::Dns(_) | Self::Udp(_) | Self::Ping(_) => false,
+            Self::Tcp(_)
+            | Self::Script(_)
+            | Self::Smtp(_)
+            | Self::Dns(_)
+            | Self::Udp(_)
+            | Self::Ping(_)
+            | Self::Agent(_)
+            | Self::Grpc(_)
+            | Self::File(_)
+            | Self::Bfd(_) => false,
         }
     }
 
@@ -220,7 +332,16 @@ impl Probe {
     pub fn parts(&self) -> usize {
         match self {
             Self::Http(http) | Self::Https(HttpsProbe { http, .. }) => http.urls(),
-            Self::Tcp(_) | Self::Script(_) | Self::Smtp(_) | Self::Dns(_) | Self::Udp(_) | Self::Ping(_) => 1,
+            Self::Tcp(_)
+            | Self::Script(_)
+            | Self::Smtp(_)
+            | Self::Dns(_)
+            | Self::Udp(_)
+            | Self::Ping(_)
+            | Self::Agent(_)
+            | Self::Grpc(_)
+            | Self::File(_)
+            | Self::Bfd(_) => 1,
         }
     }
 }

@@ -40,23 +40,28 @@ pub enum Next {
     AtOnce,
 }
 
-/// The grid of one checker: its first run plus whole periods, however long the runs take.
+/// The grid of one checker: one point and whole periods from it, however long the runs take; the first run may come
+/// before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Schedule {
     first: MonoTime,
+    /// A point of the grid, at `first` or less than a period after it.
+    point: MonoTime,
     period: Duration,
 }
 
 impl Schedule {
-    /// `jitter` is the part of `warmup` to wait, in units of 1 / 2^32.
+    /// `jitter` is the part of `warmup` to wait, in units of 1 / 2^32. Without a warmup all checks begin together, and
+    /// the jitter spreads those that follow.
     pub fn new(now: MonoTime, period: Duration, warmup: Duration, jitter: u32) -> Self {
-        let wait = Duration::from_nanos_u128((warmup.as_nanos() * u128::from(jitter)) >> 32);
-        Self::starting(now + FIRST_CHECK_AFTER + wait, period)
+        let part = |of: Duration| Duration::from_nanos_u128((of.as_nanos() * u128::from(jitter)) >> 32);
+        let grid = Self::starting(now + FIRST_CHECK_AFTER + part(warmup), period);
+        if warmup.is_zero() { Self { point: grid.first + part(grid.period), ..grid } } else { grid }
     }
 
     /// A grid that begins at `first`.
     pub fn starting(first: MonoTime, period: Duration) -> Self {
-        Self { first, period: period.max(DELAY_LOOP_MIN) }
+        Self { first, point: first, period: period.max(DELAY_LOOP_MIN) }
     }
 
     /// The first run.
@@ -78,7 +83,10 @@ impl Schedule {
         if now < self.first {
             return self.first;
         }
-        let into = now.since(self.first).as_nanos() % self.period.as_nanos().max(1);
+        if now < self.point {
+            return self.point;
+        }
+        let into = now.since(self.point).as_nanos() % self.period.as_nanos().max(1);
         now + self.period.saturating_sub(Duration::from_nanos_u128(into))
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::MonoTime;
+use crate::base::{MonoTime, WeightWish};
 
 use super::judge::OnLocalError;
 use super::outcome::Outcome;
@@ -39,8 +39,8 @@ impl fmt::Display for CheckId {
     }
 }
 
-/// One checker, with every inherited value already filled in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One checker, with every inherited value already filled in. Two that differ in the id alone ask the same.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CheckSettings {
     pub id: CheckId,
     pub probe: Probe,
@@ -55,6 +55,10 @@ pub struct CheckSettings {
     /// Down until the first success, instead of up until the first failure.
     pub alpha: bool,
     pub on_local_error: OnLocalError,
+    /// `rs_init_notifies`: that the server is up at first is told too.
+    pub tell_first: bool,
+    /// Every failure is logged, not only what follows from some.
+    pub log_all_failures: bool,
 }
 
 /// Whether a checker, or a real server as a whole, counts as usable.
@@ -101,14 +105,19 @@ pub enum CheckEvent {
     Up { target: TargetId, reason: Reason },
     /// A checker failed and none was failed before, or the first result of an `alpha` one is a failure.
     Down { target: TargetId, reason: Reason },
-    /// A script with `misc_dynamic` asks for this weight, 0 to 253, in place of the configured one.
-    Weight { target: TargetId, weight: u8 },
+    /// A script with `misc_dynamic`, an agent or a file asks for a weight in place of the configured one.
+    Weight { target: TargetId, wish: WeightWish },
+    /// A check of it has had no result for two periods and the deadline of a run; or has one again.
+    Silence { target: TargetId, check: CheckId, silent: bool },
 }
 
 impl CheckEvent {
     pub const fn target(&self) -> &TargetId {
         match self {
-            Self::Up { target, .. } | Self::Down { target, .. } | Self::Weight { target, .. } => target,
+            Self::Up { target, .. }
+            | Self::Down { target, .. }
+            | Self::Weight { target, .. }
+            | Self::Silence { target, .. } => target,
         }
     }
 }
@@ -149,6 +158,12 @@ pub struct CheckView {
     pub results: u64,
     /// A result is overdue: two periods and the deadline of a run have passed without one.
     pub stale: bool,
+    /// `ha_suspend`: it is not made while the service's address is not here.
+    pub resting: bool,
+    /// Time since the real server, by all its checks, was last found up or down where it was not before.
+    pub standing_for: Duration,
+    /// Checkers that ask the same, this one among them: one run serves all.
+    pub shared_by: usize,
 }
 
 /// The newest result of a checker.

@@ -105,6 +105,21 @@ impl Director {
         matches!(self.daemon, Daemon::Vipd { .. })
     }
 
+    /// Take the configuration file anew; vipd is waited for, keepalived gets a SIGHUP.
+    pub fn reload(&self) -> Result<(), LabError> {
+        match &self.daemon {
+            Daemon::Vipd { binary } => {
+                let (binary, run_dir) = (binary.display().to_string(), self.run_dir().display().to_string());
+                self.host.run(&binary, &["reload", "--run-dir", &run_dir]).map(drop)
+            }
+            Daemon::Keepalived => {
+                let pid = self.pid()?;
+                let failed = |source| LabError::Signal { signal: "SIGHUP", pid: pid.as_raw(), source };
+                kill(pid, Signal::SIGHUP).map_err(failed)
+            }
+        }
+    }
+
     /// SIGSTOP to every process of the daemon, or SIGCONT.
     pub fn freeze(&self, frozen: bool) -> Result<(), LabError> {
         self.pid()?;
@@ -137,6 +152,14 @@ impl Director {
         let killed = self.host.kill_all();
         self.wait_for_end(Duration::from_secs(5))?;
         Ok(killed)
+    }
+
+    /// Remove keepalived's pid files: one that was killed and is not yet off the process table is running, to the next.
+    pub fn forget_pids(&self) {
+        for name in ["keepalived.pid", "vrrp.pid"] {
+            // Gone is gone.
+            fs::remove_file(self.run_dir().join(name)).ok();
+        }
     }
 
     /// The last lines that the daemon wrote.

@@ -1,6 +1,7 @@
 //! A throw-away host: a network namespace with one interface on the switch.
 #![expect(clippy::disallowed_methods, reason = "the lab writes /proc/sys")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -82,6 +83,18 @@ impl Host {
     /// Whether an interface of the host has `addr`.
     pub fn has_address(&self, addr: IpAddr) -> Result<bool, LabError> {
         self.inside(|| has_address(addr))
+    }
+
+    /// Every address of every interface.
+    pub fn addresses(&self) -> Result<BTreeSet<IpAddr>, LabError> {
+        self.inside(|| {
+            let all = getifaddrs().into_iter().flatten().filter_map(|found| found.address);
+            all.filter_map(|found| match (found.as_sockaddr_in(), found.as_sockaddr_in6()) {
+                (Some(v4), _) => Some(IpAddr::V4(v4.ip())),
+                (None, v6) => v6.map(|v6| IpAddr::V6(v6.ip())),
+            })
+            .collect()
+        })
     }
 
     /// See [`Namespace::inside`].

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::records::{Answer, Broken, Flow, Move, Probe, Request, Turn, Window};
+use super::pair::Seat;
+use super::records::{Advert, Answer, Broken, Claim, Flow, Move, Probe, Request, Turn, Window};
 use super::wait::Clock;
 use crate::base::MonoTime;
 
@@ -27,6 +28,8 @@ pub struct Pages {
     pub broken: Vec<Broken>,
     pub moves: Vec<Move>,
     pub turns: Vec<Turn>,
+    pub adverts: Vec<Advert>,
+    pub claims: Vec<Claim>,
     /// The last answer to a probe.
     pub answered: Option<Answer>,
     names: BTreeMap<String, Arc<str>>,
@@ -92,13 +95,23 @@ impl Journal {
         let begin = MonoTime::from_start(from.since_start().saturating_sub(BEFORE));
         let inside = |at: MonoTime| at >= begin && at < to;
         let pages = self.pages();
+        let holds = |seat: &Seat| {
+            let before = pages.moves.iter().rev().find(|moved| moved.seat == *seat && moved.at < begin);
+            before.is_some_and(|moved| moved.holds)
+        };
         Window {
+            begin,
             from,
             to,
             probes: pages.probes.iter().filter(|probe| inside(probe.sent)).cloned().collect(),
             requests: pages.requests.iter().filter(|request| inside(request.started)).cloned().collect(),
             broken: pages.broken.iter().filter(|broken| inside(broken.at)).cloned().collect(),
             moves: pages.moves.iter().filter(|moved| inside(moved.at)).copied().collect(),
+            turns: pages.turns.iter().filter(|turn| inside(turn.at)).copied().collect(),
+            adverts: pages.adverts.iter().filter(|advert| inside(advert.at)).copied().collect(),
+            claims: pages.claims.iter().filter(|claim| inside(claim.at)).copied().collect(),
+            held_at_begin: Seat::BOTH.into_iter().filter(holds).collect(),
+            towards_at_begin: pages.turns.iter().rev().find(|turn| turn.at < begin).and_then(|turn| turn.towards),
         }
     }
 }

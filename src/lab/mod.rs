@@ -8,8 +8,10 @@
 
 pub mod client;
 mod command;
+pub mod conformance;
 pub mod director;
 pub mod drill;
+mod ear;
 mod error;
 pub mod facts;
 mod host;
@@ -18,15 +20,18 @@ pub mod journal;
 pub mod leftovers;
 mod namespace;
 pub mod pair;
+mod pinger;
 pub mod records;
 pub mod server;
 mod switch;
+mod usage;
 mod wait;
 pub mod watch;
 
 pub use client::Client;
 pub use command::run;
 pub use director::{Daemon, Director};
+pub use ear::Ear;
 pub use error::LabError;
 pub use facts::Facts;
 pub use host::Host;

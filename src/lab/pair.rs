@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use nix::ifaddrs::getifaddrs;
 use serde::Serialize;
 
 use super::director::{Daemon, Director};
@@ -95,6 +96,8 @@ pub struct Lab {
     client: Host,
     switch: Switch,
     facts: Facts,
+    config_a: String,
+    config_b: String,
     _directory: Directory,
 }
 
@@ -137,8 +140,18 @@ impl Lab {
                 }
             }
         }
-        let facts = facts.clone();
-        Ok(Self { on_directors, servers, director_a, director_b, client, switch, facts, _directory: directory })
+        Ok(Self {
+            on_directors,
+            servers,
+            director_a,
+            director_b,
+            client,
+            switch,
+            facts: facts.clone(),
+            config_a: setup.config_a.clone(),
+            config_b: setup.config_b.clone(),
+            _directory: directory,
+        })
     }
 
     pub fn facts(&self) -> &Facts {
@@ -174,6 +187,62 @@ impl Lab {
     /// The real server that answers as `name`.
     pub fn server_mut(&mut self, name: &str) -> Option<&mut RealServer> {
         self.servers.iter_mut().find(|server| server.name() == name)
+    }
+
+    /// Write the configuration of a director, with one more VIP that ends in `added`; the daemon is not told.
+    pub fn configure(&self, seat: Seat, added: Option<u8>) -> Result<(), LabError> {
+        let config = match seat {
+            Seat::A => &self.config_a,
+            Seat::B => &self.config_b,
+        };
+        let more = added.map(|byte| format!("{}/{PREFIX}", beside(self.facts.vip, byte)));
+        self.director(seat).configure(&more.map_or_else(|| config.clone(), |more| with_address(config, &more)))
+    }
+
+    /// Whether a director has the address that ends in `last_byte`.
+    pub fn has(&self, seat: Seat, last_byte: u8) -> Result<bool, LabError> {
+        self.director(seat).host().has_address(IpAddr::V4(beside(self.facts.vip, last_byte)))
+    }
+
+    /// Kill the daemon of a director where one runs, take the VIP away, and start it.
+    pub fn start_afresh(&mut self, seat: Seat) -> Result<(), LabError> {
+        let (vip, interface) = (self.facts.vip, self.facts.interface.clone());
+        let director = self.director_mut(seat);
+        if director.is_running() {
+            director.freeze(false)?;
+            director.kill()?;
+        }
+        director.forget_pids();
+        director.host().ip(&format!("address flush dev {interface} to {vip}/32"))?;
+        self.configure(seat, None)?;
+        self.director_mut(seat).start()
+    }
+
+    /// The interface of a director is gone, as when a card is pulled.
+    pub fn unplug(&self, seat: Seat) -> Result<(), LabError> {
+        self.switch.unplug(self.director(seat).host())
+    }
+
+    /// An interface with the same name, hardware address and address.
+    pub fn plug(&self, seat: Seat, mac: &str) -> Result<(), LabError> {
+        let host = self.director(seat).host();
+        self.switch.plug(host)?;
+        host.ip(&format!("link set dev {} address {mac}", host.interface()))?;
+        host.add_address(beside(self.facts.vip, seat.address()), PREFIX, host.interface().as_str())?;
+        host.set_link(true)
+    }
+
+    /// The hardware address of a director.
+    pub fn mac(&self, seat: Seat) -> Result<String, LabError> {
+        let host = self.director(seat).host();
+        let interface = host.interface().as_str().to_owned();
+        let find = move || {
+            let mut all = getifaddrs().ok()?.filter(|found| found.interface_name == interface);
+            let octets = all.find_map(|found| found.address?.as_link_addr()?.addr())?;
+            Some(octets.map(|octet| format!("{octet:02x}")).join(":"))
+        };
+        // Without an address nothing matches, and the timeline lacks a line; no reason to end a drill.
+        Ok(host.inside(find)?.unwrap_or_default())
     }
 
     /// Pull the cable of a director, or put it back.
@@ -268,6 +337,13 @@ fn host_with(switch: &Switch, role: &str, facts: &Facts, last_byte: u8) -> Resul
 fn listen(facts: &Facts, own: Option<Ipv4Addr>) -> Listen {
     let udp_addresses = own.into_iter().chain([facts.vip]).collect();
     Listen { tcp_port: facts.tcp.port, udp_port: facts.udp.port, udp_addresses }
+}
+
+/// The text with `address` as the first line of its first `virtual_ipaddress`.
+fn with_address(config: &str, address: &str) -> String {
+    let found = config.split_once("virtual_ipaddress").and_then(|(head, tail)| Some((head, tail.split_once('{')?)));
+    let with = |(head, (blank, tail))| format!("{head}virtual_ipaddress{blank}{{\n        {address}{tail}");
+    found.map_or_else(|| config.to_owned(), with)
 }
 
 /// The address in the network of the VIP that ends in `last_byte`.

@@ -1,5 +1,6 @@
 //! What a drill writes down: every probe, every connection, every move of the VIP. Data only.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,9 +58,28 @@ pub struct Turn {
     pub towards: Option<Seat>,
 }
 
+/// A director sent an advert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Advert {
+    pub at: MonoTime,
+    pub seat: Seat,
+    pub vrid: u8,
+    pub priority: u8,
+}
+
+/// A director claimed an address (gratuitous ARP).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    pub at: MonoTime,
+    pub seat: Seat,
+    pub addr: Ipv4Addr,
+}
+
 /// What was written down around a fault: from a while before it until all was settled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Window {
+    /// Shortly before the fault.
+    pub begin: MonoTime,
     /// The moment of the fault.
     pub from: MonoTime,
     pub to: MonoTime,
@@ -67,12 +87,37 @@ pub struct Window {
     pub requests: Vec<Request>,
     pub broken: Vec<Broken>,
     pub moves: Vec<Move>,
+    pub turns: Vec<Turn>,
+    pub adverts: Vec<Advert>,
+    pub claims: Vec<Claim>,
+    /// Who had the VIP at the begin.
+    pub held_at_begin: Vec<Seat>,
+    /// Whom the client sent to at the begin.
+    pub towards_at_begin: Option<Seat>,
 }
 
 /// What was sent so shortly before a fault may still be under way, and counts as after it.
 const UNDER_WAY: Duration = Duration::from_millis(20);
 
 impl Window {
+    /// Nothing was written down.
+    pub fn empty(begin: MonoTime, from: MonoTime, to: MonoTime) -> Self {
+        Self {
+            begin,
+            from,
+            to,
+            probes: vec![],
+            requests: vec![],
+            broken: vec![],
+            moves: vec![],
+            turns: vec![],
+            adverts: vec![],
+            claims: vec![],
+            held_at_begin: vec![],
+            towards_at_begin: None,
+        }
+    }
+
     /// Probes that the fault could hit, in the order of sending.
     pub fn probes_after(&self) -> impl Iterator<Item = &Probe> {
         self.probes.iter().filter(|probe| probe.sent + UNDER_WAY >= self.from)

@@ -6,10 +6,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use nix::ifaddrs::getifaddrs;
-
 use super::error::LabError;
-use super::host::{Host, has_address};
+use super::host::has_address;
 use super::journal::Journal;
 use super::pair::{Lab, Seat};
 use super::records::{Move, Turn};
@@ -33,7 +31,7 @@ impl Watch {
         }
         let mut macs = vec![];
         for seat in Seat::BOTH {
-            macs.push((mac(lab.director(seat).host())?, seat));
+            macs.push((lab.mac(seat)?, seat));
         }
         let (stop, journal) = (watch.stop.clone(), Arc::clone(journal));
         watch.threads.push(lab.client().thread("watch", move || watch_neighbour(vip, &macs, &journal, &stop))?);
@@ -83,17 +81,6 @@ fn watch_neighbour(vip: Ipv4Addr, macs: &[(String, Seat)], journal: &Journal, st
 fn entry(table: &str, addr: Ipv4Addr) -> Option<&str> {
     let mut rows = table.lines().skip(1).map(str::split_whitespace);
     rows.find_map(|mut row| (row.next()?.parse() == Ok(addr)).then(|| row.nth(2)).flatten())
-}
-
-fn mac(host: &Host) -> Result<String, LabError> {
-    let interface = host.interface().clone();
-    let find = move || {
-        let mut all = getifaddrs().ok()?.filter(|found| found.interface_name == interface.as_str());
-        let octets = all.find_map(|found| found.address?.as_link_addr()?.addr())?;
-        Some(octets.map(|octet| format!("{octet:02x}")).join(":"))
-    };
-    // Without an address nothing matches, and the timeline lacks the line; no reason to end a drill.
-    Ok(host.inside(find)?.unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -5,17 +5,18 @@
 
 use super::datapath::{Capabilities, DatapathError, Feature};
 use super::table::{
-    Destination, DestinationKey, Encapsulation, Forwarding, Protocol, Service, ServiceKey, Step, Table,
+    Destination, DestinationKey, Encapsulation, Forwarding, Protocol, Service, ServiceKey, Step, Table, TunnelChecksum,
 };
 use crate::base::Family;
 
 impl Feature {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Masq,
         Self::Route,
         Self::Tunnel,
         Self::Gue,
         Self::Gre,
+        Self::TunnelChecksum,
         Self::FullNat,
         Self::Sctp,
         Self::Ipv6,
@@ -34,6 +35,7 @@ impl Feature {
             Self::Tunnel => "forward by Tunnel",
             Self::Gue => "forward by Tunnel in GUE",
             Self::Gre => "forward by Tunnel in GRE",
+            Self::TunnelChecksum => "put checksums into tunnels",
             Self::FullNat => "forward by FullNat",
             Self::Sctp => "balance SCTP",
             Self::Ipv6 => "balance IPv6",
@@ -56,6 +58,16 @@ impl Forwarding {
             Self::Tunnel(Encapsulation::Gre { .. }) => Feature::Gre,
             Self::FullNat => Feature::FullNat,
         }
+    }
+}
+
+const fn has_checksum(forwarding: Forwarding) -> bool {
+    match forwarding {
+        Forwarding::Tunnel(Encapsulation::Gue { checksum, .. } | Encapsulation::Gre { checksum }) => match checksum {
+            TunnelChecksum::None => false,
+            TunnelChecksum::Checksum | TunnelChecksum::Remote => true,
+        },
+        Forwarding::Tunnel(Encapsulation::Ipip) | Forwarding::Masq | Forwarding::Route | Forwarding::FullNat => false,
     }
 }
 
@@ -109,6 +121,7 @@ impl Capabilities {
         }
         let asked = [
             (true, destination.forwarding.feature()),
+            (has_checksum(destination.forwarding), Feature::TunnelChecksum),
             (family == Family::V6, Feature::Ipv6),
             (destination.upper_threshold != 0 || destination.lower_threshold != 0, Feature::Thresholds),
         ];

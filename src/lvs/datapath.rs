@@ -25,6 +25,8 @@ pub enum Feature {
     Tunnel,
     Gue,
     Gre,
+    /// Of GUE and GRE: a checksum over what they carry.
+    TunnelChecksum,
     FullNat,
     Sctp,
     Ipv6,
@@ -34,6 +36,21 @@ pub enum Feature {
     PersistenceEngine,
     OnePacket,
     Thresholds,
+}
+
+/// Where `FullNat` connections of a service begin.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Locals {
+    pub addresses: Vec<IpAddr>,
+    /// The real server is told the client's address and port, in an option of TCP's handshake (kind 254, as DPVS and
+    /// Alibaba's LVS write it).
+    pub toa: bool,
+}
+
+impl From<Vec<IpAddr>> for Locals {
+    fn from(addresses: Vec<IpAddr>) -> Self {
+        Self { addresses, toa: false }
+    }
 }
 
 /// A forwarding plane: the kernel's IPVS, our eBPF program, or memory.
@@ -65,9 +82,15 @@ pub trait Datapath {
     ///
     /// # Errors
     /// [`DatapathError::Full`] where a service has more than the plane takes.
-    fn set_local_addresses(&mut self, of: &BTreeMap<ServiceKey, Vec<IpAddr>>) -> Result<(), DatapathError> {
+    fn set_locals(&mut self, of: &BTreeMap<ServiceKey, Locals>) -> Result<(), DatapathError> {
         let _ = of;
         Ok(())
+    }
+
+    /// Packets that were not forwarded as usual since the plane was made, by the word of the reason. A plane that does
+    /// not count them answers none.
+    fn reasons(&self) -> Vec<(&'static str, u64)> {
+        vec![]
     }
 
     /// Serve packets of exactly these interfaces; called again when links come and go. The answer is those that

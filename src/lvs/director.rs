@@ -4,11 +4,12 @@
 //! pool costs, however many pools there are.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
+use super::datapath::Locals;
 use super::plan::{Scope, plan};
 use super::pool::{Event, Pool, PoolEvent, PoolId, PoolSettings, PoolView, UnknownRealServer};
-use super::table::{Entry, ServiceKey, Step, Table};
+use super::table::{DestinationKey, Entry, ServiceKey, Step, Table};
+use super::timed::Timer;
 
 /// An event and the pool it happened in.
 pub type Told = (PoolId, PoolEvent);
@@ -126,11 +127,9 @@ impl Director {
     }
 
     /// Where `FullNat` connections of each service begin.
-    pub fn local_addresses(&self) -> BTreeMap<ServiceKey, Vec<IpAddr>> {
-        let pools = self.pools.values().map(Pool::settings).filter(|settings| !settings.local_addresses.is_empty());
-        pools
-            .flat_map(|settings| settings.services.iter().map(|key| (*key, settings.local_addresses.clone())))
-            .collect()
+    pub fn locals(&self) -> BTreeMap<ServiceKey, Locals> {
+        let pools = self.pools.values().map(Pool::settings).filter(|settings| !settings.locals.addresses.is_empty());
+        pools.flat_map(|settings| settings.services.iter().map(|key| (*key, settings.locals.clone()))).collect()
     }
 
     /// Services that the plane may hold because of us.
@@ -172,6 +171,13 @@ impl Director {
         self.pools.values().flat_map(|pool| pool.settings().services.iter().copied())
     }
 
+    /// What all pools wait for.
+    pub fn timers(&self) -> Vec<(PoolId, DestinationKey, Timer)> {
+        let of =
+            |(id, pool): (&PoolId, &Pool)| pool.timers().map(|(at, timer)| (id.clone(), at, timer)).collect::<Vec<_>>();
+        self.pools.iter().flat_map(of).collect()
+    }
+
     pub fn views(&self) -> Vec<PoolView> {
         self.pools.values().map(Pool::view).collect()
     }
@@ -197,6 +203,7 @@ fn check(settings: &[PoolSettings]) -> Result<(), PoolsError> {
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
+    use std::time::Duration;
 
     use super::*;
     use crate::base::Weight;
@@ -229,11 +236,14 @@ mod tests {
                 persistence: None,
                 one_packet: false,
             },
-            local_addresses: vec![],
+            locals: Locals::default(),
             quorum: 1,
             hysteresis: 0,
             omega: true,
             sorry_server: None,
+            slow_start: Duration::ZERO,
+            drain_time: Duration::ZERO,
+            init_notifies: false,
             real_servers: [(at(1), real), (at(2), real)].into(),
         }
     }

@@ -12,4 +12,5 @@ pub mod plan;
 pub mod pool;
 pub mod real_server;
 pub mod table;
+pub mod timed;
 pub mod view;

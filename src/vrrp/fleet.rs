@@ -12,14 +12,14 @@ mod sealed;
 pub use hearing::Heard;
 pub use operator::{HandOverError, Maintenance};
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::ah;
 use super::happened::{ConflictPhase, Failure, Happened, Warning};
 use super::instance::{Discards, Instance};
 use super::lease::Lease;
-use super::links::{Link, Links, changes};
+use super::links::{Links, changes, lost};
 use super::packet::{Advert, Body, Envelope};
 use super::reason::{Fault, Standing};
 use super::receive::{Discard, check};
@@ -27,7 +27,7 @@ use super::router::{Action, Condition, Event};
 use super::settings::{Holdings, Key, Outcome, Tracked, VirtualAddress};
 use super::track::{self, Outcomes, judge};
 use super::view::InstanceView;
-use crate::base::{Cidr, Family, IfName, MonoTime, Vrid};
+use crate::base::{Family, IfName, MonoTime, Vrid};
 
 /// One thing to carry out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,12 +37,15 @@ pub enum Output {
         source: IpAddr,
         destination: IpAddr,
         bytes: Vec<u8>,
+        /// It comes from this hardware address, and not from that of the interface.
+        mac: Option<[u8; 6]>,
     },
     /// A whole IPv4 packet of protocol 51, with an Authentication Header.
     SendSealed {
         key: Key,
         destination: IpAddr,
         packet: Vec<u8>,
+        mac: Option<[u8; 6]>,
     },
     /// The kernel should hold exactly these for this virtual router; then call [`Fleet::settled`].
     Hold {
@@ -86,6 +89,11 @@ impl Fleet {
         self.instances.iter().map(Instance::view).collect()
     }
 
+    /// All that are driven, those that retire included.
+    pub fn keys(&self) -> impl Iterator<Item = Key> {
+        self.instances.iter().map(|instance| instance.settings.key())
+    }
+
     /// Packets for no virtual router of ours, per interface.
     pub fn strangers(&self) -> BTreeMap<IfName, BTreeMap<Discard, u64>> {
         self.strangers.iter().map(|(interface, discards)| (interface.clone(), discards.totals())).collect()
@@ -120,7 +128,7 @@ impl Fleet {
                 instance.counters.announcements_sent += 1;
                 out.push(Output::Announce {
                     key: instance.settings.key(),
-                    interface: address.dev.as_ref().unwrap_or(&instance.settings.interface).clone(),
+                    interface: instance.settings.device_of(address).clone(),
                     address: address.cidr.addr(),
                 });
             }
@@ -211,7 +219,9 @@ impl Fleet {
     pub fn links(&mut self, now: MonoTime, links: Links) -> Vec<Output> {
         let mut out = vec![];
         let before = std::mem::replace(&mut self.links, links);
-        let gone = gone(&before, &self.links);
+        let devices =
+            self.instances.iter().filter_map(|instance| instance.settings.vmac.as_ref()).map(|vmac| &vmac.name);
+        let gone = lost(&before, &self.links, &devices.collect());
         for instance in &self.instances {
             out.extend(changes(now, &instance.settings, &before, &self.links).into_iter().map(Output::Happened));
         }
@@ -221,8 +231,7 @@ impl Fleet {
             }
             // Gone between two snapshots: not the ones that are still on their way into the kernel.
             let lost = |address: &&VirtualAddress| {
-                let dev = address.dev.as_ref().unwrap_or(&instance.settings.interface);
-                gone.get(dev).is_some_and(|gone| gone.contains(&address.cidr))
+                gone.get(instance.settings.device_of(address)).is_some_and(|gone| gone.contains(&address.cidr))
             };
             let lost: Vec<_> = instance.settings.addresses.iter().filter(lost).cloned().collect();
             if lost.is_empty() {
@@ -255,8 +264,8 @@ impl Fleet {
             if instance.router.standing() != Standing::Active || instance.announce_when_settled {
                 continue;
             }
-            let own = &instance.settings.interface;
-            let is_it = |held: &VirtualAddress| held.cidr.addr() == address && held.dev.as_ref().unwrap_or(own) == name;
+            let settings = &instance.settings;
+            let is_it = |held: &VirtualAddress| held.cidr.addr() == address && settings.device_of(held) == name;
             let Some(at) = instance.settings.addresses.iter().position(is_it) else { continue };
             instance.counters.claims += 1;
             if let Some(count) = instance.claims.claimed(now, at) {
@@ -440,16 +449,6 @@ impl Fleet {
     }
 }
 
-/// The addresses that each link lost; not those of a link that is down.
-fn gone<'a>(before: &'a Links, now: &Links) -> BTreeMap<&'a IfName, BTreeSet<Cidr>> {
-    let cidrs = |link: &Link| link.addresses.iter().map(|held| held.cidr).collect::<BTreeSet<_>>();
-    let changed = before.0.iter().filter_map(|(name, link)| Some((name, link, now.get(name)?)));
-    changed
-        .filter(|(_, link, now)| now.running && link.addresses != now.addresses)
-        .map(|(name, link, now)| (name, cidrs(link).difference(&cidrs(now)).copied().collect()))
-        .collect()
-}
-
 fn is_fight(fault: &Fault) -> bool {
     matches!(fault, Fault::AddressFight { .. })
 }
@@ -460,11 +459,15 @@ fn lease(instance: &Instance) -> Lease {
 
 fn hold_all(instance: &Instance) -> Output {
     let settings = &instance.settings;
+    let on_device =
+        |address: &VirtualAddress| VirtualAddress { dev: Some(settings.device_of(address).clone()), ..address.clone() };
     let holdings = Holdings {
-        addresses: settings.addresses.clone(),
+        addresses: settings.addresses.iter().map(on_device).collect(),
+        devices: settings.own_device().into_iter().collect(),
         routes: settings.routes.clone(),
         rules: settings.rules.clone(),
         promote_secondaries: settings.promote_secondaries,
+        refuse: !settings.accept,
     };
     Output::Hold { key: settings.key(), holdings, lease: lease(instance) }
 }
@@ -478,15 +481,15 @@ fn send(instance: &mut Instance, priority: u8, out: &mut Vec<Output>) {
     if priority == 0 {
         instance.counters.priority_zero_sent += 1;
     }
-    let key = instance.settings.key();
+    let (key, mac) = (instance.settings.key(), instance.settings.advert_mac());
     for (source, destination, bytes) in instance.adverts(priority) {
         let key = key.clone();
         let Some(password) = instance.seal() else {
-            out.push(Output::Send { key, source, destination, bytes });
+            out.push(Output::Send { key, source, destination, bytes, mac });
             continue;
         };
         instance.sequence = instance.sequence.saturating_add(1);
         let packet = ah::packet(password.bytes(), source, destination, instance.sequence, &bytes);
-        out.extend(packet.map(|packet| Output::SendSealed { key, destination, packet }));
+        out.extend(packet.map(|packet| Output::SendSealed { key, destination, packet, mac }));
     }
 }

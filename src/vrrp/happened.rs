@@ -124,6 +124,15 @@ pub enum Failure {
         what: String,
         error: String,
     },
+    /// The interface of a virtual router with a MAC address of its own.
+    Device {
+        name: IfName,
+        error: String,
+    },
+    /// `no_accept` is not carried out.
+    NotRefused {
+        error: String,
+    },
     Sysctl {
         name: String,
         error: String,

@@ -78,6 +78,19 @@ pub fn changes(at: MonoTime, settings: &Settings, before: &Links, after: &Links)
         .collect()
 }
 
+/// The addresses that each link lost; not those of a link that is down, but those of one of our own that is gone.
+pub fn lost<'a>(before: &'a Links, now: &Links, devices: &BTreeSet<&IfName>) -> BTreeMap<&'a IfName, BTreeSet<Cidr>> {
+    let cidrs = |link: &Link| link.addresses.iter().map(|held| held.cidr).collect::<BTreeSet<_>>();
+    let lost_by = |(name, link): (&'a IfName, &Link)| match now.get(name) {
+        Some(now) if now.running && link.addresses != now.addresses => {
+            Some((name, cidrs(link).difference(&cidrs(now)).copied().collect()))
+        }
+        None if devices.contains(name) => Some((name, cidrs(link))),
+        Some(_) | None => None,
+    };
+    before.0.iter().filter_map(lost_by).collect()
+}
+
 /// IPv6 adverts come from the link-local address (RFC 9568 section 5.1.2.1), except to unicast peers elsewhere.
 fn wants_link_local(settings: &Settings) -> bool {
     match (&settings.transport, settings.family) {

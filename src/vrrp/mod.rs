@@ -9,6 +9,7 @@ pub mod fleet;
 pub mod happened;
 mod instance;
 pub mod io;
+pub mod ip;
 pub mod lease;
 pub mod links;
 pub mod packet;
@@ -25,7 +26,7 @@ pub use happened::{ConflictPhase, Evidence, Failure, Happened, LinkState, Warnin
 pub use reason::{Fault, Reason, Standing};
 pub use receive::Discard;
 pub use settings::{
-    Authentication, Garp, Holdings, Key, Outcome, Password, Settings, SyncGroup, Track, Tracked, Transport, Version,
-    VirtualAddress,
+    Authentication, Device, Garp, Holdings, Key, Outcome, Password, Settings, SyncGroup, Track, Tracked, Transport,
+    Version, VirtualAddress, Vmac,
 };
 pub use view::{Counters, InstanceView, PeerView, TrackView};

@@ -213,7 +213,7 @@ fn sum_words(bytes: &[u8]) -> u32 {
 }
 
 /// The Internet checksum (RFC 1071): 0 over a message that holds its right checksum.
-fn checksum(message: &[u8], start: u32) -> u16 {
+pub(super) fn checksum(message: &[u8], start: u32) -> u16 {
     let mut sum = sum_words(message.get(..0xffff).unwrap_or(message)) + start;
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);

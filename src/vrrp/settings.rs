@@ -2,7 +2,7 @@
 //!
 //! Nothing here decides: [`super::router`], [`super::track`] and [`super::group`] do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -70,6 +70,8 @@ pub struct Settings {
     /// Family of the packets and of the addresses inside them.
     pub family: Family,
     pub interface: IfName,
+    /// `use_vmac`: the addresses stand on an interface of their own, with the virtual MAC address.
+    pub vmac: Option<Vmac>,
     pub version: Version,
     /// Base priority; trackers with a weight move it.
     pub priority: Priority,
@@ -103,6 +105,8 @@ pub struct Settings {
     /// The state of `interface` itself is no fault.
     pub dont_track_primary: bool,
     pub sync_group: Option<SyncGroup>,
+    /// `no_accept` clears it: packets for the addresses are dropped, but for those of neighbour discovery.
+    pub accept: bool,
 }
 
 impl Settings {
@@ -113,6 +117,7 @@ impl Settings {
             vrid,
             family,
             interface,
+            vmac: None,
             version: match family {
                 Family::V4 => Version::V2,
                 Family::V6 => Version::V3,
@@ -136,11 +141,35 @@ impl Settings {
             track: vec![],
             dont_track_primary: false,
             sync_group: None,
+            accept: true,
         }
     }
 
     pub fn key(&self) -> Key {
         Key { interface: self.interface.clone(), family: self.family, vrid: self.vrid }
+    }
+
+    /// Where addresses stand that name no interface.
+    pub fn device(&self) -> &IfName {
+        self.vmac.as_ref().map_or(&self.interface, |vmac| &vmac.name)
+    }
+
+    /// Where this address stands.
+    pub fn device_of<'a>(&'a self, address: &'a VirtualAddress) -> &'a IfName {
+        address.dev.as_ref().unwrap_or_else(|| self.device())
+    }
+
+    /// The interface of its own.
+    pub fn own_device(&self) -> Option<Device> {
+        self.vmac.clone().map(|vmac| Device { base: self.interface.clone(), vmac })
+    }
+
+    /// The hardware address that its adverts come from, where it is not that of the interface.
+    pub fn advert_mac(&self) -> Option<[u8; 6]> {
+        match self.transport {
+            Transport::Multicast { .. } => self.vmac.as_ref().filter(|vmac| !vmac.xmit_base).map(|vmac| vmac.mac),
+            Transport::Unicast { .. } => None,
+        }
     }
 
     /// Check what one virtual router and all together must hold.
@@ -150,6 +179,7 @@ impl Settings {
     pub fn check_all(all: &[Self]) -> Result<(), SettingsError> {
         at_most("virtual routers", all.len(), INSTANCES_MAX)?;
         let mut names: BTreeMap<Key, &str> = BTreeMap::new();
+        let mut devices: BTreeSet<&IfName> = all.iter().map(|settings| &settings.interface).collect();
         for settings in all {
             at_most("addresses of a virtual router", settings.addresses.len(), ADDRESSES_MAX)?;
             at_most("routes of a virtual router", settings.routes.len(), ROUTES_MAX)?;
@@ -170,6 +200,11 @@ impl Settings {
                     instance: settings.name.clone(),
                     version: settings.version.number(),
                 });
+            }
+            if let Some(vmac) = &settings.vmac
+                && !devices.insert(&vmac.name)
+            {
+                return Err(SettingsError::Device { instance: settings.name.clone(), device: vmac.name.clone() });
             }
             if let Some(first) = names.insert(settings.key(), &settings.name) {
                 return Err(SettingsError::Duplicate { first: first.to_owned(), second: settings.name.clone() });
@@ -197,6 +232,8 @@ fn at_most(what: &'static str, got: usize, most: usize) -> Result<(), SettingsEr
 pub enum SettingsError {
     #[error("`{first}` and `{second}` are the same virtual router: VRID, family and interface are equal")]
     Duplicate { first: String, second: String },
+    #[error("`{instance}`: {device} is the name of another interface, too")]
+    Device { instance: String, device: IfName },
     #[error("{what}: {got} is more than {most}")]
     TooMany { what: &'static str, got: usize, most: usize },
     #[error("`{instance}`: VRRPv2 cannot carry IPv6")]
@@ -299,6 +336,25 @@ impl VirtualAddress {
     }
 }
 
+/// `use_vmac`: a macvlan with the virtual router's MAC address, above its interface.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Vmac {
+    pub name: IfName,
+    /// [`super::ip::virtual_mac`], unless the configuration says another.
+    pub mac: [u8; 6],
+    /// IPv6 addresses stand on it; without, it has no IPv6 at all.
+    pub ipv6: bool,
+    /// `vmac_xmit_base`: adverts come from the MAC address of the interface below.
+    pub xmit_base: bool,
+}
+
+/// A [`Vmac`] and the interface that it stands on.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Device {
+    pub base: IfName,
+    pub vmac: Vmac,
+}
+
 /// What a virtual router has in the kernel, at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Holdings {
@@ -307,11 +363,15 @@ pub struct Holdings {
     pub rules: Vec<Rule>,
     /// Set that sysctl of the virtual router's interface.
     pub promote_secondaries: bool,
+    /// Packets for the addresses are dropped.
+    pub refuse: bool,
+    /// Interfaces for the addresses: those of a virtual router are up, those that nobody else holds are there and down.
+    pub devices: Vec<Device>,
 }
 
 impl Holdings {
     pub const fn is_empty(&self) -> bool {
-        self.addresses.is_empty() && self.routes.is_empty() && self.rules.is_empty()
+        self.addresses.is_empty() && self.routes.is_empty() && self.rules.is_empty() && self.devices.is_empty()
     }
 }
 

@@ -10,6 +10,8 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+#[path = "daemon/owning.rs"]
+mod owning;
 #[path = "daemon/tracking.rs"]
 mod tracking;
 

@@ -150,6 +150,31 @@ fn a_drill_finds_what_keepalived_leaves_open() {
     assert!(down.probes_lost > 0 && down.outage.is_some(), "{down:?}");
 }
 
+/// The wire is cut and mended, an address is removed, another one comes by a reload: whatever the times are, the pair
+/// comes to rest after each, and the records show why.
+#[test]
+fn a_pair_of_vipd_and_keepalived_is_drilled() {
+    let daemon = Daemon::Vipd { binary: env!("CARGO_BIN_EXE_vipd").into() };
+    let scenarios = [Scenario::Partition, Scenario::Delete, Scenario::Reload];
+    let plan = Plan::new(&[], &daemon, Services::Forwarded, &scenarios, false).unwrap().with_keepalived_on(&[Seat::B]);
+    let mut told: Vec<u8> = vec![];
+    let report = drill::run(&plan, &Stop::default(), &mut told).unwrap();
+    println!("{}\n{}", String::from_utf8(told).unwrap(), report.table());
+
+    assert_eq!(report.faults.len(), 5);
+    let unsettled: Vec<&str> =
+        report.faults.iter().filter(|fault| fault.stuck.is_some()).map(|fault| fault.fault.as_str()).collect();
+    assert_eq!(unsettled, Vec::<&str>::new());
+    let picture =
+        |name: &str| report.faults.iter().find(|fault| fault.fault.contains(name)).unwrap().picture.clone().unwrap();
+    let cut = picture("partition: ");
+    assert!(!cut.adverts_of_a.is_empty() && !cut.adverts_of_b.is_empty(), "both advertise: {cut:?}");
+    assert!(!cut.held_by_b.is_empty() && !cut.held_by_a.is_empty(), "both have the VIP: {cut:?}");
+    let heal = picture("heal");
+    assert!(heal.claims_of_a.iter().any(|at| *at >= 0), "a announces the VIP again: {heal:?}");
+    assert!(drill::page(&report, None).contains("heal of the partition"));
+}
+
 #[test]
 fn an_interrupted_drill_takes_its_lab_down() {
     let plan = Plan::new(&[], &Daemon::Keepalived, Services::OnDirectors, &[], true).unwrap();

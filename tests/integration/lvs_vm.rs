@@ -26,6 +26,11 @@ fn the_examples_serve_by_ipvs_too() {
     holds("tests/vm/examples.sh");
 }
 
+#[test]
+fn sync_daemons_follow_the_virtual_router_and_timeouts_are_put_back() {
+    holds("tests/vm/sync.sh");
+}
+
 /// Run a script in the VM with our binary and the examples; it says that all held.
 fn holds(script: &str) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -22,6 +22,13 @@ pub enum Fault {
         at: usize,
         good: bool,
     },
+    /// The operator asks the Active to hand over.
+    HandOver(usize),
+    /// The operator lets the host hold nothing, or ends that.
+    Maintenance {
+        at: usize,
+        on: bool,
+    },
     /// In parts of a thousand.
     Loss(u64),
     Duplication(u64),
@@ -48,7 +55,7 @@ pub fn plan(lan: &mut Lan, span: Duration) {
         let hosts = lan.nodes.len();
         let (one, other) = (lan.random.index(hosts), lan.random.index(hosts));
         let some = lan.random.pick(&[50, 100, 300, 500]);
-        let kind = lan.random.below(10);
+        let kind = lan.random.below(12);
         let mut pair = |first, then| {
             lan.at(start, first);
             lan.at(end, then);
@@ -63,6 +70,8 @@ pub fn plan(lan: &mut Lan, span: Duration) {
             6 => pair(Fault::Duplication(some), Fault::Duplication(0)),
             7 => pair(Fault::Late(some), Fault::Late(0)),
             8 => pair(Fault::Cut { from: one, to: other }, Fault::Join { from: one, to: other }),
+            9 => pair(Fault::HandOver(one), Fault::HandOver(other)),
+            10 => pair(Fault::Maintenance { at: one, on: true }, Fault::Maintenance { at: one, on: false }),
             _ => {
                 // A partition: the hosts below `one` and the others do not hear each other.
                 for (from, to) in (0..hosts).flat_map(|from| (0..hosts).map(move |to| (from, to))) {
@@ -112,6 +121,16 @@ pub fn happen(lan: &mut Lan, fault: Fault) {
             let outputs = if lan.nodes[at].stalled { vec![] } else { lan.nodes[at].report(now) };
             lan.carry_out(at, outputs);
         }
+        Fault::HandOver(at) => {
+            let outputs = if lan.nodes[at].stalled { vec![] } else { lan.nodes[at].hand_over(now) };
+            lan.carry_out(at, outputs);
+        }
+        // One that sleeps is not asked.
+        Fault::Maintenance { at, .. } if lan.nodes[at].stalled => (),
+        Fault::Maintenance { at, on } => {
+            let outputs = lan.nodes[at].maintain(now, on);
+            lan.carry_out(at, outputs);
+        }
         Fault::Loss(permille) => lan.wire.loss = permille,
         Fault::Duplication(permille) => lan.wire.duplication = permille,
         Fault::Late(permille) => {
@@ -136,8 +155,13 @@ fn heal(lan: &mut Lan) {
         lan.nodes[at].script_good = true;
         lan.nodes[at].link_up = true;
         lan.nodes[at].stalled = false;
-        for fault in [Fault::Link { at, up: true }, Fault::Script { at, good: true }, Fault::Wake(at), Fault::Boot(at)]
-        {
+        for fault in [
+            Fault::Link { at, up: true },
+            Fault::Script { at, good: true },
+            Fault::Wake(at),
+            Fault::Boot(at),
+            Fault::Maintenance { at, on: false },
+        ] {
             happen(lan, fault);
         }
     }

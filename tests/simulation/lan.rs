@@ -250,7 +250,7 @@ impl Lan {
         }
         for packet in std::mem::take(&mut self.nodes[at].queue) {
             let now = self.nodes[at].local(self.now);
-            let packet = self.read(packet);
+            let packet = self.read(at, packet);
             if let (Some(Packet { interface, envelope, bytes }), Some(fleet)) = (packet, &mut self.nodes[at].fleet) {
                 let outputs = fleet.packet(now, &interface, &envelope, &bytes);
                 self.carry_out(at, outputs);
@@ -273,11 +273,13 @@ impl Lan {
     }
 
     /// A packet as a router with the planted mistake takes it.
-    fn read(&self, packet: Packet) -> Option<Packet> {
+    fn read(&self, at: usize, packet: Packet) -> Option<Packet> {
         let Packet { interface, mut envelope, mut bytes } = packet;
         match self.mistake {
             Some(Mistake::PriorityZeroMissed) if bytes[2] == 0 => return None,
-            Some(Mistake::TieNeverLost) => {
+            // All others have higher addresses than the first host.
+            Some(Mistake::TieBrokenTheWrongWay) if at > 0 => (),
+            Some(Mistake::TieNeverLost | Mistake::TieBrokenTheWrongWay) => {
                 let advert = Advert::parse(&bytes, &envelope).unwrap();
                 envelope.source = match envelope.source {
                     std::net::IpAddr::V4(_) => "10.0.0.0".parse().unwrap(),
@@ -294,7 +296,7 @@ impl Lan {
         for output in outputs {
             match output {
                 Output::SendSealed { .. } => panic!("nobody here seals"),
-                Output::Send { key, source, destination, bytes } => {
+                Output::Send { key, source, destination, bytes, mac: _ } => {
                     let envelope = Envelope { source, destination, ttl: Some(255) };
                     self.send(at, &Packet { interface: key.interface, envelope, bytes });
                 }

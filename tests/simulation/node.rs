@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use vipd::base::{Cidr, Family, IfName, MonoTime};
-use vipd::vrrp::fleet::{Fleet, Output};
+use vipd::vrrp::fleet::{Fleet, Maintenance, Output};
 use vipd::vrrp::lease::Lease;
 use vipd::vrrp::links::{Held, Link, Links};
 use vipd::vrrp::packet::Envelope;
@@ -32,6 +32,8 @@ pub struct Node {
     pub stopping: bool,
     pub link_up: bool,
     pub script_good: bool,
+    /// The operator lets it hold nothing; a restart does not forget it.
+    maintenance: bool,
     /// What came while it was stalled.
     pub queue: Vec<Packet>,
     /// What the daemon keeps renewing.
@@ -52,6 +54,7 @@ impl Node {
             stopping: false,
             link_up: true,
             script_good: true,
+            maintenance: false,
             queue: vec![],
             renewed: BTreeMap::new(),
             kernel: BTreeMap::new(),
@@ -65,7 +68,7 @@ impl Node {
 
     /// It could be Active.
     pub fn is_fit(&self) -> bool {
-        self.runs() && !self.stopping && self.link_up && self.script_good
+        self.runs() && !self.stopping && self.link_up && self.script_good && !self.maintenance
     }
 
     pub fn local(&self, now: MonoTime) -> MonoTime {
@@ -97,6 +100,7 @@ impl Node {
         let local = self.local(now);
         let mut fleet = Fleet::default();
         let mut out = fleet.links(local, self.links(at));
+        out.extend(fleet.maintain(local, Maintenance { all: self.maintenance, ..Maintenance::default() }));
         out.extend(fleet.reconfigure(local, self.settings.clone()));
         out.extend(fleet.tracked(local, Tracked::Script("chk".to_owned()), Outcome::Good(self.script_good)));
         self.fleet = Some(fleet);
@@ -129,6 +133,22 @@ impl Node {
     pub fn shutdown(&mut self, now: MonoTime) -> Vec<Output> {
         let local = self.local(now);
         self.fleet.as_mut().map_or(vec![], |fleet| fleet.shutdown(local))
+    }
+
+    /// What is Active hands over.
+    pub fn hand_over(&mut self, now: MonoTime) -> Vec<Output> {
+        let local = self.local(now);
+        let active = self.settings.iter().filter(|one| self.standing.get(&one.key()) == Some(&Standing::Active));
+        let names: Vec<String> = active.map(|one| one.name.clone()).collect();
+        // Refused where it is stopping or a name is Active no more: nothing is done then.
+        let asked = self.fleet.as_mut().and_then(|fleet| fleet.hand_over(local, &names, false).ok());
+        asked.map_or(vec![], |(_, outputs)| outputs)
+    }
+
+    pub fn maintain(&mut self, now: MonoTime, on: bool) -> Vec<Output> {
+        self.maintenance = on;
+        let (local, wish) = (self.local(now), Maintenance { all: on, ..Maintenance::default() });
+        self.fleet.as_mut().map_or(vec![], |fleet| fleet.maintain(local, wish))
     }
 
     /// The kernel does what the daemon says, at once.

@@ -15,6 +15,8 @@ pub enum Mistake {
     CoarseTimer,
     /// At equal priority nobody gives way.
     TieNeverLost,
+    /// At equal priority one host takes the lower address for the better one.
+    TieBrokenTheWrongWay,
     /// An advert with priority 0 is not seen.
     PriorityZeroMissed,
     /// Deadlines are served before the packets that waited are read.

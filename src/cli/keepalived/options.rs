@@ -69,7 +69,7 @@ const ROWS: [Row; 39] = [
     Row(Some('r'), "vrrp_pid", Value::Needed, Opt::VrrpPid),
     Row(Some('c'), "checkers_pid", Value::Needed, Opt::CheckersPid),
     Row(Some('b'), "bfd_pid", Value::Needed, Opt::NoEffect("there is no BFD process")),
-    Row(Some('T'), "genhash", Value::None, Opt::Refused("genhash is not part of vipd; the digest of a page is what `curl -s URL | md5sum` prints")),
+    Row(Some('T'), "genhash", Value::None, Opt::Refused("it must be the first option; `vipd genhash --help` lists those that follow")),
     Row(Some('a'), "address-monitoring", Value::None, Opt::NoEffect("`ip monitor address` tells address changes")),
     Row(Some('x'), "snmp", Value::None, Opt::NoEffect(NO_SNMP)),
     Row(Some('A'), "snmp-agent-socket", Value::Needed, Opt::NoEffect(NO_SNMP)),

@@ -41,6 +41,11 @@ fn example() -> Status {
             state: "bad".into(),
             because: Some("0 processes run".into()),
         }],
+        plane: Some(PlaneStatus {
+            name: "ebpf".into(),
+            refused: None,
+            reasons: [("local_ports_full".to_owned(), 3), ("no_route".to_owned(), 12)].into(),
+        }),
         virtual_servers: vec![VirtualServerStatus {
             virtual_server: "TCP 192.0.2.100:80".into(),
             service: "TCP 192.0.2.100:80".into(),
@@ -58,6 +63,7 @@ fn example() -> Status {
             real_servers: vec![RealServerStatus {
                 address: "192.0.2.11:80".into(),
                 state: "down".into(),
+                since_s: Some(75.2),
                 by_operator: Some("drain".to_owned()),
                 weight: 0,
                 configured_weight: 1,
@@ -74,6 +80,7 @@ fn example() -> Status {
             }],
         }],
         strangers: [("eth0".to_owned(), [("vrid".to_owned(), 12), ("ttl".to_owned(), 3)].into())].into(),
+        bfd_discards: [("ttl".to_owned(), 2)].into(),
         events: vec![EventStatus {
             s_ago: 12.3,
             kind: "instance".into(),
@@ -87,6 +94,11 @@ fn example() -> Status {
 #[test]
 fn a_status_reads_as_a_table() {
     insta::assert_snapshot!(render(&example(), 10));
+}
+
+#[test]
+fn a_frame_is_written_over_the_one_before() {
+    assert_eq!(frame("a\nb\n"), "\x1b[Ha\x1b[K\nb\x1b[K\n\x1b[J");
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn wrong(config: &Config, server: &VirtualServer) -> Option<String> {
     let Some(group) = config.local_address_groups.iter().find(|group| group.name == *name) else {
         return Some(format!("virtual_server {id}: there is no local_address_group `{name}`"));
     };
-    let fits = group.addresses.iter().flatten().filter(|addr| Family::of(**addr) == server.family).count();
+    let fits = group.addresses().filter(|addr| Family::of(*addr) == server.family).count();
     match fits {
         0 => Some(format!("virtual_server {id}: local_address_group `{name}` has no address of its family")),
         1..=ADDRESSES_MAX => None,

@@ -47,7 +47,11 @@ pub(super) fn commands(config: &Config) -> Vec<&Command> {
                 | CheckerKind::Smtp { .. }
                 | CheckerKind::Dns(_)
                 | CheckerKind::Udp(_)
-                | CheckerKind::Ping => None,
+                | CheckerKind::Ping
+                | CheckerKind::Agent { .. }
+                | CheckerKind::Grpc(_)
+                | CheckerKind::File(_)
+                | CheckerKind::Bfd { .. } => None,
             }));
         }
     }

@@ -57,7 +57,11 @@ fn weights_are_held_against_the_priority() {
     let tracked = |more: &str| instance("A", 7, "192.0.2.1", &format!("track_script {{\ns\n}}\n{more}"));
     let grouped = "vrrp_sync_group G {\ngroup {\nA\nB\n}\n}\n";
     let other = instance("B", 8, "192.0.2.2", "");
-    let rows: [(&str, String, &[&str]); 13] = [
+    let check_of = |check: &str| {
+        let service = "virtual_server 192.0.2.80 80 {\nlb_algo rr\nlb_kind NAT\nprotocol TCP\n";
+        format!("{other}{service}real_server 192.0.2.11 80 {{\n{check}\n}}\n}}")
+    };
+    let rows: [(&str, String, &[&str]); 16] = [
         ("no weight", format!("{}{}", script(""), tracked("")), &[]),
         ("enough to lose", format!("{}{}", script("weight -60"), tracked("priority 150")), &[]),
         (
@@ -80,6 +84,13 @@ fn weights_are_held_against_the_priority() {
             "an undefined process",
             instance("A", 7, "192.0.2.1", "track_process {\np weight -5\n}"),
             &["undefined-track-process"],
+        ),
+        ("a file, of a check", check_of("FILE_CHECK {\ntrack_file f\n}"), &["undefined-track-file"]),
+        ("a session, of a check", check_of("BFD_CHECK {\nname b\n}"), &["undefined-bfd"]),
+        (
+            "it exists",
+            format!("bfd_instance b {{\nneighbor_ip 192.0.2.9\n}}\n{}", check_of("BFD_CHECK {\nname b\n}")),
+            &[],
         ),
         ("an unused file", format!("{other}track_file f {{\nfile /run/f\n}}"), &["unused-track-file"]),
         ("an unused process", format!("{other}vrrp_track_process p {{\nprocess web\n}}"), &["unused-track-process"]),

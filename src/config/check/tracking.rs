@@ -30,6 +30,19 @@ pub(super) fn check(config: &Config, problems: &mut Vec<Problem>) {
             used.insert((kind, entry.name.as_str()));
         }
     }
+    for entry in config.file_checks() {
+        if config.weight_of(Trackable::File, &entry.name).is_none() {
+            problems.push(undefined("FILE_CHECK", Trackable::File, entry));
+        }
+        used.insert((Trackable::File, entry.name.as_str()));
+    }
+    for (name, at) in config.bfd_checks() {
+        if config.weight_of(Trackable::Bfd, name).is_none() {
+            let entry = TrackEntry { name: name.to_owned(), weight: None, reverse: false, at };
+            problems.push(undefined("BFD_CHECK", Trackable::Bfd, &entry));
+        }
+        used.insert((Trackable::Bfd, name));
+    }
     for instance in &config.instances {
         let group = grouped.get(instance.name.as_str()).copied();
         weights(instance, group, config, problems);

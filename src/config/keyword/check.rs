@@ -3,12 +3,12 @@
 //! One row a line: block, word, form, tier, default, meaning, what vipd does.
 
 use super::Context::{
-    self, BfdCheck, DnsCheck, FileCheck, HttpGet, MiscCheck, PingCheck, SmtpCheck, SmtpHost, Ssl, SslGet, TcpCheck,
-    UdpCheck, Url,
+    self, AgentCheck, BfdCheck, DnsCheck, FileCheck, GrpcCheck, HttpGet, MiscCheck, PingCheck, SmtpCheck, SmtpHost,
+    Ssl, SslGet, TcpCheck, UdpCheck, Url,
 };
 use super::Form::{Address, Block, Bool, Command, Flag, Int, OneOf, Seconds, Word, Words};
 use super::Service::{NoEffect, NotYet, Served};
-use super::Standing::{Deprecated, New, Removed};
+use super::Standing::{Deprecated, New, Ours, Removed};
 use super::Tier::{A, B, C};
 use super::{ANY, Keyword, MAX, row};
 
@@ -21,13 +21,19 @@ const UDP: &[Context] = &[UdpCheck];
 const MISC: &[Context] = &[MiscCheck];
 const FILE_CHECK: &[Context] = &[FileCheck];
 const BFD_CHECK: &[Context] = &[BfdCheck];
-const CONNECTING: &[Context] = &[TcpCheck, HttpGet, SslGet, SmtpCheck, SmtpHost, DnsCheck, UdpCheck, PingCheck];
-const CHECKS: &[Context] = &[TcpCheck, HttpGet, SslGet, SmtpCheck, SmtpHost, DnsCheck, UdpCheck, PingCheck, MiscCheck];
+const AGENT: &[Context] = &[AgentCheck];
+const GRPC: &[Context] = &[GrpcCheck];
+const TLS: &[Context] = &[SslGet, GrpcCheck];
+const ASKING: &[Context] = &[HttpGet, SslGet, Url];
+const CONNECTING: &[Context] =
+    &[TcpCheck, HttpGet, SslGet, SmtpCheck, SmtpHost, DnsCheck, UdpCheck, PingCheck, AgentCheck, GrpcCheck];
+const CHECKS: &[Context] =
+    &[TcpCheck, HttpGet, SslGet, SmtpCheck, SmtpHost, DnsCheck, UdpCheck, PingCheck, AgentCheck, GrpcCheck, MiscCheck];
 const NOT_HTTP: &[Context] = &[TcpCheck, SmtpCheck, SmtpHost, DnsCheck, UdpCheck, PingCheck, MiscCheck];
 
 #[rustfmt::skip]
 pub(super) const ROWS: &[Keyword] = &[
-    row(SSL, "password", Word("STRING"), C, "-", "password of the private key: the key must stand in its file unencrypted", NotYet).complains(),
+    row(SSL, "password", Word("STRING"), C, "-", "password of the private key, which is PKCS #8", Served).complains(),
     row(SSL, "ca", Word("PATH"), C, "-", "CA file", Served).complains(),
     row(SSL, "certificate", Word("PATH"), C, "-", "client certificate file", Served).complains(),
     row(SSL, "key", Word("PATH"), C, "-", "private key file", Served).complains(),
@@ -43,10 +49,10 @@ pub(super) const ROWS: &[Keyword] = &[
     row(CHECKS, "warmup", Seconds("0", "4294"), B, "delay_loop", "random delay of the first check", Served),
     row(CHECKS, "delay_loop", Seconds("0.000001", "4294"), B, "service", "period", Served),
     row(CHECKS, "alpha", Bool, C, "service", "start down", Served),
-    row(CHECKS, "log_all_failures", Bool, C, "false", "log each failed try", NotYet),
+    row(CHECKS, "log_all_failures", Bool, C, "checker_log_all_failures", "log each failed try", Served),
     row(HTTP, "nb_get_retry", Int(0, MAX, ""), A, "1", "retries before failing", Served).standing(Deprecated("write `retry`")),
     row(HTTP, "virtualhost", Word("STRING"), B, "real server, service, address", "Host header", Served).complains(),
-    row(HTTP, "http_protocol", OneOf(&["1.0", "1.1", "1.0C"]), C, "1.0", "version sent; C adds Connection: close", Served).complains(),
+    row(HTTP, "http_protocol", OneOf(&["1.0", "1.1", "1.0C", "2"]), C, "1.0", "version sent; C adds Connection: close; 2 is vipd's: by ALPN within TLS, at once without it", Served).complains(),
     row(HTTP, "enable_sni", Bool, B, "false", "send SNI", Served),
     row(HTTP, "sni_name", Words("[NAME]", 0, 1), C, "virtualhost", "SNI name; implies enable_sni", Served).standing(New),
     row(HTTP, "fast_recovery", Bool, C, "false", "one success of each url is enough to come up", Served),
@@ -75,9 +81,17 @@ pub(super) const ROWS: &[Keyword] = &[
     row(MISC, "misc_timeout", Int(0, 4_294, "s"), B, "delay_loop", "then SIGTERM, SIGKILL", Served),
     row(MISC, "misc_dynamic", Flag, B, "off", "exit 2..255 sets weight to code - 2", Served),
     row(MISC, "user", Words("USER [GROUP]", 1, 2), B, "script_user", "who runs it", Served).complains(),
-    row(FILE_CHECK, "track_file", Word("NAME"), C, "required", "a track_file", NotYet),
-    row(FILE_CHECK, "weight", Words("INT [reverse|noreverse]", 1, 2), C, "weight of the file", "factor", NotYet).complains(),
-    row(BFD_CHECK, "name", Word("NAME"), C, "required", "a bfd_instance", NotYet).complains().strict(),
-    row(BFD_CHECK, "alpha", Bool, C, "service", "start down", NotYet),
+    row(ASKING, "header", Words("NAME VALUE", 2, 2), C, "-", "a field that is sent besides; those of the check, then those of the url", Served).standing(Ours),
+    row(TLS, "tls_session_reuse", Bool, C, "false", "go on with the TLS session of an earlier run", Served).standing(Ours),
+    row(AGENT, "agent_send", Word("STRING"), C, "nothing", "said to the agent first, with an end of line", Served).standing(Ours),
+    row(GRPC, "service", Word("NAME"), C, "the server as a whole", "service whose health is asked for, at most 127 bytes", Served).standing(Ours),
+    row(GRPC, "virtualhost", Word("STRING"), C, "real server, service, address", "authority of the call", Served).standing(Ours),
+    row(GRPC, "tls", Bool, C, "false", "within TLS; the certificate as for SSL_GET", Served).standing(Ours),
+    row(GRPC, "enable_sni", Bool, C, "false", "send the virtualhost as SNI", Served).standing(Ours),
+    row(GRPC, "sni_name", Word("NAME"), C, "virtualhost", "SNI name; implies enable_sni", Served).standing(Ours),
+    row(FILE_CHECK, "track_file", Word("NAME"), C, "required", "a track_file", Served),
+    row(FILE_CHECK, "weight", Words("INT [reverse|noreverse]", 1, 2), C, "weight of the file", "factor", Served).complains(),
+    row(BFD_CHECK, "name", Word("NAME"), C, "required", "a bfd_instance", Served).complains().strict(),
+    row(BFD_CHECK, "alpha", Bool, C, "service", "start down", Served),
     row(NOT_HTTP, "nb_get_retry", Int(0, MAX, ""), C, "-", "a keyword of HTTP_GET and SSL_GET alone", NotYet).standing(Removed("write `retry`")),
 ];

@@ -29,6 +29,8 @@ pub enum Context {
     DnsCheck,
     UdpCheck,
     PingCheck,
+    AgentCheck,
+    GrpcCheck,
     FileCheck,
     BfdCheck,
     /// Lines of `virtual_ipaddress`, `virtual_ipaddress_excluded` and `static_ipaddress`.
@@ -58,7 +60,7 @@ pub enum Holds {
 }
 
 impl Context {
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 37] = [
         Self::Top,
         Self::GlobalDefs,
         Self::Ssl,
@@ -84,6 +86,8 @@ impl Context {
         Self::DnsCheck,
         Self::UdpCheck,
         Self::PingCheck,
+        Self::AgentCheck,
+        Self::GrpcCheck,
         Self::FileCheck,
         Self::BfdCheck,
         Self::Addresses,
@@ -124,6 +128,8 @@ impl Context {
             Self::DnsCheck => "`DNS_CHECK`",
             Self::UdpCheck => "`UDP_CHECK`",
             Self::PingCheck => "`PING_CHECK`",
+            Self::AgentCheck => "`AGENT_CHECK`",
+            Self::GrpcCheck => "`GRPC_CHECK`",
             Self::FileCheck => "`FILE_CHECK`",
             Self::BfdCheck => "`BFD_CHECK`",
             Self::Addresses => "`virtual_ipaddress`",
@@ -179,6 +185,8 @@ impl Context {
             | Self::DnsCheck
             | Self::UdpCheck
             | Self::PingCheck
+            | Self::AgentCheck
+            | Self::GrpcCheck
             | Self::FileCheck
             | Self::BfdCheck => Holds::Keywords,
         }

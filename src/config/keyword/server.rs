@@ -3,12 +3,12 @@
 //! One row a line: block, word, form, tier, default, meaning, what vipd does.
 
 use super::Context::{
-    self, BfdCheck, DnsCheck, FileCheck, HttpGet, MiscCheck, PingCheck, RealServer, SmtpCheck, SslGet, TcpCheck,
-    UdpCheck, VirtualServer,
+    self, AgentCheck, BfdCheck, DnsCheck, FileCheck, GrpcCheck, HttpGet, MiscCheck, PingCheck, RealServer, SmtpCheck,
+    SslGet, TcpCheck, UdpCheck, VirtualServer,
 };
 use super::Form::{Block, Bool, Command, Flag, Int, OneOf, Seconds, Word, Words};
 use super::Service::{NoEffect, NotYet, Served};
-use super::Standing::{Dpvs, Removed};
+use super::Standing::{Dpvs, Ours, Removed};
 use super::Tier::{A, B, C};
 use super::{ANY, Keyword, MAX, row};
 
@@ -43,7 +43,9 @@ pub(super) const ROWS: &[Keyword] = &[
     row(VS, "persistence_timeout", Words("[INT s 1..2678400]", 0, 1), A, "off; 360 without value", "client stickiness; 0 is an error", Served),
     row(VS, "persistence_granularity", Word("NETMASK | INT 1..128"), B, "none", "turns persistence on (360 s)", Served),
     row(VS, "protocol", OneOf(&["TCP", "UDP", "SCTP"]), A, "UDP, with a complaint", "any case", Served),
-    row(VS, "ha_suspend", Flag, B, "off", "check only while we hold the VIP; not for fwmark", NotYet),
+    row(VS, "ha_suspend", Flag, B, "off", "check only while we hold the VIP; not for fwmark", Served),
+    row(VS, "slow_start", Seconds("0.000001", "4294"), C, "-", "a server that comes up gets its weight step by step over this time", Served).standing(Ours),
+    row(VS, "drain_time", Seconds("0.000001", "4294"), C, "-", "a server that leaves the configuration keeps its connections for so long, at weight 0", Served).standing(Ours),
     row(VS, "smtp_alert", Bool, B, "smtp_alert_checker, smtp_alert, false", "mail on quorum changes", Served),
     row(VS, "virtualhost", Word("STRING"), A, "-", "Host header inherited by HTTP/SSL_GET", Served).complains(),
     row(VS, "snmp_name", Word("NAME"), C, "-", "name shown over SNMP", NotYet).complains().strict(),
@@ -82,8 +84,11 @@ pub(super) const ROWS: &[Keyword] = &[
     row(RS, "DNS_CHECK", Block("", 0, 0, DnsCheck), B, "-", "DNS query over UDP", Served),
     row(RS, "UDP_CHECK", Block("", 0, 0, UdpCheck), B, "-", "UDP datagram test", Served),
     row(RS, "PING_CHECK", Block("", 0, 0, PingCheck), B, "-", "ICMP echo test", Served),
-    row(RS, "FILE_CHECK", Block("", 0, 0, FileCheck), C, "-", "a track_file as check; without it the real server counts as up", NotYet),
-    row(RS, "BFD_CHECK", Block("", 0, 0, BfdCheck), C, "-", "a BFD session as check; without it the real server counts as up", NotYet),
+    row(RS, "AGENT_CHECK", Block("", 0, 0, AgentCheck), C, "-", "health and weight by HAProxy's agent protocol", Served).standing(Ours),
+    row(RS, "GRPC_CHECK", Block("", 0, 0, GrpcCheck), C, "-", "grpc.health.v1 test", Served).standing(Ours),
+    row(RS, "FILE_CHECK", Block("", 0, 0, FileCheck), C, "-", "the number in a track_file changes the weight, or takes the real server down", Served),
+    row(RS, "BFD_CHECK", Block("", 0, 0, BfdCheck), C, "-", "a BFD session as check", Served),
+    row(VS, "toa", Bool, C, "off", "FullNat over TCP hands the client's address on to the real server, by an option (254) of the handshake", Served).standing(Ours),
     row(VS, "laddr_group_name", Word("NAME"), C, "-", "the local_address_group that FullNat takes its source addresses from", Served).standing(Dpvs),
     row(VS, "nat_mask", Word("NETMASK"), C, "-", "netmask of NAT on Linux 2.2; gone since keepalived 1.2.20", NotYet).standing(Removed("delete the line: nothing needs it")),
     row(VS, "net_mask", Word("NETMASK"), C, "-", "meant as nat_mask, which is gone too", NotYet).standing(Removed("delete the line: nothing needs it")),

@@ -37,7 +37,7 @@ impl Index {
     }
 }
 
-fn in_block(blocks: &[Vec<&'static Keyword>], context: Context) -> &[&'static Keyword] {
+fn in_block<'a>(blocks: &'a [Vec<&'static Keyword>], context: Context) -> &'a [&'static Keyword] {
     // The discriminants count from 0 in the order of `ALL`, which a test holds.
     #[expect(clippy::as_conversions, reason = "the discriminant of a field-less enum")]
     blocks.get(context as usize).map_or(&[], Vec::as_slice)

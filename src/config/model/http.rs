@@ -11,6 +11,8 @@ pub enum HttpVersion {
     V1_0,
     V1_0WithHost,
     V1_1,
+    /// By ALPN within TLS, at once without it.
+    V2,
 }
 
 /// `HTTP_GET`.
@@ -20,6 +22,15 @@ pub struct HttpCheck {
     pub virtualhost: Option<String>,
     pub urls: Vec<Url>,
     pub fast_recovery: bool,
+    /// `header`: sent with every url.
+    pub headers: Vec<Header>,
+}
+
+/// `header NAME VALUE`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Header {
+    pub name: String,
+    pub value: String,
 }
 
 /// `SSL_GET`.
@@ -29,6 +40,25 @@ pub struct HttpsCheck {
     pub sni: Sni,
     /// `tls_compliant`, where a url does not say.
     pub compliant: bool,
+    /// `tls_session_reuse`.
+    pub reuse: bool,
+}
+
+/// `GRPC_CHECK`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct GrpcCheck {
+    /// Empty: the server as a whole.
+    pub service: String,
+    pub virtualhost: Option<String>,
+    /// `None`: without TLS.
+    pub tls: Option<GrpcTls>,
+}
+
+/// `tls` of `GRPC_CHECK`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct GrpcTls {
+    pub sni: Sni,
+    pub reuse: bool,
 }
 
 /// `SSL`: with a CA the certificates of servers are verified; with a certificate we show who we are.
@@ -38,6 +68,9 @@ pub struct TlsFiles {
     pub certificate: Option<String>,
     /// `None`: it stands in the file of the certificate.
     pub key: Option<String>,
+    /// Of the key, where it is encrypted.
+    #[serde(skip)]
+    pub password: Option<String>,
 }
 
 /// `enable_sni` and `sni_name`.
@@ -63,4 +96,5 @@ pub struct Url {
     pub pattern: Option<AnswerPattern>,
     /// `tls_compliant`; `None`: the check's.
     pub compliant: Option<bool>,
+    pub headers: Vec<Header>,
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Command, Config, seconds};
+use super::{CheckerKind, Command, Config, seconds};
 use crate::base::IfName;
 use crate::config::source::Span;
 
@@ -195,6 +195,22 @@ impl Trackable {
 }
 
 impl Config {
+    /// What `FILE_CHECK`s name.
+    pub fn file_checks(&self) -> impl Iterator<Item = &TrackEntry> {
+        let checkers =
+            self.virtual_servers.iter().flat_map(|server| &server.real_servers).flat_map(|real| &real.checkers);
+        checkers.filter_map(|checker| if let CheckerKind::File(entry) = &checker.kind { Some(entry) } else { None })
+    }
+
+    /// What `BFD_CHECK`s name, and where.
+    pub fn bfd_checks(&self) -> impl Iterator<Item = (&str, Span)> {
+        let checkers =
+            self.virtual_servers.iter().flat_map(|server| &server.real_servers).flat_map(|real| &real.checkers);
+        checkers.filter_map(|checker| {
+            if let CheckerKind::Bfd { session, at } = &checker.kind { Some((session.as_str(), *at)) } else { None }
+        })
+    }
+
     /// The weight of a script, file or process, and whether it is reversed; `None`: it does not exist.
     pub fn weight_of(&self, kind: Trackable, name: &str) -> Option<(i16, bool)> {
         match kind {

@@ -1,6 +1,6 @@
-//! The checks of a real server, a file for each family, and what all kinds share. Kinds that nobody carries out yet
-//! are named in a note.
+//! The checks of a real server, a file for each family, and what all kinds share.
 
+mod agent;
 mod datagram;
 mod http;
 mod misc;
@@ -40,7 +40,10 @@ pub fn read(block: &Statement<'_>, checkers: &mut Vec<Checker>, problems: &mut V
             }
             checkers.push(checker);
         }
-        "FILE_CHECK" | "BFD_CHECK" => unserved(block, problems),
+        "AGENT_CHECK" => checkers.push(agent::read(block, problems)),
+        "GRPC_CHECK" => checkers.push(agent::grpc(block, problems)),
+        "FILE_CHECK" => checkers.extend(agent::file(block, problems)),
+        "BFD_CHECK" => checkers.extend(agent::bfd(block, problems)),
         _ => return false,
     }
     true
@@ -58,6 +61,7 @@ fn empty(block: &Statement<'_>, kind: CheckerKind) -> Checker {
         bind_if: None,
         fwmark: None,
         alpha: false,
+        log_all_failures: None,
     }
 }
 
@@ -74,9 +78,7 @@ fn shared(inner: &Statement<'_>, checker: &mut Checker, problems: &mut Vec<Probl
             checker.fwmark = mark.and_then(NonZeroU32::new);
         }
         "alpha" => set(&mut checker.alpha, flag(problems, inner)),
-        "log_all_failures" => {
-            flag(problems, inner);
-        }
+        "log_all_failures" => set(&mut checker.log_all_failures, flag(problems, inner).map(Some)),
         "retry" => checker.check.retry = number(problems, inner, 0, 0..=RETRY_MAX, ""),
         _ => return times(inner, &mut checker.check, problems),
     }
@@ -98,23 +100,6 @@ pub fn times(inner: &Statement<'_>, check: &mut CheckDefaults, problems: &mut Ve
 /// `retry` of a service or a real server, which is at least 1 there.
 pub fn retry(inner: &Statement<'_>, check: &mut CheckDefaults, problems: &mut Vec<Problem>) {
     set(&mut check.retry, number(problems, inner, 0, 1..=RETRY_MAX, "").map(Some));
-}
-
-/// A kind of check whose values are read for their ranges only.
-fn unserved(block: &Statement<'_>, problems: &mut Vec<Problem>) {
-    let mut scratch = empty(block, CheckerKind::Tcp);
-    for inner in block.statements() {
-        shared(inner, &mut scratch, problems);
-    }
-    let needed = match block.keyword.text {
-        "FILE_CHECK" => Some("track_file"),
-        "BFD_CHECK" => Some("name"),
-        _ => None,
-    };
-    if let Some(needed) = needed.filter(|needed| !block.statements().iter().any(|inner| inner.keyword.text == *needed))
-    {
-        problems.push(incomplete(block, needed));
-    }
 }
 
 fn incomplete(block: &Statement<'_>, needed: &str) -> Problem {

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::value::{TIME_MAX, address, choice, error, flag, number, seconds, set};
-use super::{command, notify, value};
+use super::{command, ipvs, notify};
 use crate::config::model::{Garp, Global, NotifyFifo, Plane, ScriptUser, SysctlMode, VrrpVersion};
 use crate::config::problem::{Problem, Severity};
 use crate::config::tree::Statement;
@@ -57,6 +57,7 @@ pub fn read(block: &Statement<'_>, global: &mut Global, problems: &mut Vec<Probl
             "vrrp_down_timer_adverts" => {
                 set(&mut global.down_timer_adverts, number(problems, inner, 0, 1..=100, "").map(Some));
             }
+            "vmac_prefix" => global.vmac_prefix = inner.arg(0).map(|word| word.text.to_owned()),
             "vrrp_rt_priority" => {
                 let priority = number::<u8>(problems, inner, 0, 1..=99, "").and_then(NonZeroU8::new);
                 set(&mut global.rt_priority, priority.map(Some));
@@ -93,6 +94,10 @@ pub fn read(block: &Statement<'_>, global: &mut Global, problems: &mut Vec<Probl
             "lvs_datapath" => set(&mut global.plane, choice(problems, inner, 0, &PLANES)),
             "lvs_sysctl" => set(&mut global.sysctl, choice(problems, inner, 0, &SYSCTL_MODES)),
             "lvs_flush" => global.lvs_flush = true,
+            "checker_log_all_failures" => set(&mut global.checker_log_all_failures, flag(problems, inner)),
+            "rs_init_notifies" => set(&mut global.rs_init_notifies, flag(problems, inner)),
+            "lvs_timeouts" => ipvs::timeouts(inner, &mut global.timeouts, problems),
+            "lvs_sync_daemon" => set(&mut global.sync_daemon, ipvs::sync_daemon(inner, problems).map(Some)),
             keyword => {
                 let garp = keyword.strip_prefix("vrrp_").unwrap_or("");
                 if !read_garp(garp, inner, &mut global.garp, problems) {
@@ -118,10 +123,9 @@ fn only_checked(keyword: &str, inner: &Statement<'_>, problems: &mut Vec<Problem
         "vrrp_startup_delay" | "vrrp_delay_after_boot" => {
             seconds(problems, inner, 0, 1000..=TIME_MAX);
         }
-        "vrrp_higher_prio_send_advert" | "rs_init_notifies" | "no_checker_emails" | "checker_log_all_failures" => {
+        "vrrp_higher_prio_send_advert" | "no_checker_emails" => {
             flag(problems, inner);
         }
-        "lvs_sync_daemon" => sync_daemon(inner, problems),
         _ => {
             if let Some((_, range)) = CHECKED.iter().find(|(name, _)| *name == keyword) {
                 number::<i64>(problems, inner, 0, range.clone(), "");
@@ -177,17 +181,5 @@ fn empty(block: &Statement<'_>, problems: &mut Vec<Problem>) {
                 .label("nothing in it")
                 .help("remove the block, or name what it lists, one a line"),
         );
-    }
-}
-
-/// `lvs_sync_daemon IFNAME [inst NAME] [id N] [maxlen N] [port N] [ttl N] ...`: its numbers.
-fn sync_daemon(inner: &Statement<'_>, problems: &mut Vec<Problem>) {
-    const NUMBERS: [(&str, RangeInclusive<i64>); 4] =
-        [("id", 0..=255), ("maxlen", 1..=65507), ("port", 1..=65535), ("ttl", 1..=255)];
-    for pair in inner.args.windows(2) {
-        let [name, given] = pair else { continue };
-        if let Some((name, range)) = NUMBERS.iter().find(|(known, _)| *known == name.text) {
-            value::number_word::<i64>(problems, name, *given, range.clone(), "");
-        }
     }
 }

@@ -6,13 +6,14 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::global::{VERSIONS, read_garp};
-use super::value::{SECOND, choice, error, flag, host_word, interface, number, seconds, set};
+use super::value::{SECOND, choice, error, flag, host_word, interface, number, parsed, seconds, set};
 use super::{notify, route, rule, track, virtual_address};
 use crate::base::{IfName, Vrid};
 use crate::config::model::{
-    Garp, Global, InitialState, KernelRoute, KernelRule, Notify, Tracking, VirtualAddress, VrrpInstance, VrrpVersion,
+    Garp, Global, InitialState, KernelRoute, KernelRule, Notify, Tracking, VirtualAddress, Vmac, VrrpInstance,
+    VrrpVersion,
 };
-use crate::config::problem::Problem;
+use crate::config::problem::{Problem, Severity};
 use crate::config::source::Span;
 use crate::config::tree::{Statement, Word};
 
@@ -27,6 +28,9 @@ const AUTH_PASS_MAX: usize = 8;
 struct Draft {
     state: Option<(InitialState, Span)>,
     interface: Option<IfName>,
+    vmac: Option<Vmac>,
+    xmit_base: bool,
+    accept: Option<bool>,
     vrid: Option<Vrid>,
     priority: Option<u8>,
     interval: Option<(Duration, Span)>,
@@ -53,7 +57,6 @@ struct Draft {
     rules: Vec<KernelRule>,
     promote_secondaries: bool,
     notify: Notify,
-    sync_daemon: Option<Span>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,12 +158,52 @@ fn options(inner: &Statement<'_>, draft: &mut Draft, problems: &mut Vec<Problem>
         "debug" => {
             number::<u8>(problems, inner, 0, 0..=4, "");
         }
+        "use_vmac" => draft.vmac = Some(vmac(inner, problems)),
+        "vmac_xmit_base" => draft.xmit_base = true,
+        "accept" => draft.accept = Some(true),
+        "no_accept" => draft.accept = Some(false),
         "promote_secondaries" => draft.promote_secondaries = true,
-        "lvs_sync_daemon_interface" => draft.sync_daemon = Some(inner.at()),
         keyword => {
             read_garp(keyword, inner, &mut draft.garp, problems);
         }
     }
+}
+
+/// `[NAME] [MAC] [name NAME] [netlink_notify_msg] [group GROUP]`; of the MAC address, the last byte may be left to the
+/// VRID.
+fn vmac(inner: &Statement<'_>, problems: &mut Vec<Problem>) -> Vmac {
+    let mut vmac = Vmac { name: None, mac: None, xmit_base: false };
+    let mut words = inner.args.iter().copied();
+    while let Some(word) = words.next() {
+        let mut unserved = |word: Word<'_>| {
+            let message = format!("`{}` of `use_vmac` has no effect yet", word.text);
+            problems.push(Problem::new("not-served-yet", Severity::Warning, word.at, message));
+        };
+        match word.text {
+            "name" => vmac.name = words.next().and_then(|word| parsed(problems, "bad-interface-name", word)),
+            "netlink_notify_msg" => unserved(word),
+            "group" => {
+                unserved(word);
+                words.next();
+            }
+            text if text.contains(':') => match mac(text) {
+                Some(bytes) => vmac.mac = Some(bytes),
+                None => problems.push(
+                    error("bad-mac", word, format!("`{text}` is no MAC address of an interface"))
+                        .help("six bytes in hexadecimal, as 00:00:5e:00:01:33; not of a group, not only zeros"),
+                ),
+            },
+            _ => vmac.name = parsed(problems, "bad-interface-name", word),
+        }
+    }
+    vmac
+}
+
+fn mac(text: &str) -> Option<[u8; 6]> {
+    let bytes: Vec<u8> = text.split(':').map(|byte| u8::from_str_radix(byte, 16).ok()).collect::<Option<_>>()?;
+    let mac: [u8; 6] = bytes.try_into().ok()?;
+    let group = mac.first().is_some_and(|first| first & 1 == 1);
+    (!group && mac != [0; 6]).then_some(mac)
 }
 
 /// `ADDR [min_ttl N] [max_ttl N]`.

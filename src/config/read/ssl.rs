@@ -6,11 +6,12 @@ use crate::config::tree::Statement;
 pub fn read(block: &Statement<'_>) -> TlsFiles {
     let mut files = TlsFiles::default();
     for inner in block.statements() {
-        let path = inner.arg(0).map(|word| word.text.to_owned());
+        let word = inner.arg(0).map(|arg| arg.text.to_owned());
         match inner.keyword.text {
-            "ca" => files.ca = path,
-            "certificate" => files.certificate = path,
-            "key" => files.key = path,
+            "ca" => files.ca = word,
+            "certificate" => files.certificate = word,
+            "key" => files.key = word,
+            "password" => files.password = word,
             _ => {}
         }
     }

@@ -210,7 +210,7 @@ fn a_script_without_a_command_is_left_out() {
 
 #[test]
 fn global_values_are_read_or_refused() {
-    let rows: [(&str, &str, &[&str]); 13] = [
+    let rows: [(&str, &str, &[&str]); 21] = [
         ("nothing amiss", "router_id lb\nvrrp_version 3\nlvs_datapath ipvs\nvrrp_garp_master_delay 1.5", &[]),
         ("an interval of zero", "vrrp_garp_interval 0\nvrrp_gna_interval 0", &["out-of-range", "out-of-range"]),
         ("a plane that is none", "lvs_datapath xdp", &["unknown-word"]),
@@ -224,10 +224,39 @@ fn global_values_are_read_or_refused() {
         ("seven decimals", "vrrp_garp_interval 0.1234567", &["too-fine"]),
         ("a negative time", "vrrp_garp_master_delay -1", &["not-a-time"]),
         ("a long datagram", "lvs_sync_daemon eth0 id 3 maxlen 120000", &["out-of-range"]),
+        ("a sync daemon of the old form", "lvs_sync_daemon eth0 VI_1 7", &[]),
+        ("a strange word", "lvs_sync_daemon eth0 inst VI_1 syncid 7", &["unknown-word"]),
+        ("a group that is no address", "lvs_sync_daemon eth0 group x", &["not-an-address"]),
+        ("a name without its value", "lvs_sync_daemon eth0 inst", &["missing-argument"]),
+        ("timeouts", "lvs_timeouts tcp 60 udp 5", &[]),
+        ("a timeout of two months", "lvs_timeouts tcp 60 udp 5000000", &["out-of-range"]),
+        ("a timeout of nothing", "lvs_timeouts tcp", &["missing-argument"]),
+        ("a timeout of something else", "lvs_timeouts sctp 3", &["unknown-word"]),
     ];
     for (name, lines, expected) in rows {
         let text = format!("global_defs {{\n{lines}\n}}");
         let (_, problems) = read_text(&text);
         assert_eq!(codes(&problems), expected, "{name}");
     }
+}
+
+#[test]
+fn the_sync_daemon_is_that_of_global_defs_or_of_the_first_instance_that_names_one() {
+    let instance = |name, vrid| {
+        format!(
+            "vrrp_instance {name} {{\ninterface eth0\nvirtual_router_id {vrid}\nlvs_sync_daemon_interface eth1\n\
+             virtual_ipaddress {{\n192.0.2.{vrid}\n}}\n}}\n"
+        )
+    };
+    let both = [instance("A", 1), instance("B", 2)].concat();
+    let (config, problems) = read_text(&both);
+    let daemon = config.global.sync_daemon.unwrap();
+    assert_eq!((daemon.interface.as_str(), daemon.instance.as_deref(), daemon.id), ("eth1", Some("A"), None));
+    assert_eq!(codes(&problems), ["second-sync-daemon"]);
+    let text = format!("global_defs {{\nlvs_sync_daemon eth1 inst B id 9 ttl 2 group 224.0.0.82\n}}\n{both}");
+    let (config, problems) = read_text(&text);
+    let daemon = config.global.sync_daemon.unwrap();
+    assert_eq!((daemon.instance.as_deref(), daemon.id, daemon.ttl), (Some("B"), Some(9), Some(2)));
+    assert_eq!((daemon.group, daemon.port), (Some("224.0.0.82".parse().unwrap()), None));
+    assert_eq!(codes(&problems), ["second-sync-daemon"], "of instance A");
 }

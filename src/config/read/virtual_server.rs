@@ -6,15 +6,17 @@ pub use settle::Groups;
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::time::Duration;
 
-use super::value::{address, choice, error, flag, number, number_word, set};
+use super::value::{TIME_MAX, address, choice, error, flag, number, number_word, seconds, set};
 use super::{checker, notify, real_server};
 use crate::base::{Family, Weight};
 use crate::config::model::{
-    CheckDefaults, Command, LbKind, Protocol, RealServer, SorryServer, VirtualServer, VirtualServerId,
+    CheckDefaults, Command, LbKind, Protocol, RealServer, SorryServer, VirtualServer, VirtualServerId, Wrapping,
+    WrappingChecksum,
 };
 use crate::config::near::nearest;
-use crate::config::problem::Problem;
+use crate::config::problem::{Problem, Severity};
 use crate::config::source::Span;
 use crate::config::tree::{Statement, Word};
 
@@ -38,7 +40,7 @@ const SCHEDULERS: [(&str, &str); 14] = [
 const KINDS: [(&str, LbKind); 5] = [
     ("NAT", LbKind::Nat),
     ("DR", LbKind::Dr),
-    ("TUN", LbKind::Tun),
+    ("TUN", LbKind::Tun(Wrapping::Ipip)),
     ("FNAT", LbKind::FullNat),
     ("FULLNAT", LbKind::FullNat),
 ];
@@ -54,6 +56,7 @@ struct Draft {
     sched_flags: [bool; 3],
     lb_kind: Option<LbKind>,
     local_addresses: Option<String>,
+    toa: bool,
     protocol: Option<(Protocol, Span)>,
     ops: Option<Span>,
     persistence_timeout: Option<u32>,
@@ -65,6 +68,9 @@ struct Draft {
     quorum_down: Option<Box<Command>>,
     alpha: bool,
     omega: bool,
+    ha_suspend: bool,
+    slow_start: Option<Duration>,
+    drain_time: Option<Duration>,
     sorry: Option<(SorryServer, Span)>,
     sorry_inhibit: bool,
     inhibit_on_failure: bool,
@@ -126,6 +132,7 @@ fn balancing(keyword: &str, inner: &Statement<'_>, draft: &mut Draft, problems: 
     match keyword {
         "lb_algo" | "lvs_sched" => set(&mut draft.lb_algo, choice(problems, inner, 0, &SCHEDULERS).map(Some)),
         "lb_kind" | "lvs_method" => set(&mut draft.lb_kind, kind(inner, problems).map(Some)),
+        "toa" => set(&mut draft.toa, flag(problems, inner)),
         "laddr_group_name" => draft.local_addresses = inner.arg(0).map(|name| name.text.to_owned()),
         "flag-1" | "sh-fallback" | "mh-fallback" => raise(&mut draft.sched_flags, 0),
         "flag-2" | "sh-port" | "mh-port" => raise(&mut draft.sched_flags, 1),
@@ -182,6 +189,9 @@ fn options(keyword: &str, inner: &Statement<'_>, draft: &mut Draft, problems: &m
         "retry" => checker::retry(inner, &mut draft.check, problems),
         "alpha" => draft.alpha = true,
         "omega" => draft.omega = true,
+        "ha_suspend" => draft.ha_suspend = true,
+        "slow_start" => draft.slow_start = seconds(problems, inner, 0, 1..=TIME_MAX),
+        "drain_time" => draft.drain_time = seconds(problems, inner, 0, 1..=TIME_MAX),
         "inhibit_on_failure" => draft.inhibit_on_failure = true,
         "virtualhost" => draft.virtualhost = inner.arg(0).map(|word| word.text.to_owned()),
         "smtp_alert" => draft.mail = flag(problems, inner),
@@ -197,7 +207,49 @@ fn raise(flags: &mut [bool; 3], at: usize) {
 
 /// `NAT`, `DR`, `TUN`, and `FNAT` of DPVS, which we also call `FULLNAT`.
 pub fn kind(inner: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<LbKind> {
-    choice(problems, inner, 0, &KINDS)
+    Some(match choice(problems, inner, 0, &KINDS)? {
+        LbKind::Tun(_) => LbKind::Tun(wrapping(inner, problems)?),
+        kind @ (LbKind::Nat | LbKind::Dr | LbKind::FullNat) => kind,
+    })
+}
+
+/// What follows `TUN`: `[type ipip|gue|gre] [port N] [nocsum|csum|remcsum]`.
+fn wrapping(inner: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<Wrapping> {
+    let (mut kind, mut port, mut checksum) = ("ipip", None, WrappingChecksum::None);
+    let mut words = inner.args.iter().skip(1);
+    while let Some(word) = words.next() {
+        match word.text {
+            "nocsum" => checksum = WrappingChecksum::None,
+            "csum" => checksum = WrappingChecksum::Checksum,
+            "remcsum" => checksum = WrappingChecksum::Remote,
+            "type" => kind = words.next().map_or("", |word| word.text),
+            "port" => port = Some(number_word(problems, "port", *words.next()?, 1..=65_535, "")?),
+            other => {
+                let message = format!("`{other}` is not known after TUN; there are type, port, nocsum, csum, remcsum");
+                problems.push(error("unknown-word", *word, message).label("not known here"));
+                return None;
+            }
+        }
+    }
+    match (kind, port) {
+        ("ipip", _) => Some(Wrapping::Ipip),
+        ("gre", _) => Some(Wrapping::Gre { checksum }),
+        ("gue", Some(port)) => Some(Wrapping::Gue { port, checksum }),
+        ("gue", None) => {
+            let message = "a GUE tunnel needs the port that its real servers listen on";
+            problems.push(
+                Problem::new("missing-argument", Severity::Error, inner.at(), message)
+                    .label("has no port")
+                    .help("TUN type gue port 6080"),
+            );
+            None
+        }
+        (other, _) => {
+            let message = format!("the type of the tunnel is `{other}`, and it is one of ipip, gue, gre");
+            problems.push(Problem::new("unknown-word", Severity::Error, inner.at(), message).label("not known here"));
+            None
+        }
+    }
 }
 
 /// `TCP`, `UDP` or `SCTP` in any case.

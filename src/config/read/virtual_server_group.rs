@@ -4,8 +4,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU32;
 
-use super::value::number_word;
-use crate::config::model::{GroupMember, LocalAddressGroup, VirtualServerGroup};
+use super::value::{interface, number_word};
+use crate::config::model::{GroupMember, LocalAddressGroup, LocalAddresses, VirtualServerGroup};
 use crate::config::problem::{Problem, Severity};
 use crate::config::tree::{Statement, Word};
 
@@ -18,12 +18,17 @@ pub fn read(statement: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<Vi
     Some(VirtualServerGroup { name: name.text.to_owned(), at: name.at, members })
 }
 
-/// The interface of a line says where the operator has put the address; nothing depends on it.
 pub fn read_local(statement: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<LocalAddressGroup> {
     let name = statement.arg(0)?;
-    let lines = statement.statements().iter();
-    let addresses = lines.filter_map(|line| addresses(line.keyword, problems)).collect();
-    Some(LocalAddressGroup { name: name.text.to_owned(), at: name.at, addresses })
+    let lines = statement.statements().iter().filter_map(|line| local(line, problems)).collect();
+    Some(LocalAddressGroup { name: name.text.to_owned(), at: name.at, lines })
+}
+
+/// Without a name of an interface that could be, the addresses are taken to be there.
+fn local(line: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<LocalAddresses> {
+    let addresses = addresses(line.keyword, problems)?;
+    let interface = line.arg(0).and_then(|_| interface(problems, line, 0));
+    Some(LocalAddresses { addresses, interface, at: line.at() })
 }
 
 fn addresses(word: Word<'_>, problems: &mut Vec<Problem>) -> Option<Vec<IpAddr>> {

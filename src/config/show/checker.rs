@@ -1,18 +1,30 @@
 //! The checks of a real server.
 
-use super::node::{Node, Nodes, boolean, escaped_word};
+use super::node::{Node, Nodes, boolean, escaped_word, word};
 use super::service::times;
 use crate::base::{AnswerPattern, PatternOptions, PatternPlace};
 use crate::config::model::{
-    Checker, CheckerKind, Command, DnsCheck, HttpCheck, HttpVersion, HttpsCheck, MiscCheck, Sni, TlsFiles, UdpCheck,
-    Url,
+    Checker, CheckerKind, Command, DnsCheck, GrpcCheck, GrpcTls, Header, HttpCheck, HttpVersion, HttpsCheck, MiscCheck,
+    Sni, TlsFiles, TrackEntry, UdpCheck, Url,
 };
 
 /// Status codes of one line: it stays far below the limit of a line.
 const STATUS_CODES: usize = 64;
 
 pub(super) fn checker(checker: &Checker) -> Node {
-    let Checker { at: _, kind, check, connect_ip, connect_port, bind_ip, bind_port, bind_if, fwmark, alpha } = checker;
+    let Checker {
+        at: _,
+        kind,
+        check,
+        connect_ip,
+        connect_port,
+        bind_ip,
+        bind_port,
+        bind_if,
+        fwmark,
+        alpha,
+        log_all_failures,
+    } = checker;
     let mut nodes = Nodes::default();
     let name = match kind {
         CheckerKind::Tcp => "TCP_CHECK",
@@ -23,6 +35,10 @@ pub(super) fn checker(checker: &Checker) -> Node {
         CheckerKind::Dns(_) => "DNS_CHECK",
         CheckerKind::Udp(_) => "UDP_CHECK",
         CheckerKind::Ping => "PING_CHECK",
+        CheckerKind::Agent { .. } => "AGENT_CHECK",
+        CheckerKind::Grpc(_) => "GRPC_CHECK",
+        CheckerKind::File(_) => "FILE_CHECK",
+        CheckerKind::Bfd { .. } => "BFD_CHECK",
     };
     match kind {
         CheckerKind::Tcp | CheckerKind::Ping => {}
@@ -32,6 +48,10 @@ pub(super) fn checker(checker: &Checker) -> Node {
         CheckerKind::Smtp { helo } => nodes.put(Node::word("helo_name", helo.as_str())),
         CheckerKind::Dns(check) => dns(&mut nodes, check),
         CheckerKind::Udp(check) => udp(&mut nodes, check),
+        CheckerKind::Agent { send } => nodes.word("agent_send", send.as_ref()),
+        CheckerKind::Grpc(check) => grpc(&mut nodes, check),
+        CheckerKind::File(entry) => file(&mut nodes, entry),
+        CheckerKind::Bfd { session, at: _ } => nodes.word("name", Some(session)),
     }
     nodes.plain("connect_ip", *connect_ip);
     nodes.plain("connect_port", *connect_port);
@@ -41,16 +61,19 @@ pub(super) fn checker(checker: &Checker) -> Node {
     nodes.plain("fwmark", *fwmark);
     times(&mut nodes, check);
     nodes.flag("alpha", *alpha);
+    nodes.plain("log_all_failures", log_all_failures.map(boolean));
     Node::block(name, String::new(), nodes.0)
 }
 
 fn http(nodes: &mut Nodes, check: &HttpCheck) {
-    let HttpCheck { version, virtualhost, urls, fast_recovery } = check;
+    let HttpCheck { version, virtualhost, urls, fast_recovery, headers: sent } = check;
     match version {
         HttpVersion::V1_0 => {}
         HttpVersion::V1_0WithHost => nodes.put(Node::plain("http_protocol", "1.0C")),
         HttpVersion::V1_1 => nodes.put(Node::plain("http_protocol", "1.1")),
+        HttpVersion::V2 => nodes.put(Node::plain("http_protocol", "2")),
     }
+    headers(nodes, sent);
     nodes.word("virtualhost", virtualhost.as_ref());
     for each in urls {
         nodes.put(url(each));
@@ -59,7 +82,7 @@ fn http(nodes: &mut Nodes, check: &HttpCheck) {
 }
 
 fn url(url: &Url) -> Node {
-    let Url { path, digest, status, virtualhost, pattern, compliant } = url;
+    let Url { path, digest, status, virtualhost, pattern, compliant, headers: sent } = url;
     let mut nodes = Nodes::default();
     nodes.put(Node::word("path", path));
     nodes.plain("digest", digest.map(|bytes| bytes.map(|byte| format!("{byte:02x}")).concat()));
@@ -75,7 +98,31 @@ fn url(url: &Url) -> Node {
         regex(&mut nodes, pattern);
     }
     nodes.plain("tls_compliant", compliant.map(boolean));
+    headers(&mut nodes, sent);
     Node::block("url", String::new(), nodes.0)
+}
+
+fn headers(nodes: &mut Nodes, headers: &[Header]) {
+    for Header { name, value } in headers {
+        nodes.put(Node::plain("header", format!("{} {}", word(name), word(value))));
+    }
+}
+
+fn grpc(nodes: &mut Nodes, check: &GrpcCheck) {
+    let GrpcCheck { service, virtualhost, tls } = check;
+    nodes.word("service", Some(service).filter(|service| !service.is_empty()));
+    nodes.word("virtualhost", virtualhost.as_ref());
+    let Some(GrpcTls { sni, reuse }) = tls else { return };
+    nodes.flag("tls", true);
+    sni_words(nodes, sni);
+    nodes.flag("tls_session_reuse", *reuse);
+}
+
+fn file(nodes: &mut Nodes, entry: &TrackEntry) {
+    let TrackEntry { name, weight, reverse, at: _ } = entry;
+    nodes.put(Node::word("track_file", name));
+    let reverse = if *reverse { " reverse" } else { "" };
+    nodes.plain("weight", weight.map(|weight| format!("{weight}{reverse}")));
 }
 
 fn regex(nodes: &mut Nodes, pattern: &AnswerPattern) {
@@ -99,23 +146,29 @@ fn regex(nodes: &mut Nodes, pattern: &AnswerPattern) {
 
 /// The `SSL` block, where it says something.
 pub(super) fn ssl(files: &TlsFiles) -> Option<Node> {
-    let TlsFiles { ca, certificate, key } = files;
+    let TlsFiles { ca, certificate, key, password } = files;
     let mut nodes = Nodes::default();
     nodes.word("ca", ca.as_ref());
     nodes.word("certificate", certificate.as_ref());
     nodes.word("key", key.as_ref());
+    nodes.word("password", password.as_ref());
     (*files != TlsFiles::default()).then(|| Node::block("SSL", String::new(), nodes.0))
 }
 
 fn https(nodes: &mut Nodes, check: &HttpsCheck) {
-    let HttpsCheck { http: check, sni, compliant } = check;
+    let HttpsCheck { http: check, sni, compliant, reuse } = check;
     http(nodes, check);
+    sni_words(nodes, sni);
+    nodes.flag("tls_compliant", *compliant);
+    nodes.flag("tls_session_reuse", *reuse);
+}
+
+fn sni_words(nodes: &mut Nodes, sni: &Sni) {
     match sni {
         Sni::Off => {}
         Sni::Virtualhost => nodes.flag("enable_sni", true),
         Sni::Name(name) => nodes.put(Node::word("sni_name", name)),
     }
-    nodes.flag("tls_compliant", *compliant);
 }
 
 fn dns(nodes: &mut Nodes, check: &DnsCheck) {

@@ -3,7 +3,7 @@
 use std::num::NonZeroU8;
 
 use super::node::{Node, Nodes, user, word};
-use crate::config::model::{Garp, Global, Mail, NotifyFifo, Plane, SysctlMode, VrrpVersion};
+use crate::config::model::{Garp, Global, Mail, NotifyFifo, Plane, SyncDaemon, SysctlMode, Timeouts, VrrpVersion};
 
 pub(super) fn statements(global: &Global) -> Vec<Node> {
     let Global {
@@ -19,6 +19,7 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
         lower_prio_no_advert,
         strict,
         down_timer_adverts,
+        vmac_prefix,
         rt_priority,
         mail,
         fifo,
@@ -30,6 +31,10 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
         plane,
         sysctl,
         lvs_flush,
+        rs_init_notifies,
+        checker_log_all_failures,
+        timeouts,
+        sync_daemon,
     } = global;
     let mut nodes = Nodes::default();
     nodes.word("router_id", router_id.as_ref());
@@ -44,6 +49,7 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
     nodes.flag("vrrp_lower_prio_no_advert", *lower_prio_no_advert);
     nodes.flag("vrrp_strict", *strict);
     nodes.plain("vrrp_down_timer_adverts", *down_timer_adverts);
+    nodes.word("vmac_prefix", vmac_prefix.as_ref());
     nodes.plain("vrrp_rt_priority", rt_priority.map(NonZeroU8::get));
     self::mail(&mut nodes, mail);
     self::fifo(&mut nodes, "notify_fifo", fifo);
@@ -61,7 +67,33 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
         SysctlMode::Auto => nodes.put(Node::plain("lvs_sysctl", "auto")),
     }
     nodes.flag("lvs_flush", *lvs_flush);
+    nodes.flag("rs_init_notifies", *rs_init_notifies);
+    nodes.flag("checker_log_all_failures", *checker_log_all_failures);
+    self::timeouts(&mut nodes, timeouts.as_ref());
+    self::sync_daemon(&mut nodes, sync_daemon.as_ref());
     nodes.0
+}
+
+fn timeouts(nodes: &mut Nodes, timeouts: Option<&Timeouts>) {
+    let Some(Timeouts { tcp_s, tcp_fin_s, udp_s }) = timeouts else { return };
+    let named = [("tcp", tcp_s), ("tcpfin", tcp_fin_s), ("udp", udp_s)];
+    let pairs: Vec<String> = named.iter().filter_map(|(name, s)| Some(format!("{name} {}", (**s)?))).collect();
+    nodes.plain("lvs_timeouts", (!pairs.is_empty()).then(|| pairs.join(" ")));
+}
+
+fn sync_daemon(nodes: &mut Nodes, daemon: Option<&SyncDaemon>) {
+    let Some(SyncDaemon { interface, at: _, instance, id, max_len, port, ttl, group }) = daemon else { return };
+    let mut line = interface.to_string();
+    let mut add = |name: &str, value: Option<String>| {
+        line.extend(value.map(|value| format!(" {name} {value}")));
+    };
+    add("inst", instance.as_ref().map(|name| word(name)));
+    add("id", id.map(|n| n.to_string()));
+    add("maxlen", max_len.map(|n| n.to_string()));
+    add("port", port.map(|n| n.to_string()));
+    add("ttl", ttl.map(|n| n.to_string()));
+    add("group", group.map(|addr| addr.to_string()));
+    nodes.plain("lvs_sync_daemon", Some(line));
 }
 
 fn mail(nodes: &mut Nodes, mail: &Mail) {

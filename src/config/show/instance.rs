@@ -6,7 +6,7 @@ use super::node::{Node, Nodes, boolean, word};
 use super::{global, track};
 use crate::base::Family;
 use crate::config::model::{
-    Broadcast, Global, InitialState, KernelRoute, KernelRule, Statics, VirtualAddress, VrrpInstance,
+    Broadcast, Global, InitialState, KernelRoute, KernelRule, Statics, VirtualAddress, Vmac, VrrpInstance,
 };
 
 pub(super) fn instance(instance: &VrrpInstance, above: &Global) -> Node {
@@ -15,6 +15,8 @@ pub(super) fn instance(instance: &VrrpInstance, above: &Global) -> Node {
         at: _,
         state,
         interface,
+        vmac,
+        accept,
         vrid,
         priority,
         interval,
@@ -43,6 +45,9 @@ pub(super) fn instance(instance: &VrrpInstance, above: &Global) -> Node {
     let mut nodes = Nodes::default();
     nodes.put(Node::plain("state", self::state(*state)));
     nodes.put(Node::word("interface", interface.as_str()));
+    if let Some(vmac) = vmac {
+        self::vmac(&mut nodes, vmac);
+    }
     nodes.put(Node::plain("virtual_router_id", vrid));
     nodes.put(Node::plain("priority", priority));
     nodes.put(Node::plain("version", global::version(*version)));
@@ -51,6 +56,8 @@ pub(super) fn instance(instance: &VrrpInstance, above: &Global) -> Node {
     if above.strict && !is_strict(instance) {
         nodes.put(Node::plain("strict_mode", boolean(false)));
     }
+    nodes.flag("no_accept", !accept);
+    nodes.flag("accept", *accept && above.strict);
     nodes.flag("nopreempt", !preempt);
     nodes.time("preempt_delay", Some(*preempt_delay).filter(|delay| !delay.is_zero()));
     nodes.put(Node::plain("lower_prio_no_advert", boolean(*lower_prio_no_advert)));
@@ -73,6 +80,15 @@ pub(super) fn instance(instance: &VrrpInstance, above: &Global) -> Node {
     nodes.flag("promote_secondaries", *promote_secondaries);
     track::notify(&mut nodes, notify);
     Node::block("vrrp_instance", word(name), nodes.0)
+}
+
+fn vmac(nodes: &mut Nodes, vmac: &Vmac) {
+    let Vmac { name, mac, xmit_base } = vmac;
+    let name = name.as_ref().map(|name| word(name.as_str()));
+    let mac = mac.map(|[a, b, c, d, e, f]| format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}"));
+    let words: Vec<String> = name.into_iter().chain(mac).collect();
+    nodes.put(Node { value: words.join(" "), ..Node::flag("use_vmac") });
+    nodes.flag("vmac_xmit_base", *xmit_base);
 }
 
 /// The blocks of what is there as long as the daemon runs.

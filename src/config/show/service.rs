@@ -6,8 +6,8 @@ use super::checker;
 use super::node::{Node, Nodes, word};
 use crate::base::Family;
 use crate::config::model::{
-    CheckDefaults, GroupMember, LbKind, LocalAddressGroup, Persistence, Protocol, RealServer, SorryServer,
-    VirtualServer, VirtualServerGroup, VirtualServerId,
+    CheckDefaults, GroupMember, LbKind, LocalAddressGroup, LocalAddresses, Persistence, Protocol, RealServer,
+    SorryServer, VirtualServer, VirtualServerGroup, VirtualServerId, Wrapping, WrappingChecksum,
 };
 
 pub(super) fn group(group: &VirtualServerGroup) -> Node {
@@ -17,13 +17,20 @@ pub(super) fn group(group: &VirtualServerGroup) -> Node {
 }
 
 pub(super) fn local_group(group: &LocalAddressGroup) -> Node {
-    let LocalAddressGroup { name, at: _, addresses } = group;
-    let line = |range: &Vec<IpAddr>| match range.as_slice() {
-        [] => None,
-        [one] => Some(Node::flag(one.to_string())),
-        [first, .., last] => Some(Node::flag(format!("{first}-{last}"))),
+    let LocalAddressGroup { name, at: _, lines } = group;
+    let line = |line: &LocalAddresses| {
+        let LocalAddresses { addresses, interface, at: _ } = line;
+        let range = match addresses.as_slice() {
+            [] => return None,
+            [one] => one.to_string(),
+            [first, .., last] => format!("{first}-{last}"),
+        };
+        Some(match interface {
+            Some(name) => Node::plain(range, name),
+            None => Node::flag(range),
+        })
     };
-    Node::block("local_address_group", word(name), addresses.iter().filter_map(line).collect())
+    Node::block("local_address_group", word(name), lines.iter().filter_map(line).collect())
 }
 
 /// The addresses of a member are one range: that is how a line names them.
@@ -47,6 +54,7 @@ pub(super) fn service(server: &VirtualServer) -> Node {
         sched_flags: [one, two, three],
         lb_kind,
         local_addresses,
+        toa,
         protocol,
         ops,
         persistence,
@@ -56,6 +64,9 @@ pub(super) fn service(server: &VirtualServer) -> Node {
         quorum_down,
         alpha,
         omega,
+        ha_suspend,
+        slow_start,
+        drain_time,
         sorry_server,
         sorry_inhibit,
         inhibit_on_failure,
@@ -82,6 +93,7 @@ pub(super) fn service(server: &VirtualServer) -> Node {
     nodes.flag("flag-3", *three);
     nodes.put(Node::plain("lb_kind", kind(*lb_kind)));
     nodes.word("laddr_group_name", local_addresses.as_ref());
+    nodes.flag("toa", *toa);
     nodes.flag("ops", *ops);
     self::persistence(&mut nodes, persistence.as_ref(), *family);
     nodes.put(Node::plain("quorum", quorum));
@@ -90,6 +102,9 @@ pub(super) fn service(server: &VirtualServer) -> Node {
     nodes.command("quorum_down", quorum_down.as_deref());
     nodes.flag("alpha", *alpha);
     nodes.flag("omega", *omega);
+    nodes.flag("ha_suspend", *ha_suspend);
+    nodes.time("slow_start", *slow_start);
+    nodes.time("drain_time", *drain_time);
     nodes.flag("inhibit_on_failure", *inhibit_on_failure);
     times(&mut nodes, check);
     nodes.word("virtualhost", virtualhost.as_ref());
@@ -102,12 +117,15 @@ pub(super) fn service(server: &VirtualServer) -> Node {
     for real in real_servers {
         nodes.put(real_server(real));
     }
-    let name = match id {
+    Node::block("virtual_server", name(id), nodes.0)
+}
+
+fn name(id: &VirtualServerId) -> String {
+    match id {
         VirtualServerId::Address { addr, port } => format!("{addr} {port}"),
         VirtualServerId::Fwmark { mark } => format!("fwmark {mark}"),
         VirtualServerId::Group { name } => format!("group {}", word(name)),
-    };
-    Node::block("virtual_server", name, nodes.0)
+    }
 }
 
 fn real_server(real: &RealServer) -> Node {
@@ -185,11 +203,18 @@ const fn protocol(protocol: Protocol) -> &'static str {
     }
 }
 
-const fn kind(kind: LbKind) -> &'static str {
+fn kind(kind: LbKind) -> String {
+    let sum = |checksum| match checksum {
+        WrappingChecksum::None => "",
+        WrappingChecksum::Checksum => " csum",
+        WrappingChecksum::Remote => " remcsum",
+    };
     match kind {
-        LbKind::Nat => "NAT",
-        LbKind::Dr => "DR",
-        LbKind::Tun => "TUN",
-        LbKind::FullNat => "FULLNAT",
+        LbKind::Nat => "NAT".to_owned(),
+        LbKind::Dr => "DR".to_owned(),
+        LbKind::Tun(Wrapping::Ipip) => "TUN".to_owned(),
+        LbKind::Tun(Wrapping::Gue { port, checksum }) => format!("TUN type gue port {port}{}", sum(checksum)),
+        LbKind::Tun(Wrapping::Gre { checksum }) => format!("TUN type gre{}", sum(checksum)),
+        LbKind::FullNat => "FULLNAT".to_owned(),
     }
 }

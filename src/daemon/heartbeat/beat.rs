@@ -3,7 +3,13 @@
 //! Drain before you decide: a deadline that passed while the thread was not run may be void, since the peer's
 //! adverts are in the socket.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod command;
+mod input;
+mod output;
+
+pub use command::with_devices;
+
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,15 +23,15 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::fence::Fence;
 use super::keeper::{Ask, Done, Keeper, Order, Owner};
 use super::sockets::{Place, Sockets};
-use super::{Command, HeartbeatOptions, StartError, Strangers, interfaces_exist, processor};
+use super::{Command, HeartbeatOptions, Strangers, processor};
 use crate::base::MonoTime;
 use crate::daemon::clock;
 use crate::vrrp::fleet::{Fleet, HandOverError, Output};
+use crate::vrrp::io::lock::Locks;
 use crate::vrrp::io::neighbour::Announcer;
-use crate::vrrp::io::socket::PACKET_MAX;
 use crate::vrrp::lease::Lease;
-use crate::vrrp::settings::{Key, VirtualAddress};
-use crate::vrrp::{Failure, Happened, Holdings, InstanceView, Settings};
+use crate::vrrp::settings::Key;
+use crate::vrrp::{Failure, Happened, Holdings, InstanceView};
 
 /// Packets that are read before deadlines get their turn, in the ordinary case: a flood costs them a millisecond.
 const PACKETS_PER_TURN: usize = 256;
@@ -45,6 +51,7 @@ const PUBLISH_EVERY: Duration = Duration::from_secs(1);
 pub struct Parts {
     pub fleet: Fleet,
     pub sockets: Sockets,
+    pub locks: Locks,
     pub announcer: Announcer,
     pub keeper: Keeper,
     pub commands: mpsc::Receiver<Command>,
@@ -60,13 +67,15 @@ pub fn run(parts: Parts, outputs: Vec<Output>, statics: Holdings, options: Heart
     // Without a runtime nothing can be driven; the supervisor sees that the channels are closed.
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
     runtime.block_on(async {
-        let Parts { fleet, sockets, announcer, mut keeper, commands, told, lost, publish, publish_strangers } = parts;
+        let Parts { fleet, sockets, locks, announcer, mut keeper, commands, told, lost, publish, publish_strangers } =
+            parts;
         let Some(sockets) = pollable(sockets) else { return };
         let overruns = keeper.seen.borrow().overruns;
         let fence = Fence::new(keeper.deadlines.take());
         let mut beat = Beat {
             fleet,
             sockets,
+            locks,
             announcer,
             keeper,
             told,
@@ -106,6 +115,8 @@ type HandedOver = oneshot::Sender<Result<(), HandOverError>>;
 struct Beat {
     fleet: Fleet,
     sockets: AsyncFd<Sockets>,
+    /// What no other daemon here may drive.
+    locks: Locks,
     announcer: Announcer,
     keeper: Keeper,
     told: mpsc::Sender<Happened>,
@@ -206,116 +217,6 @@ impl Beat {
                 None => self.handing_over.push((names, reply)),
             }
         }
-    }
-
-    /// Read what waits in the sockets, up to a bound: a flood may not keep deadlines waiting.
-    fn drain(&mut self, mut left: usize) {
-        loop {
-            let places = self.sockets.get_ref().ready();
-            self.unread = !places.is_empty() && left == 0;
-            if places.is_empty() || left == 0 {
-                return;
-            }
-            for place in &places {
-                left = self.drain_one(place, left);
-            }
-        }
-    }
-
-    fn drain_one(&mut self, place: &Place, mut left: usize) -> usize {
-        let mut buffer = [0; PACKET_MAX];
-        while left > 0 {
-            left -= 1;
-            let Some(socket) = self.sockets.get_ref().get(place) else { return left };
-            match socket.receive(&mut buffer) {
-                Ok(Some((envelope, bytes))) => {
-                    let outputs = self.fleet.packet(clock::now(), &place.0, &envelope, bytes);
-                    self.carry_out(outputs);
-                }
-                // An error is told once by the kernel (ENETDOWN), and the link's state says the same.
-                Ok(None) | Err(_) => break,
-            }
-        }
-        self.drain_sealed(place, &mut buffer, left)
-    }
-
-    fn drain_sealed(&mut self, place: &Place, buffer: &mut [u8], mut left: usize) -> usize {
-        while left > 0 {
-            let Some(socket) = self.sockets.get_ref().get(place) else { return left };
-            let Ok(Some(packet)) = socket.receive_sealed(buffer) else { return left };
-            left -= 1;
-            let outputs = self.fleet.sealed_packet(clock::now(), &place.0, packet);
-            self.carry_out(outputs);
-        }
-        left
-    }
-
-    /// Adverts, announcements and events at once; addresses by the keeper.
-    fn carry_out(&mut self, outputs: Vec<Output>) {
-        let mut waiting: std::collections::VecDeque<Output> = outputs.into();
-        while let Some(output) = waiting.pop_front() {
-            let failed = match output {
-                Output::Send { key, source, destination, bytes } => {
-                    let place = (key.interface.clone(), key.family);
-                    let sent = match self.sockets.get_ref().get(&place) {
-                        Some(socket) => socket.send(source, destination, &bytes).map_err(|error| error.to_string()),
-                        None => Err(format!("there is no socket on {}", place.0)),
-                    };
-                    sent.err().map(|error| (key, Failure::Advert { error }))
-                }
-                Output::SendSealed { key, destination, packet } => {
-                    let socket = self.sockets.get_ref().get(&(key.interface.clone(), key.family));
-                    let sent = socket.map(|socket| socket.send_sealed(destination, &packet));
-                    let failed = sent.unwrap_or(Err(std::io::ErrorKind::NotConnected.into())).err();
-                    failed.map(|error| (key, Failure::Advert { error: error.to_string() }))
-                }
-                Output::Hold { key, holdings, lease } => {
-                    self.watch(&key, &holdings.addresses);
-                    self.hold(Owner::Router(key), holdings, lease);
-                    None
-                }
-                Output::Serve { key, until } => {
-                    self.fence.serve(&key, until);
-                    None
-                }
-                Output::Announce { key, interface, address } => {
-                    let seen = self.keeper.seen.borrow();
-                    // A link without Ethernet addresses has no neighbours to tell.
-                    let link = seen.links.get(&interface).and_then(|link| Some((link.index, link.mac?)));
-                    let announced =
-                        link.map_or(Ok(()), |(index, mac)| self.announcer.announce(index, mac, address, seen.router));
-                    announced.err().map(|error| (key, Failure::Announce { address, error: error.to_string() }))
-                }
-                Output::Happened(happened) => {
-                    self.tell(happened);
-                    None
-                }
-            };
-            if let Some((key, failure)) = failed {
-                waiting.extend(self.fleet.failed(clock::now(), &key, failure));
-            }
-        }
-    }
-
-    fn hold(&mut self, owner: Owner, holdings: Holdings, lease: Lease) {
-        if holdings.is_empty() {
-            self.leases.remove(&owner);
-        } else {
-            self.leases.insert(owner.clone(), lease);
-        }
-        let slot = match &owner {
-            Owner::Router(key) => self.fence.slot(key),
-            Owner::Static => None,
-        };
-        self.orders.insert(owner.clone(), Order { owner, holdings, lease, slot });
-    }
-
-    /// Neighbours are heard on what is held.
-    fn watch(&mut self, key: &Key, addresses: &[VirtualAddress]) {
-        self.watched.insert(key.clone(), addresses.iter().map(|address| address.cidr.addr()).collect());
-        self.watched.retain(|_, addresses| !addresses.is_empty());
-        let all: BTreeSet<IpAddr> = self.watched.values().flatten().copied().collect();
-        self.keeper.watched.send_if_modified(|watched| std::mem::replace(watched, all.clone()) != all);
     }
 
     fn tell(&mut self, happened: Happened) {
@@ -420,68 +321,6 @@ impl Beat {
         }
         let outputs = self.fleet.links(now, seen.links);
         self.carry_out(outputs);
-    }
-
-    /// `None`: the supervisor is gone, which is an order to stop.
-    fn commanded(&mut self, command: Option<Command>) {
-        let now = clock::now();
-        match command {
-            Some(Command::Tracked { what, outcome }) => {
-                let outputs = self.fleet.tracked(now, what, outcome);
-                self.carry_out(outputs);
-            }
-            // Nobody waits for an answer whose asker is gone.
-            Some(Command::Reconfigure { settings, statics, reply }) => {
-                drop(reply.send(self.reconfigure(now, settings, statics)));
-            }
-            Some(Command::Look { instance, reply }) => drop(reply.send(self.fleet.view(&instance))),
-            Some(Command::HandOver { instances, force, reply }) => match self.fleet.hand_over(now, &instances, force) {
-                Ok((names, outputs)) => {
-                    self.carry_out(outputs);
-                    self.handing_over.push((names, reply));
-                }
-                Err(error) => drop(reply.send(Err(error))),
-            },
-            Some(Command::Maintain(maintenance)) => {
-                let outputs = self.fleet.maintain(now, maintenance);
-                self.carry_out(outputs);
-            }
-            Some(Command::Shutdown { reply }) => {
-                self.stopping.push(reply);
-                let outputs = self.fleet.shutdown(now);
-                self.carry_out(outputs);
-            }
-            None => {
-                let outputs = self.fleet.shutdown(now);
-                self.carry_out(outputs);
-            }
-        }
-    }
-
-    /// All of it, or nothing: the new sockets are opened first.
-    fn reconfigure(&mut self, now: MonoTime, settings: Vec<Settings>, statics: Holdings) -> Result<(), StartError> {
-        if !self.stopping.is_empty() {
-            return Err(StartError::Ended);
-        }
-        Settings::check_all(&settings)?;
-        let links = self.keeper.seen.borrow().links.clone();
-        let known: BTreeSet<Place> = self.fleet.sockets().into_keys().collect();
-        let new: Vec<Settings> =
-            settings.iter().filter(|one| !known.contains(&(one.interface.clone(), one.family))).cloned().collect();
-        interfaces_exist(&new, &links)?;
-        let mut fleet = self.fleet.clone();
-        let outputs = fleet.reconfigure(now, settings);
-        let needed = fleet.sockets();
-        if let Some(refused) = self.sockets.get_mut().open(&needed, &links).into_iter().next() {
-            self.sockets.get_mut().prune(&self.fleet.sockets(), &links);
-            return Err(refused.into());
-        }
-        self.fleet = fleet;
-        self.hold(Owner::Static, statics, Lease::FOREVER);
-        self.carry_out(outputs);
-        self.sockets.get_mut().prune(&self.fleet.sockets(), &links);
-        self.publish_at = clock::now();
-        Ok(())
     }
 
     fn publish_now(&mut self, now: MonoTime) {

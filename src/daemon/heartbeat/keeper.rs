@@ -4,6 +4,8 @@
 //! so that an address never outlives a heartbeat that hangs.
 #![expect(clippy::disallowed_methods, reason = "a thread of the daemon waits")]
 
+mod devices;
+mod guarding;
 mod routes;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,11 +25,13 @@ use crate::vrrp::io::claims::Claim;
 use crate::vrrp::io::fence::{self, Deadlines, Guard};
 use crate::vrrp::io::link::{Watcher, Woken, snapshot};
 use crate::vrrp::io::route::{self, RouteWatcher};
-use crate::vrrp::io::{address, sysctl, unanswered};
+use crate::vrrp::io::{address, macvlan, sysctl, unanswered};
 use crate::vrrp::lease::Lease;
 use crate::vrrp::links::{Link, Links};
-use crate::vrrp::settings::{Key, VirtualAddress};
+use crate::vrrp::settings::{Device, Key, VirtualAddress};
 use crate::vrrp::{Failure, Holdings, Settings};
+use devices::Devices;
+use guarding::Guarding;
 use routes::Placed;
 
 /// After a change, the links are read once for all changes that come within this time.
@@ -101,11 +105,12 @@ pub struct Keeper {
     pub unfenced: Option<String>,
 }
 
-/// Start it, remove what an earlier run of ours left of these addresses, and read the links.
+/// Start it, remove what an earlier run of ours left of these addresses, and read the links. Where no other daemon of ours
+/// runs here (`alone`), routes, rules and interfaces that one left go too.
 ///
 /// # Errors
 /// Where the kernel gives no netlink socket or no list, or the thread cannot start.
-pub fn start(settings: &[Settings], options: HeartbeatOptions) -> io::Result<Keeper> {
+pub fn start(settings: &[Settings], options: HeartbeatOptions, alone: bool) -> io::Result<Keeper> {
     let configured: BTreeSet<Cidr> =
         settings.iter().flat_map(|one| &one.addresses).map(|address| address.cidr).collect();
     let (asks, asked) = mpsc::channel(1);
@@ -126,7 +131,7 @@ pub fn start(settings: &[Settings], options: HeartbeatOptions) -> io::Result<Kee
             Err(error) => return drop(ready.send(Err(error))),
         };
         runtime.block_on(async {
-            match Work::begin(&configured, publish, guard).await {
+            match Work::begin(&configured, alone, publish, guard).await {
                 Ok((work, watcher, refused)) => {
                     // Whoever started us is waiting; if not, the channel of asks is closed too.
                     let _ = ready.send(Ok(refused));
@@ -149,18 +154,18 @@ struct Work {
     /// What the kernel holds for each virtual router, as ordered last.
     held: BTreeMap<Owner, Order>,
     placed: Placed,
+    devices: Devices,
     /// Open as soon as there is a route or a rule.
     routes: Option<RouteWatcher>,
     /// The addresses that we put into the kernel, by link: before Linux 5.18 it does not keep our mark.
     added: BTreeSet<(u32, Cidr)>,
-    guard: Option<Guard>,
-    /// What the fence refused last.
-    refused: Option<String>,
+    guarding: Guarding,
 }
 
 impl Work {
     async fn begin(
         configured: &BTreeSet<Cidr>,
+        alone: bool,
         publish: watch::Sender<Seen>,
         guard: Option<Guard>,
     ) -> io::Result<(Self, Watcher, Option<String>)> {
@@ -175,11 +180,16 @@ impl Work {
                 address::release(&handle, link.index, held.cidr).await.map_err(into_io)?;
             }
         }
-        route::remove_marked(&handle).await.map_err(into_io)?;
+        if alone {
+            route::remove_marked(&handle).await.map_err(into_io)?;
+            macvlan::remove_marked(&handle).await.map_err(into_io)?;
+        }
         let (held, placed, added) = (BTreeMap::new(), Placed::default(), BTreeSet::new());
-        let mut work = Self { handle, publish, held, placed, routes: None, added, guard, refused: None };
+        let devices = Devices::default();
+        let mut work =
+            Self { handle, publish, held, placed, devices, routes: None, added, guarding: Guarding::new(guard) };
         work.look(0).await;
-        let refused = work.refused.clone();
+        let refused = work.guarding.unattached().map(str::to_owned);
         Ok((work, watcher, refused))
     }
 
@@ -220,10 +230,7 @@ impl Work {
     async fn look(&mut self, overruns: u64) {
         let Ok(links) = snapshot(&self.handle).await else { return };
         self.welcome_back(&links).await;
-        if let Some(guard) = &mut self.guard {
-            let refused = guard.follow(&links).into_iter().next();
-            self.refused = refused.map(|(interface, error)| format!("{interface}: {error}"));
-        }
+        self.guarding.follow(&links);
         let there: BTreeSet<(u32, Cidr)> =
             links.0.values().flat_map(|link| link.addresses.iter().map(|held| (link.index, held.cidr))).collect();
         self.added.retain(|added| there.contains(added));
@@ -258,10 +265,11 @@ impl Work {
             let addresses = before.into_iter().flat_map(|before| before.holdings.addresses);
             gone.extend(addresses.map(|address| (owner.clone(), address)));
         }
-        self.guard_held(&ordered);
+        let mut failed = self.guard_held(&ordered);
         let mut done = self.renew(at, &ordered).await;
-        let mut failed = self.release_routes(&ordered).await;
+        failed.extend(self.release_routes(&ordered).await);
         failed.extend(self.release(gone).await);
+        failed.extend(self.release_devices(&ordered).await);
         for (owner, failure) in failed {
             match done.iter_mut().find(|done| done.owner == owner) {
                 Some(done) => done.failures.push(failure),
@@ -277,10 +285,12 @@ impl Work {
 
     /// Add or renew everything that should be held; asked for at `at`.
     async fn renew(&mut self, at: MonoTime, ordered: &BTreeSet<Owner>) -> Vec<Done> {
+        let refused = self.hold_devices().await;
         let links = self.publish.borrow().links.clone();
         let mut all = vec![];
         for order in self.held.values() {
             let mut failures: Vec<Failure> = promote(order).into_iter().collect();
+            failures.extend(order.holdings.devices.iter().filter_map(|one| refused.get(&one.vmac.name)).cloned());
             let stale = || clock::now().since(at) > order.lease.stale_after();
             for batch in order.holdings.addresses.chunks(PIPELINE) {
                 if stale() {
@@ -296,7 +306,8 @@ impl Work {
             }
             let mut restored = vec![];
             if !stale() {
-                let Holdings { addresses: _, routes, rules, promote_secondaries: _ } = &order.holdings;
+                let Holdings { addresses: _, routes, rules, promote_secondaries: _, refuse: _, devices: _ } =
+                    &order.holdings;
                 let outcome = self.placed.hold(&self.handle, &links, routes, rules).await;
                 failures.extend(outcome.failures);
                 restored = outcome.restored;
@@ -308,14 +319,11 @@ impl Work {
     }
 
     /// The fence knows an address before the kernel has it.
-    fn guard_held(&mut self, ordered: &BTreeSet<Owner>) {
-        let Some(guard) = &mut self.guard else { return };
-        for order in ordered.iter().filter_map(|owner| self.held.get(owner)) {
-            for (address, slot) in order.holdings.addresses.iter().zip(std::iter::repeat(order.slot)) {
-                // Where the map is full, its lease alone ends it.
-                let _ = slot.map(|slot| guard.put(address.cidr.addr(), slot));
-            }
-        }
+    fn guard_held(&mut self, ordered: &BTreeSet<Owner>) -> Vec<(Owner, Failure)> {
+        let links = self.publish.borrow().links.clone();
+        let (guarding, held) = (&mut self.guarding, &self.held);
+        let of = |owner: &Owner| Some((owner.clone(), guarding.hold(&links, held.get(owner)?)?));
+        ordered.iter().filter_map(of).collect()
     }
 
     fn watch_routes(&mut self, holdings: &Holdings) {
@@ -323,6 +331,31 @@ impl Work {
             // Where it cannot be had, the next renewal puts back what is lost.
             self.routes = RouteWatcher::open().ok();
         }
+    }
+
+    /// The interfaces for addresses, before these. Gives what the kernel refused.
+    async fn hold_devices(&mut self) -> BTreeMap<IfName, Failure> {
+        let all: BTreeSet<&Device> = self.held.values().flat_map(|order| &order.holdings.devices).collect();
+        if all.is_empty() {
+            return BTreeMap::new();
+        }
+        let links = self.publish.borrow().links.clone();
+        let up = devices_up(&self.held);
+        let (made, refused) = self.devices.hold(&self.handle, &links, all.into_iter(), &up).await;
+        if made {
+            self.look(0).await;
+        }
+        refused
+    }
+
+    /// Those that nobody needs go, and those without addresses go down; failures count for one of those who ordered.
+    async fn release_devices(&mut self, ordered: &BTreeSet<Owner>) -> Vec<(Owner, Failure)> {
+        let all =
+            self.held.values().flat_map(|order| &order.holdings.devices).map(|one| one.vmac.name.clone()).collect();
+        let up = devices_up(&self.held);
+        let failures = self.devices.keep_only(&self.handle, &all, &up).await;
+        let owner = ordered.first().cloned().unwrap_or(Owner::Static);
+        failures.into_iter().map(|failure| (owner.clone(), failure)).collect()
     }
 
     /// Remove the routes and rules that nobody holds any more; failures count for one of those who ordered.
@@ -354,14 +387,16 @@ impl Work {
             let each = batch.iter().map(|(owner, address)| release(&self.handle, &links, &self.added, owner, address));
             failed.extend(join_all(each).await.into_iter().flatten());
         }
-        if let Some(guard) = &mut self.guard {
-            gone.iter()
-                .map(|(_, address)| address.cidr.addr())
-                .filter(|address| !served.contains(address))
-                .for_each(|address| guard.remove(address));
-        }
+        let gone = gone.iter().map(|(_, address)| address.cidr.addr());
+        gone.filter(|address| !served.contains(address)).for_each(|address| self.guarding.remove(address));
         failed
     }
+}
+
+/// The interfaces of virtual routers that hold something.
+fn devices_up(held: &BTreeMap<Owner, Order>) -> BTreeSet<IfName> {
+    let routers = held.values().filter(|order| matches!(order.owner, Owner::Router(_)));
+    routers.flat_map(|order| &order.holdings.devices).map(|one| one.vmac.name.clone()).collect()
 }
 
 /// Add or renew one address; gives what is ours then. What the host has by itself is held already, and stays so.
@@ -431,7 +466,7 @@ fn promote(order: &Order) -> Option<Failure> {
     let Owner::Router(key) = &order.owner else { return None };
     let name = "promote_secondaries";
     let wanted = order.holdings.promote_secondaries && key.family == Family::V4;
-    let error = wanted.then(|| sysctl::set_v4(&key.interface, name, 1))?.err()?.to_string();
+    let error = wanted.then(|| sysctl::set(Family::V4, &key.interface, name, 1))?.err()?.to_string();
     Some(Failure::Sysctl { name: name.to_owned(), error })
 }
 

@@ -112,6 +112,8 @@ pub fn failed(failure: &Failure) -> String {
         Failure::AddressRemove { address, error } => format!("{address} could not be removed: {error}"),
         Failure::RouteAdd { what, error } => format!("the {what} could not be added: {error}"),
         Failure::RouteRemove { what, error } => format!("the {what} could not be removed: {error}"),
+        Failure::Device { name, error } => format!("the interface {name} could not be had: {error}"),
+        Failure::NotRefused { error } => format!("packets for its addresses are not refused (no_accept): {error}"),
         Failure::Sysctl { name, error } => format!("the sysctl {name} could not be set: {error}"),
     }
 }

@@ -7,11 +7,13 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::base::Weight;
+use crate::daemon::wishes;
 use crate::lvs::datapath::Capabilities;
 use crate::lvs::datapath::Datapath;
 use crate::lvs::io::memory::Memory;
 use crate::lvs::io::plane::Plane;
-use crate::lvs::pool::{RealServer, Start, Wish};
+use crate::lvs::ipvsadm::{Change, SyncDaemon, SyncRole, Timeouts};
+use crate::lvs::pool::{PoolEvent, RealServer, Start, Wish};
 use crate::lvs::table::{DestinationKey, Forwarding, Protocol, Scheduler, SchedulerFlags, Service};
 
 #[derive(Clone, Debug)]
@@ -19,11 +21,19 @@ struct Shared {
     memory: Arc<Mutex<Memory>>,
     broken: Arc<Mutex<bool>>,
     applied: Arc<Mutex<Vec<Step>>>,
+    timeouts: Arc<Mutex<Timeouts>>,
+    sync: Arc<Mutex<Vec<SyncDaemon>>>,
 }
 
 impl Shared {
     fn new(memory: Memory) -> Self {
-        Self { memory: Arc::new(Mutex::new(memory)), broken: Arc::default(), applied: Arc::default() }
+        Self {
+            memory: Arc::new(Mutex::new(memory)),
+            broken: Arc::default(),
+            applied: Arc::default(),
+            timeouts: Arc::new(Mutex::new(Timeouts { tcp_s: 900, tcp_fin_s: 120, udp_s: 300 })),
+            sync: Arc::default(),
+        }
     }
 
     fn table(&self) -> Table {
@@ -39,7 +49,30 @@ impl Shared {
     }
 }
 
-impl Manual for Shared {}
+impl Manual for Shared {
+    async fn change(&mut self, changes: &[Change]) -> Vec<Result<(), Refusal>> {
+        for change in changes {
+            match change {
+                Change::Set(timeouts) => *self.timeouts.lock().unwrap() = *timeouts,
+                Change::StartDaemon(daemon) => {
+                    // The kernel fills in what is not asked for.
+                    self.sync.lock().unwrap().push(SyncDaemon { port: 8848, ttl: 1, ..daemon.clone() });
+                }
+                Change::StopDaemon(role) => self.sync.lock().unwrap().retain(|daemon| daemon.role != *role),
+                Change::Step(_) | Change::Clear | Change::Zero(_) => panic!("{change:?}"),
+            }
+        }
+        changes.iter().map(|_| Ok(())).collect()
+    }
+
+    async fn timeouts(&mut self) -> Result<Timeouts, DatapathError> {
+        Ok(*self.timeouts.lock().unwrap())
+    }
+
+    async fn sync_daemons(&mut self) -> Result<Vec<SyncDaemon>, DatapathError> {
+        Ok(self.sync.lock().unwrap().clone())
+    }
+}
 
 impl Datapath for Shared {
     fn capabilities(&self) -> Capabilities {
@@ -75,11 +108,15 @@ struct Running {
 }
 
 fn start(memory: Memory, resync: Duration, flush_at_start: bool) -> Running {
+    let settings = LvsSettings { owned: BTreeSet::new(), flush_at_start, resync, wishes: vec![], state_dir: None };
+    start_with(memory, settings)
+}
+
+fn start_with(memory: Memory, settings: LvsSettings) -> Running {
     let plane = Shared::new(memory);
     let (commands, taken) = mpsc::channel(64);
     let (published, views) = watch::channel(LvsView::default());
     let (told, events) = mpsc::channel(64);
-    let settings = LvsSettings { owned: BTreeSet::new(), flush_at_start, resync };
     let ours = plane.clone();
     let task = tokio::spawn(async { drop(run(ours, settings, taken, published, told).await) });
     Running { plane, commands, views, events, task }
@@ -108,11 +145,14 @@ fn pool(n: u8) -> PoolSettings {
         id: PoolId::Service(service(n)),
         services: vec![service(n)],
         service: rr(),
-        local_addresses: vec![],
+        locals: crate::lvs::datapath::Locals::default(),
         quorum: 1,
         hysteresis: 0,
         omega: false,
         sorry_server: None,
+        slow_start: Duration::ZERO,
+        drain_time: Duration::ZERO,
+        init_notifies: false,
         real_servers: [(at(1), real), (at(2), real)].into(),
     }
 }
@@ -308,13 +348,15 @@ async fn a_snapshot_shows_services_of_others_too_and_the_planes_can_be_spawned()
     let (commands, taken) = mpsc::channel(4);
     let (published, _views) = watch::channel(LvsView::default());
     let (told, _events) = mpsc::channel(4);
-    let settings = LvsSettings { owned: BTreeSet::new(), flush_at_start: false, resync: NEVER };
+    let settings =
+        LvsSettings { owned: BTreeSet::new(), flush_at_start: false, resync: NEVER, wishes: vec![], state_dir: None };
     let task = tokio::spawn(run(Plane::Memory(memory), settings, taken, published, told));
     let (reply, answer) = oneshot::channel();
     commands.send(LvsCommand::Snapshot { reply }).await.unwrap();
-    let (table, counters) = answer.await.unwrap().unwrap();
+    let Seen { table, counters, reasons } = answer.await.unwrap().unwrap();
     assert_eq!(services(&table), [service(9)]);
     assert!(counters.services.contains_key(&service(9)));
+    assert_eq!(reasons, []);
     drop(commands);
     task.await.unwrap();
 }
@@ -341,4 +383,63 @@ async fn an_operators_wish_is_in_the_plane_when_it_is_answered_and_outlives_a_re
     assert_eq!(ask(wish(Some(&named), None)).await, both[1..]);
     assert_eq!((weight(1), weight(2)), (Some(0), Some(1)));
     assert_eq!(ask(wish(Some("TCP group none"), None)).await, []);
+}
+
+#[tokio::test]
+async fn an_operators_wish_outlives_a_restart_but_not_its_real_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let begin = || {
+        let (wishes, state_dir) = (wishes::read(dir.path()), Some(dir.path().to_owned()));
+        let owned = BTreeSet::new();
+        start_with(Memory::new(), LvsSettings { owned, flush_at_start: false, resync: NEVER, wishes, state_dir })
+    };
+    let weight = |running: &Running, n| {
+        running.plane.table().services[&service(n)].destinations.get(&at(1)).map(|to| to.weight.get())
+    };
+    let first = begin();
+    first.reconfigure(vec![pool(1), pool(2)]).await.unwrap();
+    let (reply, answer) = oneshot::channel();
+    let asked = WishAsked { real_server: at(1), service: None, wish: Some(Wish::Drain) };
+    first.commands.send(LvsCommand::Wish { asked, reply }).await.unwrap();
+    answer.await.unwrap().unwrap();
+    drop(first);
+    let second = begin();
+    second.reconfigure(vec![pool(1), pool(2)]).await.unwrap();
+    assert_eq!((weight(&second, 1), weight(&second, 2)), (Some(0), Some(0)), "it holds from the beginning");
+    second.reconfigure(vec![pool(1)]).await.unwrap();
+    drop(second);
+    let third = begin();
+    third.reconfigure(vec![pool(1), pool(2)]).await.unwrap();
+    assert_eq!((weight(&third, 1), weight(&third, 2)), (Some(0), Some(1)), "what a reload removed is forgotten");
+}
+
+#[tokio::test]
+async fn timeouts_and_sync_daemons_are_as_wanted_and_as_found_when_it_ends() {
+    let running = start(Memory::new(), NEVER, false);
+    let found = Timeouts { tcp_s: 900, tcp_fin_s: 120, udp_s: 300 };
+    let daemon =
+        |role| SyncDaemon { role, interface: "eth0".into(), sync_id: 7, max_len: 0, group: None, port: 0, ttl: 0 };
+    let asked = Timeouts { tcp_s: 60, tcp_fin_s: 0, udp_s: 5 };
+    let set = Timeouts { tcp_s: 60, tcp_fin_s: 120, udp_s: 5 };
+    let (master, backup) = (daemon(SyncRole::Master), daemon(SyncRole::Backup));
+    let rows = [
+        ("nothing is asked", None, None, found, vec![]),
+        ("a backup", Some(asked), Some(vec![backup.clone()]), set, vec![SyncRole::Backup]),
+        ("the same again", Some(asked), Some(vec![backup.clone()]), set, vec![SyncRole::Backup]),
+        ("a takeover", Some(asked), Some(vec![master.clone()]), set, vec![SyncRole::Master]),
+        ("both", None, Some(vec![master.clone(), backup.clone()]), found, vec![SyncRole::Master, SyncRole::Backup]),
+        ("no more", Some(asked), None, set, vec![]),
+    ];
+    for (name, timeouts, sync, held, roles) in rows {
+        running.commands.send(LvsCommand::Tune(Tuning { timeouts, sync })).await.unwrap();
+        running.reconfigure(vec![pool(1)]).await.unwrap();
+        assert_eq!(*running.plane.timeouts.lock().unwrap(), held, "{name}");
+        let runs: Vec<_> = running.plane.sync.lock().unwrap().iter().map(|daemon| daemon.role).collect();
+        assert_eq!(runs, roles, "{name}");
+    }
+    running.commands.send(LvsCommand::Tune(Tuning { timeouts: None, sync: Some(vec![master]) })).await.unwrap();
+    let (reply, answer) = oneshot::channel();
+    running.commands.send(LvsCommand::Shutdown { flush: true, reply }).await.unwrap();
+    answer.await.unwrap().unwrap();
+    assert_eq!((*running.plane.timeouts.lock().unwrap(), running.plane.sync.lock().unwrap().len()), (found, 0));
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{ConvergeError, Task};
+use crate::daemon::wishes::{self, Kept, WishesError};
 use crate::lvs::ipvsadm::manual::Manual;
 use crate::lvs::pool::{Event, PoolId, PoolView, Wish};
 use crate::lvs::table::{DestinationKey, ServiceKey};
@@ -24,12 +25,60 @@ impl WishAsked {
     }
 }
 
+/// The wish is noted all the same.
+#[derive(Debug, thiserror::Error)]
+pub enum WishError {
+    /// The plane is tried again until it follows.
+    #[error("it is noted, but the plane does not follow yet: {0}")]
+    Pending(#[from] ConvergeError),
+    #[error(transparent)]
+    Kept(#[from] WishesError),
+}
+
 impl<D: Manual> Task<D> {
+    /// What operators wanted before a restart holds again, before the plane hears of the first pool.
+    pub(super) fn wish_as_before(&mut self) {
+        for Kept { pool, real_server, wish } in std::mem::take(&mut self.settings.wishes) {
+            match self.director.handle(&pool, Event::Operator { real_server, wish: Some(wish) }) {
+                Ok(told) => {
+                    tracing::info!(%pool, %real_server, %wish, "an operator's wish from before the restart holds");
+                    self.tell_pools(told);
+                }
+                Err(error) => tracing::warn!(%error, %wish, "an operator's wish from before the restart is dropped"),
+            }
+        }
+    }
+
+    /// Note all wishes where a restart finds them.
+    ///
+    /// # Errors
+    /// [`WishesError`]; tried again when the next one changes.
+    pub(super) async fn keep_wishes(&mut self) -> Result<(), WishesError> {
+        let Some(state_dir) = self.settings.state_dir.clone() else { return Ok(()) };
+        if !std::mem::take(&mut self.unkept) {
+            return Ok(());
+        }
+        let of_pool = |view: PoolView| {
+            let wanted = view.real_servers.into_iter().filter_map(|server| Some((server.address, server.wish?)));
+            wanted.map(|(real_server, wish)| Kept { pool: view.id.clone(), real_server, wish }).collect::<Vec<_>>()
+        };
+        let kept: Vec<Kept> = self.director.views().into_iter().flat_map(of_pool).collect();
+        if self.kept.as_ref() == Some(&kept) {
+            return Ok(());
+        }
+        let written = kept.clone();
+        let write = tokio::task::spawn_blocking(move || wishes::write(&state_dir, &written));
+        // A write that panicked has said so.
+        write.await.unwrap_or(Ok(()))?;
+        self.kept = Some(kept);
+        Ok(())
+    }
+
     /// Note the wish in every pool that it concerns, and bring the plane in step.
     ///
     /// # Errors
-    /// [`ConvergeError`]: the wish is noted, and the plane is tried again until it follows.
-    pub(super) async fn wish(&mut self, asked: &WishAsked) -> Result<Vec<PoolId>, ConvergeError> {
+    /// [`WishError`]
+    pub(super) async fn wish(&mut self, asked: &WishAsked) -> Result<Vec<PoolId>, WishError> {
         let views = self.director.views();
         let pools: Vec<PoolId> = views.into_iter().filter(|view| asked.concerns(view)).map(|view| view.id).collect();
         for pool in &pools {
@@ -45,7 +94,10 @@ impl<D: Manual> Task<D> {
         if !pools.is_empty() {
             let wish = asked.wish.map_or_else(|| "as configured".to_owned(), |wish| wish.to_string());
             tracing::info!(real_server = %asked.real_server, wish, pools = pools.len(), "an operator's wish");
+            self.unkept = true;
+            let kept = self.keep_wishes().await;
             self.converge().await?;
+            kept?;
         }
         Ok(pools)
     }

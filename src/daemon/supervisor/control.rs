@@ -14,7 +14,7 @@ use crate::control::api::{CheckStatus, ConfigStatus, DaemonCounters, Explanation
 use crate::control::io::server::{Answer, Asked};
 use crate::daemon::explain::explain;
 use crate::daemon::heartbeat::Command;
-use crate::daemon::lvs::LvsCommand;
+use crate::daemon::lvs::{LvsCommand, Seen};
 use crate::daemon::manual::Question;
 use crate::daemon::supervisor::operator::{self, HandedOver};
 use crate::daemon::supervisor::running::Daemon;
@@ -182,17 +182,11 @@ impl Daemon {
         let now = clock::now();
         let instances = Arc::clone(&self.heartbeat.snapshot.borrow());
         let checks = self.check_results().await;
-        let mut virtual_servers = vec![];
+        let (mut virtual_servers, mut plane) = (vec![], None);
         if let Some(forwarding) = &self.forwarding {
-            let counters = match forwarding.ask(|reply| LvsCommand::Snapshot { reply }).await {
-                Some(Ok((_, counters))) => counters,
-                Some(Err(error)) => {
-                    tracing::warn!(%error, "counters cannot be read");
-                    crate::lvs::datapath::Counters::default()
-                }
-                None => crate::lvs::datapath::Counters::default(),
-            };
+            let Seen { table: _, counters, reasons } = forwarding.seen().await;
             let view = forwarding.view.borrow();
+            plane = Some(status::plane(&view, &reasons));
             for pool in &view.pools {
                 virtual_servers.extend(status::virtual_servers(&view.plane, pool, &counters, &checks));
             }
@@ -213,7 +207,15 @@ impl Daemon {
             instances: instances.iter().cloned().map(|view| status::instance(now, view)).collect(),
             trackers: self.tracker_results().await,
             virtual_servers,
+            plane,
             strangers: status::strangers(&self.heartbeat.strangers.borrow()),
+            bfd_discards: self
+                .bfd
+                .discards
+                .borrow()
+                .iter()
+                .map(|(why, count)| (why.word().to_owned(), *count))
+                .collect(),
             events: self.recorder.list(now),
             counters: DaemonCounters {
                 events_lost: self.events_lost(),
@@ -241,17 +243,24 @@ impl Daemon {
         let mut checks = status::Checks::new();
         for view in self.checkers.views().await.unwrap_or_default() {
             let Some(target) = self.wanted.targets.get(&view.id.target) else { continue };
-            checks.entry((target.pool.clone(), target.real_server)).or_default().push(check(view));
+            let checked = checks.entry((target.pool.clone(), target.real_server)).or_default();
+            checked.since_s = Some(view.standing_for.as_secs_f64());
+            checked.checks.push(check(view));
         }
         checks
     }
 }
 
 fn check(view: CheckView) -> CheckStatus {
-    let CheckView { id: _, kind, state, failures: _, last, results: _, stale } = view;
+    let CheckView { id: _, kind, state, failures: _, last, results: _, stale, resting, standing_for: _, shared_by: _ } =
+        view;
     CheckStatus {
         kind,
-        state: if stale { "stale".to_owned() } else { state.standing().to_string() },
+        state: match (resting, stale) {
+            (true, _) => "resting".to_owned(),
+            (false, true) => "stale".to_owned(),
+            (false, false) => state.standing().to_string(),
+        },
         last: last.as_ref().map(|last| last.text.clone()),
         latency_ms: last.as_ref().map(|last| last.latency.as_secs_f64() * 1e3),
         age_s: last.as_ref().map(|last| last.age.as_secs_f64()),

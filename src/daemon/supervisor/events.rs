@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::base::Weight;
 use crate::bfd::{Diagnostic, State};
 use crate::daemon::bfd::BfdEvent;
 use crate::daemon::clock;
@@ -30,6 +29,9 @@ impl Daemon {
         let names = self.wanted.instances.iter().map(|one| one.name.as_str());
         self.history.happened(clock::now(), clock::unix_seconds(), happened, names);
         if let Happened::Moved { instance, from, to, reason, priority, .. } = happened {
+            if self.wanted.sync.as_ref().is_some_and(|sync| sync.instance.as_ref() == Some(instance)) {
+                self.tune(Some(*to)).await;
+            }
             if *from == Standing::Fault {
                 // Our own fault may have failed them; a task that has ended is noticed by the loop.
                 let _ = self.checkers.begin_anew().await;
@@ -56,14 +58,21 @@ impl Daemon {
         let Some(target) = self.wanted.targets.get(event.target()).cloned() else { return };
         let real_server = target.real_server;
         let (event, text) = match event {
-            CheckEvent::Up { reason, .. } => (Event::Up { real_server }, format!("up: {reason}")),
-            CheckEvent::Down { reason, .. } => (Event::Down { real_server }, format!("down: {reason}")),
-            CheckEvent::Weight { weight, .. } => {
-                let asked = Weight::new(weight.into()).ok();
-                (Event::Weight { real_server, weight: asked }, format!("asks for weight {weight}"))
+            CheckEvent::Up { reason, .. } => (Some(Event::Up { real_server }), format!("up: {reason}")),
+            CheckEvent::Down { reason, .. } => (Some(Event::Down { real_server }), format!("down: {reason}")),
+            CheckEvent::Weight { wish, .. } => {
+                (Some(Event::Weight { real_server, weight: Some(wish) }), format!("asks for weight {wish}"))
+            }
+            CheckEvent::Silence { check, silent, .. } => {
+                let word = if silent { "has no result any more" } else { "has results again" };
+                (None, format!("check {} {word}", check.index))
             }
         };
         let name = format!("{real_server} of {}", target.pool);
+        let Some(event) = event else {
+            self.recorder.record(clock::now(), Kind::RealServer, &name, text);
+            return;
+        };
         self.recorder.record(clock::now(), Kind::RealServer, &name, text);
         if let Some(forwarding) = &self.forwarding {
             // A task that has ended is noticed by the loop.
@@ -109,6 +118,12 @@ impl Daemon {
             Outcome::Number(_) => reason.to_string(),
         };
         self.recorder.record(clock::now(), Kind::Script, &what.to_string(), text);
+        if let Tracked::File(name) = &what
+            && let Some(file) = self.wanted.config.track_files.iter().find(|file| file.name == *name)
+        {
+            // A task that has ended is noticed by the loop.
+            let _ = self.checkers.file_changed(file.path.clone().into()).await;
+        }
         self.tell_tracked(what, outcome, reason.to_string()).await;
     }
 

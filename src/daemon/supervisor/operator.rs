@@ -76,7 +76,7 @@ pub async fn real_server(asking: &mpsc::Sender<Ask>, body: &[u8]) -> Answer {
     match (sent, answer.await) {
         (Ok(()), Ok(Ok(pools))) if pools.is_empty() => refuse(404, unknown),
         (Ok(()), Ok(Ok(pools))) => json(200, &pools.iter().map(ToString::to_string).collect::<Vec<_>>()),
-        (Ok(()), Ok(Err(error))) => refuse(409, format!("it is noted, but the plane does not follow yet: {error}")),
+        (Ok(()), Ok(Err(error))) => refuse(409, error.to_string()),
         (Err(_), _) | (_, Err(_)) => gone(),
     }
 }

@@ -1,12 +1,16 @@
-//! Opening the forwarding plane that the configuration chose.
+//! The forwarding plane that the configuration chose: opening it, and what it is set to beside its table.
 
 use std::path::Path;
 
 use crate::config::model;
+use crate::daemon::lvs::{LvsCommand, Tuning};
+use crate::daemon::supervisor::running::Daemon;
+use crate::daemon::translate::Wanted;
 use crate::daemon::watching;
 use crate::lvs::datapath::DatapathError;
 use crate::lvs::io::ipvs::Ipvs;
 use crate::lvs::io::plane::Plane;
+use crate::vrrp::Standing;
 
 /// Limits of the eBPF plane's maps.
 #[cfg(feature = "ebpf")]
@@ -15,6 +19,23 @@ const CONNECTIONS_MAX: u32 = 1 << 18;
 const SERVICES_MAX: u32 = 16_384;
 #[cfg(feature = "ebpf")]
 const DESTINATIONS_MAX: u32 = 65_536;
+
+impl Daemon {
+    /// Timeouts and sync daemons as configured; `standing` is that of the virtual router that these follow, where it
+    /// has just moved.
+    pub async fn tune(&self, standing: Option<Standing>) {
+        let Some(forwarding) = &self.forwarding else { return };
+        let Wanted { timeouts, sync, .. } = &self.wanted;
+        let views = std::sync::Arc::clone(&self.heartbeat.snapshot.borrow());
+        let of = |name: &String| views.iter().find(|view| view.name == *name).map(|view| view.state);
+        let sync = sync.as_ref().map(|sync| {
+            let standing = standing.or_else(|| sync.instance.as_ref().and_then(of));
+            sync.daemons(standing == Some(Standing::Active))
+        });
+        // A task that has ended is noticed by the loop.
+        drop(forwarding.commands.send(LvsCommand::Tune(Tuning { timeouts: *timeouts, sync })).await);
+    }
+}
 
 /// Where the eBPF plane lives on without us.
 fn pins(run_dir: &Path) -> std::path::PathBuf {

@@ -148,7 +148,8 @@ impl Daemon {
     async fn validate_forwarding(&mut self, wanted: &Wanted) -> Result<(), ReloadError> {
         let Some(forwarding) = &self.forwarding else {
             if !wanted.pools.is_empty() {
-                self.forwarding = Some(forward(wanted, &self.run_dir, self.lvs_told.clone()).await?);
+                self.forwarding =
+                    Some(forward(wanted, &self.run_dir, Some(&self.options.state_dir), self.lvs_told.clone()).await?);
             }
             return Ok(());
         };
@@ -212,11 +213,13 @@ impl Daemon {
         }
     }
 
-    /// Let checkers, trackers and notices follow the configuration in force.
+    /// Let checkers, trackers, notices and what the plane is set to follow the configuration in force.
     pub async fn configure_checks(&mut self) {
+        self.tune(None).await;
         self.notices.reconfigure(self.wanted.scripts.clone());
         self.pipes.configure(&self.wanted.scripts.fifos).await;
         let checkers = self.checkers.configure(self.wanted.checks.clone()).await.is_ok();
+        self.rest_checks().await;
         let trackers = self.trackers.configure(self.wanted.trackers.clone()).await.is_ok();
         let watchers = self.watchers.configure(self.wanted.watched.clone()).await.is_ok();
         let bfd = self.bfd.configure(self.wanted.bfds.clone()).await.is_ok();

@@ -1,6 +1,8 @@
 //! The loop: one event after the other, each handed to the task that it concerns; and the end in good order.
 #![expect(clippy::disallowed_methods, reason = "the supervisor waits")]
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -31,6 +33,7 @@ use crate::daemon::systemd::{Told, tell};
 use crate::daemon::trackers::{TrackEvent, Trackers};
 use crate::daemon::translate::Wanted;
 use crate::daemon::watchers::{WatchEvent, Watchers};
+use crate::daemon::watching;
 use crate::healthcheck::settings::CheckEvent;
 use crate::lvs::io::plane::Plane;
 use crate::vrrp::Happened;
@@ -208,7 +211,26 @@ impl Daemon {
         None
     }
 
+    /// Let the checks of services rest whose addresses are not here (`ha_suspend`).
+    pub async fn rest_checks(&self) {
+        if self.wanted.suspended.is_empty() {
+            // The set that the last configuration left is empty then too.
+            let _ = self.checkers.rest(BTreeSet::new()).await;
+            return;
+        }
+        match watching::addresses() {
+            Ok(here) => {
+                let away = |addresses: &[IpAddr]| !addresses.iter().any(|address| here.contains(address));
+                let resting = self.wanted.suspended.iter().filter(|(_, addresses)| away(addresses));
+                // A task that has ended is noticed by the loop.
+                let _ = self.checkers.rest(resting.map(|(service, _)| service.clone()).collect()).await;
+            }
+            Err(error) => tracing::warn!(%error, "the addresses of this host are not known; checks go on as they are"),
+        }
+    }
+
     async fn links_changed(&mut self) {
+        self.rest_checks().await;
         let Some(forwarding) = &self.forwarding else { return };
         match plane::interfaces() {
             // A task that has ended is noticed by the loop.

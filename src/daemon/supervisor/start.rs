@@ -13,11 +13,11 @@ use crate::config::problem::{Problem, Severity};
 use crate::config::source::Sources;
 use crate::control::io::server::Listener;
 use crate::daemon::bfd::{Bfd, BfdEvent};
-use crate::daemon::checkers::Checkers;
+use crate::daemon::checkers::{Checkers, Sessions};
 use crate::daemon::heartbeat::{Heartbeat, HeartbeatOptions, StartError};
 use crate::daemon::history::file;
 use crate::daemon::log::Log;
-use crate::daemon::lvs::{self, LvsCommand, LvsEvent, LvsSettings, LvsView};
+use crate::daemon::lvs::{self, LvsCommand, LvsEvent, LvsSettings, LvsView, Seen};
 use crate::daemon::mailer::Mailer;
 use crate::daemon::notices::Notices;
 use crate::daemon::notifier::Notifier;
@@ -31,7 +31,7 @@ use crate::daemon::supervisor::{Options, RunError, control, plane};
 use crate::daemon::trackers::Trackers;
 use crate::daemon::translate::{Wanted, translate};
 use crate::daemon::watchers::Watchers;
-use crate::daemon::{clock, maintenance, owned, sysctls, watching};
+use crate::daemon::{clock, maintenance, owned, sysctls, watching, wishes};
 use crate::lvs::datapath::Datapath as _;
 use crate::lvs::pool::PoolSettings;
 use crate::vrrp::fleet::Maintenance;
@@ -95,7 +95,7 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
     let settings = sysctls::follow(&wanted);
     let mut forwarding = None;
     if !wanted.pools.is_empty() {
-        forwarding = Some(forward(&wanted, run_dir.path(), lvs_told.clone()).await?);
+        forwarding = Some(forward(&wanted, run_dir.path(), Some(&options.state_dir), lvs_told.clone()).await?);
     }
     let heartbeat = match elect(&wanted, maintenance.clone()) {
         Ok(heartbeat) => heartbeat,
@@ -108,7 +108,7 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
     };
     let (bfd, bfd_events) = start_bfd(&wanted, &heartbeat)?;
     let mut tasks = JoinSet::new();
-    let (checkers, check_events, running) = Checkers::start();
+    let (checkers, check_events, running) = Checkers::start(Sessions::new(bfd.snapshot.clone()));
     spawn(&mut tasks, "checkers", running);
     let (trackers, track_events, running) = Trackers::start();
     spawn(&mut tasks, "trackers", running);
@@ -201,12 +201,19 @@ fn spawn(tasks: &mut JoinSet<&'static str>, name: &'static str, running: tokio::
 pub async fn forward(
     wanted: &Wanted,
     run_dir: &std::path::Path,
+    state_dir: Option<&std::path::Path>,
     told: mpsc::Sender<LvsEvent>,
 ) -> Result<Forwarding, RunError> {
     let plane = plane::open(wanted.plane, run_dir).await?;
     // Services that an operator added by hand are not in it, and stay.
     let left = owned::read(run_dir);
-    let settings = LvsSettings { owned: left, flush_at_start: wanted.flush_at_start, resync: RESYNC };
+    let settings = LvsSettings {
+        owned: left,
+        flush_at_start: wanted.flush_at_start,
+        resync: RESYNC,
+        wishes: state_dir.map(wishes::read).unwrap_or_default(),
+        state_dir: state_dir.map(std::path::Path::to_owned),
+    };
     let (commands, taken) = mpsc::channel(LVS_COMMANDS_MAX);
     let (publish, view) = watch::channel(LvsView::default());
     let task = tokio::spawn(lvs::run(plane, settings, taken, publish, told));
@@ -240,7 +247,7 @@ async fn clear_leftovers(wanted: &Wanted, run_dir: &std::path::Path) {
         tracing::info!(plane = ?kind, "taking down what an earlier run left");
         let nothing = Wanted { plane: kind, pools: vec![], ..wanted.clone() };
         let (told, _) = mpsc::channel(1);
-        match forward(&nothing, run_dir, told).await {
+        match forward(&nothing, run_dir, None, told).await {
             Ok(forwarding) => forwarding.end(run_dir).await,
             Err(error) => tracing::error!(%error, "what an earlier run left in the plane stays"),
         }
@@ -258,6 +265,18 @@ impl Forwarding {
         let (reply, answer) = oneshot::channel();
         self.commands.send(command(reply)).await.ok()?;
         answer.await.ok()
+    }
+
+    /// What the plane holds; nothing where it cannot be read.
+    pub async fn seen(&self) -> Seen {
+        match self.ask(|reply| LvsCommand::Snapshot { reply }).await {
+            Some(Ok(seen)) => seen,
+            Some(Err(error)) => {
+                tracing::warn!(%error, "counters cannot be read");
+                Seen::default()
+            }
+            None => Seen::default(),
+        }
     }
 
     /// Delete our services, end the task, and take the plane down.

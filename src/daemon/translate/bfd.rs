@@ -23,7 +23,7 @@ pub fn session(bfd: &model::BfdInstance) -> Settings {
         weight: _,
         reverse: _,
         for_vrrp: _,     // Who tracks it says so by itself,
-        for_checkers: _, // and no checker does yet.
+        for_checkers: _, // and so does a BFD_CHECK.
     } = bfd;
     Settings {
         name: name.clone(),

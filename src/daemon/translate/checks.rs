@@ -6,12 +6,14 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::base::Secret;
 use crate::config::model::{self, CheckDefaults};
 use crate::healthcheck::expect::{Digest, Expect, StatusRange, StatusRanges};
 use crate::healthcheck::hex::ReplyExpect;
 use crate::healthcheck::judge::OnLocalError;
 use crate::healthcheck::probe::{
-    DnsProbe, Endpoint, HttpProbe, HttpVersion, HttpsProbe, Probe, ScriptProbe, SmtpProbe, Sni, TlsFiles, UdpProbe, Url,
+    AgentProbe, BfdProbe, DnsProbe, Endpoint, FileProbe, GrpcProbe, HttpProbe, HttpVersion, HttpsProbe, Probe,
+    ScriptProbe, SmtpProbe, Sni, TlsClient, TlsFiles, UdpProbe, Url,
 };
 use crate::healthcheck::settings::{CheckId, CheckSettings, TargetId};
 use crate::lvs::pool::PoolId;
@@ -34,7 +36,21 @@ pub type Targets = BTreeMap<TargetId, Target>;
 const DELAY_LOOP: Duration = Duration::from_mins(1);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-pub fn checks(pools: &Pools<'_>, tls: &model::TlsFiles) -> Result<(Vec<CheckSettings>, Targets), TranslateError> {
+/// What `global_defs` says of all checks.
+#[derive(Clone, Copy, Debug)]
+pub struct Telling {
+    /// `rs_init_notifies`.
+    pub first: bool,
+    /// `checker_log_all_failures`.
+    pub failures: bool,
+}
+
+pub fn checks(
+    pools: &Pools<'_>,
+    tls: &model::TlsFiles,
+    track_files: &[model::TrackFile],
+    telling: Telling,
+) -> Result<(Vec<CheckSettings>, Targets), TranslateError> {
     let files = files(tls);
     let mut checks = vec![];
     let mut targets = Targets::new();
@@ -43,7 +59,10 @@ pub fn checks(pools: &Pools<'_>, tls: &model::TlsFiles) -> Result<(Vec<CheckSett
             let real_server = key(real);
             let id = TargetId { service: pool.id.to_string(), destination: real_server.to_string() };
             for (index, checker) in (0_u32..).zip(&real.checkers) {
-                checks.push(check(CheckId { target: id.clone(), index }, server, real, checker, &files)?);
+                let id = CheckId { target: id.clone(), index };
+                let made = check(id, server, real, checker, &files, track_files)?;
+                let log_all_failures = checker.log_all_failures.unwrap_or(telling.failures);
+                checks.extend(made.map(|check| CheckSettings { tell_first: telling.first, log_all_failures, ..check }));
             }
             if !real.checkers.is_empty() {
                 targets.insert(id, Target { pool: pool.id.clone(), real_server });
@@ -53,15 +72,28 @@ pub fn checks(pools: &Pools<'_>, tls: &model::TlsFiles) -> Result<(Vec<CheckSett
     Ok((checks, targets))
 }
 
+/// `None`: it reads a file that the configuration does not define, which the file's problems tell.
 fn check(
     id: CheckId,
     server: &model::VirtualServer,
     real: &model::RealServer,
     checker: &model::Checker,
     files: &TlsFiles,
-) -> Result<CheckSettings, TranslateError> {
-    let model::Checker { at: _, kind, check, connect_ip, connect_port, bind_ip, bind_port, bind_if, fwmark, alpha } =
-        checker;
+    track_files: &[model::TrackFile],
+) -> Result<Option<CheckSettings>, TranslateError> {
+    let model::Checker {
+        at: _,
+        kind,
+        check,
+        connect_ip,
+        connect_port,
+        bind_ip,
+        bind_port,
+        bind_if,
+        fwmark,
+        alpha,
+        log_all_failures: _, // It is put in by the caller, with what is above it.
+    } = checker;
     let given = Given([check, &real.check, &server.check]);
     let endpoint = Endpoint {
         addr: SocketAddr::new(connect_ip.unwrap_or(real.addr), connect_port.unwrap_or(real.port)),
@@ -72,6 +104,9 @@ fn check(
         mark: fwmark.map(NonZeroU32::get),
     };
     let delay_loop = given.or(|check| check.delay_loop, DELAY_LOOP);
+    // A file is there to be read at once, and so is the state of a session.
+    let local = matches!(kind, model::CheckerKind::File(_) | model::CheckerKind::Bfd { .. });
+    let warmup = if local { Duration::ZERO } else { delay_loop };
     let second = Duration::from_secs(1);
     let urls = Urls { id: &id, server, real, files };
     let (retry, pause, probe) = match kind {
@@ -85,23 +120,42 @@ fn check(
         }
         model::CheckerKind::Udp(check) => (1, second, udp(check, endpoint)),
         model::CheckerKind::Ping => (1, second, Probe::Ping(endpoint)),
+        model::CheckerKind::Agent { send } => (1, second, Probe::Agent(agent(send.as_deref(), endpoint))),
+        model::CheckerKind::Grpc(check) => (1, second, Probe::Grpc(urls.grpc(check, endpoint))),
+        model::CheckerKind::File(entry) => match file(entry, track_files) {
+            Some(probe) => (0, second, Probe::File(probe)),
+            None => return Ok(None),
+        },
+        // The session has counted its losses already.
+        model::CheckerKind::Bfd { session, at: _ } => (0, second, Probe::Bfd(BfdProbe { session: session.clone() })),
     };
-    Ok(CheckSettings {
+    Ok(Some(CheckSettings {
         id,
         probe,
         delay_loop,
         retry: given.or(|check| check.retry, retry),
         delay_before_retry: given.or(|check| check.delay_before_retry, pause),
-        warmup: given.or(|check| check.warmup, delay_loop),
+        warmup: given.or(|check| check.warmup, warmup),
         alpha: *alpha || real.alpha || server.alpha,
         on_local_error: OnLocalError::Keep,
-    })
+        tell_first: false,
+        log_all_failures: false,
+    }))
+}
+
+/// The weight of the check, or else of the file; `reverse` turns its sign.
+fn file(entry: &model::TrackEntry, track_files: &[model::TrackFile]) -> Option<FileProbe> {
+    let model::TrackEntry { name, weight, reverse, at: _ } = entry;
+    let file = track_files.iter().find(|file| file.name == *name)?;
+    let (weight, reverse) = weight.map_or((file.weight, file.reverse), |weight| (weight, *reverse));
+    Some(FileProbe { path: file.path.clone().into(), weight: if reverse { -weight } else { weight } })
 }
 
 fn files(tls: &model::TlsFiles) -> TlsFiles {
-    let model::TlsFiles { ca, certificate, key } = tls;
+    let model::TlsFiles { ca, certificate, key, password } = tls;
     let path = |path: &Option<String>| path.as_ref().map(PathBuf::from);
-    TlsFiles { ca: path(ca), certificate: path(certificate), key: path(key) }
+    let password = password.clone().map(Secret::new);
+    TlsFiles { ca: path(ca), certificate: path(certificate), key: path(key), password }
 }
 
 /// The blocks that may give a value, the nearest first.
@@ -123,11 +177,10 @@ struct Urls<'a> {
 
 impl Urls<'_> {
     fn http(&self, check: &model::HttpCheck, compliant: bool, endpoint: Endpoint) -> Result<HttpProbe, TranslateError> {
-        let model::HttpCheck { version, virtualhost, urls, fast_recovery } = check;
-        let above = [virtualhost, &self.real.virtualhost, &self.server.virtualhost];
-        let host = above.into_iter().flatten().next();
+        let model::HttpCheck { version, virtualhost, urls, fast_recovery, headers } = check;
+        let host = self.host(virtualhost.as_ref());
         let url = |wanted: &model::Url| -> Result<Url, TranslateError> {
-            let model::Url { path, digest, status, virtualhost, pattern, compliant: own } = wanted;
+            let model::Url { path, digest, status, virtualhost, pattern, compliant: own, headers: more } = wanted;
             Ok(Url {
                 path: path.clone(),
                 host: virtualhost.as_ref().or(host).cloned(),
@@ -137,12 +190,18 @@ impl Urls<'_> {
                     pattern: pattern.clone(),
                 },
                 tls_compliant: own.unwrap_or(compliant),
+                headers: headers.iter().chain(more).map(field).collect(),
             })
         };
         let all: Vec<Url> = urls.iter().map(url).collect::<Result<_, _>>()?;
         let mut all = all.into_iter();
-        let root =
-            || Url { path: "/".to_owned(), host: host.cloned(), expect: Expect::default(), tls_compliant: compliant };
+        let root = || Url {
+            path: "/".to_owned(),
+            host: host.cloned(),
+            expect: Expect::default(),
+            tls_compliant: compliant,
+            headers: headers.iter().map(field).collect(),
+        };
         Ok(HttpProbe {
             deadline: HttpProbe::default_deadline(endpoint.connect_timeout),
             endpoint,
@@ -150,6 +209,7 @@ impl Urls<'_> {
                 model::HttpVersion::V1_0 => HttpVersion::Http10,
                 model::HttpVersion::V1_0WithHost => HttpVersion::Http10Close,
                 model::HttpVersion::V1_1 => HttpVersion::Http11,
+                model::HttpVersion::V2 => HttpVersion::Http2,
             },
             first: all.next().unwrap_or_else(root),
             more: all.collect(),
@@ -158,14 +218,41 @@ impl Urls<'_> {
     }
 
     fn https(&self, check: &model::HttpsCheck, endpoint: Endpoint) -> Result<Probe, TranslateError> {
-        let model::HttpsCheck { http, sni, compliant } = check;
+        let model::HttpsCheck { http, sni, compliant, reuse } = check;
+        Ok(Probe::Https(HttpsProbe { http: self.http(http, *compliant, endpoint)?, tls: self.tls(sni, *reuse) }))
+    }
+
+    fn grpc(&self, check: &model::GrpcCheck, endpoint: Endpoint) -> GrpcProbe {
+        let model::GrpcCheck { service, virtualhost, tls } = check;
+        GrpcProbe {
+            endpoint,
+            service: service.clone(),
+            host: self.host(virtualhost.as_ref()).cloned(),
+            tls: tls.as_ref().map(|model::GrpcTls { sni, reuse }| self.tls(sni, *reuse)),
+        }
+    }
+
+    fn host<'a>(&'a self, own: Option<&'a String>) -> Option<&'a String> {
+        own.or(self.real.virtualhost.as_ref()).or(self.server.virtualhost.as_ref())
+    }
+
+    fn tls(&self, sni: &model::Sni, reuse: bool) -> TlsClient {
         let sni = match sni {
             model::Sni::Off => Sni::Off,
             model::Sni::Virtualhost => Sni::Host,
             model::Sni::Name(name) => Sni::Name(name.clone()),
         };
-        Ok(Probe::Https(HttpsProbe { http: self.http(http, *compliant, endpoint)?, sni, files: self.files.clone() }))
+        TlsClient { sni, files: self.files.clone(), reuse }
     }
+}
+
+fn field(header: &model::Header) -> (String, String) {
+    let model::Header { name, value } = header;
+    (name.clone(), value.clone())
+}
+
+fn agent(send: Option<&str>, endpoint: Endpoint) -> AgentProbe {
+    AgentProbe { endpoint, send: send.map(|text| format!("{text}\n").into_bytes()).unwrap_or_default() }
 }
 
 /// Lengths count where the file says one or has a pattern; a bare `require_reply` takes any reply.

@@ -4,9 +4,12 @@ use std::net::IpAddr;
 
 use crate::base::Family;
 use crate::config::model;
+use crate::lvs::datapath::Locals;
+use crate::lvs::ipvsadm::{SyncDaemon, SyncRole, Timeouts};
 use crate::lvs::pool::{PoolId, PoolSettings, RealServer, SorryServer, Start};
 use crate::lvs::table::{
     DestinationKey, Encapsulation, Forwarding, Persistence, Protocol, SchedulerFlags, Service, ServiceKey,
+    TunnelChecksum,
 };
 
 use super::TranslateError;
@@ -18,14 +21,16 @@ pub fn pools<'a>(
     servers: &'a [model::VirtualServer],
     groups: &[model::VirtualServerGroup],
     locals: &[model::LocalAddressGroup],
+    init_notifies: bool,
 ) -> Result<Pools<'a>, TranslateError> {
-    servers.iter().map(|server| Ok((server, pool(server, groups, locals)?))).collect()
+    servers.iter().map(|server| Ok((server, pool(server, groups, locals, init_notifies)?))).collect()
 }
 
 fn pool(
     server: &model::VirtualServer,
     groups: &[model::VirtualServerGroup],
     locals: &[model::LocalAddressGroup],
+    init_notifies: bool,
 ) -> Result<PoolSettings, TranslateError> {
     let model::VirtualServer {
         id,
@@ -35,6 +40,7 @@ fn pool(
         sched_flags: [one, two, three],
         lb_kind,
         local_addresses,
+        toa,
         protocol,
         ops,
         persistence,
@@ -44,6 +50,9 @@ fn pool(
         quorum_down: _,
         alpha,
         omega,
+        ha_suspend: _,
+        slow_start,
+        drain_time,
         sorry_server,
         sorry_inhibit,
         inhibit_on_failure,
@@ -55,16 +64,7 @@ fn pool(
     let protocol = protocol_of(*protocol);
     let services = services(id, protocol, *family, groups)?;
     Ok(PoolSettings {
-        id: match (id, services.as_slice()) {
-            (model::VirtualServerId::Group { name }, _) => PoolId::Group { name: name.clone(), protocol },
-            (_, [service, ..]) => PoolId::Service(*service),
-            (model::VirtualServerId::Address { addr, port }, []) => {
-                PoolId::Service(ServiceKey::Address { protocol, addr: *addr, port: *port })
-            }
-            (model::VirtualServerId::Fwmark { mark }, []) => {
-                PoolId::Service(ServiceKey::Fwmark { mark: *mark, family: *family })
-            }
-        },
+        id: pool_id(id, &services, protocol, *family),
         services,
         service: Service {
             scheduler: lb_algo.parse()?,
@@ -76,7 +76,7 @@ fn pool(
             }),
             one_packet: *ops,
         },
-        local_addresses: of_local_group(local_addresses.as_deref(), locals, *family),
+        locals: Locals { addresses: of_local_group(local_addresses.as_deref(), locals, *family), toa: *toa },
         quorum: *quorum,
         hysteresis: *hysteresis,
         omega: *omega,
@@ -88,11 +88,36 @@ fn pool(
                 inhibit: *sorry_inhibit,
             }
         }),
+        slow_start: slow_start.unwrap_or_default(),
+        drain_time: drain_time.unwrap_or_default(),
+        init_notifies,
         real_servers: real_servers
             .iter()
             .map(|real| (key(real), real_server(real, *lb_kind, *alpha, *inhibit_on_failure)))
             .collect(),
     })
+}
+
+/// One service names its pool; those of a group are named together.
+fn pool_id(id: &model::VirtualServerId, services: &[ServiceKey], protocol: Protocol, family: Family) -> PoolId {
+    match (id, services) {
+        (model::VirtualServerId::Group { name }, _) => PoolId::Group { name: name.clone(), protocol },
+        (_, [service, ..]) => PoolId::Service(*service),
+        (model::VirtualServerId::Address { addr, port }, []) => {
+            PoolId::Service(ServiceKey::Address { protocol, addr: *addr, port: *port })
+        }
+        (model::VirtualServerId::Fwmark { mark }, []) => PoolId::Service(ServiceKey::Fwmark { mark: *mark, family }),
+    }
+}
+
+/// The addresses without which its checks rest; not for one that has none.
+pub fn suspended(server: &model::VirtualServer, pool: &PoolSettings) -> Option<(String, Vec<IpAddr>)> {
+    let address = |service: &ServiceKey| match service {
+        ServiceKey::Address { addr, .. } => Some(*addr),
+        ServiceKey::Fwmark { .. } => None,
+    };
+    let addresses: Vec<IpAddr> = pool.services.iter().filter_map(address).collect();
+    (server.ha_suspend && !addresses.is_empty()).then(|| (pool.id.to_string(), addresses))
 }
 
 /// What names a real server within its pool.
@@ -155,8 +180,8 @@ fn services(
 /// Addresses of the service's own family; a group that is not there is told by `vipd check`.
 fn of_local_group(name: Option<&str>, groups: &[model::LocalAddressGroup], family: Family) -> Vec<IpAddr> {
     let group = groups.iter().find(|group| Some(group.name.as_str()) == name);
-    let all = group.into_iter().flat_map(|group| group.addresses.iter().flatten());
-    all.copied().filter(|addr| Family::of(*addr) == family).collect()
+    let all = group.into_iter().flat_map(model::LocalAddressGroup::addresses);
+    all.filter(|addr| Family::of(*addr) == family).collect()
 }
 
 fn of_group(member: &model::GroupMember, protocol: Protocol, family: Family) -> Vec<ServiceKey> {
@@ -165,6 +190,54 @@ fn of_group(member: &model::GroupMember, protocol: Protocol, family: Family) -> 
             addresses.iter().map(|addr| ServiceKey::Address { protocol, addr: *addr, port: *port }).collect()
         }
         model::GroupMember::Fwmark(mark) => vec![ServiceKey::Fwmark { mark: *mark, family }],
+    }
+}
+
+/// What the file does not set is 0: it stays as it is.
+pub fn timeouts(timeouts: model::Timeouts) -> Timeouts {
+    let model::Timeouts { tcp_s, tcp_fin_s, udp_s } = timeouts;
+    Timeouts {
+        tcp_s: tcp_s.unwrap_or_default(),
+        tcp_fin_s: tcp_fin_s.unwrap_or_default(),
+        udp_s: udp_s.unwrap_or_default(),
+    }
+}
+
+/// The sync daemons of IPVS, and whom they follow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sync {
+    /// The role apart.
+    daemon: SyncDaemon,
+    /// The virtual router whose state is the role; `None`: both daemons run.
+    pub instance: Option<String>,
+}
+
+impl Sync {
+    /// The daemons of a director whose virtual router is Active, or not.
+    pub fn daemons(&self, active: bool) -> Vec<SyncDaemon> {
+        let roles: &[SyncRole] = match (&self.instance, active) {
+            (None, _) => &[SyncRole::Master, SyncRole::Backup],
+            (Some(_), true) => &[SyncRole::Master],
+            (Some(_), false) => &[SyncRole::Backup],
+        };
+        roles.iter().map(|role| SyncDaemon { role: *role, ..self.daemon.clone() }).collect()
+    }
+}
+
+pub fn sync(daemon: &model::SyncDaemon, instances: &[model::VrrpInstance]) -> Sync {
+    let model::SyncDaemon { interface, at: _, instance, id, max_len, port, ttl, group } = daemon;
+    let follows = instances.iter().find(|one| Some(&one.name) == instance.as_ref());
+    Sync {
+        daemon: SyncDaemon {
+            role: SyncRole::Backup,
+            interface: interface.to_string(),
+            sync_id: id.or(follows.map(|one| one.vrid.get())).unwrap_or_default(),
+            max_len: max_len.unwrap_or_default(),
+            group: *group,
+            port: port.unwrap_or_default(),
+            ttl: ttl.unwrap_or_default(),
+        },
+        instance: instance.clone(),
     }
 }
 
@@ -180,7 +253,23 @@ const fn forwarding(kind: model::LbKind) -> Forwarding {
     match kind {
         model::LbKind::Nat => Forwarding::Masq,
         model::LbKind::Dr => Forwarding::Route,
-        model::LbKind::Tun => Forwarding::Tunnel(Encapsulation::Ipip),
+        model::LbKind::Tun(wrapping) => Forwarding::Tunnel(encapsulation(wrapping)),
         model::LbKind::FullNat => Forwarding::FullNat,
+    }
+}
+
+const fn encapsulation(wrapping: model::Wrapping) -> Encapsulation {
+    match wrapping {
+        model::Wrapping::Ipip => Encapsulation::Ipip,
+        model::Wrapping::Gue { port, checksum: sum } => Encapsulation::Gue { port, checksum: checksum(sum) },
+        model::Wrapping::Gre { checksum: sum } => Encapsulation::Gre { checksum: checksum(sum) },
+    }
+}
+
+const fn checksum(checksum: model::WrappingChecksum) -> TunnelChecksum {
+    match checksum {
+        model::WrappingChecksum::None => TunnelChecksum::None,
+        model::WrappingChecksum::Checksum => TunnelChecksum::Checksum,
+        model::WrappingChecksum::Remote => TunnelChecksum::Remote,
     }
 }

@@ -9,6 +9,8 @@ mod scripts;
 mod vrrp;
 mod watched;
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::num::NonZeroU8;
 use std::sync::Arc;
 
@@ -16,9 +18,11 @@ use crate::config::model::{Config, Global, Plane};
 use crate::daemon::trackers::TrackSettings;
 use crate::daemon::watchers::WatchSettings;
 use crate::healthcheck::settings::CheckSettings;
+use crate::lvs::ipvsadm::Timeouts;
 use crate::lvs::pool::{Adjustment, PoolSettings};
 use crate::vrrp::{Holdings, Settings};
 pub use checks::{Target, Targets};
+pub use lvs::Sync;
 pub use scripts::{Group, Mails, PoolScripts, RealServerScripts, Scripts};
 
 /// What the tasks are to do.
@@ -35,12 +39,18 @@ pub struct Wanted {
     /// What had to be corrected in the virtual servers.
     pub adjustments: Vec<Adjustment>,
     pub checks: Vec<CheckSettings>,
+    /// The addresses without which the checks of a service rest (`ha_suspend`), by the service's label.
+    pub suspended: BTreeMap<String, Vec<IpAddr>>,
     /// Whose checks these are.
     pub targets: Targets,
     pub scripts: Scripts,
     pub plane: Plane,
     /// `lvs_flush`: delete what is in the plane at the start.
     pub flush_at_start: bool,
+    /// `lvs_timeouts`.
+    pub timeouts: Option<Timeouts>,
+    /// `lvs_sync_daemon`.
+    pub sync: Option<Sync>,
     pub rt_priority: Option<NonZeroU8>,
     /// `vip_fence`.
     pub fence: bool,
@@ -91,6 +101,7 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
         check_unicast_src: _,
         lower_prio_no_advert: _,
         down_timer_adverts: _,
+        vmac_prefix: _,
         rt_priority,
         mail: _,
         fifo: _, // These six are read in `scripts.rs`.
@@ -103,15 +114,20 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
         // Read where it is carried out, `daemon/sysctls.rs`.
         sysctl: _,
         lvs_flush,
+        rs_init_notifies,
+        checker_log_all_failures,
+        timeouts,
+        sync_daemon,
     } = global;
     let above = vrrp::Above { group4: *mcast_group4, group6: *mcast_group6, strict: *strict, garp, config };
-    let pools = lvs::pools(virtual_servers, virtual_server_groups, local_address_groups)?;
+    let pools = lvs::pools(virtual_servers, virtual_server_groups, local_address_groups, *rs_init_notifies)?;
     let adjusted = pools.iter().map(|(_, pool)| pool.clone().adjusted());
     let used = watched::used(config);
     let (settings, adjustments): (Vec<_>, Vec<_>) = adjusted.unzip();
-    let (checks, targets) = checks::checks(&pools, tls)?;
+    let telling = checks::Telling { first: *rs_init_notifies, failures: *checker_log_all_failures };
+    let (checks, targets) = checks::checks(&pools, tls, track_files, telling)?;
     Ok(Wanted {
-        statics: vrrp::statics(statics),
+        statics: vrrp::statics(statics, local_address_groups),
         instances: instances.iter().map(|instance| vrrp::instance(instance, &above)).collect(),
         trackers: scripts::trackers(scripts, &used, script_user.as_ref())?,
         bfds: bfds.iter().map(bfd::session).collect(),
@@ -119,10 +135,13 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
         scripts: scripts::scripts(config, &pools)?,
         pools: settings,
         adjustments: adjustments.into_iter().flatten().collect(),
+        suspended: pools.iter().filter_map(|(server, pool)| lvs::suspended(server, pool)).collect(),
         checks: checks::run_by(script_user.as_ref(), checks),
         targets,
         plane: *plane,
         flush_at_start: *lvs_flush,
+        timeouts: timeouts.map(lvs::timeouts),
+        sync: sync_daemon.as_ref().filter(|_| *plane == Plane::Ipvs).map(|daemon| lvs::sync(daemon, instances)),
         rt_priority: *rt_priority,
         fence: fence.unwrap_or(*plane == Plane::Ebpf),
         errors: 0,

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config as RunConfig, TestRunner};
 
 use super::*;
-use crate::base::{MonoTime, Weight};
+use crate::base::{MonoTime, WeightWish};
 use crate::config::io::loader::{LoadOptions, load_text};
 use crate::config::show::tests::random::any_config;
 use crate::healthcheck::probe::Probe;
@@ -20,6 +20,7 @@ use crate::lvs::io::memory::Memory;
 use crate::lvs::plan::plan;
 use crate::lvs::pool::Event;
 use crate::lvs::table::Table;
+use crate::lvs::timed::Timer;
 use crate::notify::command::ScriptCommand;
 use crate::vrrp::fleet::Fleet;
 use crate::vrrp::view::InstanceView;
@@ -58,7 +59,7 @@ fn report(director: &mut Director, wanted: &Wanted, news: &[u8]) {
         let events = match news % 4 {
             0 => vec![Event::Up { real_server }, Event::Weight { real_server, weight: None }],
             1 => vec![Event::Down { real_server }],
-            2 => vec![Event::Up { real_server }, Event::Weight { real_server, weight: Weight::new(7).ok() }],
+            2 => vec![Event::Up { real_server }, Event::Weight { real_server, weight: Some(WeightWish::Percent(70)) }],
             _ => vec![],
         };
         for event in events {
@@ -77,6 +78,15 @@ fn forwarding(all: &[&Wanted], news: &[u8]) -> Table {
         report(&mut director, wanted, if at + 1 < all.len() { news } else { &[0] });
         converge(&mut plane, &mut director);
     }
+    // Then time passes.
+    for (pool, real_server, timer) in director.timers() {
+        let event = match timer {
+            Timer::SlowStart(_) => Event::Ramp { real_server, percent: None },
+            Timer::Drain(_) => Event::Left { real_server },
+        };
+        director.handle(&pool, event).unwrap();
+    }
+    converge(&mut plane, &mut director);
     plane.table().clone()
 }
 

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use crate::base::{Cidr, Family, Route, Rule};
+use crate::base::{Cidr, Family, IfName, Route, Rule};
 use crate::config::model;
 use crate::vrrp;
 use crate::vrrp::settings::{GROUP_V4, GROUP_V6};
@@ -36,6 +36,8 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
         at: _,
         state,
         interface,
+        vmac,
+        accept,
         vrid,
         priority,
         interval,
@@ -61,13 +63,7 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
         promote_secondaries,
         notify: _,
     } = instance;
-    let transport = if unicast_peers.is_empty() {
-        vrrp::Transport::Multicast { group: above.group(*family), source: *source }
-    } else {
-        // keepalived takes any TTL from a unicast peer.
-        let (peers, only_peers) = (unicast_peers.clone(), *check_unicast_src);
-        vrrp::Transport::Unicast { source: *source, peers, ttl_min: 0, only_peers }
-    };
+    let transport = transport(unicast_peers, *source, above.group(*family), *check_unicast_src);
     let held = addresses.iter().map(|address| virtual_address(address, false));
     let excluded = excluded_addresses.iter().map(|address| virtual_address(address, true));
     let group = above.config.sync_groups.iter().find(|group| group.members.contains(name));
@@ -76,6 +72,8 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
         vrid: *vrid,
         family: *family,
         interface: interface.clone(),
+        vmac: vmac.as_ref().map(|vmac| self::vmac(vmac, instance, above.config)),
+        accept: *accept,
         version: match version {
             model::VrrpVersion::V2 => vrrp::Version::V2,
             model::VrrpVersion::V3 => vrrp::Version::V3,
@@ -101,6 +99,43 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
         sync_group: group
             .map(|group| vrrp::SyncGroup { name: group.name.clone(), tracking_weight: group.tracking_weight }),
     }
+}
+
+fn transport(peers: &[IpAddr], source: Option<IpAddr>, group: IpAddr, only_peers: bool) -> vrrp::Transport {
+    if peers.is_empty() {
+        return vrrp::Transport::Multicast { group, source };
+    }
+    // keepalived takes any TTL from a unicast peer.
+    vrrp::Transport::Unicast { source, peers: peers.to_vec(), ttl_min: 0, only_peers }
+}
+
+fn vmac(vmac: &model::Vmac, instance: &model::VrrpInstance, config: &model::Config) -> vrrp::Vmac {
+    let model::Vmac { name, mac, xmit_base } = vmac;
+    let mut addresses = instance.addresses.iter().chain(&instance.excluded_addresses);
+    vrrp::Vmac {
+        name: name.clone().unwrap_or_else(|| made_up_name(instance, config)),
+        mac: mac.unwrap_or_else(|| vrrp::ip::virtual_mac(instance.family, instance.vrid)),
+        ipv6: addresses.any(|address| address.dev.is_none() && address.cidr.family() == Family::V6),
+        xmit_base: *xmit_base,
+    }
+}
+
+/// `vrrp.51`, `vrrp6.51`; where an instance on another interface has that already, `vrrp.51.1` and so on. A prefix too
+/// long for the name of an interface gives way to the default.
+fn made_up_name(instance: &model::VrrpInstance, config: &model::Config) -> IfName {
+    let made_up = |other: &&model::VrrpInstance| {
+        let same = (other.vrid, other.family) == (instance.vrid, instance.family);
+        same && other.vmac.as_ref().is_some_and(|vmac| vmac.name.is_none())
+    };
+    let before = config.instances.iter().filter(made_up).take_while(|other| other.name != instance.name).count();
+    let family = match instance.family {
+        Family::V4 => "",
+        Family::V6 => "6",
+    };
+    let number = if before == 0 { String::new() } else { format!(".{before}") };
+    let name = |prefix: &str| format!("{prefix}{family}.{}{number}", instance.vrid).parse();
+    let prefix = config.global.vmac_prefix.as_deref().unwrap_or("vrrp");
+    name(prefix).or_else(|_| name("vrrp")).unwrap_or_else(|_| instance.interface.clone())
 }
 
 fn authentication(pass: &str, header: bool) -> vrrp::Authentication {
@@ -139,14 +174,43 @@ fn track_named(kind: model::Trackable, entry: &model::TrackEntry, config: &model
 }
 
 /// What is there as long as the daemon runs.
-pub fn statics(statics: &model::Statics) -> vrrp::Holdings {
+/// What the host holds while the daemon runs, whoever is MASTER.
+pub fn statics(statics: &model::Statics, locals: &[model::LocalAddressGroup]) -> vrrp::Holdings {
     let model::Statics { addresses, routes, rules } = statics;
+    let mut held: Vec<_> = addresses.iter().map(|address| virtual_address(address, true)).collect();
+    for local in locals.iter().flat_map(local_addresses) {
+        // Two groups may share one.
+        if held.iter().all(|known| known.cidr.addr() != local.cidr.addr()) {
+            held.push(local);
+        }
+    }
     vrrp::Holdings {
-        addresses: addresses.iter().map(|address| virtual_address(address, true)).collect(),
+        addresses: held,
         routes: routes.iter().map(route).collect(),
         rules: rules.iter().map(rule).collect(),
         promote_secondaries: false,
+        refuse: false,
+        devices: vec![],
     }
+}
+
+/// Where `FullNat` connections begin: those that name an interface, each alone, since the way to the real servers is
+/// that of the interface's own network.
+fn local_addresses(group: &model::LocalAddressGroup) -> impl Iterator<Item = vrrp::VirtualAddress> {
+    let model::LocalAddressGroup { name: _, at: _, lines } = group;
+    lines.iter().flat_map(|line| {
+        let model::LocalAddresses { addresses, interface, at: _ } = line;
+        interface.iter().flat_map(|dev| {
+            addresses.iter().map(|addr| vrrp::VirtualAddress {
+                cidr: Cidr::host(*addr),
+                dev: Some(dev.clone()),
+                label: None,
+                broadcast: None,
+                scope: 0,
+                excluded: true,
+            })
+        })
+    })
 }
 
 /// `no_track`: what vanishes is put back in any case.

@@ -11,7 +11,8 @@ pub fn used(config: &model::Config) -> BTreeSet<(model::Trackable, &str)> {
     let by_instances = config.instances.iter().map(|instance| &instance.track);
     let by_groups = config.sync_groups.iter().map(|group| &group.track);
     let all = by_instances.chain(by_groups).flat_map(model::Tracking::all);
-    all.map(|(kind, entry)| (kind, entry.name.as_str())).collect()
+    let by_checks = config.file_checks().map(|entry| (model::Trackable::File, entry));
+    all.chain(by_checks).map(|(kind, entry)| (kind, entry.name.as_str())).collect()
 }
 
 pub fn watched(

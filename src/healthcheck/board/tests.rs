@@ -23,6 +23,8 @@ fn check(name: &str, index: u32, probe: Probe) -> CheckSettings {
         warmup: Duration::ZERO,
         alpha: false,
         on_local_error: OnLocalError::Keep,
+        tell_first: false,
+        log_all_failures: false,
     }
 }
 
@@ -31,7 +33,13 @@ fn tcp(port: u16) -> Probe {
 }
 
 fn http(urls: usize, fast_recovery: bool) -> Probe {
-    let url = |at: usize| Url { path: format!("/{at}"), host: None, expect: Expect::default(), tls_compliant: false };
+    let url = |at: usize| Url {
+        path: format!("/{at}"),
+        host: None,
+        expect: Expect::default(),
+        tls_compliant: false,
+        headers: vec![],
+    };
     let timeout = Duration::from_secs(5);
     Probe::Http(HttpProbe {
         endpoint: Endpoint::new(([127, 0, 0, 1], 80).into(), timeout),
@@ -47,16 +55,25 @@ const OK: Outcome = Outcome::Answered { status: 200 };
 
 /// Run the next due check to this outcome; its url, what was told, and when it is due again.
 fn step(board: &mut Board, outcome: Outcome) -> (usize, Vec<CheckEvent>, MonoTime) {
-    let now = board.deadline().unwrap();
+    let now = next(board);
     let [Action::Start { run, url, .. }] = board.poll(now)[..] else { panic!("one run is due") };
     let told = events(board.finish(now, run, outcome, Duration::from_millis(1)));
-    (url, told, board.deadline().unwrap())
+    (url, told, next(board))
+}
+
+/// When the next run is due: the board may want to be asked sooner.
+fn next(board: &Board) -> MonoTime {
+    let (due, _) = *board.due.first().unwrap();
+    assert!(board.deadline().unwrap() <= due);
+    due
 }
 
 fn events(actions: Vec<Action>) -> Vec<CheckEvent> {
     let event = |action| match action {
         Action::Tell(event) => event,
-        Action::Start { .. } | Action::Abort(_) => panic!("a result tells, and does no more"),
+        Action::Start { .. } | Action::Abort(_) | Action::LogFailure { .. } => {
+            panic!("a result tells, and does no more")
+        }
     };
     actions.into_iter().map(event).collect()
 }
@@ -67,6 +84,7 @@ fn word(told: &[CheckEvent]) -> &'static str {
         [CheckEvent::Up { .. }] => "up",
         [CheckEvent::Down { .. }] => "down",
         [CheckEvent::Weight { .. }] => "weight",
+        [CheckEvent::Silence { .. }] => "silence",
         _ => "several",
     }
 }
@@ -148,7 +166,7 @@ fn results_lead_to_events_urls_and_times() {
         let mut board = Board::default();
         assert_eq!(board.configure(at(0), vec![CheckSettings { alpha, ..check("a", 0, probe) }], || 0), []);
         for (row, (outcome, url, told, wait)) in steps.iter().enumerate() {
-            let before = board.deadline().unwrap();
+            let before = next(&board);
             let (asked, events, due) = step(&mut board, outcome.clone());
             let got = (asked, word(&events), due.since(before).as_secs());
             assert_eq!(got, (*url, *told, *wait), "{name}, step {row}");
@@ -159,7 +177,7 @@ fn results_lead_to_events_urls_and_times() {
 #[test]
 fn a_real_server_is_up_only_when_none_of_its_checkers_failed() {
     let mut board = Board::default();
-    board.configure(at(0), vec![check("a", 0, tcp(80)), check("a", 1, tcp(81)), check("b", 0, tcp(80))], || 0);
+    board.configure(at(0), vec![check("a", 0, tcp(80)), check("a", 1, tcp(81)), check("b", 0, tcp(82))], || 0);
     let starts = board.poll(at(1_000));
     let mut end = |now, index: usize, outcome| {
         let Action::Start { run, .. } = starts[index] else { panic!("three runs are due") };
@@ -184,12 +202,16 @@ fn a_real_server_is_up_only_when_none_of_its_checkers_failed() {
 #[test]
 fn a_run_that_does_not_come_back_is_given_up_and_never_doubled() {
     let mut board = Board::default();
-    board.configure(at(0), vec![check("a", 0, tcp(80)), check("b", 0, tcp(80))], || 0);
+    board.configure(at(0), vec![check("a", 0, tcp(80)), check("b", 0, tcp(81))], || 0);
     let starts = board.poll(at(1_000));
     let [Action::Start { run: hung, .. }, Action::Start { run: good, .. }] = starts[..] else { panic!("two are due") };
     assert_eq!(board.finish(at(1_001), good, Outcome::Connected, Duration::ZERO), []);
     assert_eq!(board.deadline(), Some(at(8_000)), "5 s to connect and 2 s of patience");
-    assert_eq!(board.poll(at(8_000)), [Action::Abort(hung)]);
+    let silence = |silent| {
+        let check = CheckId { target: target("a"), index: 0 };
+        Action::Tell(CheckEvent::Silence { target: target("a"), check, silent })
+    };
+    assert_eq!(board.poll(at(8_000)), [Action::Abort(hung), silence(true)]);
     let view = &board.views(at(8_000))[0];
     assert!(view.stale && view.last.as_ref().unwrap().outcome == Outcome::Local(LocalFault::TaskStuck));
     for now in [11_000, 21_000] {
@@ -197,27 +219,28 @@ fn a_run_that_does_not_come_back_is_given_up_and_never_doubled() {
         assert_eq!(check.id.target, target("b"));
         board.finish(at(now), run, Outcome::Connected, Duration::ZERO);
     }
-    assert_eq!(board.finish(at(22_000), hung, Outcome::Local(LocalFault::TaskEnded), Duration::ZERO), []);
+    let back = board.finish(at(22_000), hung, Outcome::Local(LocalFault::TaskEnded), Duration::ZERO);
+    assert_eq!(back, [silence(false)]);
     assert_eq!(board.poll(at(31_000)).len(), 2, "its task ended, so it runs again");
 }
 
 #[test]
 fn a_reload_keeps_what_is_the_same_and_ends_what_is_gone() {
     let mut board = Board::default();
-    board.configure(at(0), vec![check("a", 0, tcp(80)), check("b", 0, tcp(80)), check("c", 0, tcp(80))], || 0);
+    board.configure(at(0), vec![check("a", 0, tcp(80)), check("b", 0, tcp(81)), check("c", 0, tcp(82))], || 0);
     let runs: Vec<_> = board
         .poll(at(1_000))
         .into_iter()
         .map(|action| match action {
             Action::Start { run, .. } => run,
-            Action::Abort(_) | Action::Tell(_) => panic!("three runs are due"),
+            Action::Abort(_) | Action::Tell(_) | Action::LogFailure { .. } => panic!("three runs are due"),
         })
         .collect();
     for &run in &runs {
         board.finish(at(1_000), run, Outcome::Refused, Duration::ZERO);
     }
-    let slower = CheckSettings { delay_loop: Duration::from_secs(30), ..check("b", 0, tcp(80)) };
-    let told = board.configure(at(2_000), vec![check("a", 0, tcp(80)), slower, check("c", 0, tcp(81))], || 0);
+    let slower = CheckSettings { delay_loop: Duration::from_secs(30), ..check("b", 0, tcp(81)) };
+    let told = board.configure(at(2_000), vec![check("a", 0, tcp(80)), slower, check("c", 0, tcp(83))], || 0);
     let up = CheckEvent::Up { target: target("c"), reason: Reason::Reconfigured };
     assert_eq!(told, [Action::Tell(up)], "another port is another question");
     assert_eq!(board.standings()[&target("a")], Standing::Down);
@@ -250,7 +273,7 @@ fn a_dynamic_script_asks_for_a_weight_once() {
 #[test]
 fn runs_have_a_limit_and_the_rest_waits() {
     let mut board = Board::default();
-    let many = (0..RUNS_MAX + 10).map(|at| check(&at.to_string(), 0, tcp(80))).collect();
+    let many = (0..RUNS_MAX + 10).map(|at| check(&at.to_string(), 0, tcp(u16::try_from(at).unwrap()))).collect();
     board.configure(at(0), many, || 0);
     let starts = board.poll(at(1_000));
     assert_eq!(starts.len(), RUNS_MAX);
@@ -263,7 +286,7 @@ fn runs_have_a_limit_and_the_rest_waits() {
 #[test]
 fn after_a_fault_of_ours_failed_checks_and_those_under_way_begin_anew() {
     let mut board = Board::default();
-    let many = ["a", "b", "c"].map(|name| check(name, 0, tcp(80))).to_vec();
+    let many = [("a", 80), ("b", 81), ("c", 82)].map(|(name, port)| check(name, 0, tcp(port))).to_vec();
     board.configure(at(0), many, || 0);
     let outcomes = [Some(Outcome::Refused), Some(Outcome::Connected), None];
     let mut under_way = vec![];
@@ -285,4 +308,143 @@ fn after_a_fault_of_ours_failed_checks_and_those_under_way_begin_anew() {
     assert_eq!((&a.id.target, &c.id.target), (&target("a"), &target("c")));
     let told = events(board.finish(at(1_300), *run, Outcome::Connected, Duration::ZERO));
     assert_eq!(word(&told), "up");
+}
+
+/// The same question for many: `(service, server)`.
+fn same(services: &[&str], server: &str, probe: &Probe) -> Vec<CheckSettings> {
+    let of = |service: &&str| CheckSettings {
+        id: CheckId { target: TargetId { service: (*service).to_owned(), destination: server.to_owned() }, index: 0 },
+        ..check(server, 0, probe.clone())
+    };
+    services.iter().map(of).collect()
+}
+
+fn told_to(actions: Vec<Action>) -> Vec<(String, &'static str)> {
+    let event = |action| match action {
+        Action::Tell(event) => Some((event.target().service.clone(), word(std::slice::from_ref(&event)))),
+        Action::Start { .. } | Action::Abort(_) | Action::LogFailure { .. } => None,
+    };
+    actions.into_iter().filter_map(event).collect()
+}
+
+#[test]
+fn checkers_that_ask_the_same_share_one_run_and_all_are_told() {
+    let services: Vec<String> = (0..200).map(|at| format!("v{at:03}")).collect();
+    let services: Vec<&str> = services.iter().map(String::as_str).collect();
+    let mut wanted: Vec<CheckSettings> =
+        (0..10).flat_map(|server| same(&services, &format!("s{server}"), &tcp(8000 + server))).collect();
+    let mut board = Board::default();
+    board.configure(at(0), wanted.clone(), || 0);
+    assert_eq!((board.views(at(0)).len(), board.checks_made()), (2000, 10));
+    let starts = board.poll(at(1_000));
+    assert_eq!(starts.len(), 10, "one run for each server, not for each service");
+    let Action::Start { run, .. } = starts[0] else { panic!("a run") };
+    let told = told_to(board.finish(at(1_000), run, Outcome::Refused, Duration::ZERO));
+    assert_eq!(told.len(), 200);
+    assert!(told.iter().all(|(_, word)| *word == "down"));
+    // One service leaves, another comes: it is told at once what is known.
+    wanted.retain(|check| check.id.target.service != "v000");
+    wanted.extend(same(&["new"], "s0", &tcp(8000)));
+    wanted.extend(same(&["new"], "s1", &tcp(8001)));
+    let told = told_to(board.configure(at(2_000), wanted, || 0));
+    assert_eq!(told, [("new".to_owned(), "down"), ("v000".to_owned(), "up")], "a server without a checker is up");
+    assert_eq!(board.checks_made(), 10);
+}
+
+#[test]
+fn checkers_that_ask_another_way_do_not_share() {
+    let one = check("a", 0, tcp(80));
+    let rows = [
+        ("port", CheckSettings { probe: tcp(81), ..one.clone() }),
+        ("period", CheckSettings { delay_loop: Duration::from_secs(9), ..one.clone() }),
+        ("retries", CheckSettings { retry: 2, ..one.clone() }),
+        ("pause", CheckSettings { delay_before_retry: Duration::from_secs(2), ..one.clone() }),
+        ("alpha", CheckSettings { alpha: true, ..one.clone() }),
+    ];
+    for (name, other) in rows {
+        let mut board = Board::default();
+        let other = CheckSettings { id: CheckId { target: target("b"), index: 0 }, ..other };
+        board.configure(at(0), vec![one.clone(), other], || 0);
+        assert_eq!(board.checks_made(), 2, "{name}");
+    }
+}
+
+#[test]
+fn the_checks_of_a_service_that_rests_are_not_made_and_go_on_at_once() {
+    let mut board = Board::default();
+    let mut wanted = same(&["here", "away"], "a", &tcp(80));
+    wanted.extend(same(&["away"], "b", &tcp(81)));
+    board.configure(at(0), wanted.clone(), || 0);
+    assert_eq!(board.rest(at(0), BTreeSet::from(["away".to_owned()])), []);
+    let starts = board.poll(at(1_000));
+    let [Action::Start { ref check, .. }] = starts[..] else { panic!("only the shared one runs: {starts:?}") };
+    assert_eq!(check.probe, tcp(80));
+    let views = board.views(at(100_000));
+    assert!(views.iter().filter(|view| view.resting).all(|view| !view.stale), "nothing is awaited of it");
+    assert_eq!(views.iter().filter(|view| view.resting).count(), 1);
+    assert_eq!(board.rest(at(5_000), BTreeSet::new()), []);
+    let starts = board.poll(at(5_000));
+    let [Action::Start { ref check, run, .. }] = starts[..] else { panic!("the other one begins at once") };
+    assert_eq!(check.probe, tcp(81));
+    let rested = board.rest(at(5_100), BTreeSet::from(["away".to_owned()]));
+    assert_eq!(rested, [Action::Abort(run)], "a run under way ends");
+    assert_eq!(board.finish(at(5_200), run, Outcome::Refused, Duration::ZERO), [], "and tells nothing");
+    assert_eq!(board.configure(at(6_000), wanted, || 0), [], "a reload wakes nobody");
+    assert!(board.views(at(6_000)).iter().any(|view| view.resting));
+}
+
+#[test]
+fn a_check_without_results_is_told_once_and_again_when_they_are_back() {
+    let mut board = Board::default();
+    // So many run at one time that this one finds no place.
+    let crowd = (0..RUNS_MAX).map(|at| check(&format!("x{at}"), 0, tcp(u16::try_from(at).unwrap())));
+    let late = CheckSettings { warmup: Duration::from_secs(4), ..check("late", 0, tcp(60_000)) };
+    board.configure(at(0), crowd.chain([late]).collect(), || u32::MAX);
+    let starts = board.poll(at(4_900));
+    assert!(starts.len() >= RUNS_MAX - 1, "{}", starts.len());
+    let mut told = vec![];
+    for now in (4_900..60_000).step_by(1_000) {
+        told.extend(told_to(board.poll(at(now))).into_iter().filter(|(_, word)| *word == "silence"));
+    }
+    assert!(told.len() > RUNS_MAX, "those that are stuck, and the one that waits for them: {}", told.len());
+}
+
+#[test]
+fn a_file_that_changed_is_read_at_once() {
+    let probe = Probe::File(crate::healthcheck::probe::FileProbe { path: "/run/a".into(), weight: 1 });
+    let mut board = Board::default();
+    board.configure(at(0), vec![check("a", 0, probe)], || 0);
+    let (_, told, _) = step(&mut board, crate::healthcheck::file::judge(b"5", 1));
+    assert_eq!(word(&told), "weight");
+    board.changed(at(3_000), Source::File(std::path::Path::new("/run/b")));
+    assert_eq!(board.poll(at(3_000)), []);
+    board.changed(at(3_000), Source::File(std::path::Path::new("/run/a")));
+    let [Action::Start { run, .. }] = board.poll(at(3_000))[..] else { panic!("it is read") };
+    board.changed(at(3_001), Source::File(std::path::Path::new("/run/a")));
+    assert_eq!(board.poll(at(3_001)), [], "it is being read");
+    board.finish(at(3_002), run, crate::healthcheck::file::judge(b"6", 1), Duration::ZERO);
+    assert_eq!(board.poll(at(3_002)).len(), 1, "what was read may be what was before");
+}
+
+#[test]
+fn every_failure_is_logged_where_that_is_asked_for_and_those_that_are_told_anyway_are_not() {
+    for log_all_failures in [false, true] {
+        let mut board = Board::default();
+        board.configure(at(0), vec![CheckSettings { retry: 2, log_all_failures, ..check("a", 0, tcp(80)) }], || 0);
+        let mut logged = |outcome| {
+            let now = next(&board);
+            let [Action::Start { run, .. }] = board.poll(now)[..] else { panic!("one run is due") };
+            let actions = board.finish(now, run, outcome, Duration::ZERO);
+            let line = |action: &Action| match action {
+                Action::LogFailure { failures, .. } => Some(*failures),
+                Action::Start { .. } | Action::Abort(_) | Action::Tell(_) => None,
+            };
+            actions.iter().filter_map(line).collect::<Vec<u32>>()
+        };
+        let all = if log_all_failures { [vec![], vec![1], vec![2], vec![], vec![4]] } else { [const { vec![] }; 5] };
+        let outcomes = [Outcome::Connected, Outcome::Refused, Outcome::Refused, Outcome::Refused, Outcome::Refused]
+            .map(&mut logged);
+        assert_eq!(outcomes, all);
+        assert!(logged(Outcome::Local(LocalFault::TaskEnded)).is_empty(), "that is not the server's");
+    }
 }

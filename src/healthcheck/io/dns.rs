@@ -26,5 +26,5 @@ pub async fn check(probe: &DnsProbe) -> Outcome {
     let id = u16::from_be_bytes([high, low]);
     let query = dns::query(id, &probe.name, probe.record);
     let mut room = [0; ANSWER_MAX_BYTES];
-    socket::exchange(&probe.endpoint, &socket, &query, &mut room, |datagram| dns::judge(id, datagram)).await
+    socket::exchange(&probe.endpoint, &socket, &query, &mut room, |datagram, _| dns::judge(id, datagram)).await
 }

@@ -1,30 +1,26 @@
 //! `HTTP_GET`: one GET on a fresh connection, and the whole answer read within limits.
 //!
-//! Redirects are not followed and nothing is kept between runs; `tls.rs` puts TLS below. A body longer than
-//! [`BODY_MAX_BYTES`] is a failure; its MD5 is kept while it is read, and
-//! the answer itself only where there is a pattern to hold it against.
+//! Redirects are not followed; `tls.rs` puts TLS below, `exchange.rs` carries the request. A body longer than
+//! [`BODY_MAX_BYTES`] is a failure; its MD5 is kept while it is read, and the answer itself only where there is a
+//! pattern to hold it against, or a person.
 
-use std::convert::Infallible;
-use std::error::Error as _;
-use std::future::pending;
-use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper::header::{CONNECTION, HOST, USER_AGENT};
 use hyper::{Request, Response, Version};
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::healthcheck::expect::RunningDigest;
 use crate::healthcheck::outcome::{LocalFault, Outcome, Stage};
-use crate::healthcheck::probe::{BODY_MAX_BYTES, HEADER_MAX_BYTES, HEADER_MAX_FIELDS, HttpProbe, HttpVersion, Url};
+use crate::healthcheck::probe::{BODY_MAX_BYTES, HttpProbe, HttpVersion, Url};
 
-use super::{socket, tcp, tls};
+use super::exchange::{self, Asked, next_frame};
+use super::tcp;
 
 /// keepalived's own: people filter their access logs by it.
 const AGENT: &str = "KeepAliveClient";
@@ -39,61 +35,78 @@ pub async fn check(probe: &HttpProbe, index: usize) -> Outcome {
 }
 
 async fn ask(probe: &HttpProbe, url: &Url) -> Result<u16, Outcome> {
-    let request = request(probe, url)?;
+    let request = request(probe, url, "http")?;
     let stream = tcp::connect(&probe.endpoint).await?;
     ask_over(stream, probe, url, request).await
 }
 
-/// Send the request over a fresh stream and judge the answer.
-pub(super) async fn ask_over(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send,
-    probe: &HttpProbe,
-    url: &Url,
-    request: Request<Empty<Bytes>>,
-) -> Result<u16, Outcome> {
-    let (sender, connection) = Builder::new()
-        .max_buf_size(HEADER_MAX_BYTES)
-        .max_headers(HEADER_MAX_FIELDS)
-        // As old servers and the logs of keepalived's users know them.
-        .title_case_headers(true)
-        // keepalived reads no field but Content-Length: a sloppy one makes no server unhealthy.
-        .allow_spaces_after_header_name_in_responses(true)
-        .allow_obsolete_multiline_headers_in_responses(true)
-        .ignore_invalid_headers_in_responses(true)
-        .handshake::<_, Empty<Bytes>>(TokioIo::new(stream))
-        .await
-        .map_err(|error| failure(&error))?;
-    // The end of the connection reaches the exchange as the error or the end of its answer.
-    let drive = async {
-        connection.await.ok();
-        pending::<Infallible>().await
+/// Ask the first url over a stream that is there already, whatever it answers; what a fuzzer feeds.
+pub async fn check_over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, probe: &HttpProbe) -> Outcome {
+    let asked = async {
+        let request = request(probe, &probe.first, "http")?;
+        ask_over(stream, probe, &probe.first, request).await
     };
-    tokio::select! {
-        biased;
-        answered = exchange(probe, url, sender, request) => answered,
-        never = drive => match never {},
+    match timeout(probe.deadline, asked).await {
+        Ok(Ok(status)) => Outcome::Answered { status },
+        Ok(Err(failure)) => failure,
+        Err(_) => Outcome::Timeout { waiting_for: Stage::Run, after: probe.deadline },
     }
 }
 
-async fn exchange(
+/// Send the request over a fresh stream and judge the answer.
+pub(super) async fn ask_over(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     probe: &HttpProbe,
     url: &Url,
-    mut sender: SendRequest<Empty<Bytes>>,
-    request: Request<Empty<Bytes>>,
+    request: Asked,
 ) -> Result<u16, Outcome> {
-    let after = probe.endpoint.connect_timeout;
-    let answer = match timeout(after, sender.send_request(request)).await {
-        Ok(answer) => answer.map_err(|error| failure(&error))?,
-        Err(_) => return Err(Outcome::Timeout { waiting_for: Stage::Header, after }),
-    };
-    let status = answer.status().as_u16();
-    // The answer is kept only for a pattern.
-    let mut kept = url.expect.pattern.is_some().then(|| head(&answer));
-    let digest = read_body(probe, answer, kept.as_mut()).await?;
-    match url.expect.failure(status, digest.finish(), kept.as_deref().unwrap_or_default()) {
-        None => Ok(status),
+    let keep = url.expect.pattern.is_some();
+    let page = fetch_over(stream, probe, request, keep).await?;
+    let kept: Vec<u8> = if keep { [page.head, page.body].concat() } else { vec![] };
+    match url.expect.failure(page.status, page.digest.finish(), &kept) {
+        None => Ok(page.status),
         Some(failure) => Err(failure),
     }
+}
+
+/// A whole answer; head and body where they are asked for.
+#[derive(Clone, Debug)]
+pub struct Page {
+    pub status: u16,
+    pub digest: RunningDigest,
+    /// The status line and the fields as a server would write them.
+    pub head: Vec<u8>,
+    pub body: Vec<u8>,
+    /// From the connection, or the TLS within it, to the last byte.
+    pub took: Duration,
+}
+
+/// Send the request over a fresh stream and read the answer.
+pub(super) async fn fetch_over(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    probe: &HttpProbe,
+    request: Asked,
+    keep: bool,
+) -> Result<Page, Outcome> {
+    let (after, started) = (probe.endpoint.connect_timeout, Instant::now());
+    let two = probe.version == HttpVersion::Http2;
+    exchange::over(stream, two, request, after, async |answer| {
+        let status = answer.status().as_u16();
+        let head = if keep { head(&answer) } else { vec![] };
+        let (digest, body) = read_body(probe, answer, keep).await?;
+        Ok(Page { status, digest, head, body, took: started.elapsed() })
+    })
+    .await
+}
+
+/// The page at the url, kept whole: for `vipd genhash`.
+///
+/// # Errors
+/// The outcome of the run, where there is none.
+pub async fn fetch(probe: &HttpProbe, url: &Url) -> Result<Page, Outcome> {
+    let request = request(probe, url, "http")?;
+    let stream = tcp::connect(&probe.endpoint).await?;
+    fetch_over(stream, probe, request, true).await
 }
 
 /// The status line and the fields as a server would write them: hyper keeps neither their spelling nor their blanks.
@@ -117,65 +130,50 @@ fn head(answer: &Response<Incoming>) -> Vec<u8> {
 async fn read_body(
     probe: &HttpProbe,
     mut answer: Response<Incoming>,
-    mut kept: Option<&mut Vec<u8>>,
-) -> Result<RunningDigest, Outcome> {
+    keep: bool,
+) -> Result<(RunningDigest, Vec<u8>), Outcome> {
     let after = probe.endpoint.connect_timeout;
-    let mut digest = RunningDigest::default();
+    let (mut digest, mut kept) = (RunningDigest::default(), vec![]);
     let mut read_bytes: usize = 0;
-    loop {
-        let frame = match timeout(after, answer.body_mut().frame()).await {
-            Ok(None) => return Ok(digest),
-            Ok(Some(frame)) => frame.map_err(|error| failure(&error))?,
-            Err(_) => return Err(Outcome::Timeout { waiting_for: Stage::Body, after }),
-        };
+    while let Some(frame) = next_frame(&mut answer, after).await? {
         if let Some(piece) = frame.data_ref() {
             read_bytes = read_bytes.saturating_add(piece.len());
             if read_bytes > BODY_MAX_BYTES {
                 return Err(Outcome::BodyTooLarge { limit_bytes: BODY_MAX_BYTES });
             }
             digest.feed(piece);
-            if let Some(kept) = &mut kept {
+            if keep {
                 kept.extend_from_slice(piece);
             }
         }
     }
+    Ok((digest, kept))
 }
 
-pub(super) fn request(probe: &HttpProbe, url: &Url) -> Result<Request<Empty<Bytes>>, Outcome> {
+pub(super) fn request(probe: &HttpProbe, url: &Url, scheme: &str) -> Result<Asked, Outcome> {
     let host = url.host.clone().unwrap_or_else(|| authority(probe.endpoint.addr));
-    let request = Request::get(url.path.as_str()).header(USER_AGENT, AGENT);
+    let two = probe.version == HttpVersion::Http2;
+    // HTTP/2 has no Host: the address is whole.
+    let uri = if two { format!("{scheme}://{host}{}", url.path) } else { url.path.clone() };
+    let request = Request::get(uri).header(USER_AGENT, AGENT);
     // 1.1 closes too: each run has a connection of its own.
-    let request = match probe.version {
+    let mut request = match probe.version {
         HttpVersion::Http10 => request.version(Version::HTTP_10),
         HttpVersion::Http10Close => request.version(Version::HTTP_10).header(CONNECTION, "close"),
         HttpVersion::Http11 => request.version(Version::HTTP_11).header(CONNECTION, "close"),
+        HttpVersion::Http2 => request.version(Version::HTTP_2),
     };
-    request.header(HOST, host).body(Empty::new()).map_err(|_| Outcome::Local(LocalFault::Request))
+    let own_host = url.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host"));
+    if !two && !own_host {
+        request = request.header(HOST, host);
+    }
+    for (name, value) in &url.headers {
+        request = request.header(name.as_str(), value.as_str());
+    }
+    request.body(Full::new(Bytes::new())).map_err(|_| Outcome::Local(LocalFault::Request))
 }
 
 /// `ADDR:PORT`, without the scope of a link-local address: it means nothing to the server.
-fn authority(addr: SocketAddr) -> String {
+pub(super) fn authority(addr: SocketAddr) -> String {
     SocketAddr::new(addr.ip(), addr.port()).to_string()
-}
-
-/// What an error of hyper says about the server.
-fn failure(error: &hyper::Error) -> Outcome {
-    if error.is_parse_too_large() {
-        return Outcome::HeaderTooLarge { limit_bytes: HEADER_MAX_BYTES, limit_fields: HEADER_MAX_FIELDS };
-    }
-    if error.is_parse() {
-        return Outcome::NotHttp;
-    }
-    let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
-    if let Some(outcome) = source.and_then(tls::tls_failure) {
-        return outcome;
-    }
-    match source {
-        Some(error) if error.raw_os_error().is_some() => socket::stream_failure(error),
-        // A chunk that is not one, told by hyper as a kind without an errno.
-        Some(error) if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => {
-            Outcome::NotHttp
-        }
-        Some(_) | None => Outcome::ClosedEarly,
-    }
 }

@@ -1,6 +1,10 @@
 //! The kinds of check that use a socket, one file each.
 
+pub mod agent;
 pub mod dns;
+mod exchange;
+pub mod file;
+pub mod grpc;
 pub mod http;
 pub mod ping;
 pub mod smtp;

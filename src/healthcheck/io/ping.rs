@@ -33,7 +33,7 @@ pub async fn check(endpoint: &Endpoint) -> Outcome {
     high.copy_from_slice(&RandomState::new().hash_one(1_u8).to_be_bytes());
     let echo = Echo::new(version, token);
     let mut room = [0; PACKET_MAX_BYTES];
-    let judge = |packet: &[u8]| echo.judge(framing, packet);
+    let judge = |packet: &[u8], _| echo.judge(framing, packet);
     socket::exchange(&endpoint, &socket, &echo.request(), &mut room, judge).await
 }
 

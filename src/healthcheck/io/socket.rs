@@ -4,10 +4,12 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsRawFd as _;
 use std::time::Duration;
 
-use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::socket::{MsgFlags, recv, setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
@@ -90,20 +92,21 @@ pub(super) fn datagram(endpoint: &Endpoint, kind: Type, protocol: Protocol) -> R
 }
 
 /// Send one datagram and take answers until `judge` has an outcome, for `connect_timeout` at most. An answer is cut
-/// at the size of `room`.
+/// at the size of `room`; its whole length is told beside it.
 pub(super) async fn exchange(
     endpoint: &Endpoint,
     socket: &UdpSocket,
     request: &[u8],
     room: &mut [u8],
-    mut judge: impl FnMut(&[u8]) -> Option<Outcome>,
+    mut judge: impl FnMut(&[u8], usize) -> Option<Outcome>,
 ) -> Outcome {
     let after = endpoint.connect_timeout;
     let answered = async {
         socket.send(request).await?;
         loop {
-            let length = socket.recv(room).await?;
-            if let Some(outcome) = judge(room.get(..length).unwrap_or_default()) {
+            let receive = || recv(socket.as_raw_fd(), room, MsgFlags::MSG_TRUNC).map_err(io::Error::from);
+            let length = socket.async_io(Interest::READABLE, receive).await?;
+            if let Some(outcome) = judge(room.get(..length).unwrap_or(room), length) {
                 return Ok(outcome);
             }
         }

@@ -1,7 +1,8 @@
 //! `SSL_GET`: the TLS below an HTTP check.
 //!
 //! It asks whether the service works, not who runs it: without an `SSL` block (`tls_files.rs`) no certificate is
-//! checked, as in keepalived. TLS 1.2 and 1.3; each run makes a full handshake, as a new client would.
+//! checked, as in keepalived. TLS 1.2 and 1.3; each run makes a full handshake, as a new client would, unless
+//! `tls_session_reuse` says otherwise.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,8 +11,10 @@ use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::client::Resumption;
 use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
@@ -19,9 +22,10 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 
 use crate::healthcheck::outcome::{CertificateFault, LocalFault, Outcome, Stage};
-use crate::healthcheck::probe::{HttpsProbe, Sni, TlsFiles, Url};
+use crate::healthcheck::probe::{Endpoint, HttpVersion, HttpsProbe, Sni, TlsClient, TlsFiles, Url};
 
-use super::{http, socket, tcp, tls_files};
+use super::http::{self, Page};
+use super::{socket, tcp, tls_files};
 
 /// Ask the url at `index`, counted from 0. It ends within the deadline of the probe.
 pub async fn check(probe: &HttpsProbe, index: usize) -> Outcome {
@@ -33,33 +37,73 @@ pub async fn check(probe: &HttpsProbe, index: usize) -> Outcome {
 }
 
 async fn ask(probe: &HttpsProbe, url: &Url) -> Result<u16, Outcome> {
-    let request = http::request(&probe.http, url)?;
+    let request = http::request(&probe.http, url, "https")?;
+    let stream = connect_for(probe, url).await?;
+    http::ask_over(EndOfStream { stream, strict: url.tls_compliant }, &probe.http, url, request).await
+}
+
+/// The page at the url, kept whole: for `vipd genhash`.
+///
+/// # Errors
+/// The outcome of the run, where there is none.
+pub async fn fetch(probe: &HttpsProbe, url: &Url) -> Result<Page, Outcome> {
+    let request = http::request(&probe.http, url, "https")?;
+    let stream = connect_for(probe, url).await?;
+    http::fetch_over(EndOfStream { stream, strict: false }, &probe.http, request, true).await
+}
+
+async fn connect_for(probe: &HttpsProbe, url: &Url) -> Result<TlsStream<TcpStream>, Outcome> {
+    let two = probe.http.version == HttpVersion::Http2;
+    connect(&probe.http.endpoint, &probe.tls, url.host.as_deref(), two).await
+}
+
+/// A stream within TLS; with `two` the server must choose HTTP/2.
+pub(super) async fn connect(
+    endpoint: &Endpoint,
+    client: &TlsClient,
+    host: Option<&str>,
+    two: bool,
+) -> Result<TlsStream<TcpStream>, Outcome> {
     let ours = || Outcome::Local(LocalFault::Tls);
-    let config = if probe.files == TlsFiles::default() {
-        CONFIG.clone().ok_or_else(ours)?
-    } else {
-        tls_files::config(&probe.files).await.map_err(Outcome::Local)?
-    };
-    let name = server_name(probe, url).ok_or_else(ours)?;
-    let stream = tcp::connect(&probe.http.endpoint).await?;
-    let after = probe.http.endpoint.connect_timeout;
+    let config = configured(client, two).await?;
+    let name = server_name(client, host, endpoint.addr).ok_or_else(ours)?;
+    let stream = tcp::connect(endpoint).await?;
+    let after = endpoint.connect_timeout;
     let stream = match timeout(after, TlsConnector::from(config).connect(name, stream)).await {
         Ok(stream) => stream.map_err(|error| handshake_failure(&error))?,
         Err(_) => return Err(Outcome::Timeout { waiting_for: Stage::Handshake, after }),
     };
-    http::ask_over(EndOfStream { stream, strict: url.tls_compliant }, &probe.http, url, request).await
+    if two && stream.get_ref().1.alpn_protocol() != Some(HTTP_2) {
+        return Err(Outcome::NotHttp2);
+    }
+    Ok(stream)
+}
+
+async fn configured(client: &TlsClient, two: bool) -> Result<Arc<ClientConfig>, Outcome> {
+    let config = if client.files == TlsFiles::default() {
+        let ready: &Option<Arc<ClientConfig>> = if client.reuse { &REUSING } else { &CONFIG };
+        ready.clone().ok_or(Outcome::Local(LocalFault::Tls))?
+    } else {
+        tls_files::config(&client.files, client.reuse).await.map_err(Outcome::Local)?
+    };
+    if !two {
+        return Ok(config);
+    }
+    let mut config = ClientConfig::clone(&config);
+    config.alpn_protocols = vec![HTTP_2.to_vec()];
+    Ok(Arc::new(config))
 }
 
 /// An address is not sent as a name (RFC 6066 section 3).
-fn server_name(probe: &HttpsProbe, url: &Url) -> Option<ServerName<'static>> {
-    let name = match &probe.sni {
+fn server_name(client: &TlsClient, host: Option<&str>, addr: SocketAddr) -> Option<ServerName<'static>> {
+    let name = match &client.sni {
         Sni::Off => None,
-        Sni::Host => url.host.as_deref().map(without_port),
+        Sni::Host => host.map(without_port),
         Sni::Name(name) => Some(name.as_str()),
     };
     match name {
         Some(name) => ServerName::try_from(name.to_owned()).ok(),
-        None => Some(ServerName::from(SocketAddr::ip(&probe.http.endpoint.addr))),
+        None => Some(ServerName::from(addr.ip())),
     }
 }
 
@@ -74,14 +118,26 @@ fn without_port(host: &str) -> &str {
     }
 }
 
-static CONFIG: LazyLock<Option<Arc<ClientConfig>>> = LazyLock::new(|| {
+/// The name of HTTP/2 in ALPN (RFC 9113 section 3.2).
+const HTTP_2: &[u8] = b"h2";
+/// Servers whose last session is kept, where it is to be used again.
+const SESSIONS_MAX: usize = 8192;
+
+static CONFIG: LazyLock<Option<Arc<ClientConfig>>> = LazyLock::new(|| trusting_anybody(false));
+static REUSING: LazyLock<Option<Arc<ClientConfig>>> = LazyLock::new(|| trusting_anybody(true));
+
+fn trusting_anybody(reuse: bool) -> Option<Arc<ClientConfig>> {
     let provider = Arc::new(ring::default_provider());
     let anybody = Arc::new(Anybody(Arc::clone(&provider)));
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().ok()?;
     let mut config = builder.dangerous().with_custom_certificate_verifier(anybody).with_no_client_auth();
-    config.resumption = Resumption::disabled();
+    config.resumption = resumption(reuse);
     Some(Arc::new(config))
-});
+}
+
+pub(super) fn resumption(reuse: bool) -> Resumption {
+    if reuse { Resumption::in_memory_sessions(SESSIONS_MAX) } else { Resumption::disabled() }
+}
 
 /// Takes every certificate for good.
 #[derive(Debug)]

@@ -8,41 +8,49 @@ use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::SystemTime;
 
+use pkcs8::{EncryptedPrivateKeyInfoRef, SecretDocument};
+use tokio_rustls::rustls::client::WebPkiServerVerifier;
 use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use tokio_rustls::rustls::client::{Resumption, WebPkiServerVerifier};
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
 
+use crate::base::Secret;
 use crate::healthcheck::outcome::{LocalFault, TlsFile};
 use crate::healthcheck::probe::TlsFiles;
 
-use super::tls::Anybody;
+use super::tls::{Anybody, resumption};
+
+const ENCRYPTED_BEGIN: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
+const ENCRYPTED_END: &str = "-----END ENCRYPTED PRIVATE KEY-----";
 
 /// When each of the files was last written; `None`: there is none, or it is gone.
 type Stamps = [Option<SystemTime>; 3];
 
-type Loaded = (TlsFiles, Stamps, Arc<ClientConfig>);
+/// Whether sessions are used again, the files, when they were written, what came of them.
+type Loaded = (bool, TlsFiles, Stamps, Arc<ClientConfig>);
 
-/// A configuration has one `SSL` block.
-static LAST: LazyLock<Mutex<Option<Loaded>>> = LazyLock::new(Mutex::default);
+/// A configuration has one `SSL` block, and checks that use sessions again beside those that do not.
+static LAST: LazyLock<Mutex<Vec<Loaded>>> = LazyLock::new(Mutex::default);
 
 /// # Errors
 /// [`LocalFault::TlsFile`] where a file cannot be read or holds nothing of use, [`LocalFault::Tls`] for any other fault.
-pub(super) async fn config(files: &TlsFiles) -> Result<Arc<ClientConfig>, LocalFault> {
-    let TlsFiles { ca, certificate, key } = files;
+pub(super) async fn config(files: &TlsFiles, reuse: bool) -> Result<Arc<ClientConfig>, LocalFault> {
+    let TlsFiles { ca, certificate, key, password: _ } = files;
     let stamps = [stamp(ca.as_ref()).await, stamp(certificate.as_ref()).await, stamp(key.as_ref()).await];
     let kept = LAST.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    if let Some((of, at, config)) = kept
-        && (&of, at) == (files, stamps)
-    {
-        return Ok(config);
+    let fits = |(reuses, of, at, _): &&Loaded| (*reuses, of, *at) == (reuse, files, stamps);
+    if let Some((_, _, _, config)) = kept.iter().find(fits) {
+        return Ok(Arc::clone(config));
     }
-    let config = Arc::new(load(files).await?);
-    *LAST.lock().unwrap_or_else(PoisonError::into_inner) = Some((files.clone(), stamps, Arc::clone(&config)));
+    let config = Arc::new(load(files, reuse).await?);
+    let mut kept = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    // One for each way; what was made of other files goes.
+    kept.retain(|(reuses, of, at, _)| *reuses != reuse && (of, *at) == (files, stamps));
+    kept.push((reuse, files.clone(), stamps, Arc::clone(&config)));
     Ok(config)
 }
 
@@ -50,8 +58,8 @@ async fn stamp(path: Option<&PathBuf>) -> Option<SystemTime> {
     tokio::fs::metadata(path?).await.and_then(|about| about.modified()).ok()
 }
 
-async fn load(files: &TlsFiles) -> Result<ClientConfig, LocalFault> {
-    let TlsFiles { ca, certificate, key } = files;
+async fn load(files: &TlsFiles, reuse: bool) -> Result<ClientConfig, LocalFault> {
+    let TlsFiles { ca, certificate, key, password } = files;
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
     let builder = builder.map_err(|_| LocalFault::Tls)?.dangerous();
@@ -73,12 +81,34 @@ async fn load(files: &TlsFiles) -> Result<ClientConfig, LocalFault> {
             let own = certificates(path, TlsFile::Certificate).await?;
             let unusable = LocalFault::TlsFile { file: TlsFile::Key };
             let text = tokio::fs::read(key.as_ref().unwrap_or(path)).await.map_err(|_| unusable)?;
-            let key = PrivateKeyDer::from_pem_slice(&text).map_err(|_| unusable)?;
+            let key = private_key(&text, password.as_ref())?;
             builder.with_client_auth_cert(own, key).map_err(|_| unusable)?
         }
     };
-    config.resumption = Resumption::disabled();
+    config.resumption = resumption(reuse);
     Ok(config)
+}
+
+/// The key of a PEM file, which may be encrypted as PKCS #8 has it (RFC 5958 section 3).
+fn private_key(text: &[u8], password: Option<&Secret>) -> Result<PrivateKeyDer<'static>, LocalFault> {
+    let plain = PrivateKeyDer::from_pem_slice(text);
+    let encrypted = || {
+        let text = str::from_utf8(text).ok()?;
+        let (_, rest) = text.split_once(ENCRYPTED_BEGIN)?;
+        let (body, _) = rest.split_once(ENCRYPTED_END)?;
+        Some(format!("{ENCRYPTED_BEGIN}{body}{ENCRYPTED_END}\n"))
+    };
+    match (plain, encrypted()) {
+        (Ok(key), _) => Ok(key),
+        (Err(_), None) => Err(LocalFault::TlsFile { file: TlsFile::Key }),
+        (Err(_), Some(encrypted)) => {
+            let wrong = LocalFault::TlsFile { file: TlsFile::EncryptedKey };
+            let (_, document) = SecretDocument::from_pem(&encrypted).map_err(|_| wrong)?;
+            let sealed = EncryptedPrivateKeyInfoRef::try_from(document.as_bytes()).map_err(|_| wrong)?;
+            let opened = sealed.decrypt(password.map_or("", Secret::reveal)).map_err(|_| wrong)?;
+            Ok(PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(opened.as_bytes().to_vec())))
+        }
+    }
 }
 
 /// All certificates of a PEM file; at least one.
@@ -143,5 +173,39 @@ impl ServerCertVerifier for Trusting {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.chain.supported_verify_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A key of P-256, encrypted by `openssl pkcs8 -topk8 -v2 aes-256-cbc`.
+    const SEALED: &str = "\
+-----BEGIN ENCRYPTED PRIVATE KEY-----\n\
+MIHsMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAgEpVE92+nYTgICCAAw\n\
+DAYIKoZIhvcNAgkFADAdBglghkgBZQMEASoEEK1bPQX6p11np47vFvQP2HUEgZBm\n\
+W5TZ1TgcP9Dsydd8sGAdP1lxwd4YThLXieen5LZQBoAM8JeTqvCV+Chqu7M/UCnO\n\
+bZezw+zIlaPwCvfuuMAkvKB4QAhQuKKNJtYHtGRbJroAadN6pi6HbXF92SHPQHzp\n\
+s5uI8WF089xgHg5FpwxkaxL4caywnwXQnc06beC39qtY7MqeW5qRnCvTIDaPsUs=\n\
+-----END ENCRYPTED PRIVATE KEY-----\n\n";
+
+    #[test]
+    fn an_encrypted_key_is_opened_by_its_password_alone() {
+        let secret = |word: &str| Secret::new(word.to_owned());
+        let wrong = Err(LocalFault::TlsFile { file: TlsFile::EncryptedKey });
+        let none = Err(LocalFault::TlsFile { file: TlsFile::Key });
+        let beside = format!("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n{SEALED}");
+        let rows = [
+            ("its password", SEALED, Some(secret("secret")), Ok(())),
+            ("beside a certificate", beside.as_str(), Some(secret("secret")), Ok(())),
+            ("another", SEALED, Some(secret("Secret")), wrong),
+            ("none", SEALED, None, wrong),
+            ("no key", "nothing", Some(secret("secret")), none),
+            ("cut", SEALED.split_at(150).0, Some(secret("secret")), none),
+        ];
+        for (name, text, password, wanted) in rows {
+            assert_eq!(private_key(text.as_bytes(), password.as_ref()).map(drop), wanted, "{name}");
+        }
     }
 }

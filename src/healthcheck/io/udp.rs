@@ -4,7 +4,7 @@
 
 use socket2::{Protocol, Type};
 
-use crate::healthcheck::hex::{REPLY_TOLD_BYTES, ReplyExpect};
+use crate::healthcheck::hex::ReplyExpect;
 use crate::healthcheck::outcome::Outcome;
 use crate::healthcheck::probe::UdpProbe;
 
@@ -16,10 +16,10 @@ pub async fn check(probe: &UdpProbe) -> Outcome {
         Ok(socket) => socket,
         Err(failure) => return failure,
     };
-    let mut room = vec![0; probe.reply.as_ref().map_or(REPLY_TOLD_BYTES, ReplyExpect::room_bytes)];
-    let judge = |reply: &[u8]| match &probe.reply {
-        None => Some(Outcome::Replied { bytes: reply.len() }),
-        Some(expect) => Some(expect.judge(reply)),
+    let mut room = vec![0; probe.reply.as_ref().map_or(0, ReplyExpect::room_bytes)];
+    let judge = |reply: &[u8], bytes| match &probe.reply {
+        None => Some(Outcome::Replied { bytes }),
+        Some(expect) => Some(expect.judge(reply, bytes)),
     };
     let outcome = socket::exchange(&probe.endpoint, &socket, &probe.payload, &mut room, judge).await;
     if let (Outcome::Timeout { after, .. }, None) = (&outcome, &probe.reply) {

@@ -1,5 +1,11 @@
 //! The sequence of a drill: wait until all is well, break something, wait until it is settled, judge.
 
+mod daemon;
+mod host;
+mod wire;
+
+pub(super) use wire::LOSSES;
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
@@ -9,11 +15,11 @@ use super::bounds::Numbers;
 use super::judge::Promise;
 use super::report::{FaultReport, Report};
 use super::timeline::Timeline;
-use super::{Plan, Scenario};
+use super::{Plan, Scenario, many};
 use crate::base::MonoTime;
 use crate::lab::client::{Client, LOST_AFTER, PROBE_INTERVAL, REQUEST_TIMEOUT, Target};
+use crate::lab::ear::Ear;
 use crate::lab::error::LabError;
-use crate::lab::hostile;
 use crate::lab::journal::Journal;
 use crate::lab::pair::{Lab, RealServer, Seat, Services};
 use crate::lab::wait::{Clock, Stop, pause};
@@ -28,10 +34,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What a fault may take beyond its bound before the drill gives up on it.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// How long a daemon is frozen.
-const FREEZE: Duration = Duration::from_secs(5);
-/// How long bad packets are sent.
-const FLOOD: Duration = Duration::from_secs(5);
 /// About a second of probes.
 const PROBES_LOOKED_AT: usize = 500;
 
@@ -40,6 +42,7 @@ const PROBES_LOOKED_AT: usize = 500;
 struct Drill<'a> {
     client: Option<Client>,
     _watch: Watch,
+    _ear: Ear,
     lab: Lab,
     journal: Arc<Journal>,
     timeline: Timeline<'a>,
@@ -50,36 +53,75 @@ struct Drill<'a> {
     stop: Stop,
     /// The moment of the last fault.
     fault_at: MonoTime,
+    /// What the next fault may take longer than others.
+    patience: Duration,
     faults: Vec<FaultReport>,
 }
 
-/// Build the lab, run the scenarios of `plan`, tell the timeline to `out`; everything is down when this returns.
+/// Build the labs, run the scenarios of `plan`, tell the timeline to `out`; everything is down when this returns.
 ///
 /// # Errors
-/// [`LabError`] where the lab cannot be built or the pair never comes to rest. A broken bound is no error: it is
-/// in the report.
+/// [`LabError`] where a lab cannot be built or the pair never comes to rest. A broken bound is no error: it is in the
+/// report.
 pub fn run(plan: &Plan, stop: &Stop, out: &mut (dyn Write + Send)) -> Result<Report, LabError> {
+    let (mut faults, mut planned) = (vec![], 0);
+    for scenario in &plan.scenarios {
+        let mut timeline = Timeline::new(&mut *out);
+        let found = if *scenario == Scenario::Addresses {
+            many::addresses(plan, &numbers(plan), stop, &mut timeline)
+        } else if *scenario == Scenario::Routers {
+            many::routers(plan, &numbers(plan), stop, &mut timeline)
+        } else {
+            continue;
+        };
+        planned += scenario.faults();
+        match found {
+            Ok(fault) => faults.push(fault),
+            Err(LabError::TimedOut { what, after }) => gave_up(&mut timeline, MonoTime::ZERO, &what, after),
+            Err(error) => return Err(error),
+        }
+    }
+    if plan.scenarios.iter().any(|scenario| !scenario.has_its_own_lab()) {
+        let (more, as_planned) = in_one_lab(plan, stop, out)?;
+        faults.extend(more);
+        planned += as_planned;
+    }
+    Ok(Report::new(faults, planned))
+}
+
+fn numbers(plan: &Plan) -> Numbers {
+    let facts = &plan.setup.facts;
+    let slower = if facts.tcp.check.detection() >= facts.udp.check.detection() { &facts.tcp } else { &facts.udp };
+    Numbers { advert_int: facts.advert_int, backup_priority: plan.backup_priority, check: slower.check }
+}
+
+fn gave_up(timeline: &mut Timeline<'_>, at: MonoTime, what: &str, after: Duration) {
+    timeline.tell(at, "drill", &format!("BROKEN  gave up after {} s: {what}", after.as_secs()));
+}
+
+/// All that share a lab; gives what was found, and of how many faults it should be.
+fn in_one_lab(plan: &Plan, stop: &Stop, out: &mut (dyn Write + Send)) -> Result<(Vec<FaultReport>, usize), LabError> {
     let journal = Arc::new(Journal::default());
     let mut timeline = Timeline::new(out);
     let facts = &plan.setup.facts;
     timeline.tell(journal.now(), "lab", "building: a switch, a client, two directors, their real servers");
     let lab = Lab::pair(&plan.setup)?;
-    let watch = Watch::start(&lab, &journal)?;
+    let (watch, ear) = (Watch::start(&lab, &journal)?, Ear::start(&lab, &journal)?);
     let target = Target { vip: facts.vip, tcp_port: facts.tcp.port, udp_port: facts.udp.port, sources: lab.sources() };
     let client = Client::start(lab.client(), &target, &journal)?;
-    let slower = if facts.tcp.check.detection() >= facts.udp.check.detection() { &facts.tcp } else { &facts.udp };
-    let numbers = Numbers { advert_int: facts.advert_int, backup_priority: plan.backup_priority, check: slower.check };
     let mut drill = Drill {
         client: Some(client),
         _watch: watch,
+        _ear: ear,
         lab,
         journal,
         timeline,
-        numbers,
+        numbers: numbers(plan),
         services: plan.setup.services,
         by_hash: facts.tcp.by_hash && plan.setup.services == Services::Forwarded,
         stop: stop.clone(),
         fault_at: MonoTime::ZERO,
+        patience: Duration::ZERO,
         faults: vec![],
     };
     let planned =
@@ -88,7 +130,8 @@ pub fn run(plan: &Plan, stop: &Stop, out: &mut (dyn Write + Send)) -> Result<Rep
         Ok(()) => {}
         // The faults that are left are missing in the report, which is broken by that.
         Err(LabError::TimedOut { what, after }) => {
-            drill.tell("drill", &format!("BROKEN  gave up after {} s: {what}", after.as_secs()));
+            let at = drill.journal.now();
+            gave_up(&mut drill.timeline, at, &what, after);
             drill.show_logs();
         }
         Err(LabError::Interrupted) => return Err(LabError::Interrupted),
@@ -100,16 +143,34 @@ pub fn run(plan: &Plan, stop: &Stop, out: &mut (dyn Write + Send)) -> Result<Rep
     if plan.keep {
         drill.stand();
     }
-    Ok(Report::new(std::mem::take(&mut drill.faults), planned))
+    Ok((std::mem::take(&mut drill.faults), planned))
 }
 
 impl Drill<'_> {
     fn fits(&self, scenario: Scenario) -> bool {
-        match scenario {
+        let has_what_it_breaks = match scenario {
             Scenario::Server => self.services == Services::Forwarded,
-            Scenario::Stop | Scenario::Kill | Scenario::Link | Scenario::Freeze | Scenario::Hostile => true,
             Scenario::Maintenance => self.lab.director(Seat::A).is_vipd(),
-        }
+            Scenario::Stop
+            | Scenario::Kill
+            | Scenario::Link
+            | Scenario::Freeze
+            | Scenario::Hostile
+            | Scenario::Partition
+            | Scenario::OneWay
+            | Scenario::Loss
+            | Scenario::Delete
+            | Scenario::Fight
+            | Scenario::Replug
+            | Scenario::Backup
+            | Scenario::Reload
+            | Scenario::Reloads
+            | Scenario::Hogs
+            | Scenario::Netlink
+            | Scenario::Addresses
+            | Scenario::Routers => true,
+        };
+        has_what_it_breaks && !scenario.has_its_own_lab()
     }
 
     fn all(&mut self, scenarios: &[Scenario]) -> Result<(), LabError> {
@@ -119,9 +180,24 @@ impl Drill<'_> {
         }
         for &scenario in scenarios {
             if self.fits(scenario) {
+                let before = self.faults.len();
                 self.calm()?;
                 self.scenario(scenario)?;
+                if self.faults.iter().skip(before).any(|fault| fault.stuck.is_some()) {
+                    self.afresh()?;
+                }
             }
+        }
+        Ok(())
+    }
+
+    /// What did not settle must not spoil the next fault.
+    fn afresh(&mut self) -> Result<(), LabError> {
+        self.tell("drill", "both directors start afresh");
+        self.lab.switch().mend()?;
+        for seat in Seat::BOTH {
+            self.lab.cable(seat, true)?;
+            self.lab.start_afresh(seat)?;
         }
         Ok(())
     }
@@ -129,72 +205,33 @@ impl Drill<'_> {
     fn scenario(&mut self, scenario: Scenario) -> Result<(), LabError> {
         match scenario {
             Scenario::Server => self.server_dies(),
-            Scenario::Stop => {
-                let name = "orderly stop (SIGTERM) of the master a";
-                let settled =
-                    |drill: &mut Self| drill.owns_alone(Seat::B) && !drill.lab.director_mut(Seat::A).is_running();
-                let until = "a ended, b owns the VIP alone, all answered";
-                let promises: Vec<_> = [Promise::NothingLost].into_iter().chain(self.long_lived()).collect();
-                self.fault(name, until, &promises, |lab| lab.director(Seat::A).terminate(), settled)?;
-                self.returns("return of a, which preempts", |lab| lab.director_mut(Seat::A).start())
-            }
-            Scenario::Kill => {
-                let [gone, kept] = self.numbers.lease_of(Seat::A);
-                let promises: Vec<_> =
-                    [self.numbers.silent(), gone, kept].into_iter().chain(self.long_lived()).collect();
-                let name = "kill -9 of every process of the master a";
-                self.taken_over(name, &promises, |lab| lab.director_mut(Seat::A).kill().map(drop))?;
-                self.returns("return of the killed a, which preempts", |lab| lab.director_mut(Seat::A).start())
-            }
-            Scenario::Link => {
-                let promises = [self.numbers.silent()];
-                self.taken_over("link down of the master a", &promises, |lab| lab.cable(Seat::A, false))?;
-                self.returns("link up of a, which preempts", |lab| lab.cable(Seat::A, true))
-            }
-            Scenario::Freeze => {
-                let [gone, _] = self.numbers.lease_of(Seat::A);
-                let name = format!("freeze (SIGSTOP) of the master a for {} s", FREEZE.as_secs());
-                let settled = |drill: &mut Self| drill.owns_alone(Seat::B) && drill.since_fault() >= FREEZE;
-                let freeze = |lab: &mut Lab| lab.director(Seat::A).freeze(true);
-                let promises = [self.numbers.silent(), gone];
-                self.fault(&name, "b owns the VIP alone, all answered", &promises, freeze, settled)?;
-                self.returns("thaw of a, which preempts", |lab| lab.director(Seat::A).freeze(false))
-            }
-            Scenario::Maintenance => {
-                let on = |lab: &mut Lab| lab.director(Seat::A).maintenance(true);
-                self.taken_over("planned failover: maintenance of the master a", &[Promise::NothingLost], on)?;
-                self.returns("end of the maintenance of a, which preempts", |lab| {
-                    lab.director(Seat::A).maintenance(false)
-                })
-            }
-            Scenario::Hostile => {
-                let every = self.numbers.advert_int.duration() / 20;
-                let flood = move |lab: &mut Lab| hostile::flood(lab.client(), every, FLOOD).map(drop);
-                let promises = [Promise::NothingLost, Promise::NoMove];
-                let settled = |drill: &mut Self| drill.owns_alone(Seat::A) && drill.since_fault() >= FLOOD;
-                let name = format!("a flood of bad packets for {} s, 20 times the advert rate", FLOOD.as_secs());
-                self.fault(&name, "a owns the VIP alone, all answered", &promises, flood, settled)
-            }
+            Scenario::Stop => self.stopped(),
+            Scenario::Kill => self.killed(),
+            Scenario::Link => self.unlinked(),
+            Scenario::Freeze => self.frozen(),
+            Scenario::Maintenance => self.maintained(),
+            Scenario::Hostile => self.flooded(),
+            Scenario::Partition => self.partition(),
+            Scenario::OneWay => self.one_way(),
+            Scenario::Loss => self.loses(),
+            Scenario::Delete => self.deleted(),
+            Scenario::Fight => self.fought(),
+            Scenario::Replug => self.replugged(),
+            Scenario::Backup => self.backup_restarts(),
+            Scenario::Reload => self.reloads(),
+            Scenario::Reloads => self.reloaded_often(),
+            Scenario::Hogs => self.hogged(),
+            Scenario::Netlink => self.netlink_storm(),
+            Scenario::Addresses | Scenario::Routers => Ok(()), // elsewhere: see `run`
         }
     }
 
-    /// With state on one director only, connections in flight may break: then nothing is promised.
-    fn long_lived(&self) -> Option<Promise> {
-        self.by_hash.then_some(Promise::LongLivedKept)
-    }
-
-    fn server_dies(&mut self) -> Result<(), LabError> {
-        let server = self.busiest();
-        let promises = [self.numbers.server_out(&server), Promise::OthersUnharmed { server: server.clone() }];
-        let dies = |lab: &mut Lab| {
-            lab.server_mut(&server).into_iter().for_each(RealServer::stop);
-            Ok(())
-        };
-        self.fault(&format!("real server {server} dies"), "all answered by the others", &promises, dies, |_| true)?;
-        let promises = [self.numbers.server_back(&server), Promise::NothingLost];
-        let returns = |lab: &mut Lab| lab.server_mut(&server).map_or(Ok(()), RealServer::start);
-        let back = |drill: &mut Self| drill.answers_since_fault(&server);
-        self.fault(&format!("real server {server} returns"), &format!("{server} answers"), &promises, returns, back)
+    /// Nothing at all, where real servers answer: what ends on a director itself does not outlive it.
+    fn nothing_lost(&self) -> Promise {
+        match self.services {
+            Services::Forwarded => Promise::NothingLost,
+            Services::OnDirectors => Promise::NoProbeLost,
+        }
     }
 
     /// A fault after which `b` owns the VIP.
@@ -204,14 +241,16 @@ impl Drill<'_> {
         promises: &[Promise],
         act: impl FnOnce(&mut Lab) -> Result<(), LabError>,
     ) -> Result<(), LabError> {
-        let settled = |drill: &mut Self| drill.owns_alone(Seat::B);
+        let settled = |drill: &mut Self| drill.took_over(Seat::B);
         self.fault(name, "b owns the VIP alone, all answered", promises, act, settled)
     }
 
-    /// A return after which `a` owns the VIP, and nobody noticed.
+    /// A return after which `a` owns the VIP, and nobody noticed; keepalived lets go before the client knows.
     fn returns(&mut self, name: &str, act: impl FnOnce(&mut Lab) -> Result<(), LabError>) -> Result<(), LabError> {
         let settled = |drill: &mut Self| drill.owns_alone(Seat::A);
-        self.fault(name, "a owns the VIP alone, all answered", &[Promise::NothingLost], act, settled)
+        let hands_over = self.lab.director(Seat::B).is_vipd();
+        let promises = [if hands_over { self.nothing_lost() } else { wire::brief() }];
+        self.fault(name, "a owns the VIP alone, all answered", &promises, act, settled)
     }
 
     /// Break something, wait until it is `settled` (in words: `until`) and all is answered, and judge.
@@ -232,7 +271,7 @@ impl Drill<'_> {
         self.fault_at = from;
         self.tell("drill", name);
         act(&mut self.lab)?;
-        let deadline = self.longest_bound() + GRACE;
+        let deadline = self.longest_bound() + self.patience + GRACE;
         let waited = self.wait(until, deadline, |drill| settled(drill) && drill.is_calm());
         let stuck = match waited {
             Ok(()) => None,
@@ -316,10 +355,18 @@ impl Drill<'_> {
         self.journal.now().since(self.fault_at)
     }
 
-    fn owns_alone(&self, seat: Seat) -> bool {
+    fn owns(&self, seat: Seat) -> bool {
         let pages = self.journal.pages();
-        let holds = |seat| pages.moves.iter().rev().find(|moved| moved.seat == seat).is_some_and(|moved| moved.holds);
-        holds(seat) && !holds(seat.other())
+        pages.moves.iter().rev().find(|moved| moved.seat == seat).is_some_and(|moved| moved.holds)
+    }
+
+    fn owns_alone(&self, seat: Seat) -> bool {
+        self.owns(seat) && !self.owns(seat.other())
+    }
+
+    /// `seat` took over; keepalived leaves the VIP on a host where it was killed or frozen.
+    fn took_over(&self, seat: Seat) -> bool {
+        self.owns(seat) && (!self.owns(seat.other()) || !self.lab.director(seat.other()).is_vipd())
     }
 
     fn answers_since_fault(&self, server: &str) -> bool {
@@ -348,7 +395,8 @@ impl Drill<'_> {
     }
 
     fn show_logs(&mut self) {
-        for seat in Seat::BOTH {
+        let ours = Seat::BOTH.into_iter().filter(|seat| self.lab.director(*seat).is_vipd());
+        for seat in ours.collect::<Vec<_>>() {
             for line in self.lab.director(seat).log_tail() {
                 self.tell(seat.name(), &format!("log: {line}"));
             }

@@ -1,6 +1,7 @@
 //! What a drill promises for a fault, and whether the records kept it. Pure: no clock, no socket.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -11,6 +12,9 @@ use crate::lab::records::{Flow, Probe, Window};
 
 /// The VIP is looked for each few milliseconds, on two hosts: two sightings closer than this are simultaneous.
 const SIGHT: Duration = Duration::from_millis(20);
+
+/// What an outage is called.
+pub const OUTAGE: &str = "clients without an answer";
 
 /// A bound that theory gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +37,16 @@ pub enum Promise {
     NoMove,
     /// The VIP is not gone from `seat` before the other director has it.
     VipKept { seat: Seat },
+    /// No probe is lost; connections may break where they end on the directors themselves.
+    NoProbeLost,
+    /// Two had the VIP; `loser` lets go within `limit`.
+    OneOwner { loser: Seat, limit: Duration, formula: String },
+    /// `seat` claims the VIP by gratuitous ARP within `limit`.
+    Announced { seat: Seat, vip: Ipv4Addr, limit: Duration, formula: String },
+    /// Whenever the VIP is gone from `seat`, it is back within `limit`.
+    Restored { seat: Seat, limit: Duration },
+    /// 999 of 1000 adverts of `seat` come at their time, `limit` more or less.
+    Punctual { seat: Seat, interval: Duration, limit: Duration },
 }
 
 /// A promise, held against the records.
@@ -52,6 +66,7 @@ pub struct Verdict {
 pub enum Amount {
     Microseconds(u64),
     Count(usize),
+    Kibibytes(u64),
 }
 
 impl From<Duration> for Amount {
@@ -67,7 +82,7 @@ impl Promise {
         match self {
             Self::Outage { limit, formula } => {
                 let measured = outage(window.from, window.probes_after(), interval);
-                within("clients without an answer".to_owned(), formula, *limit, measured)
+                within(OUTAGE.to_owned(), formula, *limit, measured)
             }
             Self::NothingLost => {
                 let lost = lost(window, |_| true) + failed(window, |_| true);
@@ -97,6 +112,24 @@ impl Promise {
             Self::NoMove => {
                 let moves = window.moves.iter().filter(|moved| moved.at >= window.from).count();
                 exactly("the VIP did not move".to_owned(), nothing, moves)
+            }
+            Self::NoProbeLost => exactly("no probe lost".to_owned(), nothing, lost(window, |_| true)),
+            Self::OneOwner { loser, limit, formula } => {
+                let gone = moved(window, *loser, false).map(|at| at.since(window.from));
+                within(format!("VIP gone from {loser}: one owner again"), formula, *limit, gone)
+            }
+            Self::Announced { seat, vip, limit, formula } => {
+                let mut claims = window.claims.iter().filter(|claim| claim.at >= window.from);
+                let first = claims.find(|claim| claim.seat == *seat && claim.addr == *vip);
+                let measured = first.map(|claim| claim.at.since(window.from));
+                within(format!("{seat} announces the VIP"), formula, *limit, measured)
+            }
+            Self::Restored { seat, limit } => {
+                within(format!("VIP back on {seat}"), "what vipd promises", *limit, longest_absence(window, *seat))
+            }
+            Self::Punctual { seat, interval, limit } => {
+                let what = format!("adverts of {seat} early or late, p99.9");
+                within(what, "what vipd promises", *limit, jitter(window, *seat, *interval))
             }
             Self::VipKept { seat } => {
                 let peer = moved(window, seat.other(), true);
@@ -220,6 +253,34 @@ fn first_answer(window: &Window, server: &str) -> Option<Duration> {
 fn moved(window: &Window, seat: Seat, holds: bool) -> Option<MonoTime> {
     let mut moves = window.moves.iter().filter(|moved| moved.at >= window.from);
     moves.find(|moved| moved.seat == seat && moved.holds == holds).map(|moved| moved.at)
+}
+
+/// The longest time between the VIP leaving `seat` and coming back; zero where it was quicker than the drill looks,
+/// none where it did not come back.
+fn longest_absence(window: &Window, seat: Seat) -> Option<Duration> {
+    let (mut gone, mut longest) = (None, Duration::ZERO);
+    for moved in window.moves.iter().filter(|moved| moved.seat == seat && moved.at >= window.from) {
+        if !moved.holds {
+            gone = Some(moved.at);
+        } else if let Some(since) = gone.take() {
+            longest = longest.max(moved.at.since(since));
+        }
+    }
+    gone.is_none().then_some(longest)
+}
+
+/// How far 999 of 1000 distances between two adverts of `seat` are from `interval`, at most; none without two adverts.
+pub fn jitter(window: &Window, seat: Seat, interval: Duration) -> Option<Duration> {
+    let mut last: BTreeMap<u8, MonoTime> = BTreeMap::new();
+    let mut off = vec![];
+    for advert in window.adverts.iter().filter(|advert| advert.seat == seat && advert.at >= window.from) {
+        if let Some(before) = last.insert(advert.vrid, advert.at) {
+            off.push(advert.at.since(before).abs_diff(interval));
+        }
+    }
+    off.sort_unstable();
+    let rank = (off.len() * 999).div_ceil(1000);
+    off.get(rank.checked_sub(1)?).copied()
 }
 
 #[cfg(test)]

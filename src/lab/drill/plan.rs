@@ -2,10 +2,10 @@
 
 use clap::ValueEnum;
 
-use crate::base::Priority;
+use crate::base::{AdvertInterval, Priority};
 use crate::lab::director::Daemon;
 use crate::lab::facts::{Facts, FactsError};
-use crate::lab::pair::{Services, Setup};
+use crate::lab::pair::{Seat, Services, Setup};
 
 /// The pair that `vipd drill` runs by default.
 const MASTER: &str = include_str!("../../../conf/pair-master.conf");
@@ -31,14 +31,75 @@ pub enum Scenario {
     Maintenance,
     /// A host floods the network with bad packets, at 20 times the advert rate.
     Hostile,
+    /// The directors hear no more of each other, and do again.
+    Partition,
+    /// The backup does not hear the master, and does again.
+    OneWay,
+    /// 10, 30 and 50 % of the master's adverts get lost.
+    Loss,
+    /// The VIP is removed by hand, once.
+    Delete,
+    /// The VIP is removed by hand too often.
+    Fight,
+    /// The master's interface is deleted and made anew.
+    Replug,
+    /// The backup is restarted.
+    Backup,
+    /// A reload adds a VIP, and another one takes it away.
+    Reload,
+    /// A reload each second for a minute.
+    Reloads,
+    /// Processes burn every core for 10 s.
+    Hogs,
+    /// Addresses of the master come and go as fast as the kernel can for 10 s.
+    Netlink,
+    /// The master of 200 VIPs loses its link.
+    Addresses,
+    /// 255 virtual routers on one pair: what they cost, vipd beside keepalived.
+    Routers,
 }
 
 impl Scenario {
+    /// What a drill does that nobody chose for.
+    pub const DEFAULT: [Self; 8] = [
+        Self::Server,
+        Self::Stop,
+        Self::Kill,
+        Self::Link,
+        Self::Freeze,
+        Self::Maintenance,
+        Self::Hostile,
+        Self::Partition,
+    ];
+
+    /// Its lab has no client that keeps asking.
+    pub const fn has_its_own_lab(self) -> bool {
+        matches!(self, Self::Addresses | Self::Routers)
+    }
+
     /// What it has to report on.
     pub const fn faults(self) -> usize {
         match self {
-            Self::Hostile => 1,
-            Self::Server | Self::Stop | Self::Kill | Self::Link | Self::Freeze | Self::Maintenance => 2,
+            Self::Hostile
+            | Self::Delete
+            | Self::Backup
+            | Self::Reloads
+            | Self::Hogs
+            | Self::Netlink
+            | Self::Addresses
+            | Self::Routers => 1,
+            Self::Loss => super::faults::LOSSES.len(),
+            Self::Server
+            | Self::Stop
+            | Self::Kill
+            | Self::Link
+            | Self::Freeze
+            | Self::Maintenance
+            | Self::Partition
+            | Self::OneWay
+            | Self::Fight
+            | Self::Replug
+            | Self::Reload => 2,
         }
     }
 }
@@ -66,7 +127,7 @@ pub enum PlanError {
 
 impl Plan {
     /// Plan with `configs`: none (the example), one for both, or the master's and the backup's.
-    /// One for both is given to the backup with each priority lowered by 50. No `scenarios` means all.
+    /// One for both is given to the backup with each priority lowered by 50. No `scenarios` means [`Scenario::DEFAULT`].
     pub fn new(
         configs: &[String],
         daemon: &Daemon,
@@ -85,22 +146,73 @@ impl Plan {
         if facts.priority <= backup.priority {
             return Err(PlanError::Priorities { master: facts.priority, backup: backup.priority });
         }
-        let scenarios = if scenarios.is_empty() { Scenario::value_variants() } else { scenarios };
+        let scenarios = if scenarios.is_empty() { &Scenario::DEFAULT } else { scenarios };
         let (daemon_a, daemon_b) = (daemon.clone(), daemon.clone());
         let setup = Setup { facts, config_a, config_b, daemon_a, daemon_b, services };
         Ok(Self { setup, backup_priority: backup.priority, scenarios: scenarios.to_vec(), keep })
     }
+
+    /// With another `advert_int` on both.
+    #[must_use]
+    pub fn with_interval(mut self, interval: AdvertInterval) -> Self {
+        let setup = &mut self.setup;
+        for config in [&mut setup.config_a, &mut setup.config_b] {
+            *config = with_value(config, "advert_int", |_| Some(interval.duration().as_secs_f64().to_string()));
+        }
+        setup.facts.advert_int = interval;
+        self
+    }
+
+    /// With keepalived on `seats`. It forwards by IPVS only, so that the directors themselves answer.
+    #[must_use]
+    pub fn with_keepalived_on(mut self, seats: &[Seat]) -> Self {
+        let setup = &mut self.setup;
+        for seat in seats {
+            match seat {
+                Seat::A => setup.daemon_a = Daemon::Keepalived,
+                Seat::B => setup.daemon_b = Daemon::Keepalived,
+            }
+        }
+        setup.services = Services::OnDirectors;
+        setup.config_a = without_services(&setup.config_a);
+        setup.config_b = without_services(&setup.config_b);
+        self
+    }
 }
 
 fn with_lower_priority(config: &str) -> String {
-    let lower = |line: &str| {
+    let lower = |word: &str| {
+        let priority = word.parse::<u8>().ok()?;
+        Some(priority.saturating_sub(PRIORITY_STEP).max(1).to_string())
+    };
+    with_value(config, "priority", lower)
+}
+
+/// The text with another value in each line of a keyword; `None` leaves a line as it is.
+fn with_value(config: &str, keyword: &str, value: impl Fn(&str) -> Option<String>) -> String {
+    let line = |line: &str| {
         let mut words = line.split_whitespace();
-        match (words.next(), words.next().and_then(|word| word.parse::<u8>().ok())) {
-            (Some("priority"), Some(priority)) => format!("priority {}", priority.saturating_sub(PRIORITY_STEP).max(1)),
+        match (words.next(), words.next().and_then(&value)) {
+            (Some(word), Some(value)) if word == keyword => format!("{keyword} {value}"),
             (Some(_) | None, _) => line.to_owned(),
         }
     };
-    config.lines().map(lower).fold(String::new(), |text, line| text + &line + "\n")
+    config.lines().map(line).fold(String::new(), |text, line| text + &line + "\n")
+}
+
+/// The text without its `virtual_server` blocks.
+fn without_services(config: &str) -> String {
+    let (mut depth, mut inside) = (0_usize, false);
+    let mut kept = |line: &&str| {
+        let text = line.split(['#', '!']).next().unwrap_or_default();
+        let words: Vec<&str> = text.split_whitespace().collect();
+        inside |= depth == 0 && words.first() == Some(&"virtual_server");
+        let before = inside;
+        depth = (depth + text.matches('{').count()).saturating_sub(text.matches('}').count());
+        inside &= depth > 0 || !text.contains('}');
+        !before
+    };
+    config.lines().filter(|line| kept(line)).fold(String::new(), |text, line| text + line + "\n")
 }
 
 #[cfg(test)]
@@ -112,10 +224,10 @@ mod tests {
     }
 
     #[test]
-    fn the_example_is_the_default_and_all_scenarios_are() {
+    fn the_example_is_the_default_and_the_short_scenarios_are() {
         let plan = plan(&[]).unwrap();
         assert_eq!((plan.setup.facts.priority.get(), plan.backup_priority.get()), (150, 100));
-        assert_eq!(plan.scenarios, Scenario::value_variants());
+        assert_eq!(plan.scenarios, Scenario::DEFAULT);
     }
 
     #[test]
@@ -123,6 +235,27 @@ mod tests {
         let plan = plan(&[MASTER.to_owned()]).unwrap();
         assert_eq!((plan.setup.facts.priority.get(), plan.backup_priority.get()), (150, 100));
         assert!(plan.setup.config_b.contains("virtual_server"));
+    }
+
+    #[test]
+    fn another_interval_is_written_into_both() {
+        let interval = AdvertInterval::from_centis(2).unwrap();
+        let plan = plan(&[]).unwrap().with_interval(interval);
+        for config in [&plan.setup.config_a, &plan.setup.config_b] {
+            assert_eq!(Facts::scan(config).unwrap().advert_int, interval);
+        }
+        assert_eq!(plan.setup.facts.advert_int, interval);
+    }
+
+    #[test]
+    fn keepalived_gets_a_pair_without_services() {
+        let plan = plan(&[]).unwrap().with_keepalived_on(&[Seat::B]);
+        assert_eq!((plan.setup.daemon_b, plan.setup.services), (Daemon::Keepalived, Services::OnDirectors));
+        for config in [plan.setup.config_a, plan.setup.config_b] {
+            assert!(config.contains("virtual_ipaddress"), "{config}");
+            assert!(!config.contains("real_server 1") && !config.contains("\nvirtual_server "), "{config}");
+            assert_eq!(config.matches('{').count(), config.matches('}').count(), "{config}");
+        }
     }
 
     #[test]

@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::judge::{Amount, Promise, Verdict, failed, lost, outage, slowest};
+use super::picture::Picture;
+use crate::base::MonoTime;
 use crate::lab::client::PROBE_INTERVAL;
 use crate::lab::records::Window;
 
@@ -32,6 +34,8 @@ pub struct FaultReport {
     /// Of the long-lived ones; each is made anew after.
     pub connections_broken: usize,
     pub verdicts: Vec<Verdict>,
+    /// `None` where the pair is not watched through a client.
+    pub picture: Option<Picture>,
     /// What the drill waited for in vain.
     pub stuck: Option<String>,
     pub kept: bool,
@@ -54,7 +58,27 @@ impl FaultReport {
             connections_broken: window.broken_after().count(),
             kept: stuck.is_none() && verdicts.iter().all(|verdict| verdict.kept),
             verdicts,
+            picture: Some(Picture::of(window)),
             stuck,
+        }
+    }
+
+    /// Of a lab with no client that keeps asking.
+    pub fn measured(fault: String, at: MonoTime, verdicts: Vec<Verdict>) -> Self {
+        Self {
+            fault,
+            at: at.since_start().into(),
+            outage: None,
+            slowest: Amount::Microseconds(0),
+            probes: 0,
+            probes_lost: 0,
+            connections: 0,
+            connections_failed: 0,
+            connections_broken: 0,
+            kept: verdicts.iter().all(|verdict| verdict.kept),
+            verdicts,
+            picture: None,
+            stuck: None,
         }
     }
 }
@@ -104,7 +128,8 @@ impl Report {
 impl FaultReport {
     fn write(&self, text: &mut String) {
         let Self { fault, outage, probes, probes_lost, connections, connections_failed, connections_broken, .. } = self;
-        let outage = outage.map_or_else(|| "no end".to_owned(), Amount::text);
+        let watched = self.picture.is_some() || *probes > 0;
+        let outage = outage.map_or_else(|| if watched { "no end" } else { "-" }.to_owned(), Amount::text);
         let (lost, failed) = (format!("{probes_lost} / {probes}"), format!("{connections_failed} / {connections}"));
         let slowest = self.slowest.text();
         writeln!(text, "\n{fault:<42} {outage:>9} {slowest:>9} {lost:>12} {failed:>13} {connections_broken:>7}").ok();
@@ -122,6 +147,7 @@ impl Amount {
     pub fn text(self) -> String {
         match self {
             Self::Count(count) => count.to_string(),
+            Self::Kibibytes(size) => format!("{size} KiB"),
             Self::Microseconds(us) => match Duration::from_micros(us) {
                 span if span >= Duration::from_secs(1) => format!("{:.3} s", span.as_secs_f64()),
                 span => format!("{} ms", span.as_micros().div_ceil(1000)),
@@ -136,9 +162,10 @@ impl std::fmt::Display for Verdict {
         let word = if self.kept { "ok" } else { "BROKEN" };
         let measured = self.measured.map_or_else(|| "no end".to_owned(), Amount::text);
         write!(f, "{word:<6}  {}: {measured}", self.promise)?;
-        match (self.limit, self.formula.as_str()) {
-            (limit @ Amount::Microseconds(_), formula) => write!(f, "; bound {formula} = {}", limit.text()),
-            (limit @ Amount::Count(_), _) => write!(f, "; bound {}", limit.text()),
+        let limit = self.limit.text();
+        match self.formula.as_str() {
+            "" => write!(f, "; bound {limit}"),
+            formula => write!(f, "; bound {formula} = {limit}"),
         }
     }
 }
@@ -177,6 +204,7 @@ mod tests {
                 verdict("VIP gone", "ceil(0.361) + 1 + 0.5 s", Amount::Microseconds(2_500_000), None, false),
                 verdict("no probe lost, no connection failed", "", Amount::Count(0), Some(Amount::Count(3)), false),
             ],
+            picture: None,
             stuck: Some("b owns the VIP alone".to_owned()),
             kept: false,
         };

@@ -1,13 +1,12 @@
 //! The plane that a configuration chose: one enum, so that nobody needs `dyn`.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 #[cfg(feature = "ebpf")]
 use super::ebpf::Ebpf;
 use super::ipvs::Ipvs;
 use super::memory::Memory;
-use crate::lvs::datapath::{ApplyError, Capabilities, Counters, Datapath, DatapathError};
+use crate::lvs::datapath::{ApplyError, Capabilities, Counters, Datapath, DatapathError, Locals};
 use crate::lvs::ipvsadm::connections::Connection;
 use crate::lvs::ipvsadm::manual::Manual;
 use crate::lvs::ipvsadm::{Change, Refusal, SyncDaemon, Timeouts};
@@ -24,16 +23,6 @@ pub enum Plane {
 }
 
 impl Plane {
-    /// Packets that were not forwarded as usual since the plane was made, by the word of the reason. Only the
-    /// eBPF plane counts them.
-    pub fn reasons(&self) -> Vec<(&'static str, u64)> {
-        match self {
-            Self::Memory(_) | Self::Ipvs(_) => vec![],
-            #[cfg(feature = "ebpf")]
-            Self::Ebpf(plane) => plane.reasons().into_iter().map(|(reason, count)| (reason.name(), count)).collect(),
-        }
-    }
-
     /// The daemon ends. With `keep` the kernel goes on forwarding. Without it the eBPF plane removes all of its own;
     /// what IPVS holds is the table's business: plan towards an empty one before.
     ///
@@ -102,12 +91,21 @@ impl Datapath for Plane {
         }
     }
 
-    fn set_local_addresses(&mut self, of: &BTreeMap<ServiceKey, Vec<IpAddr>>) -> Result<(), DatapathError> {
+    fn set_locals(&mut self, of: &BTreeMap<ServiceKey, Locals>) -> Result<(), DatapathError> {
         match self {
-            Self::Memory(plane) => plane.set_local_addresses(of),
-            Self::Ipvs(plane) => plane.set_local_addresses(of),
+            Self::Memory(plane) => plane.set_locals(of),
+            Self::Ipvs(plane) => plane.set_locals(of),
             #[cfg(feature = "ebpf")]
-            Self::Ebpf(plane) => plane.set_local_addresses(of),
+            Self::Ebpf(plane) => plane.set_locals(of),
+        }
+    }
+
+    fn reasons(&self) -> Vec<(&'static str, u64)> {
+        match self {
+            Self::Memory(plane) => plane.reasons(),
+            Self::Ipvs(plane) => plane.reasons(),
+            #[cfg(feature = "ebpf")]
+            Self::Ebpf(plane) => Datapath::reasons(plane.as_ref()),
         }
     }
 

@@ -12,7 +12,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::table::{Destination, DestinationKey, Entry, ServiceKey};
-use crate::base::Weight;
+use super::timed::{FIRST_PERCENT, Timer};
+use crate::base::{Weight, WeightWish};
+use settings::reaches;
 pub use settings::{Adjustment, PoolId, PoolSettings, RealServer, SorryServer, Start, table_key};
 pub use view::{PoolView, RealServerView, SorryServerView};
 
@@ -31,7 +33,11 @@ pub enum Health {
 struct Member {
     health: Health,
     /// The weight a checker asked for, in place of the configured one.
-    dynamic_weight: Option<Weight>,
+    dynamic_weight: Option<WeightWish>,
+    /// `slow_start`: the share of its weight that it has got so far, in percent; `None`: all.
+    ramp: Option<u16>,
+    /// That it is up, or down, was told.
+    told: bool,
     /// What an operator wants of it; its health goes on being counted.
     wish: Option<Wish>,
 }
@@ -71,7 +77,16 @@ pub enum Event {
     /// A checker asks for this weight; `None` goes back to the configured one.
     Weight {
         real_server: DestinationKey,
-        weight: Option<Weight>,
+        weight: Option<WeightWish>,
+    },
+    /// `slow_start`: its share of the weight from now on, in percent; `None`: all.
+    Ramp {
+        real_server: DestinationKey,
+        percent: Option<u16>,
+    },
+    /// `drain_time` of a server that left the configuration is over.
+    Left {
+        real_server: DestinationKey,
     },
     /// An operator's wish; `None` takes it back.
     Operator {
@@ -86,6 +101,8 @@ impl Event {
             Self::Up { real_server }
             | Self::Down { real_server }
             | Self::Weight { real_server, .. }
+            | Self::Ramp { real_server, .. }
+            | Self::Left { real_server }
             | Self::Operator { real_server, .. } => real_server,
         }
     }
@@ -152,6 +169,8 @@ pub struct UnknownRealServer {
 pub struct Pool {
     settings: PoolSettings,
     members: BTreeMap<DestinationKey, Member>,
+    /// Servers that left the configuration and keep their connections for a while.
+    leaving: BTreeMap<DestinationKey, RealServer>,
     quorum_up: bool,
 }
 
@@ -160,7 +179,7 @@ impl Pool {
     pub fn new(settings: PoolSettings) -> (Self, Vec<PoolEvent>) {
         let (settings, _) = settings.adjusted();
         let members = settings.real_servers.iter().map(|(at, real)| (*at, Member::starting(real.start))).collect();
-        let mut pool = Self { settings, members, quorum_up: false };
+        let mut pool = Self { settings, members, leaving: BTreeMap::new(), quorum_up: false };
         let mut told = pool.judge();
         if !pool.quorum_up {
             // keepalived tells the verdict at start even where nothing changed.
@@ -173,7 +192,7 @@ impl Pool {
     /// Take up other settings; the health of real servers that stay is kept.
     ///
     /// Real servers that go are gone without an event, nobody checks them any more; what an operator wanted of them is
-    /// told to be gone.
+    /// told to be gone. With `drain_time` they stay in the table for a while.
     pub fn reconfigure(&mut self, settings: PoolSettings) -> Vec<PoolEvent> {
         let (settings, _) = settings.adjusted();
         let old_sorry = self.sorry_address();
@@ -181,6 +200,17 @@ impl Pool {
         for (at, real) in &settings.real_servers {
             let kept = self.members.get(at).map_or_else(|| Member::starting(real.start), |m| m.carried(real.start));
             members.insert(*at, kept);
+        }
+        let goes = |at: &DestinationKey| !settings.real_servers.contains_key(at);
+        if settings.drain_time.is_zero() {
+            self.leaving.clear();
+        } else {
+            let served = self.settings.real_servers.iter().filter(|(at, real)| self.weight_now(**at, real).is_some());
+            let left: Vec<_> = served.filter(|(at, _)| goes(at)).map(|(at, real)| (*at, *real)).collect();
+            self.leaving.extend(left);
+            // The services of a group may be others now.
+            let families = settings.services.iter().map(ServiceKey::family).collect();
+            self.leaving.retain(|at, real| goes(at) && reaches(&families, *at, real.forwarding));
         }
         let mut told: Vec<_> = self.wishes().filter(|(at, _)| !members.contains_key(at)).map(dropped).collect();
         self.members = members;
@@ -199,15 +229,25 @@ impl Pool {
     /// [`UnknownRealServer`]: the checker belongs to a configuration that is gone.
     pub fn handle(&mut self, event: Event) -> Result<Vec<PoolEvent>, UnknownRealServer> {
         let at = event.real_server();
+        if matches!(event, Event::Left { .. }) {
+            self.leaving.remove(&at);
+            return Ok(vec![]);
+        }
+        let slow_start = !self.settings.slow_start.is_zero();
+        let init_notifies = self.settings.init_notifies;
         let unknown = || UnknownRealServer { pool: self.settings.id.clone(), real_server: at };
         let start = self.settings.real_servers.get(&at).ok_or_else(unknown)?.start;
         let member = self.members.get_mut(&at).ok_or_else(unknown)?;
         let mut told = vec![];
         match event {
             Event::Up { real_server } => {
-                if member.health != Health::Up {
+                if member.health != Health::Up || (init_notifies && !member.told) {
                     told.push(PoolEvent::RealServerUp { real_server });
                 }
+                if member.health != Health::Up && slow_start {
+                    member.ramp = Some(FIRST_PERCENT);
+                }
+                member.told = true;
                 member.health = Health::Up;
             }
             Event::Down { real_server } => {
@@ -216,10 +256,14 @@ impl Pool {
                     if member.health != Health::Down {
                         told.push(PoolEvent::RealServerDown { real_server });
                     }
+                    (member.told, member.ramp) = (true, None);
                     member.health = Health::Down;
                 }
             }
             Event::Weight { weight, .. } => member.dynamic_weight = weight,
+            Event::Ramp { percent, .. } => member.ramp = percent,
+            // Dealt with above: it is none of the members.
+            Event::Left { .. } => {}
             Event::Operator { wish, .. } => member.wish = wish,
         }
         told.extend(self.judge());
@@ -252,6 +296,13 @@ impl Pool {
         &self.settings
     }
 
+    /// What it waits for.
+    pub fn timers(&self) -> impl Iterator<Item = (DestinationKey, Timer)> {
+        let ramping = self.members.iter().filter(|(_, member)| member.ramp.is_some());
+        let ramping = ramping.map(|(at, _)| (*at, Timer::SlowStart(self.settings.slow_start)));
+        ramping.chain(self.leaving.keys().map(|at| (*at, Timer::Drain(self.settings.drain_time))))
+    }
+
     pub const fn has_quorum(&self) -> bool {
         self.quorum_up
     }
@@ -271,6 +322,10 @@ impl Pool {
             if weight > to.weight {
                 *to = real.destination(weight);
             }
+        }
+        for (at, real) in &self.leaving {
+            let at = table_key(key, *at, real.forwarding);
+            destinations.entry(at).or_insert_with(|| real.destination(Weight::ZERO));
         }
         if let Some(sorry) = self.settings.sorry_server {
             let at = table_key(key, sorry.address, sorry.forwarding);
@@ -293,7 +348,7 @@ impl Pool {
             Some(Wish::Disable) => None,
             Some(Wish::Drain) if up => Some(Weight::ZERO),
             Some(Wish::Weight(weight)) if up && !replaced => Some(weight),
-            None if up && !replaced => Some(member.dynamic_weight.unwrap_or(real.weight)),
+            None if up && !replaced => Some(member.ramped(real.weight)),
             Some(Wish::Drain | Wish::Weight(_)) | None => real.inhibit_on_failure.then_some(Weight::ZERO),
         }
     }
@@ -306,7 +361,7 @@ impl Pool {
             let weight = match member.wish {
                 Some(Wish::Drain | Wish::Disable) => Weight::ZERO,
                 Some(Wish::Weight(weight)) => weight,
-                None => member.dynamic_weight.unwrap_or(configured),
+                None => member.asked(configured),
             };
             Some(u64::from(weight.get()))
         });
@@ -354,13 +409,24 @@ impl Member {
             Start::Unchecked | Start::Up => Health::Up,
             Start::Down => Health::Untried,
         };
-        Self { health, dynamic_weight: None, wish: None }
+        Self { health, dynamic_weight: None, ramp: None, told: false, wish: None }
+    }
+
+    /// The weight that a checker asked for, else the configured one.
+    fn asked(&self, configured: Weight) -> Weight {
+        self.dynamic_weight.map_or(configured, |wish| wish.of(configured))
+    }
+
+    /// The same as far as `slow_start` has come.
+    fn ramped(&self, configured: Weight) -> Weight {
+        let whole = self.asked(configured);
+        self.ramp.map_or(whole, |percent| WeightWish::Percent(percent).of(whole))
     }
 
     /// The same member under other settings: one without checkers is up.
     const fn carried(self, start: Start) -> Self {
         match start {
-            Start::Unchecked => Self { health: Health::Up, dynamic_weight: None, wish: self.wish },
+            Start::Unchecked => Self { health: Health::Up, dynamic_weight: None, ramp: None, ..self },
             Start::Up | Start::Down => self,
         }
     }

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::IpAddr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::{Family, Weight};
+use crate::lvs::datapath::Locals;
 use crate::lvs::table::{Destination, DestinationKey, Entry, Forwarding, Persistence, Protocol, Service, ServiceKey};
 
 /// keepalived's `persistence_timeout` where a service of every port names none, in seconds.
@@ -38,7 +39,7 @@ pub struct PoolSettings {
     pub services: Vec<ServiceKey>,
     pub service: Service,
     /// Addresses of this host that `FullNat` connections begin at.
-    pub local_addresses: Vec<IpAddr>,
+    pub locals: Locals,
     /// Sum of the weights of live servers below which the pool is lost; 1 by default, 0 counts as 1.
     pub quorum: u32,
     /// Lost below `quorum - hysteresis`, gained again at `quorum + hysteresis`.
@@ -46,6 +47,12 @@ pub struct PoolSettings {
     /// Stopping counts as going down: its events are told ([`super::Pool::stop`]).
     pub omega: bool,
     pub sorry_server: Option<SorryServer>,
+    /// `slow_start`: a server that comes up gets its weight step by step over this time; zero: at once.
+    pub slow_start: Duration,
+    /// `drain_time`: a server that leaves the configuration keeps its connections for so long; zero: it is removed at once.
+    pub drain_time: Duration,
+    /// `rs_init_notifies`: that a server is up at first is told too.
+    pub init_notifies: bool,
     pub real_servers: BTreeMap<DestinationKey, RealServer>,
 }
 
@@ -147,7 +154,7 @@ impl PoolSettings {
 }
 
 /// Only a tunnel joins two address families (`ip_vs_ctl.c`).
-fn reaches(services: &BTreeSet<Family>, at: DestinationKey, forwarding: Forwarding) -> bool {
+pub(super) fn reaches(services: &BTreeSet<Family>, at: DestinationKey, forwarding: Forwarding) -> bool {
     matches!(forwarding, Forwarding::Tunnel(_)) || services.iter().all(|family| *family == Family::of(at.addr))
 }
 

@@ -2,11 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::base::Family;
+use crate::base::{Family, WeightWish};
 use crate::lvs::table::{Encapsulation, Forwarding, Protocol, Scheduler, SchedulerFlags, Service};
 
 const VIP: ServiceKey =
@@ -38,11 +39,14 @@ fn settings(weights: &[u32]) -> PoolSettings {
             persistence: None,
             one_packet: false,
         },
-        local_addresses: vec![],
+        locals: crate::lvs::datapath::Locals::default(),
         quorum: 1,
         hysteresis: 0,
         omega: false,
         sorry_server: None,
+        slow_start: Duration::ZERO,
+        drain_time: Duration::ZERO,
+        init_notifies: false,
         real_servers: (1u8..).zip(weights).map(|(n, weight)| (rs(n), real(*weight))).collect(),
     }
 }
@@ -101,7 +105,10 @@ fn the_table_follows_health_and_quorum() {
         settings.hysteresis = hysteresis;
         settings
     };
-    let weight = |n, weight| Event::Weight { real_server: rs(n), weight: Some(Weight::new(weight).unwrap()) };
+    let weight = |n, weight| Event::Weight {
+        real_server: rs(n),
+        weight: Some(WeightWish::Exactly(Weight::new(weight).unwrap())),
+    };
     let wish = |n, wish| Event::Operator { real_server: rs(n), wish: Some(wish) };
     let drain = |n| wish(n, Wish::Drain);
     let rows: Vec<(&str, PoolSettings, Vec<Event>, &[&str])> = vec![
@@ -276,7 +283,7 @@ fn any_events() -> impl Strategy<Value = Vec<Event>> {
     let event = (1u8..5, 0u8..4, 0u32..4).prop_map(|(n, kind, weight)| match kind {
         0 => up(n),
         1 => down(n),
-        2 => Event::Weight { real_server: rs(n), weight: Weight::new(weight).ok() },
+        2 => Event::Weight { real_server: rs(n), weight: Weight::new(weight).ok().map(WeightWish::Exactly) },
         _ => Event::Operator { real_server: rs(n), wish: (weight > 1).then_some(Wish::Drain) },
     });
     prop::collection::vec(event, 0..20)
@@ -295,7 +302,7 @@ impl Final {
         for (n, (is_up, weight)) in (1u8..).zip(self.up.iter().zip(&self.weights)) {
             events.push(if *is_up { up(n) } else { down(n) });
             let weight = weight.and_then(|weight| Weight::new(weight).ok());
-            events.push(Event::Weight { real_server: rs(n), weight });
+            events.push(Event::Weight { real_server: rs(n), weight: weight.map(WeightWish::Exactly) });
             events.push(Event::Operator { real_server: rs(n), wish: None });
         }
         events
@@ -347,8 +354,8 @@ proptest! {
             }
             if was.is_some_and(|was| was.start == Start::Unchecked) || real.start == Start::Unchecked {
                 let weight = None;
-                feed(&mut started, &[Event::Weight { real_server: *at, weight }]);
-                feed(&mut reloaded, &[Event::Weight { real_server: *at, weight }]);
+                feed(&mut started, &[Event::Weight { real_server: *at, weight: weight.map(WeightWish::Exactly) }]);
+                feed(&mut reloaded, &[Event::Weight { real_server: *at, weight: weight.map(WeightWish::Exactly) }]);
             }
         }
         prop_assert_eq!(reloaded.desired(), started.desired());
@@ -379,6 +386,72 @@ proptest! {
     }
 }
 
+fn weight_of(pool: &Pool, n: u8) -> Option<u32> {
+    pool.view().real_servers.iter().find(|server| server.address == rs(n))?.weight_now.map(Weight::get)
+}
+
+#[test]
+fn a_server_that_comes_up_gets_its_weight_step_by_step_and_counts_as_a_whole() {
+    let slow = PoolSettings { slow_start: Duration::from_secs(20), quorum: 90, ..settings(&[100, 40]) };
+    let (mut pool, _) = Pool::new(slow);
+    assert_eq!((weight_of(&pool, 1), pool.timers().count()), (Some(100), 0), "at the start nobody is slow");
+    pool.handle(Event::Down { real_server: rs(1) }).unwrap();
+    assert!(!pool.has_quorum());
+    let told = pool.handle(Event::Up { real_server: rs(1) }).unwrap();
+    assert!(pool.has_quorum(), "the quorum counts what it can bear: {told:?}");
+    assert_eq!(weight_of(&pool, 1), Some(5));
+    assert_eq!(pool.timers().collect::<Vec<_>>(), [(rs(1), Timer::SlowStart(Duration::from_secs(20)))]);
+    for (percent, wanted) in [(Some(50), 50), (Some(95), 95), (None, 100)] {
+        pool.handle(Event::Ramp { real_server: rs(1), percent }).unwrap();
+        assert_eq!(weight_of(&pool, 1), Some(wanted), "{percent:?}");
+    }
+    pool.handle(Event::Up { real_server: rs(1) }).unwrap();
+    assert_eq!((weight_of(&pool, 1), pool.timers().count()), (Some(100), 0), "one that is up stays as it is");
+    for event in
+        [Event::Down { real_server: rs(1) }, Event::Up { real_server: rs(1) }, Event::Down { real_server: rs(1) }]
+    {
+        pool.handle(event).unwrap();
+    }
+    assert_eq!(pool.timers().count(), 0, "one that is down does not wait");
+}
+
+#[test]
+fn a_server_that_leaves_keeps_its_connections_for_a_while() {
+    let key = settings(&[1]).services[0];
+    let drained = |weights: &[u32]| PoolSettings { drain_time: Duration::from_secs(30), ..settings(weights) };
+    let (mut pool, _) = Pool::new(drained(&[7, 7]));
+    pool.reconfigure(drained(&[7]));
+    let weights = |pool: &Pool| {
+        let entry = pool.desired().into_iter().find(|(service, _)| *service == key).unwrap().1;
+        entry.destinations.into_values().map(|to| to.weight.get()).collect::<Vec<_>>()
+    };
+    assert_eq!(weights(&pool), [7, 0]);
+    assert_eq!(pool.timers().collect::<Vec<_>>(), [(rs(2), Timer::Drain(Duration::from_secs(30)))]);
+    assert_eq!(pool.handle(Event::Left { real_server: rs(2) }), Ok(vec![]));
+    assert_eq!((weights(&pool), pool.timers().count()), (vec![7], 0));
+    // One that comes back is served again, and one that was down has nothing to keep.
+    pool.reconfigure(drained(&[7, 7]));
+    pool.reconfigure(drained(&[7]));
+    pool.reconfigure(drained(&[7, 7]));
+    assert_eq!((weights(&pool), pool.timers().count()), (vec![7, 7], 0));
+    pool.handle(Event::Down { real_server: rs(2) }).unwrap();
+    pool.reconfigure(drained(&[7]));
+    assert_eq!((weights(&pool), pool.timers().count()), (vec![7], 0));
+    let (mut at_once, _) = Pool::new(settings(&[7, 7]));
+    at_once.reconfigure(settings(&[7]));
+    assert_eq!(weights(&at_once), [7]);
+}
+
+#[test]
+fn that_a_server_is_up_at_first_is_told_where_it_is_asked_for() {
+    for (init_notifies, wanted) in [(true, 1), (false, 0)] {
+        let (mut pool, _) = Pool::new(PoolSettings { init_notifies, ..settings(&[1]) });
+        let told = pool.handle(Event::Up { real_server: rs(1) }).unwrap();
+        assert_eq!(told.len(), wanted, "{init_notifies}");
+        assert_eq!(pool.handle(Event::Up { real_server: rs(1) }), Ok(vec![]), "once");
+    }
+}
+
 #[test]
 fn an_operators_wish_stands_above_checkers_and_reloads_until_it_is_taken_back() {
     let weight = |n| Weight::new(n).unwrap();
@@ -391,7 +464,7 @@ fn an_operators_wish_stands_above_checkers_and_reloads_until_it_is_taken_back() 
         let settings = settings(&[1, 1]);
         let (mut pool, _) = Pool::new(settings.clone());
         pool.handle(Event::Operator { real_server: rs(1), wish: Some(wish) }).unwrap();
-        pool.handle(Event::Weight { real_server: rs(1), weight: Some(weight(3)) }).unwrap();
+        pool.handle(Event::Weight { real_server: rs(1), weight: Some(WeightWish::Exactly(weight(3))) }).unwrap();
         pool.reconfigure(settings);
         let view = pool.view();
         let held = view.real_servers.iter().find(|server| server.address == rs(1)).unwrap();

@@ -14,6 +14,8 @@ pub struct Heard {
     pub groups: BTreeSet<IpAddr>,
     /// Packets with an Authentication Header too.
     pub sealed: bool,
+    /// Interfaces of virtual routers: the kernel gives packets from such a hardware address to them alone.
+    pub devices: BTreeMap<IfName, [u8; 6]>,
 }
 
 impl Fleet {
@@ -24,6 +26,7 @@ impl Fleet {
             let settings = &instance.settings;
             let heard = needed.entry((settings.interface.clone(), settings.family)).or_default();
             heard.sealed |= instance.seal().is_some() && settings.family == Family::V4;
+            heard.devices.extend(settings.vmac.as_ref().map(|vmac| (vmac.name.clone(), vmac.mac)));
             match &settings.transport {
                 Transport::Multicast { group, .. } => _ = heard.groups.insert(*group),
                 Transport::Unicast { .. } => (),

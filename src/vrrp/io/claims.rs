@@ -151,7 +151,7 @@ fn only_neighbour_adverts(socket: &OwnedFd) -> io::Result<()> {
 }
 
 /// Who says to be where: request or reply, gratuitous or not. A probe (RFC 5227) claims nothing.
-fn arp(bytes: &[u8]) -> Option<(Ipv4Addr, [u8; 6])> {
+pub fn arp(bytes: &[u8]) -> Option<(Ipv4Addr, [u8; 6])> {
     let packet = ArpPacket::new(bytes)?.from_packet();
     let ethernet = packet.hardware_type == ArpHardwareTypes::Ethernet && packet.protocol_type == EtherTypes::Ipv4;
     let lengths = (packet.hw_addr_len, packet.proto_addr_len) == (6, 4);
@@ -160,7 +160,7 @@ fn arp(bytes: &[u8]) -> Option<(Ipv4Addr, [u8; 6])> {
 }
 
 /// An advert without its sender's link-layer address claims nothing that could be told from our own.
-fn advert(bytes: &[u8]) -> Option<(Ipv6Addr, [u8; 6])> {
+pub fn advert(bytes: &[u8]) -> Option<(Ipv6Addr, [u8; 6])> {
     let packet = NeighborAdvertPacket::new(bytes)?;
     let options = bytes.get(NeighborAdvertPacket::minimum_packet_size()..)?;
     // Type, length in units of 8 bytes, then the address (RFC 4861 section 4.6.1).

@@ -1,4 +1,4 @@
-//! `bpf/fence.bpf.c` on TC ingress: whoever renews no deadline is deaf when it has passed.
+//! `bpf/fence.bpf.c` on TC ingress: whoever renews no deadline is deaf when it has passed, and what `no_accept` asks for.
 //!
 //! Two halves: [`Guard`] says which addresses belong to which virtual router and follows the interfaces, and may take
 //! its time; [`Deadlines`] is one system call per advert, for the heartbeat. The kernel takes the program down with
@@ -26,6 +26,7 @@ pub const SLOTS_MAX: u32 = 4096;
 pub struct Guard {
     object: Ebpf,
     routers: HashMap<MapData, [u8; 16], u32>,
+    refused: HashMap<MapData, [u8; 16], u8>,
     links: BTreeMap<u32, SchedClassifierLink>,
 }
 
@@ -52,9 +53,10 @@ pub fn load() -> io::Result<(Guard, Deadlines)> {
     let mut object = EbpfLoader::new().btf(None).load(OBJECT).map_err(io::Error::other)?;
     let mut map = |name: &str| object.take_map(name).ok_or_else(|| io::Error::other(format!("there is no map {name}")));
     let routers = HashMap::try_from(map("fence_routers")?).map_err(io::Error::other)?;
+    let refused = HashMap::try_from(map("fence_refused")?).map_err(io::Error::other)?;
     let deadlines = Array::try_from(map("fence_deadlines")?).map_err(io::Error::other)?;
     program(&mut object)?.load().map_err(io::Error::other)?;
-    Ok((Guard { object, routers, links: BTreeMap::new() }, Deadlines(deadlines)))
+    Ok((Guard { object, routers, refused, links: BTreeMap::new() }, Deadlines(deadlines)))
 }
 
 fn program(object: &mut Ebpf) -> io::Result<&mut SchedClassifier> {
@@ -98,6 +100,20 @@ impl Guard {
     /// This address is served by nobody here. One that was not guarded is fine.
     pub fn remove(&mut self, address: IpAddr) {
         let _ = self.routers.remove(&key(address));
+        let _ = self.refused.remove(&key(address));
+    }
+
+    /// Drop packets for this address, or take them.
+    ///
+    /// # Errors
+    /// Of the kernel: more than 65,536 addresses.
+    pub fn refuse(&mut self, address: IpAddr, refuse: bool) -> io::Result<()> {
+        if refuse {
+            return self.refused.insert(key(address), 1, 0).map_err(io::Error::other);
+        }
+        // One that was not refused is fine.
+        let _ = self.refused.remove(&key(address));
+        Ok(())
     }
 }
 

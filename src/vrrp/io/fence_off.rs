@@ -35,6 +35,12 @@ impl Guard {
         match self.0 {}
     }
 
+    /// # Errors
+    /// Never: there is none.
+    pub fn refuse(&mut self, _: IpAddr, _: bool) -> io::Result<()> {
+        match self.0 {}
+    }
+
     pub fn remove(&mut self, _: IpAddr) {
         match self.0 {}
     }

@@ -54,20 +54,24 @@ impl Announcer {
         }
     }
 
-    fn send(&self, index: u32, frame: &[u8]) -> io::Result<()> {
-        let to = link_address(index, frame)?;
+    /// Send a whole Ethernet frame. It never waits.
+    ///
+    /// # Errors
+    /// As of [`Announcer::announce`].
+    pub fn send(&self, index: u32, frame: &[u8]) -> io::Result<()> {
+        let kind = frame.get(12..).and_then(<[u8]>::first_chunk::<2>).copied().unwrap_or_default();
+        let to = link_address(index, u16::from_ne_bytes(kind))?;
         let sent = sendto(self.socket.as_raw_fd(), frame, &to, MsgFlags::MSG_DONTWAIT)?;
         if sent == frame.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
     }
 }
 
-/// `sockaddr_ll` with the interface; the frame itself has the addresses.
+/// `sockaddr_ll` with the interface, and the protocol in network order.
 #[expect(unsafe_code, reason = "nix builds a LinkAddr only from a raw sockaddr")]
-fn link_address(index: u32, frame: &[u8]) -> io::Result<LinkAddr> {
-    let kind = frame.get(12..).and_then(<[u8]>::first_chunk::<2>).copied().unwrap_or_default();
+pub(super) fn link_address(index: u32, protocol: u16) -> io::Result<LinkAddr> {
     let raw = libc::sockaddr_ll {
         sll_family: u16::try_from(libc::AF_PACKET).unwrap_or_default(),
-        sll_protocol: u16::from_ne_bytes(kind),
+        sll_protocol: protocol,
         sll_ifindex: i32::try_from(index).unwrap_or_default(),
         sll_hatype: 0,
         sll_pkttype: 0,

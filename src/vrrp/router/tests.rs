@@ -1,1 +1,40 @@
 //! The state machine, row by row.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::*;
+use crate::base::{Family, Vrid};
+
+fn owner() -> Router {
+    let settings = Settings::new("VI_1", "eth0".parse().unwrap(), Vrid::new(7).unwrap(), Family::V4);
+    let mut router = Router::new(Rules::from(&settings), Priority::OWNER);
+    router.handle(MonoTime::ZERO, Event::Condition(Condition::Fit));
+    router
+}
+
+fn heard(from: &str, from_greater: bool) -> Event {
+    let from: IpAddr = from.parse().unwrap();
+    Event::Heard(Heard { from, priority: Some(Priority::OWNER), interval: AdvertInterval::DEFAULT, from_greater })
+}
+
+#[test]
+fn of_two_owners_the_greater_address_serves_and_the_other_follows_when_it_falls_silent() {
+    let at = |ms| MonoTime::from_start(Duration::from_millis(ms));
+    let (mut less, mut greater) = (owner(), owner());
+    assert_eq!((less.standing(), greater.standing()), (Standing::Active, Standing::Active), "both begin at once");
+    let answer = greater.handle(at(10), heard("192.0.2.1", false));
+    assert!(answer.contains(&Action::Advert { priority: 255 }) && answer.contains(&Action::Reannounce), "{answer:?}");
+    let stepped_down = less.handle(at(10), heard("192.0.2.2", true));
+    assert!(stepped_down.contains(&Action::Drop), "{stepped_down:?}");
+    assert_eq!((less.standing(), greater.standing()), (Standing::Backup, Standing::Active));
+    for second in 1..60 {
+        let now = at(10 + second * 1000);
+        less.handle(now, Event::DeadlineReached);
+        less.handle(now, heard("192.0.2.2", true));
+        assert_eq!(less.standing(), Standing::Backup, "it does not flap");
+    }
+    let silent = less.deadline().unwrap();
+    less.handle(silent, Event::DeadlineReached);
+    assert_eq!(less.standing(), Standing::Active);
+}

@@ -13,7 +13,7 @@ use crate::lab::{Lab, MASQ_VIP, address, reason, until, wait};
 use crate::steps::{apply, at, counters, destination, destination_stats, key, service};
 use crate::traffic::{connect, connect_many, download, exchange, serve_tcp, serve_udp, udp, upload, who};
 
-const GRE: Forwarding = Forwarding::Tunnel(Encapsulation::Gre { checksum: TunnelChecksum::None });
+const GRE: Forwarding = Forwarding::Tunnel(Encapsulation::Gre { checksum: TunnelChecksum::Checksum });
 
 /// A Masq service on the virtual address with a server on each host, all of weight 1.
 fn balance(
@@ -225,9 +225,9 @@ fn what_the_plane_cannot_do_is_refused_and_the_rest_is_done() {
     let lab = Lab::new(1);
     let mut plane = lab.open();
     let good = key(Protocol::Tcp, MASQ_VIP, 80);
-    let sctp = key(Protocol::Sctp, MASQ_VIP, 80);
+    let marked = ServiceKey::Fwmark { mark: std::num::NonZeroU32::MIN, family: vipd::base::Family::V4 };
     let refused = wait(plane.apply(&[
-        Step::AddService(sctp, service(Scheduler::Rr)),
+        Step::AddService(marked, service(Scheduler::Rr)),
         Step::AddService(good, service(Scheduler::Rr)),
         Step::AddService(key(Protocol::Tcp, MASQ_VIP, 0), service(Scheduler::Wlc)),
         Step::AddDestination(good, at(address(1), 80), destination(GRE, 1)),

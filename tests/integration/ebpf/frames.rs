@@ -36,7 +36,7 @@ pub fn sum(bytes: &[u8]) -> u16 {
     sum as u16
 }
 
-fn put_checksum(bytes: &mut [u8], at: usize, pseudo: &[u8]) {
+pub fn put_checksum(bytes: &mut [u8], at: usize, pseudo: &[u8]) {
     bytes[at..at + 2].fill(0);
     let mut all = pseudo.to_vec();
     all.extend_from_slice(bytes);
@@ -99,7 +99,14 @@ fn transport(flow: Flow, flags: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// An IP packet around a transport. `fragment`: offset in units of 8 bytes and "more follow".
-fn packet(from: IpAddr, to: IpAddr, protocol: u8, inside: &[u8], ttl: u8, fragment: Option<(u16, bool)>) -> Vec<u8> {
+pub fn packet(
+    from: IpAddr,
+    to: IpAddr,
+    protocol: u8,
+    inside: &[u8],
+    ttl: u8,
+    fragment: Option<(u16, bool)>,
+) -> Vec<u8> {
     let mut bytes = vec![];
     if from.is_ipv4() {
         let (offset, more) = fragment.unwrap_or((0, false));

@@ -48,9 +48,11 @@ fn serve(lab: &Lab, plane: &mut Ebpf, vip: ServiceKey, scheduler: Scheduler) {
         .services
         .into_keys()
         .chain([vip])
-        .map(|key| (key, ["10.2.0.2", "10.2.0.3", "fd02::2", "fd02::3"].map(|addr| addr.parse().unwrap()).to_vec()))
+        .map(|key| {
+            (key, ["10.2.0.2", "10.2.0.3", "fd02::2", "fd02::3"].map(|addr| addr.parse().unwrap()).to_vec().into())
+        })
         .collect();
-    plane.set_local_addresses(&of).unwrap();
+    plane.set_locals(&of).unwrap();
     apply(plane, &steps);
 }
 
@@ -98,7 +100,7 @@ fn fullnat_carries_udp_also_in_fragments_and_errors_find_the_client() {
         let closed = lab.servers[0].run(|| UdpSocket::bind((own, 0)).unwrap().local_addr().unwrap().port());
         let other = key(Protocol::Udp, addr, 54);
         plane
-            .set_local_addresses(&BTreeMap::from([(vip, locals(addr).to_vec()), (other, locals(addr).to_vec())]))
+            .set_locals(&BTreeMap::from([(vip, locals(addr).to_vec().into()), (other, locals(addr).to_vec().into())]))
             .unwrap();
         apply(
             &mut plane,
@@ -139,10 +141,10 @@ fn a_service_without_local_addresses_is_counted_and_one_packet_is_refused() {
     let mut plane = lab.open();
     let vip = key(Protocol::Tcp, MASQ_VIP, 80);
     serve(&lab, &mut plane, vip, Scheduler::Rr);
-    plane.set_local_addresses(&BTreeMap::new()).unwrap();
+    plane.set_locals(&BTreeMap::new()).unwrap();
     connect(&lab.client, (MASQ_VIP, 80)).unwrap_err();
     assert!(reason(&plane, Reason::NoLocalAddress) > 0);
-    plane.set_local_addresses(&BTreeMap::from([(vip, locals(MASQ_VIP.into()).to_vec())])).unwrap();
+    plane.set_locals(&BTreeMap::from([(vip, locals(MASQ_VIP.into()).to_vec().into())])).unwrap();
     assert_eq!(who(&mut connect(&lab.client, (MASQ_VIP, 80)).unwrap()).unwrap(), 1);
     let steps = [Step::EditService(vip, Service { one_packet: true, ..service(Scheduler::Rr) })];
     let error = wait(plane.apply(&steps)).unwrap_err();

@@ -49,7 +49,7 @@ fn fill(plane: &mut Ebpf, world: &World) -> Table {
         for (protocol, shift) in [(Protocol::Tcp, 0), (Protocol::Udp, 1)] {
             for (number, (port, method)) in METHODS.into_iter().enumerate() {
                 let key = key(protocol, *vip, port);
-                of.insert(key, world.locals.iter().copied().collect::<Vec<_>>());
+                of.insert(key, world.locals.iter().copied().collect::<Vec<_>>().into());
                 steps.push(Step::AddService(key, service(schedulers[(number + shift) % 4])));
                 for server in world.servers.iter().filter(|server| server.is_ipv4() == vip.is_ipv4() || method == IPIP)
                 {
@@ -59,7 +59,7 @@ fn fill(plane: &mut Ebpf, world: &World) -> Table {
             }
         }
     }
-    plane.set_local_addresses(&of).unwrap();
+    plane.set_locals(&of).unwrap();
     apply(plane, &steps);
     wait(plane.snapshot()).unwrap()
 }
@@ -159,7 +159,7 @@ fn nothing_stays_behind(mut plane: Ebpf, lab: &Lab, table: &Table) {
 }
 
 /// Out of what `ip link show` says.
-fn mac(shown: &str) -> [u8; 6] {
+pub fn mac(shown: &str) -> [u8; 6] {
     let text = shown.split("link/ether ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
     let bytes: Vec<u8> = text.split(':').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
     bytes.try_into().unwrap()

@@ -25,4 +25,5 @@ mod persistence;
 mod schedulers;
 mod steps;
 mod traffic;
+mod trials;
 mod tunnel;

@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
-use vipd::daemon::checkers::{Checkers, CheckersGone};
+use vipd::daemon::checkers::{Checkers, CheckersGone, Sessions};
 use vipd::healthcheck::judge::OnLocalError;
 use vipd::healthcheck::outcome::{LocalFault, Outcome};
-use vipd::healthcheck::probe::{Endpoint, Probe, ScriptProbe};
+use vipd::healthcheck::probe::{Endpoint, FileProbe, Probe, ScriptProbe};
 use vipd::healthcheck::settings::{CheckEvent, CheckId, CheckSettings, CheckState, Reason, Standing, TargetId};
 
 use super::{PATIENCE, next, until};
@@ -32,6 +33,8 @@ fn check(name: &str, probe: Probe) -> CheckSettings {
         warmup: Duration::ZERO,
         alpha: false,
         on_local_error: OnLocalError::Keep,
+        tell_first: false,
+        log_all_failures: false,
     }
 }
 
@@ -40,7 +43,8 @@ fn told(event: CheckEvent) -> (&'static str, String) {
     match event {
         CheckEvent::Up { reason, .. } => ("up", reason.to_string()),
         CheckEvent::Down { reason, .. } => ("down", reason.to_string()),
-        CheckEvent::Weight { weight, .. } => ("weight", weight.to_string()),
+        CheckEvent::Weight { wish, .. } => ("weight", wish.to_string()),
+        CheckEvent::Silence { silent, .. } => ("silence", silent.to_string()),
     }
 }
 
@@ -51,7 +55,7 @@ fn script(line: &str, dynamic: bool) -> Probe {
 
 #[tokio::test]
 async fn a_server_that_dies_goes_down_and_one_that_returns_comes_up() {
-    let (checkers, mut events, _) = Checkers::start();
+    let (checkers, mut events, _) = Checkers::start(Sessions::default());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     checkers.configure(vec![check("a", tcp(addr))]).await.unwrap();
@@ -76,15 +80,18 @@ async fn a_server_that_dies_goes_down_and_one_that_returns_comes_up() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_that_panics_or_hangs_delays_no_other_and_decides_nothing() {
-    let (checkers, mut events, _) = Checkers::start_with(|check: Arc<CheckSettings>, _| async move {
-        match check.id.target.destination.as_str() {
-            "panics" => panic!("as the test wants it"),
-            "hangs" => pending().await,
-            _ => Outcome::Refused,
-        }
-    });
-    let endpoint = Endpoint::new(([127, 0, 0, 1], 1).into(), Duration::from_millis(1));
-    let checks = ["panics", "hangs", "fails"].map(|name| check(name, Probe::Tcp(endpoint.clone())));
+    let (checkers, mut events, _) =
+        Checkers::start_with(Sessions::default(), |check: Arc<CheckSettings>, _| async move {
+            match check.id.target.destination.as_str() {
+                "panics" => panic!("as the test wants it"),
+                "hangs" => pending().await,
+                _ => Outcome::Refused,
+            }
+        });
+    // Each asks another port: those that ask the same would share a run.
+    let endpoint = |port| Endpoint::new(([127, 0, 0, 1], port).into(), Duration::from_millis(1));
+    let checks = [("panics", 1), ("hangs", 2), ("fails", 3)];
+    let checks = checks.map(|(name, port)| check(name, Probe::Tcp(endpoint(port))));
     checkers.configure(checks.to_vec()).await.unwrap();
     let event = next(&mut events).await;
     assert_eq!((event.target(), told(event.clone()).0), (&target("fails"), "down"));
@@ -102,7 +109,7 @@ async fn a_run_that_panics_or_hangs_delays_no_other_and_decides_nothing() {
 
 #[tokio::test]
 async fn a_reload_keeps_unchanged_checks_and_forgets_those_that_are_gone() {
-    let (checkers, mut events, task) = Checkers::start();
+    let (checkers, mut events, task) = Checkers::start(Sessions::default());
     let dead = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let checks = vec![check("kept", tcp(dead)), check("gone", tcp(dead))];
     checkers.configure(checks.clone()).await.unwrap();
@@ -132,7 +139,7 @@ async fn a_script_decides_by_its_exit_code() {
         ("a signal", "kill -9 $$", false, vec![("down", "script ended by signal 9")], None),
     ];
     for (name, line, dynamic, wanted, last) in rows {
-        let (checkers, mut events, _) = Checkers::start();
+        let (checkers, mut events, _) = Checkers::start(Sessions::default());
         checkers.configure(vec![check("a", script(line, dynamic))]).await.unwrap();
         for (word, why) in wanted {
             assert_eq!(told(next(&mut events).await), (word, why.to_owned()), "{name}");
@@ -144,4 +151,52 @@ async fn a_script_decides_by_its_exit_code() {
             .await;
         }
     }
+}
+
+#[tokio::test]
+async fn a_file_that_changes_is_read_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("share");
+    std::fs::write(&path, "5\n").unwrap();
+    let (checkers, mut events, _) = Checkers::start(Sessions::default());
+    let probe = Probe::File(FileProbe { path: path.clone(), weight: 2 });
+    let often = CheckSettings { delay_loop: Duration::from_hours(1), retry: 0, ..check("a", probe) };
+    checkers.configure(vec![often]).await.unwrap();
+    let wanted = [("5", "weight", "the configured one +10"), ("-200", "down", "the file says -200, which is down")];
+    for (text, word, why) in wanted {
+        std::fs::write(&path, text).unwrap();
+        checkers.file_changed(path.clone()).await.unwrap();
+        assert_eq!(told(next(&mut events).await), (word, why.to_owned()), "{text}");
+    }
+}
+
+#[test]
+fn without_descriptors_checks_say_so_and_decide_nothing() {
+    const CHILD: &str = "VIPD_TEST_WITHOUT_DESCRIPTORS";
+    if std::env::var_os(CHILD).is_some() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        return runtime.block_on(without_descriptors());
+    }
+    // The limit is that of a process, which other tests may share.
+    let name = "checkers::without_descriptors_checks_say_so_and_decide_nothing";
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    let output = child.args([name, "--exact", "--nocapture"]).env(CHILD, "1").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+async fn without_descriptors() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (checkers, _events, _) = Checkers::start(Sessions::default());
+    checkers.configure(vec![check("a", tcp(listener.local_addr().unwrap()))]).await.unwrap();
+    let last = async || checkers.views().await.unwrap()[0].last.as_ref().map(|last| last.text.clone());
+    until("it passes", async || last().await.as_deref() == Some("connected")).await;
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, 3, hard).unwrap();
+    let wanted = "cannot make a socket: Too many open files (os error 24)";
+    until("it cannot be made", async || last().await.as_deref() == Some(wanted)).await;
+    let view = checkers.views().await.unwrap().remove(0);
+    assert_eq!((view.state, view.failures), (CheckState::Tried { standing: Standing::Up }, 0), "{view:?}");
+    setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
+    until("it passes again", async || last().await.as_deref() == Some("connected")).await;
 }

@@ -15,7 +15,7 @@ fn probe(addr: SocketAddr, expect: Expect) -> HttpProbe {
     HttpProbe {
         endpoint: Endpoint::new(addr, PATIENCE),
         version: HttpVersion::Http10,
-        first: Url { path: "/".to_owned(), host: None, expect, tls_compliant: false },
+        first: Url { path: "/".to_owned(), host: None, expect, tls_compliant: false, headers: vec![] },
         more: vec![],
         fast_recovery: false,
         deadline: PATIENCE,
@@ -253,7 +253,8 @@ async fn a_url_that_http_cannot_carry_is_no_fault_of_the_server() {
     let server = Server::replying(b"HTTP/1.0 200 OK\r\n\r\n".to_vec(), End::Close).await;
     for (path, host) in [("/a b", None), ("/", Some("a\r\nX-Injected: b".to_owned()))] {
         let mut probe = probe(server.addr, Expect::default());
-        probe.first = Url { path: path.to_owned(), host, expect: Expect::default(), tls_compliant: false };
+        probe.first =
+            Url { path: path.to_owned(), host, expect: Expect::default(), tls_compliant: false, headers: vec![] };
         let outcome = http::check(&probe, 0).await;
         assert_eq!(outcome.to_string(), "the path or virtualhost cannot be sent in an HTTP request", "{path}");
     }

@@ -15,7 +15,7 @@ use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use vipd::healthcheck::expect::{Digest, Expect};
 use vipd::healthcheck::io::tls;
-use vipd::healthcheck::probe::{Endpoint, HttpProbe, HttpVersion, HttpsProbe, Sni, TlsFiles, Url};
+use vipd::healthcheck::probe::{Endpoint, HttpProbe, HttpVersion, HttpsProbe, Sni, TlsClient, TlsFiles, Url};
 
 use super::{PATIENCE, SHORT};
 
@@ -24,12 +24,16 @@ fn probe(addr: SocketAddr) -> HttpsProbe {
     let http = HttpProbe {
         endpoint: Endpoint::new(addr, PATIENCE),
         version: HttpVersion::Http10,
-        first: Url { path: "/".to_owned(), host: None, expect, tls_compliant: false },
+        first: Url { path: "/".to_owned(), host: None, expect, tls_compliant: false, headers: vec![] },
         more: vec![],
         fast_recovery: false,
         deadline: PATIENCE,
     };
-    HttpsProbe { http, sni: Sni::Off, files: TlsFiles::default() }
+    HttpsProbe { http, tls: TlsClient::default() }
+}
+
+fn named(sni: Sni, probe: HttpsProbe) -> HttpsProbe {
+    HttpsProbe { tls: TlsClient { sni, ..probe.tls }, ..probe }
 }
 
 /// A configuration with a certificate that nobody has a reason to trust.
@@ -86,7 +90,7 @@ async fn a_server_with_any_certificate_is_asked_within_tls() {
         let (addr, mut names) = serve(config(version, false), true).await;
         assert_eq!(tls::check(&strict(addr), 0).await.to_string(), "status 200, as wanted");
         assert_eq!(names.recv().await, Some(None), "no name without enable_sni");
-        let with_name = HttpsProbe { sni: Sni::Name("www.example.org".to_owned()), ..probe(addr) };
+        let with_name = named(Sni::Name("www.example.org".to_owned()), probe(addr));
         assert_eq!(tls::check(&with_name, 0).await.to_string(), "status 200, as wanted");
         assert_eq!(names.recv().await, Some(Some("www.example.org".to_owned())));
 
@@ -145,27 +149,9 @@ async fn what_is_not_tls_has_its_reason() {
         assert_eq!(outcome.to_string(), wanted, "{name}");
     }
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let unnamed = HttpsProbe { sni: Sni::Name("not a name".to_owned()), ..probe(listener.local_addr().unwrap()) };
+    let unnamed = named(Sni::Name("not a name".to_owned()), probe(listener.local_addr().unwrap()));
     let got = tls::check(&unnamed, 0).await.to_string();
     assert_eq!(got, "TLS cannot be set up with this name of the server");
-}
-
-/// RFC 7468, with the base64 of RFC 4648 section 4.
-fn pem(der: &[u8]) -> String {
-    let alphabet: Vec<u8> = (b'A'..=b'Z').chain(b'a'..=b'z').chain(b'0'..=b'9').chain(*b"+/").collect();
-    let mut text = String::from("-----BEGIN CERTIFICATE-----\n");
-    for (at, group) in der.chunks(3).enumerate() {
-        let three = [0, 1, 2].map(|at| u32::from(group.get(at).copied().unwrap_or(0)));
-        let bits = three[0] << 16 | three[1] << 8 | three[2];
-        for digit in 0..4 {
-            let sextet = usize::try_from(bits >> (18 - 6 * digit) & 63).unwrap();
-            text.push(if digit <= group.len() { char::from(alphabet[sextet]) } else { '=' });
-        }
-        if at % 16 == 15 {
-            text.push('\n');
-        }
-    }
-    text + "\n-----END CERTIFICATE-----\n"
 }
 
 /// A CA; it signs certificates from one month to another.
@@ -210,8 +196,11 @@ async fn with_a_ca_the_chain_and_the_dates_count_and_the_name_does_not() {
         ("self-signed", config(&TLS13, false), "the certificate is not signed by the CA of the SSL block"),
     ];
     let ca = dir.path().join("ca.pem");
-    std::fs::write(&ca, pem(ours.issuer.der())).unwrap();
-    let trusting = |addr| HttpsProbe { files: TlsFiles { ca: Some(ca.clone()), ..TlsFiles::default() }, ..probe(addr) };
+    std::fs::write(&ca, ours.issuer.pem()).unwrap();
+    let trusting = |addr| HttpsProbe {
+        tls: TlsClient { files: TlsFiles { ca: Some(ca.clone()), ..TlsFiles::default() }, ..TlsClient::default() },
+        ..probe(addr)
+    };
     for (name, server, wanted) in rows {
         let (addr, _names) = serve(server, true).await;
         assert_eq!(tls::check(&trusting(addr), 0).await.to_string(), wanted, "{name}");
@@ -222,9 +211,9 @@ async fn with_a_ca_the_chain_and_the_dates_count_and_the_name_does_not() {
 
     let (addr, _names) = serve(good, true).await;
     let mut lost = trusting(addr);
-    lost.files.ca = Some(dir.path().join("none.pem"));
+    lost.tls.files.ca = Some(dir.path().join("none.pem"));
     assert_eq!(tls::check(&lost, 0).await.to_string(), "the CA file of the SSL block cannot be used");
-    lost.files = TlsFiles { certificate: Some(ca.clone()), ..TlsFiles::default() };
+    lost.tls.files = TlsFiles { certificate: Some(ca.clone()), ..TlsFiles::default() };
     assert_eq!(tls::check(&lost, 0).await.to_string(), "the key of the SSL block cannot be used");
 }
 
@@ -240,7 +229,7 @@ async fn a_server_of_many_names_is_asked_by_the_name_of_the_url() {
     let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
     let (addr, _names) = serve(Arc::new(builder.with_cert_resolver(Arc::new(names))), true).await;
     let asked = |sni, host: Option<&str>| {
-        let mut probe = HttpsProbe { sni, ..probe(addr) };
+        let mut probe = named(sni, probe(addr));
         probe.http.first.host = host.map(str::to_owned);
         probe
     };

@@ -7,7 +7,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use vipd::base::{AdvertInterval, Family};
 use vipd::lab::until;
-use vipd::vrrp::{Authentication, Password, Settings, Standing, Version};
+use vipd::vrrp::{Authentication, Password, Settings, Standing, Version, Vmac};
 
 use super::wire::{PATIENCE, Wire, settings, standing, stop, unicast};
 
@@ -128,4 +128,22 @@ fn version_3_to_unicast_peers() {
     ours.interval = AdvertInterval::from_centis(20).unwrap();
     let theirs = " version 3\n advert_int 0.2\n unicast_src_ip 192.0.2.2\n unicast_peer {\n 192.0.2.1\n }\n";
     interoperates("unicast", &ours, theirs);
+}
+
+/// On keepalived's side, packets that come from the virtual MAC are heard by its `vrrp.7` alone, and on ours too while it
+/// is up.
+#[test]
+fn with_a_virtual_mac() {
+    for (family, lines) in [(Family::V4, ""), (Family::V4, " vmac_xmit_base\n"), (Family::V6, "")] {
+        let plain = settings(family, Version::V3, 100);
+        let vmac = Vmac {
+            name: "vrrp.7".parse().unwrap(),
+            mac: vipd::vrrp::ip::virtual_mac(family, plain.vrid),
+            ipv6: family == Family::V6,
+            xmit_base: !lines.is_empty(),
+        };
+        let ours = Settings { vmac: Some(vmac), ..plain };
+        let theirs = format!(" version 3\n advert_int 0.1\n use_vmac vrrp.7\n{lines}");
+        interoperates(&format!("vmac {family:?}{lines}"), &ours, &theirs);
+    }
 }

@@ -15,6 +15,7 @@ mod claims;
 mod keepalived;
 mod operator;
 mod routes;
+mod vmac;
 mod wire;
 
 use std::process::Command as Process;

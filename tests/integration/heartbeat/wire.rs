@@ -49,7 +49,7 @@ impl Wire {
     }
 
     pub fn holds(&self, at: usize, address: &str) -> bool {
-        ip(&format!("-n {} -o address show dev eth0", self.hosts[at].name())).contains(&format!(" {address}/"))
+        ip(&format!("-n {} -o address show", self.hosts[at].name())).contains(&format!(" {address}/"))
     }
 }
 

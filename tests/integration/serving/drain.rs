@@ -123,3 +123,20 @@ fn a_wish_goes_with_its_real_server_and_a_wrong_name_is_refused() {
     }
     lab.stop();
 }
+
+#[test]
+fn a_wish_outlives_a_restart_of_the_daemon() {
+    let mut lab = Lab::new(Arms::One, 0);
+    lab.start(&config(1..=2));
+    lab.told(&["real-server", "drain", ONE]);
+    lab.stop();
+    lab.start(&config(1..=2));
+    assert_eq!((&first(&lab)["by_operator"], &first(&lab)["weight"]), (&"drain".into(), &0.into()));
+    let plane = lab.ipvsadm("-Ln");
+    assert!(plane.contains("192.0.2.11:80"), "{plane}");
+    lab.told(&["real-server", "enable", ONE]);
+    lab.stop();
+    lab.start(&config(1..=2));
+    assert_eq!(first(&lab)["by_operator"], Value::Null);
+    lab.stop();
+}

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 
 use crate::lab::{Arms, Lab, PATIENCE};
-use crate::traffic::{Connection, Question, ask_udp, shares, shares_from};
+use crate::traffic::{Connection, Question, ask_udp, shares, shares_from, shares_v6};
 
 fn example(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf").join(name);
@@ -71,6 +71,39 @@ fn nat() {
     }
     assert_eq!(servers, BTreeSet::from([1, 2]));
     lab.stop();
+}
+
+#[test]
+fn fullnat() {
+    let mut lab = Lab::new(Arms::Two, 2);
+    for (number, host) in (11..).zip(&lab.servers) {
+        // They know no way to the client.
+        host.ip("route del default");
+        host.ip(&format!("-6 address add 2001:db8:2::{number}/64 dev eth0 nodad"));
+    }
+    lab.client.ip("-6 address add 2001:db8:1::50/64 dev eth0 nodad");
+    lab.director.ip("-6 address add 2001:db8:1::2/64 dev eth0 nodad");
+    lab.director.ip("-6 address add 2001:db8:2::2/64 dev eth1 nodad");
+    lab.serve(&[8080], &[53]);
+    run(&mut lab, "fullnat.conf");
+    let inside = || lab.director.ip("-o address show dev eth1");
+    let locals = ["10.0.0.4/32", "10.0.0.5/32", "2001:db8:2::4/128"];
+    assert!(locals.iter().all(|local| inside().contains(local)), "the daemon puts them there: {}", inside());
+    assert_eq!(shares(&lab.client, 80, 8), BTreeMap::from([(1, 4), (2, 4)]));
+    lab.until("the VIP of IPv6 is served", || {
+        let held = lab.director.ip("-o address show dev eth0");
+        held.contains("2001:db8:1::100") && !held.contains("tentative") && !inside().contains("tentative")
+    });
+    let vip = "2001:db8:1::100".parse().unwrap();
+    assert_eq!(shares_v6(&lab.client, vip, 80, 8), BTreeMap::from([(1, 4), (2, 4)]));
+    let query = vipd::healthcheck::dns::query(7, &"example.org".parse().unwrap(), "A".parse().unwrap());
+    let mut servers: Vec<u8> = (0..4).map(|_| ask_udp(&lab.client, 53, &query).expect("an answer")).collect();
+    servers.sort_unstable();
+    assert_eq!(servers, [1, 1, 2, 2], "UDP");
+    assert_eq!(lab.ipvsadm("-L --timeout"), "Timeout (tcp tcpfin udp): 3600 60 30\n");
+    lab.stop();
+    let left = lab.director.ip("-o address show dev eth1");
+    assert!(locals.iter().all(|local| !left.contains(local)), "none is left: {left}");
 }
 
 #[test]

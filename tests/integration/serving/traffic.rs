@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -16,11 +16,11 @@ use crate::lab::{Host, PATIENCE, VIP};
 /// Pauses of the load: two hundred requests a second, so that a gap of a few milliseconds is met.
 const REQUEST_EVERY: Duration = Duration::from_millis(5);
 
-/// Serve TCP and UDP on these ports: the answer to a line, or to a datagram, is the server's number. UDP is served on
+/// Serve TCP (over IPv6 too) and UDP on these ports: the answer to a line, or to a datagram, is the server's number. UDP is served on
 /// the server's own address and on the VIP, whether or not the host has it yet.
 pub fn serve(host: &Host, number: u8, own: Ipv4Addr, tcp: &[u16], udp: &[u16]) {
     for port in tcp {
-        let listener = host.inside(|| TcpListener::bind(("0.0.0.0", *port)).expect("binding a server"));
+        let listener = host.inside(|| TcpListener::bind(("::", *port)).expect("binding a server"));
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 thread::spawn(move || answer(&stream, number));
@@ -79,9 +79,13 @@ impl Connection {
 }
 
 fn connect(from: Ipv4Addr, port: u16) -> std::io::Result<Connection> {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-    socket.bind(&SocketAddr::new(from.into(), 0).into())?;
-    socket.connect_timeout(&SocketAddr::new(VIP.into(), port).into(), PATIENCE)?;
+    connect_to(SocketAddr::new(from.into(), 0), SocketAddr::new(VIP.into(), port))
+}
+
+fn connect_to(from: SocketAddr, to: SocketAddr) -> std::io::Result<Connection> {
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
+    socket.bind(&from.into())?;
+    socket.connect_timeout(&to.into(), PATIENCE)?;
     let stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(PATIENCE))?;
     Ok(Connection(BufReader::new(stream)))
@@ -107,6 +111,17 @@ pub fn shares_from(host: &Host, from: Ipv4Addr, port: u16, requests: usize) -> B
             .inside(|| connect(from, port)?.who())
             .unwrap_or_else(|error| panic!("a request from {from} failed: {error}"));
         *shares.entry(server).or_default() += 1;
+    }
+    shares
+}
+
+/// As [`shares`], over IPv6.
+pub fn shares_v6(host: &Host, to: Ipv6Addr, port: u16, requests: usize) -> BTreeMap<u8, usize> {
+    let mut shares = BTreeMap::new();
+    let (from, to) = (SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0), SocketAddr::new(to.into(), port));
+    for _ in 0..requests {
+        let server = host.inside(|| connect_to(from, to)?.who());
+        *shares.entry(server.unwrap_or_else(|error| panic!("a request to {to} failed: {error}"))).or_default() += 1;
     }
     shares
 }

@@ -4,7 +4,7 @@ mod pattern;
 
 use super::{RETRY_MAX, empty, incomplete, shared};
 use crate::base::{PatternOptions, PatternPlace};
-use crate::config::model::{Checker, CheckerKind, HttpCheck, HttpVersion, HttpsCheck, Sni, Url};
+use crate::config::model::{Checker, CheckerKind, Header, HttpCheck, HttpVersion, HttpsCheck, Sni, Url};
 use crate::config::problem::{Problem, Severity};
 use crate::config::read::value::{choice, error, flag, number, set};
 use crate::config::tree::{Statement, Word};
@@ -20,13 +20,13 @@ pub fn read(block: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<Checke
 
 /// `SSL_GET`; `None` where no url is left.
 pub fn read_tls(block: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<Checker> {
-    let Draft { checker, http, sni_enabled, sni_name, compliant } = draft(block, problems)?;
+    let Draft { checker, http, sni_enabled, sni_name, compliant, reuse } = draft(block, problems)?;
     let sni = match sni_name {
         Some(name) => Sni::Name(name),
         None if sni_enabled => Sni::Virtualhost,
         None => Sni::Off,
     };
-    Some(Checker { kind: CheckerKind::Https(Box::new(HttpsCheck { http, sni, compliant })), ..checker })
+    Some(Checker { kind: CheckerKind::Https(Box::new(HttpsCheck { http, sni, compliant, reuse })), ..checker })
 }
 
 /// What both kinds may say; keepalived reads the words of TLS in `HTTP_GET` too.
@@ -36,12 +36,13 @@ struct Draft {
     sni_enabled: bool,
     sni_name: Option<String>,
     compliant: bool,
+    reuse: bool,
 }
 
 fn draft(block: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<Draft> {
     let mut checker = empty(block, CheckerKind::Tcp);
     let mut http = HttpCheck::default();
-    let (mut sni_enabled, mut sni_name, mut compliant) = (false, None, false);
+    let (mut sni_enabled, mut sni_name, mut compliant, mut reuse) = (false, None, false, false);
     for inner in block.statements() {
         match inner.keyword.text {
             "url" => http.urls.extend(url(inner, problems)),
@@ -55,6 +56,8 @@ fn draft(block: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<Draft> {
                 sni_name = inner.arg(0).map(|word| word.text.to_owned());
             }
             "tls_compliant" => set(&mut compliant, flag(problems, inner)),
+            "tls_session_reuse" => set(&mut reuse, flag(problems, inner)),
+            "header" => http.headers.extend(header(inner, problems)),
             _ => {
                 shared(inner, &mut checker, problems);
             }
@@ -64,16 +67,17 @@ fn draft(block: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<Draft> {
         problems.push(incomplete(block, "url").help("add: url { path / }"));
         return None;
     }
-    Some(Draft { checker, http, sni_enabled, sni_name, compliant })
+    Some(Draft { checker, http, sni_enabled, sni_name, compliant, reuse })
 }
 
 fn version(inner: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<HttpVersion> {
-    const VERSIONS: [(&str, HttpVersion); 5] = [
+    const VERSIONS: [(&str, HttpVersion); 6] = [
         ("1.0", HttpVersion::V1_0),
         ("1.0C", HttpVersion::V1_0WithHost),
         ("1.0c", HttpVersion::V1_0WithHost),
         ("1.1", HttpVersion::V1_1),
         ("1.1C", HttpVersion::V1_1),
+        ("2", HttpVersion::V2),
     ];
     choice(problems, inner, 0, &VERSIONS)
 }
@@ -92,6 +96,7 @@ fn url(block: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<Url> {
             "status_code" => url.status.extend(inner.args.iter().filter_map(|word| status(*word, problems))),
             "virtualhost" => url.virtualhost = inner.arg(0).map(|word| word.text.to_owned()),
             "tls_compliant" => url.compliant = flag(problems, inner),
+            "header" => url.headers.extend(header(inner, problems)),
             "regex" => regex = pattern::regex(inner, problems),
             keyword => pattern::around(keyword, inner, &mut options, &mut place, problems),
         }
@@ -107,6 +112,24 @@ fn url(block: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<Url> {
         return None;
     }
     Some(url)
+}
+
+/// A name of RFC 9110's letters, and a value without control characters.
+fn header(inner: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<Header> {
+    let (name, value) = (inner.arg(0)?, inner.arg(1)?);
+    let is_token = |letter: char| letter.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(letter);
+    let wrong = if name.text.is_empty() || !name.text.chars().all(is_token) {
+        Some((name, "the name of a header field is letters, digits and hyphens"))
+    } else if value.text.chars().any(|letter| !matches!(letter, ' '..='~')) {
+        Some((value, "the value of a header field is printable ASCII"))
+    } else {
+        None
+    };
+    if let Some((word, message)) = wrong {
+        problems.push(error("bad-header", word, message).label("left out").help("as: header X-Probe yes"));
+        return None;
+    }
+    Some(Header { name: name.text.to_owned(), value: value.text.to_owned() })
 }
 
 /// 32 hexadecimal digits.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{AuthKind, Draft};
 use crate::base::{AdvertInterval, Family, Priority};
-use crate::config::model::{Global, InitialState, VirtualAddress, VrrpInstance, VrrpVersion};
+use crate::config::model::{Global, InitialState, VirtualAddress, Vmac, VrrpInstance, VrrpVersion};
 use crate::config::problem::{Problem, Severity};
 use crate::config::source::Span;
 use crate::config::tree::Word;
@@ -54,6 +54,9 @@ pub(super) fn settle(
         at: name.at,
         state,
         interface: draft.interface?,
+        vmac: draft.vmac.map(|vmac| Vmac { xmit_base: draft.xmit_base, ..vmac }),
+        // The owner of the addresses takes packets for them in any case (RFC 9568 section 6.1, Accept_Mode).
+        accept: priority.is_owner() || draft.accept.unwrap_or(!strict),
         vrid: draft.vrid?,
         priority,
         interval,

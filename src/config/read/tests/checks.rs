@@ -1,7 +1,9 @@
 //! What the checks of each kind say: their own words, and what is wrong with them.
 
 use super::{codes, read_text, tree};
-use crate::config::model::{Checker, CheckerKind, DnsCheck, HttpsCheck, Sni, UdpCheck};
+use crate::config::model::{
+    Checker, CheckerKind, DnsCheck, GrpcCheck, GrpcTls, Header, HttpVersion, HttpsCheck, Sni, UdpCheck,
+};
 use crate::config::problem::Problem;
 use crate::config::schema::tests::shape;
 
@@ -111,7 +113,9 @@ fn a_check_within_tls_says_which_name_it_asks_for() {
         let (checks, problems) = checks(&format!("SSL_GET {{\n{lines}\nurl {{\npath /\n{own}\n}}\n}}"));
         assert_eq!(codes(&problems), Vec::<&str>::new(), "{name}");
         let CheckerKind::Https(check) = &checks[0].kind else { panic!("{name}: not SSL_GET") };
-        let HttpsCheck { http, sni: got, compliant: strict } = &**check;
+        let HttpsCheck { http, sni: got, compliant: strict, reuse: false } = &**check else {
+            panic!("{name}: no word of it")
+        };
         assert_eq!((got, *strict, http.urls[0].compliant), (&sni, compliant, of_url), "{name}");
     }
 }
@@ -130,5 +134,45 @@ fn a_regex_is_read_or_refused() {
         let (checks, problems) = checks(&format!("HTTP_GET {{\nurl {{\npath /\n{lines}\n}}\n}}"));
         let CheckerKind::Http(http) = &checks[0].kind else { panic!("{name}: not HTTP_GET") };
         assert_eq!((http.urls[0].pattern.is_some(), codes(&problems).as_slice()), (given, expected), "{name}");
+    }
+}
+
+#[test]
+fn agents_grpc_files_and_headers_are_read() {
+    let agent = "AGENT_CHECK {\nconnect_port 9999\nagent_send web1\n}\n";
+    let grpc = "GRPC_CHECK {\nservice a.B\nvirtualhost h\ntls\nenable_sni\ntls_session_reuse\n}\nGRPC_CHECK {\n}\n";
+    let file = "FILE_CHECK {\ntrack_file f\nweight 2 reverse\n}\n";
+    let https = "SSL_GET {\nhttp_protocol 2\nheader X-A \"b c\"\nurl {\npath /\nheader X-B d\n}\n}\n";
+    let (read, problems) = checks(&[agent, grpc, file, https].concat());
+    assert_eq!(codes(&problems), Vec::<&str>::new(), "that the file is not defined is seen later");
+    let kinds: Vec<CheckerKind> = read.into_iter().map(|check| check.kind).collect();
+    let CheckerKind::Https(secure) = &kinds[4] else { panic!("SSL_GET comes last") };
+    assert_eq!(secure.http.version, HttpVersion::V2);
+    let header = |name: &str, value: &str| Header { name: name.to_owned(), value: value.to_owned() };
+    assert_eq!(secure.http.headers, [header("X-A", "b c")]);
+    assert_eq!(secure.http.urls[0].headers, [header("X-B", "d")]);
+    let CheckerKind::File(entry) = &kinds[3] else { panic!("FILE_CHECK comes fourth") };
+    assert_eq!((entry.name.as_str(), entry.weight, entry.reverse), ("f", Some(2), true));
+    let tls = Some(GrpcTls { sni: Sni::Virtualhost, reuse: true });
+    let wanted = [
+        CheckerKind::Agent { send: Some("web1".to_owned()) },
+        CheckerKind::Grpc(Box::new(GrpcCheck { service: "a.B".to_owned(), virtualhost: Some("h".to_owned()), tls })),
+        CheckerKind::Grpc(Box::default()),
+    ];
+    assert_eq!(kinds[..3], wanted);
+}
+
+#[test]
+fn what_no_agent_file_or_header_can_be_is_left_out() {
+    let long = "x".repeat(128);
+    let rows = [
+        ("a header's name", "HTTP_GET {\nheader \"a b\" c\nurl {\npath /\n}\n}".to_owned(), "bad-header"),
+        ("a header's value", "HTTP_GET {\nurl {\npath /\nheader a \"é\"\n}\n}".to_owned(), "bad-header"),
+        ("a long service", format!("GRPC_CHECK {{\nservice {long}\n}}"), "value-too-long"),
+        ("no file", "FILE_CHECK {\n}".to_owned(), "checker-incomplete"),
+        ("a weight", "FILE_CHECK {\ntrack_file f\nweight 900\n}".to_owned(), "out-of-range"),
+    ];
+    for (name, text, wanted) in rows {
+        assert_eq!(codes(&checks(&text).1), [wanted], "{name}");
     }
 }

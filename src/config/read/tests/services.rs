@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{codes, read_text};
 use crate::base::{Family, IfName};
 use crate::config::model::{CheckerKind, HttpVersion, LbKind, Persistence, Protocol, VirtualServer, VirtualServerId};
-use crate::config::problem::{Severity, exit_code};
+use crate::config::problem::exit_code;
 
 const HEAD: &str = "protocol TCP\nlb_algo rr\nlb_kind NAT";
 const REAL: &str = "real_server 192.0.2.11 80 {\nweight 2\n}";
@@ -17,9 +17,13 @@ fn service(id: &str, lines: &str) -> String {
 #[test]
 fn values_of_services_are_read_or_refused() {
     let real = |lines: &str| format!("{REAL}\nreal_server 192.0.2.12 80 {{\n{lines}\n}}");
-    let rows: [(&str, String, usize, &[&str]); 26] = [
+    let rows: [(&str, String, usize, &[&str]); 30] = [
         ("all is well", REAL.to_owned(), 1, &[]),
         ("an unknown scheduler", format!("lb_algo fastest\n{REAL}"), 1, &["unknown-word"]),
+        ("a GUE tunnel", format!("lb_kind TUN type gue port 6080 csum\n{REAL}"), 1, &[]),
+        ("a GUE tunnel without its port", format!("lb_kind TUN type gue\n{REAL}"), 1, &["missing-argument"]),
+        ("a tunnel of another type", format!("lb_kind TUN type vxlan\n{REAL}"), 1, &["unknown-word"]),
+        ("a strange word after a tunnel", format!("lb_kind TUN type gre sum\n{REAL}"), 1, &["unknown-word"]),
         ("a method in lower case", format!("lb_kind dr\n{REAL}"), 1, &["unknown-word"]),
         ("a protocol in lower case", format!("protocol udp\n{REAL}"), 1, &[]),
         ("a protocol that is none", format!("protocol ICMP\n{REAL}"), 1, &["unknown-word"]),
@@ -134,10 +138,14 @@ fn checks_are_read_with_what_is_their_own() {
 }
 
 #[test]
-fn a_check_that_nobody_carries_out_does_not_change_the_exit_status() {
-    let text = service("192.0.2.80 80", "real_server 192.0.2.11 80 {\nFILE_CHECK {\ntrack_file f\n}\n}");
-    let (config, mut problems) = read_text(&text);
-    problems.extend(crate::config::schema::tests::shape(crate::config::read::tests::tree(&text)));
-    assert_eq!(problems.iter().map(|problem| problem.severity).collect::<Vec<_>>(), [Severity::Note]);
-    assert_eq!(config.virtual_servers[0].real_servers[0].checkers, []);
+fn a_bfd_check_names_a_session() {
+    let rows: [(&str, &str, &[&str], usize); 2] =
+        [("a session", "name f\nalpha", &[], 1), ("none", "alpha", &["checker-incomplete"], 0)];
+    for (name, lines, expected, left) in rows {
+        let text = service("192.0.2.80 80", &format!("real_server 192.0.2.11 80 {{\nBFD_CHECK {{\n{lines}\n}}\n}}"));
+        let (config, problems) = read_text(&text);
+        let checkers = &config.virtual_servers[0].real_servers[0].checkers;
+        assert_eq!((codes(&problems).as_slice(), checkers.len()), (expected, left), "{name}");
+        assert!(checkers.iter().all(|one| matches!(&one.kind, CheckerKind::Bfd { session, .. } if session == "f")));
+    }
 }

@@ -48,6 +48,7 @@ pub(super) fn settle(
         sched_flags: draft.sched_flags,
         lb_kind,
         local_addresses: draft.local_addresses,
+        toa: draft.toa,
         protocol,
         ops: draft.ops.is_some(),
         persistence,
@@ -57,6 +58,9 @@ pub(super) fn settle(
         quorum_down: draft.quorum_down,
         alpha: draft.alpha,
         omega: draft.omega,
+        ha_suspend: draft.ha_suspend,
+        slow_start: draft.slow_start,
+        drain_time: draft.drain_time,
         sorry_server,
         sorry_inhibit: draft.sorry_inhibit,
         inhibit_on_failure: draft.inhibit_on_failure,
@@ -181,7 +185,7 @@ fn real_servers(draft: &mut Draft, family: Family, lb_kind: LbKind, told: &mut T
     };
     kept.retain_mut(|server| {
         let kind = server.lb_kind.unwrap_or(lb_kind);
-        if Family::of(server.addr) != family && kind != LbKind::Tun {
+        if Family::of(server.addr) != family && !matches!(kind, LbKind::Tun(_)) {
             let message = format!("the real server {} is not of the family of the service", server.addr);
             told.error(
                 "real-server-family",
@@ -196,7 +200,7 @@ fn real_servers(draft: &mut Draft, family: Family, lb_kind: LbKind, told: &mut T
             server.port = port.unwrap_or(0);
         }
         if let Some(port) =
-            port.filter(|port| *port != 0 && *port != server.port && matches!(kind, LbKind::Dr | LbKind::Tun))
+            port.filter(|port| *port != 0 && *port != server.port && matches!(kind, LbKind::Dr | LbKind::Tun(_)))
         {
             let message = format!(
                 "packets reach {} with port {port}, not {}: DR and TUN leave the port as it is",
@@ -249,7 +253,7 @@ fn quorum(draft: &Draft, real_servers: &[RealServer], told: &mut Told<'_>) -> (u
 
 fn sorry_server(draft: &Draft, family: Family, lb_kind: LbKind, told: &mut Told<'_>) -> Option<SorryServer> {
     let (mut sorry, at) = draft.sorry?;
-    if Family::of(sorry.addr) != family && sorry.lb_kind.unwrap_or(lb_kind) != LbKind::Tun {
+    if Family::of(sorry.addr) != family && !matches!(sorry.lb_kind.unwrap_or(lb_kind), LbKind::Tun(_)) {
         let message = format!("the sorry server {} is not of the family of the service", sorry.addr);
         told.error("sorry-server-family", at, &message, "left out", "name one of the same family");
         return None;

@@ -34,6 +34,7 @@ pub fn config(choices: &[u16]) -> Config {
     config.instances = instances(&mut choose, &config);
     config.sync_groups = groups(&mut choose, &mut config);
     config.tls.ca = choose.maybe(Choices::text);
+    config.tls.password = choose.maybe(Choices::text);
     service::services(&mut choose, &mut config);
     config
 }
@@ -167,6 +168,7 @@ fn global(choose: &mut Choices<'_>) -> Global {
         lower_prio_no_advert: choose.seldom(),
         strict: choose.seldom(),
         down_timer_adverts: choose.maybe(|choose| choose.of(&[1, 3, 100])),
+        vmac_prefix: choose.maybe(|choose| choose.of(&["vrrp", "v-"]).to_owned()),
         rt_priority: choose.maybe(|choose| choose.of(&[1, 99]).try_into().unwrap()),
         mail: choose.mail(),
         fifo: choose.fifo(),
@@ -178,6 +180,11 @@ fn global(choose: &mut Choices<'_>) -> Global {
         plane: choose.of(&[Plane::Ebpf, Plane::Ipvs]),
         sysctl: choose.of(&[SysctlMode::Check, SysctlMode::Auto]),
         lvs_flush: choose.seldom(),
+        rs_init_notifies: choose.seldom(),
+        checker_log_all_failures: choose.seldom(),
+        // With the services, which they are about.
+        timeouts: None,
+        sync_daemon: None,
     }
 }
 
@@ -336,6 +343,8 @@ fn instance(choose: &mut Choices<'_>, name: &str, config: &Config) -> VrrpInstan
         at: Span::default(),
         state,
         interface,
+        vmac: choose.maybe(vmac),
+        accept: choose.yes() || priority.is_owner(),
         vrid: Vrid::new(choose.of(&[1, 2, 3])).unwrap(),
         priority,
         interval: AdvertInterval::from_centis(if v2 {
@@ -369,6 +378,14 @@ fn instance(choose: &mut Choices<'_>, name: &str, config: &Config) -> VrrpInstan
         rules: (0..choose.below(3)).map(|at| rule(choose, at)).collect(),
         promote_secondaries: choose.seldom(),
         notify: choose.notify(),
+    }
+}
+
+fn vmac(choose: &mut Choices<'_>) -> Vmac {
+    Vmac {
+        name: choose.maybe(|choose| choose.of(&["vrrp.51", "vip0"]).parse().unwrap()),
+        mac: choose.maybe(|_| [2, 0, 0, 0, 0xab, 9]),
+        xmit_base: choose.yes(),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::lab::records::{Answer, Broken, Move, Request};
+use crate::lab::records::{Advert, Answer, Broken, Claim, Move, Request};
 
 const INTERVAL: Duration = Duration::from_millis(2);
 const FAULT_MS: u64 = 10_000;
@@ -28,7 +28,7 @@ fn probes(from_ms: u64, to_ms: u64, lost: impl Fn(Flow, u64) -> bool) -> Vec<Pro
 }
 
 fn window(probes: Vec<Probe>) -> Window {
-    Window { from: at(FAULT_MS), to: at(20_000), probes, requests: vec![], broken: vec![], moves: vec![] }
+    Window { probes, ..Window::empty(at(FAULT_MS - 1_000), at(FAULT_MS), at(20_000)) }
 }
 
 fn request(flow: Flow, started_ms: u64, ended_ms: u64, result: Result<&str, &str>) -> Request {
@@ -172,4 +172,59 @@ fn broken_long_lived_connections_are_counted_apart() {
     window.broken = [9_500, 10_500].map(|ms| Broken { at: at(ms), error: "reset".to_owned() }).to_vec();
     let report = crate::lab::drill::FaultReport::new("x".to_owned(), &window, &[Promise::NothingLost], 2, None);
     assert_eq!((report.connections_broken, report.kept), (1, true));
+}
+
+#[test]
+fn an_absence_is_measured_until_the_address_is_back() {
+    let rows = [
+        ("quicker than the drill looks", vec![], Some(0)),
+        ("twice", vec![(10_010, false), (10_030, true), (10_100, false), (10_190, true)], Some(90)),
+        ("for good", vec![(10_010, false)], None),
+        ("before the fault", vec![(9_010, false), (9_900, true)], Some(0)),
+    ];
+    for (name, moves, expected_ms) in rows {
+        let mut window = window(vec![]);
+        window.moves = moves.iter().map(|&(ms, holds)| Move { at: at(ms), seat: Seat::A, holds }).collect();
+        assert_eq!(longest_absence(&window, Seat::A), expected_ms.map(Duration::from_millis), "{name}");
+    }
+}
+
+#[test]
+fn jitter_is_told_apart_by_director_and_router() {
+    let mut window = window(vec![]);
+    let mut say = |seat, vrid, ms: &[u64]| {
+        let adverts = ms.iter().map(|&ms| Advert { at: at(ms), seat, vrid, priority: 100 });
+        window.adverts.extend(adverts);
+    };
+    say(Seat::A, 1, &[9_000, 10_000, 10_100, 10_207, 10_300]);
+    say(Seat::A, 2, &[10_050, 10_150]);
+    say(Seat::B, 1, &[10_001]);
+    let interval = Duration::from_millis(100);
+    assert_eq!(jitter(&window, Seat::A, interval), Some(Duration::from_millis(7)));
+    assert_eq!(jitter(&window, Seat::B, interval), None, "one advert has no distance");
+}
+
+#[test]
+fn a_heal_is_judged_by_who_lets_go_and_who_announces() {
+    let vip = Ipv4Addr::new(10, 0, 0, 100);
+    let mut window = window(vec![]);
+    window.moves = vec![Move { at: at(10_080), seat: Seat::B, holds: false }];
+    let claim = |ms, seat, addr| Claim { at: at(ms), seat, addr };
+    window.claims = vec![
+        claim(9_990, Seat::A, vip),
+        claim(10_020, Seat::B, vip),
+        claim(10_030, Seat::A, Ipv4Addr::new(10, 0, 0, 101)),
+        claim(10_090, Seat::A, vip),
+    ];
+    let (limit, formula) = (Duration::from_millis(100), String::new());
+    let rows = [
+        (Promise::OneOwner { loser: Seat::B, limit, formula: formula.clone() }, Some(80_000), true),
+        (Promise::OneOwner { loser: Seat::A, limit, formula: formula.clone() }, None, false),
+        (Promise::Announced { seat: Seat::A, vip, limit, formula: formula.clone() }, Some(90_000), true),
+        (Promise::Announced { seat: Seat::B, vip, limit: Duration::from_millis(10), formula }, Some(20_000), false),
+    ];
+    for (promise, measured_us, kept) in rows {
+        let verdict = promise.judge(&window, INTERVAL, 1);
+        assert_eq!((verdict.measured, verdict.kept), (measured_us.map(Amount::Microseconds), kept), "{promise:?}");
+    }
 }

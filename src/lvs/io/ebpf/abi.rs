@@ -5,7 +5,7 @@
 
 use aya::Pod;
 
-pub const ABI_VERSION: u32 = 5;
+pub const ABI_VERSION: u32 = 6;
 
 /// The compiled programs: for IPv4, with the census; and for IPv6.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vipd.bpf.o"));
@@ -36,6 +36,10 @@ pub const FORWARDING_ROUTE: u8 = 2;
 pub const FORWARDING_TUNNEL: u8 = 3;
 pub const FORWARDING_FULLNAT: u8 = 4;
 
+pub const TUNNEL_IPIP: u8 = 0;
+pub const TUNNEL_GUE: u8 = 1;
+pub const TUNNEL_GRE: u8 = 2;
+
 pub const DESTINATION_KEEPS_PORT: u8 = 1;
 pub const DESTINATION_OTHER_FAMILY: u8 = 2;
 
@@ -47,13 +51,14 @@ pub const PROGRAMS: u32 = 3;
 
 /// Local addresses of a service.
 pub const LOCALS: usize = 64;
+pub const LOCALS_TOA: u32 = 1;
 
 /// Entries of a page of a schedule.
 pub const SCHEDULE_PAGE: usize = 256;
 /// States of a connection, the length of [`Settings::timeout_ms`].
 pub const STATES: usize = 6;
 /// Reasons that are counted.
-pub const REASONS: u32 = 15;
+pub const REASONS: u32 = 16;
 
 /// An address as 16 bytes; IPv4 is mapped (RFC 4291 section 2.5.5.2).
 pub type Address = [u8; 16];
@@ -114,6 +119,9 @@ pub struct Destination {
     pub weight: u32,
     pub upper_threshold: u32,
     pub lower_threshold: u32,
+    pub tunnel: u8,
+    pub reserved: u8,
+    pub tunnel_port: u16,
 }
 
 #[repr(C)]
@@ -155,7 +163,7 @@ pub struct Connection {
     pub virtual_port: u16,
     pub state: u8,
     pub flags: u8,
-    pub reserved: u32,
+    pub first_ack: u32,
 }
 
 #[repr(C)]
@@ -262,7 +270,7 @@ pub struct Settings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Locals {
     pub count: u32,
-    pub reserved: u32,
+    pub flags: u32,
     pub address: [Address; LOCALS],
 }
 
@@ -301,6 +309,9 @@ impl Destination {
         weight: 0,
         upper_threshold: 0,
         lower_threshold: 0,
+        tunnel: 0,
+        reserved: 0,
+        tunnel_port: 0,
     };
 }
 

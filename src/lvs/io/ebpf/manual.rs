@@ -145,7 +145,7 @@ mod tests {
             virtual_port: 80_u16.to_be(),
             state: 1,
             flags: 0,
-            reserved: 0,
+            first_ack: 0,
         };
         let at = DestinationKey { addr: "10.0.0.1".parse().unwrap(), port: 8080 };
         let list = |entry, now_s| connection(&flow, &entry, at, Duration::from_secs(now_s), &[10_000; abi::STATES]);

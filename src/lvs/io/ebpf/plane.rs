@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -22,7 +21,7 @@ use super::pins;
 use super::stats::{self, Rates, Reason};
 use super::words;
 use crate::base::MonoTime;
-use crate::lvs::datapath::{ApplyError, Capabilities, Counters, Datapath, DatapathError};
+use crate::lvs::datapath::{ApplyError, Capabilities, Counters, Datapath, DatapathError, Locals};
 use crate::lvs::table::{ServiceKey, Step, Table};
 
 /// The program on the interfaces, by its name in the object.
@@ -242,16 +241,20 @@ impl Datapath for Ebpf {
         if failed.is_empty() { Ok(()) } else { Err(ApplyError { tried: steps.len(), failed }) }
     }
 
-    fn set_local_addresses(&mut self, of: &BTreeMap<ServiceKey, Vec<IpAddr>>) -> Result<(), DatapathError> {
+    fn set_locals(&mut self, of: &BTreeMap<ServiceKey, Locals>) -> Result<(), DatapathError> {
         let mut locals = BTreeMap::new();
-        for (key, addresses) in of {
-            locals.extend(words::locals(key, addresses)?.map(|wire| (*key, wire)));
+        for (key, held) in of {
+            locals.extend(words::locals(key, held)?.map(|wire| (*key, wire)));
         }
         self.kernel.set_locals(locals);
         for (key, held) in &self.model.services {
             self.kernel.write_locals(key, held.slot)?;
         }
         Ok(())
+    }
+
+    fn reasons(&self) -> Vec<(&'static str, u64)> {
+        Self::reasons(self).into_iter().map(|(reason, count)| (reason.name(), count)).collect()
     }
 
     async fn counters(&mut self) -> Result<Counters, DatapathError> {

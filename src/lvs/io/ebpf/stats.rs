@@ -49,11 +49,13 @@ pub enum Reason {
     NoLocalAddress,
     /// Dropped: `FullNat` found no local port that is free; more local addresses are more ports.
     LocalPortsFull,
+    /// Dropped: a client's data has an option that says who the client is, where the plane hands that on (TOA).
+    Forged,
 }
 
 impl Reason {
     /// In the order of the map.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::NoDestination,
         Self::NoConnection,
         Self::NoRoute,
@@ -69,6 +71,7 @@ impl Reason {
         Self::Extension,
         Self::NoLocalAddress,
         Self::LocalPortsFull,
+        Self::Forged,
     ];
 
     /// The word in metrics and logs.
@@ -89,6 +92,7 @@ impl Reason {
             Self::Extension => "extension",
             Self::NoLocalAddress => "no_local_address",
             Self::LocalPortsFull => "local_ports_full",
+            Self::Forged => "forged",
         }
     }
 }

@@ -9,10 +9,10 @@ use aya::util::KernelVersion;
 use super::abi;
 use super::fault::PLANE;
 use crate::base::{Family, Weight};
-use crate::lvs::datapath::{Capabilities, DatapathError, Feature};
+use crate::lvs::datapath::{Capabilities, DatapathError, Feature, Locals};
 use crate::lvs::table::{
     Destination, DestinationKey, Encapsulation, Forwarding, Persistence, Protocol, Scheduler, SchedulerFlags, Service,
-    ServiceKey,
+    ServiceKey, TunnelChecksum,
 };
 
 const FAMILY_V4: u8 = 4;
@@ -46,10 +46,9 @@ const fn protocol_number(protocol: Protocol) -> u8 {
 }
 
 /// # Errors
-/// [`DatapathError::Unsupported`] for SCTP, firewall marks and IPv4-mapped addresses.
+/// [`DatapathError::Unsupported`] for firewall marks and IPv4-mapped addresses.
 pub(super) fn service_key(key: &ServiceKey) -> Result<abi::ServiceKey, DatapathError> {
     match *key {
-        ServiceKey::Address { protocol: Protocol::Sctp, .. } => Err(unsupported("balance SCTP")),
         ServiceKey::Address { addr: IpAddr::V6(addr), .. } if addr.to_ipv4_mapped().is_some() => {
             Err(unsupported(format!("serve {addr}: an IPv4-mapped address is on no wire")))
         }
@@ -70,6 +69,7 @@ pub(super) fn service_key_back(key: &abi::ServiceKey) -> Result<ServiceKey, Data
     let protocol = match key.protocol {
         6 => Protocol::Tcp,
         17 => Protocol::Udp,
+        132 => Protocol::Sctp,
         other => return Err(senseless("service", format!("protocol {other}"))),
     };
     Ok(ServiceKey::Address { protocol, addr: ip(key.address), port: u16::from_be(key.port) })
@@ -85,9 +85,10 @@ pub(super) fn capabilities() -> Capabilities {
         Feature::OnePacket,
         Feature::Thresholds,
         Feature::Persistence,
+        Feature::Sctp,
     ]);
     if finds_source() {
-        features.insert(Feature::Tunnel);
+        features.extend([Feature::Tunnel, Feature::Gue, Feature::Gre]);
     }
     Capabilities { plane: PLANE, schedulers: Scheduler::ALL.into(), features }
 }
@@ -213,8 +214,10 @@ pub(super) fn check_pair(service: &Service, destination: &Destination) -> Result
 ///
 /// # Errors
 /// [`DatapathError::Full`] beyond [`abi::LOCALS`].
-pub(super) fn locals(key: &ServiceKey, addresses: &[IpAddr]) -> Result<Option<abi::Locals>, DatapathError> {
-    let mut locals = abi::Locals { count: 0, reserved: 0, address: [[0; 16]; abi::LOCALS] };
+pub(super) fn locals(key: &ServiceKey, held: &Locals) -> Result<Option<abi::Locals>, DatapathError> {
+    let Locals { addresses, toa } = held;
+    let flags = if *toa { abi::LOCALS_TOA } else { 0 };
+    let mut locals = abi::Locals { count: 0, flags, address: [[0; 16]; abi::LOCALS] };
     if addresses.len() > abi::LOCALS {
         let limit = u32::try_from(abi::LOCALS).unwrap_or(u32::MAX);
         let action = format!("local addresses of {key}");
@@ -236,11 +239,17 @@ pub(super) fn destination(
     service_slot: u32,
     generation: u32,
 ) -> Option<abi::Destination> {
-    let forwarding = match destination.forwarding {
-        Forwarding::Masq => abi::FORWARDING_MASQ,
-        Forwarding::Route => abi::FORWARDING_ROUTE,
-        Forwarding::Tunnel(Encapsulation::Ipip) => abi::FORWARDING_TUNNEL,
-        Forwarding::FullNat => abi::FORWARDING_FULLNAT,
+    let (forwarding, tunnel, tunnel_port) = match destination.forwarding {
+        Forwarding::Masq => (abi::FORWARDING_MASQ, 0, 0),
+        Forwarding::Route => (abi::FORWARDING_ROUTE, 0, 0),
+        Forwarding::FullNat => (abi::FORWARDING_FULLNAT, 0, 0),
+        Forwarding::Tunnel(Encapsulation::Ipip) => (abi::FORWARDING_TUNNEL, abi::TUNNEL_IPIP, 0),
+        Forwarding::Tunnel(Encapsulation::Gue { port, checksum: TunnelChecksum::None }) => {
+            (abi::FORWARDING_TUNNEL, abi::TUNNEL_GUE, port)
+        }
+        Forwarding::Tunnel(Encapsulation::Gre { checksum: TunnelChecksum::None }) => {
+            (abi::FORWARDING_TUNNEL, abi::TUNNEL_GRE, 0)
+        }
         Forwarding::Tunnel(Encapsulation::Gue { .. } | Encapsulation::Gre { .. }) => return None,
     };
     let keeps_port = service.port == 0 || key.port == 0;
@@ -256,6 +265,9 @@ pub(super) fn destination(
         weight: destination.weight.get(),
         upper_threshold: destination.upper_threshold,
         lower_threshold: destination.lower_threshold,
+        tunnel,
+        reserved: 0,
+        tunnel_port: tunnel_port.to_be(),
     })
 }
 
@@ -265,7 +277,14 @@ pub(super) fn destination_back(value: &abi::Destination) -> Result<(DestinationK
     let forwarding = match value.forwarding {
         abi::FORWARDING_MASQ => Forwarding::Masq,
         abi::FORWARDING_ROUTE => Forwarding::Route,
-        abi::FORWARDING_TUNNEL => Forwarding::Tunnel(Encapsulation::Ipip),
+        abi::FORWARDING_TUNNEL => Forwarding::Tunnel(match value.tunnel {
+            abi::TUNNEL_IPIP => Encapsulation::Ipip,
+            abi::TUNNEL_GUE => {
+                Encapsulation::Gue { port: u16::from_be(value.tunnel_port), checksum: TunnelChecksum::None }
+            }
+            abi::TUNNEL_GRE => Encapsulation::Gre { checksum: TunnelChecksum::None },
+            other => return Err(senseless("destination", format!("tunnel {other}"))),
+        }),
         abi::FORWARDING_FULLNAT => Forwarding::FullNat,
         other => return Err(senseless("destination", format!("forwarding {other}"))),
     };

@@ -60,7 +60,7 @@ impl Wire {
         for output in outputs {
             match output {
                 Output::SendSealed { .. } => {}
-                Output::Send { key, source, destination, bytes } => {
+                Output::Send { key, source, destination, bytes, mac: _ } => {
                     let envelope = Envelope { source, destination, ttl: Some(255) };
                     for to in (0..self.hosts.len()).filter(|to| *to != at) {
                         let fleet = self.hosts[to].as_mut();

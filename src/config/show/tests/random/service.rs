@@ -23,8 +23,30 @@ pub(super) fn services(choose: &mut Choices<'_>, config: &mut Config) {
             members: std::iter::once(first).chain(more).collect(),
         });
     }
-    let addresses = [Family::V4, Family::V6].map(|family| range(family, 6, 1 + choose.below(3))).to_vec();
-    config.local_address_groups.push(LocalAddressGroup { name: "l".into(), at: Span::default(), addresses });
+    let lines = [Family::V4, Family::V6].map(|family| LocalAddresses {
+        addresses: range(family, 6, 1 + choose.below(3)),
+        interface: choose.maybe(|_| "eth1".parse().unwrap()),
+        at: Span::default(),
+    });
+    let lines = lines.to_vec();
+    config.local_address_groups.push(LocalAddressGroup { name: "l".into(), at: Span::default(), lines });
+    let followed = config.instances.first().map(|instance| instance.name.clone());
+    let sync_daemon = choose.maybe(|choose| SyncDaemon {
+        interface: "eth0".parse().unwrap(),
+        at: Span::default(),
+        instance: followed.filter(|_| choose.yes()),
+        id: choose.maybe(|_| 0),
+        max_len: choose.maybe(|_| 1000),
+        port: choose.maybe(|_| 8849),
+        ttl: choose.maybe(|_| 3),
+        group: choose.maybe(|_| "ff02::81".parse().unwrap()),
+    });
+    config.global.sync_daemon = sync_daemon.filter(|_| config.global.plane == Plane::Ipvs);
+    config.global.timeouts = choose.maybe(|choose| Timeouts {
+        tcp_s: Some(choose.below(3).into()),
+        tcp_fin_s: choose.maybe(|_| 30),
+        udp_s: choose.maybe(|_| 2_678_400),
+    });
     let mut keys = BTreeSet::new();
     for _ in 0..choose.below(5) {
         if let Some(server) = service(choose, config)
@@ -75,7 +97,7 @@ fn service(choose: &mut Choices<'_>, config: &Config) -> Option<VirtualServer> {
     };
     let marked = matches!(id, VirtualServerId::Fwmark { .. });
     let protocol = if marked { Protocol::Udp } else { choose.of(&[Protocol::Tcp, Protocol::Udp, Protocol::Sctp]) };
-    let kinds = [LbKind::Nat, LbKind::Dr, LbKind::Tun, LbKind::FullNat];
+    let kinds = [LbKind::Nat, LbKind::Dr, LbKind::Tun(Wrapping::Ipip), LbKind::FullNat];
     let lb_kind = choose.of(&kinds);
     let mut real_servers: Vec<RealServer> = vec![];
     for _ in 0..=choose.below(3) {
@@ -107,6 +129,7 @@ fn service(choose: &mut Choices<'_>, config: &Config) -> Option<VirtualServer> {
             || sorry_server.is_some_and(|sorry| sorry.lb_kind == Some(LbKind::FullNat))
             || choose.seldom())
         .then(|| "l".to_owned()),
+        toa: choose.seldom(),
         protocol,
         ops: choose.seldom() && protocol == Protocol::Udp,
         persistence: (port == Some(0) || choose.seldom()).then_some(persistence),
@@ -116,6 +139,9 @@ fn service(choose: &mut Choices<'_>, config: &Config) -> Option<VirtualServer> {
         quorum_down: choose.maybe(|choose| Box::new(choose.command(true))),
         alpha: choose.seldom(),
         omega: choose.seldom(),
+        ha_suspend: choose.seldom(),
+        slow_start: choose.maybe(Choices::time),
+        drain_time: choose.maybe(Choices::time),
         sorry_server,
         sorry_inhibit: choose.seldom(),
         inhibit_on_failure: choose.seldom(),
@@ -127,18 +153,26 @@ fn service(choose: &mut Choices<'_>, config: &Config) -> Option<VirtualServer> {
 }
 
 fn real_server(choose: &mut Choices<'_>, family: Family, port: Option<u16>, service: LbKind) -> RealServer {
-    let own = choose.maybe(|choose| choose.of(&[LbKind::Nat, LbKind::Dr, LbKind::Tun]));
+    let own = choose.maybe(|choose| {
+        choose.of(&[
+            LbKind::Nat,
+            LbKind::Dr,
+            LbKind::Tun(Wrapping::Ipip),
+            LbKind::Tun(Wrapping::Gue { port: 6080, checksum: WrappingChecksum::Remote }),
+            LbKind::Tun(Wrapping::Gre { checksum: WrappingChecksum::None }),
+        ])
+    });
     let kind = own.unwrap_or(service);
     let fixed = port.filter(|port| *port != 0);
     let any = if fixed.is_some() { choose.of(&[8080, 8081]) } else { choose.of(&[8080, 0]) };
-    let family = if kind == LbKind::Tun && choose.seldom() { Family::V4 } else { family };
+    let family = if matches!(kind, LbKind::Tun(_)) && choose.seldom() { Family::V4 } else { family };
     let addr = match family {
         Family::V4 => format!("10.0.0.{}", 1 + choose.below(4)),
         Family::V6 => format!("fd00::{}", 1 + choose.below(4)),
     };
     RealServer {
         addr: addr.parse().unwrap(),
-        port: fixed.filter(|_| matches!(kind, LbKind::Dr | LbKind::Tun)).unwrap_or(any),
+        port: fixed.filter(|_| matches!(kind, LbKind::Dr | LbKind::Tun(_))).unwrap_or(any),
         at: Span::default(),
         weight: Weight::new(choose.of(&[1, 0, 5, 65_535])).unwrap(),
         lb_kind: own,
@@ -166,7 +200,7 @@ fn times(choose: &mut Choices<'_>, connecting: bool) -> CheckDefaults {
 }
 
 fn checker(choose: &mut Choices<'_>) -> Checker {
-    let kind = match choose.below(8) {
+    let kind = match choose.below(10) {
         0 => CheckerKind::Tcp,
         1 => CheckerKind::Http(Box::new(http(choose))),
         2 => CheckerKind::Https(Box::new(HttpsCheck {
@@ -177,6 +211,7 @@ fn checker(choose: &mut Choices<'_>) -> Checker {
                 _ => Sni::Name(choose.text()),
             },
             compliant: choose.yes(),
+            reuse: choose.seldom(),
         })),
         3 => CheckerKind::Smtp { helo: choose.of(&["a.example", "#x", "}"]).parse().unwrap() },
         4 => CheckerKind::Dns(DnsCheck {
@@ -185,6 +220,15 @@ fn checker(choose: &mut Choices<'_>) -> Checker {
         }),
         5 => CheckerKind::Udp(Box::new(udp(choose))),
         6 => CheckerKind::Ping,
+        7 => CheckerKind::Agent { send: choose.maybe(Choices::text) },
+        8 => CheckerKind::Grpc(Box::new(GrpcCheck {
+            service: choose.of(&["", "a.B", "#x"]).to_owned(),
+            virtualhost: choose.maybe(Choices::text),
+            tls: choose.maybe(|choose| GrpcTls {
+                sni: choose.of(&[Sni::Off, Sni::Virtualhost, Sni::Name("b".to_owned())]),
+                reuse: choose.yes(),
+            }),
+        })),
         _ => CheckerKind::Misc(Box::new(MiscCheck {
             command: Command { user: choose.maybe(Choices::user), ..choose.command(false) },
             timeout: choose.maybe(|_| std::time::Duration::from_secs(7)),
@@ -203,15 +247,17 @@ fn checker(choose: &mut Choices<'_>) -> Checker {
         bind_if: choose.maybe(super::interface).filter(|_| connecting),
         fwmark: choose.maybe(|_| 7.try_into().unwrap()).filter(|_| connecting),
         alpha: choose.seldom(),
+        log_all_failures: choose.maybe(Choices::yes),
     }
 }
 
 fn http(choose: &mut Choices<'_>) -> HttpCheck {
     HttpCheck {
-        version: choose.of(&[HttpVersion::V1_0, HttpVersion::V1_0WithHost, HttpVersion::V1_1]),
+        version: choose.of(&[HttpVersion::V1_0, HttpVersion::V1_0WithHost, HttpVersion::V1_1, HttpVersion::V2]),
         virtualhost: choose.maybe(Choices::text),
         urls: (0..=choose.below(2)).map(|_| url(choose)).collect(),
         fast_recovery: choose.seldom(),
+        headers: headers(choose),
     }
 }
 
@@ -234,7 +280,14 @@ fn url(choose: &mut Choices<'_>) -> Url {
         virtualhost: choose.maybe(Choices::text),
         pattern: choose.maybe(pattern),
         compliant: choose.maybe(Choices::yes),
+        headers: headers(choose),
     }
+}
+
+fn headers(choose: &mut Choices<'_>) -> Vec<Header> {
+    (0..choose.below(2))
+        .map(|_| Header { name: "X-A".to_owned(), value: choose.of(&["b", "b c", "#x"]).to_owned() })
+        .collect()
 }
 
 fn pattern(choose: &mut Choices<'_>) -> AnswerPattern {

@@ -82,13 +82,14 @@ fn every_struct_is_mirrored_to_the_byte() {
         "vipd_schedule_key" = ScheduleKey { generation page }
         "vipd_schedule_page" = SchedulePage { destination }
         "vipd_destination" = Destination {
-            address port forwarding flags generation service weight upper_threshold lower_threshold
+            address port forwarding flags generation service weight upper_threshold lower_threshold tunnel
+            reserved tunnel_port
         }
         "vipd_real_key" = RealKey { address port protocol reserved }
         "vipd_real" = Real { destination generation holders reserved }
         "vipd_flow" = Flow { source target source_port target_port protocol reserved }
         "vipd_connection" = Connection {
-            seen_ns destination generation virtual_address virtual_port state flags reserved
+            seen_ns destination generation virtual_address virtual_port state flags first_ack
         }
         "vipd_fragment_key" = FragmentKey { source target identification protocol reserved }
         "vipd_fragment" = Fragment { source_port target_port }
@@ -103,7 +104,7 @@ fn every_struct_is_mirrored_to_the_byte() {
         "vipd_settings" = Settings {
             abi_version generation changing reserved timeout_ms local_port_first local_port_last
         }
-        "vipd_locals" = Locals { count reserved address }
+        "vipd_locals" = Locals { count flags address }
     };
     let mut theirs = structs();
     assert_eq!(theirs.remove("vipd_address"), Some((size_of::<Address>(), vec![("word".to_owned(), 0)])));
@@ -150,6 +151,10 @@ fn every_number_of_the_header_is_ours() {
         ("VIPD_FORWARDING_MASQ", FORWARDING_MASQ.into()),
         ("VIPD_FORWARDING_ROUTE", FORWARDING_ROUTE.into()),
         ("VIPD_FORWARDING_TUNNEL", FORWARDING_TUNNEL.into()),
+        ("VIPD_TUNNEL_IPIP", TUNNEL_IPIP.into()),
+        ("VIPD_TUNNEL_GUE", TUNNEL_GUE.into()),
+        ("VIPD_TUNNEL_GRE", TUNNEL_GRE.into()),
+        ("VIPD_LOCALS_TOA", LOCALS_TOA),
         ("VIPD_DESTINATION_KEEPS_PORT", DESTINATION_KEEPS_PORT.into()),
         ("VIPD_DESTINATION_OTHER_FAMILY", DESTINATION_OTHER_FAMILY.into()),
         ("VIPD_PROGRAM_IPV6", PROGRAM_IPV6),

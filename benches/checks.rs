@@ -1,0 +1,221 @@
+//! How exactly and how cheaply many checks are made: 5,000 TCP checks a second, and 1,000 TLS checks a second with and
+//! without `tls_session_reuse`, all over loopback in this process's own network namespace.
+//!
+//! `cargo bench --bench checks`, as root. Another process plays the servers, so that the CPU time is the checkers' alone.
+//! keepalived is not beside it: its checkers start only on a kernel with IPVS (`scripts/vm`), where time is emulated.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    clippy::as_conversions,
+    reason = "a measurement fails loudly and prints"
+)]
+
+use std::collections::HashMap;
+use std::io::{BufRead as _, BufReader};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::resource::{UsageWho, getrusage};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use vipd::daemon::checkers::{self, Checkers, Sessions};
+use vipd::healthcheck::expect::Expect;
+use vipd::healthcheck::judge::OnLocalError;
+use vipd::healthcheck::outcome::Verdict;
+use vipd::healthcheck::probe::{Endpoint, HttpProbe, HttpVersion, HttpsProbe, Probe, TlsClient, Url};
+use vipd::healthcheck::settings::{CheckId, CheckSettings, TargetId};
+
+const PERIOD: Duration = Duration::from_secs(1);
+/// After the first second, in which everything begins.
+const MEASURED: Duration = Duration::from_secs(20);
+
+fn main() {
+    match std::env::args().nth(1).as_deref() {
+        Some("serve") => runtime().block_on(serve()),
+        _ => measure(),
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+/// Servers on every loopback address: one port closes at once, the other answers within TLS. Tells its ports.
+async fn serve() {
+    let made = rcgen::generate_simple_self_signed(["www.example.org".to_owned()]).unwrap();
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+    let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+    let acceptor = TlsAcceptor::from(Arc::new(builder.with_single_cert(vec![made.cert.der().clone()], key).unwrap()));
+    let tcp = TcpListener::bind("0.0.0.0:0").await.unwrap();
+    let tls = TcpListener::bind("0.0.0.0:0").await.unwrap();
+    println!("{} {}", tcp.local_addr().unwrap().port(), tls.local_addr().unwrap().port());
+    loop {
+        tokio::select! {
+            _ = tcp.accept() => {}
+            accepted = tls.accept() => {
+                let (client, _) = accepted.unwrap();
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    let mut client = acceptor.accept(client).await?;
+                    let mut request = [0; 1024];
+                    let _length = client.read(&mut request).await?;
+                    client.write_all(b"HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nok\n").await?;
+                    client.shutdown().await
+                });
+            }
+        }
+    }
+}
+
+struct Servers {
+    process: Child,
+    tcp: u16,
+    tls: u16,
+}
+
+impl Servers {
+    fn start() -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        let mut process = command.arg("serve").stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let (tcp, tls) = line.trim().split_once(' ').unwrap();
+        Self { tcp: tcp.parse().unwrap(), tls: tls.parse().unwrap(), process }
+    }
+}
+
+impl Drop for Servers {
+    fn drop(&mut self) {
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
+
+fn measure() {
+    unshare(CloneFlags::CLONE_NEWNET).unwrap();
+    assert!(Command::new("ip").args(["link", "set", "lo", "up"]).status().unwrap().success());
+    // What a run leaves behind for a minute must not be in the next one's way.
+    std::fs::write("/proc/sys/net/ipv4/tcp_max_tw_buckets", "4096").unwrap();
+    let servers = Servers::start();
+    let endpoint = |n: u32, port| {
+        let addr = Ipv4Addr::from(0x7f01_0001 + n);
+        Endpoint::new(SocketAddr::from((addr, port)), Duration::from_secs(5))
+    };
+    let (tcp, tls) = (servers.tcp, servers.tls);
+    let https = |n, reuse| {
+        let first =
+            Url { path: "/".to_owned(), host: None, expect: Expect::default(), tls_compliant: false, headers: vec![] };
+        let http = HttpProbe {
+            endpoint: endpoint(n, tls),
+            version: HttpVersion::Http11,
+            first,
+            more: vec![],
+            fast_recovery: false,
+            deadline: Duration::from_secs(5),
+        };
+        Probe::Https(HttpsProbe { http, tls: TlsClient { reuse, ..TlsClient::default() } })
+    };
+    println!(
+        "{:36} {:>8} {:>9} {:>9} {:>9} {:>7} {:>11}",
+        "", "runs", "late p50", "late p99", "late max", "CPU", "us/check"
+    );
+    report("5000 TCP_CHECK a second", 5000, |n| Probe::Tcp(endpoint(n, tcp)));
+    let full = report("1000 SSL_GET a second", 1000, |n| https(n, false));
+    let again = report("1000 SSL_GET, tls_session_reuse", 1000, |n| https(n, true));
+    println!("CPU of a check with a session used again: {:.2} of one with a full handshake", again / full);
+}
+
+/// When each check was begun, and those that failed.
+#[derive(Default)]
+struct Seen {
+    starts: HashMap<String, Vec<Instant>>,
+    failed: Option<String>,
+}
+
+/// Run so many for a while and print a line; gives the CPU time of one, in microseconds.
+fn report(name: &str, count: u32, probe: impl Fn(u32) -> Probe) -> f64 {
+    let checks: Vec<CheckSettings> = (0..count)
+        .map(|n| CheckSettings {
+            id: CheckId { target: TargetId { service: "bench".to_owned(), destination: n.to_string() }, index: 0 },
+            probe: probe(n),
+            delay_loop: PERIOD,
+            retry: 1,
+            delay_before_retry: PERIOD,
+            warmup: PERIOD,
+            alpha: false,
+            on_local_error: OnLocalError::Keep,
+            tell_first: false,
+            log_all_failures: false,
+        })
+        .collect();
+    let seen = Arc::new(Mutex::new(Seen::default()));
+    let (used, passed) = runtime().block_on(async {
+        let shared = Arc::clone(&seen);
+        let (handle, mut events, _task) =
+            Checkers::start_with(Sessions::default(), move |check: Arc<CheckSettings>, url| {
+                let name = check.id.target.destination.clone();
+                shared.lock().unwrap().starts.entry(name).or_default().push(Instant::now());
+                let shared = Arc::clone(&shared);
+                async move {
+                    let outcome = checkers::run(&check.probe, url, Sessions::default()).await;
+                    if outcome.verdict() != Verdict::Pass {
+                        shared.lock().unwrap().failed = Some(outcome.to_string());
+                    }
+                    outcome
+                }
+            });
+        tokio::spawn(async move { while events.recv().await.is_some() {} });
+        handle.configure(checks).await.unwrap();
+        tokio::time::sleep(PERIOD * 3).await;
+        seen.lock().unwrap().starts.clear();
+        let (before, at) = (cpu(), Instant::now());
+        tokio::time::sleep(MEASURED).await;
+        (cpu().saturating_sub(before), at.elapsed())
+    });
+    let seen = seen.lock().unwrap();
+    if let Some(failed) = &seen.failed {
+        println!("some failed; the last: {failed}");
+    }
+    let mut late: Vec<Duration> = seen.starts.values().flat_map(|starts| lateness(starts)).collect();
+    late.sort_unstable();
+    let at = |part: usize| late.get(late.len() * part / 1000).or(late.last()).copied().unwrap_or_default();
+    let each = used.as_secs_f64() * 1e6 / late.len().max(1) as f64;
+    println!(
+        "{name:36} {:>8} {:>6.1} ms {:>6.1} ms {:>6.1} ms {:>6.1}% {each:>11.0}",
+        late.len(),
+        at(500).as_secs_f64() * 1e3,
+        at(990).as_secs_f64() * 1e3,
+        at(1000).as_secs_f64() * 1e3,
+        used.as_secs_f64() / passed.as_secs_f64() * 100.0,
+    );
+    each
+}
+
+/// How late each run was, against the grid of the one that was least late.
+fn lateness(starts: &[Instant]) -> Vec<Duration> {
+    let Some(first) = starts.first() else { return vec![] };
+    let offsets: Vec<i128> = (0..)
+        .zip(starts)
+        .map(|(n, at)| (*at - *first).as_nanos().cast_signed() - n * PERIOD.as_nanos().cast_signed())
+        .collect();
+    let least = offsets.iter().min().copied().unwrap_or(0);
+    offsets.into_iter().map(|offset| Duration::from_nanos_u128((offset - least).unsigned_abs())).collect()
+}
+
+fn cpu() -> Duration {
+    let usage = getrusage(UsageWho::RUSAGE_SELF).unwrap();
+    let time = |value: nix::sys::time::TimeVal| {
+        Duration::from_micros(value.tv_sec().unsigned_abs() * 1_000_000 + value.tv_usec().unsigned_abs())
+    };
+    time(usage.user_time()) + time(usage.system_time())
+}

@@ -1,0 +1,86 @@
+//! Faults of processes: a daemon stopped, killed, frozen, in maintenance, behind a dead link, flooded; a dead real server.
+
+use std::time::Duration;
+
+use super::super::bounds::SLACK;
+use super::super::judge::Promise;
+use super::Drill;
+use crate::lab::error::LabError;
+use crate::lab::hostile;
+use crate::lab::pair::{Lab, RealServer, Seat};
+
+/// How long a daemon is frozen.
+const FREEZE: Duration = Duration::from_secs(5);
+/// How long bad packets are sent.
+const FLOOD: Duration = Duration::from_secs(5);
+
+impl Drill<'_> {
+    pub(super) fn stopped(&mut self) -> Result<(), LabError> {
+        let name = "orderly stop (SIGTERM) of the master a";
+        let settled = |drill: &mut Self| drill.owns_alone(Seat::B) && !drill.lab.director_mut(Seat::A).is_running();
+        let until = "a ended, b owns the VIP alone, all answered";
+        let promises: Vec<_> = [self.nothing_lost()].into_iter().chain(self.long_lived()).collect();
+        self.fault(name, until, &promises, |lab| lab.director(Seat::A).terminate(), settled)?;
+        self.returns("return of a, which preempts", |lab| lab.director_mut(Seat::A).start())
+    }
+
+    pub(super) fn killed(&mut self) -> Result<(), LabError> {
+        let [gone, kept] = self.numbers.lease_of(Seat::A);
+        let promises: Vec<_> = [self.numbers.silent(), gone, kept].into_iter().chain(self.long_lived()).collect();
+        let name = "kill -9 of every process of the master a";
+        self.taken_over(name, &promises, |lab| lab.director_mut(Seat::A).kill().map(drop))?;
+        self.returns("return of the killed a, which preempts", |lab| lab.director_mut(Seat::A).start())
+    }
+
+    pub(super) fn unlinked(&mut self) -> Result<(), LabError> {
+        let promises = [self.numbers.silent()];
+        self.taken_over("link down of the master a", &promises, |lab| lab.cable(Seat::A, false))?;
+        self.returns("link up of a, which preempts", |lab| lab.cable(Seat::A, true))
+    }
+
+    pub(super) fn frozen(&mut self) -> Result<(), LabError> {
+        let [gone, _] = self.numbers.lease_of(Seat::A);
+        let name = format!("freeze (SIGSTOP) of the master a for {} s", FREEZE.as_secs());
+        let settled = |drill: &mut Self| drill.took_over(Seat::B) && drill.since_fault() >= FREEZE;
+        let freeze = |lab: &mut Lab| lab.director(Seat::A).freeze(true);
+        let promises = [self.numbers.silent(), gone];
+        self.fault(&name, "b owns the VIP alone, all answered", &promises, freeze, settled)?;
+        self.returns("thaw of a, which preempts", |lab| lab.director(Seat::A).freeze(false))
+    }
+
+    pub(super) fn maintained(&mut self) -> Result<(), LabError> {
+        let on = |lab: &mut Lab| lab.director(Seat::A).maintenance(true);
+        let promises = [self.nothing_lost()];
+        self.taken_over("planned failover: maintenance of the master a", &promises, on)?;
+        self.returns("end of the maintenance of a, which preempts", |lab| lab.director(Seat::A).maintenance(false))
+    }
+
+    pub(super) fn flooded(&mut self) -> Result<(), LabError> {
+        let interval = self.numbers.advert_int.duration();
+        let flood = move |lab: &mut Lab| hostile::flood(lab.client(), interval / 20, FLOOD).map(drop);
+        let punctual = Promise::Punctual { seat: Seat::A, interval, limit: SLACK };
+        let promises = [self.nothing_lost(), Promise::NoMove, punctual];
+        let settled = |drill: &mut Self| drill.owns_alone(Seat::A) && drill.since_fault() >= FLOOD;
+        let name = format!("a flood of bad packets for {} s, 20 times the advert rate", FLOOD.as_secs());
+        self.fault(&name, "a owns the VIP alone, all answered", &promises, flood, settled)
+    }
+
+    /// With state on one director only, connections in flight may break: then nothing is promised.
+    fn long_lived(&self) -> Option<Promise> {
+        self.by_hash.then_some(Promise::LongLivedKept)
+    }
+
+    pub(super) fn server_dies(&mut self) -> Result<(), LabError> {
+        let server = self.busiest();
+        let promises = [self.numbers.server_out(&server), Promise::OthersUnharmed { server: server.clone() }];
+        let dies = |lab: &mut Lab| {
+            lab.server_mut(&server).into_iter().for_each(RealServer::stop);
+            Ok(())
+        };
+        self.fault(&format!("real server {server} dies"), "all answered by the others", &promises, dies, |_| true)?;
+        let promises = [self.numbers.server_back(&server), Promise::NothingLost];
+        let returns = |lab: &mut Lab| lab.server_mut(&server).map_or(Ok(()), RealServer::start);
+        let back = |drill: &mut Self| drill.answers_since_fault(&server);
+        self.fault(&format!("real server {server} returns"), &format!("{server} answers"), &promises, returns, back)
+    }
+}

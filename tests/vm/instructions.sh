@@ -1,0 +1,118 @@
+#!/usr/bin/env bash
+# Inside a VM whose clock counts instructions: what a packet costs from the client's send() to the real server's
+# interface, less what the sender costs alone. Each row is the median of three floods of UDP datagrams.
+#
+#   tests/vm/instructions.sh VIPD
+set -euo pipefail
+vipd=$1
+packets=${PACKETS:-3000}
+dir=$(mktemp -d)
+
+fail() {
+    echo "NOT HELD: $*" >&2
+    tail -20 "$dir"/log* >&2
+    exit 1
+}
+until_true() {
+    local what=$1 tries
+    shift
+    for tries in $(seq 300); do
+        if "$@" > "$dir/last" 2>&1; then return 0; fi
+        read -rt 0.1 <> <(:) || true
+    done
+    fail "$what: $* said: $(cat "$dir/last")"
+}
+# flood FLOWS: nanoseconds, which are instructions, of a datagram. IPVS keeps the connections of a service that was deleted,
+# so every case has ports of its own.
+first_port=10000
+flood() {
+    ip netns exec client perl -MTime::HiRes=clock_gettime,CLOCK_MONOTONIC -MSocket -e '
+        my ($packets, $flows, $first) = @ARGV;
+        my $to = pack_sockaddr_in(80, inet_aton("192.0.2.100"));
+        my @sockets = map {
+            socket(my $s, PF_INET, SOCK_DGRAM, 0) or die;
+            bind($s, pack_sockaddr_in($first + $_, inet_aton("10.0.1.10"))) or die; connect($s, $to) or die; $s
+        } 1 .. $flows;
+        my $data = "x" x 64;
+        send($_, $data, 0) for @sockets;
+        my @rounds = sort { $a <=> $b } map {
+            my $began = clock_gettime(CLOCK_MONOTONIC);
+            send($sockets[$_ % $flows], $data, 0) for 1 .. $packets;
+            int((clock_gettime(CLOCK_MONOTONIC) - $began) * 1e9 / $packets)
+        } 1 .. 3;
+        print "$rounds[1]\n";
+    ' "$packets" "$1" "$first_port"
+}
+arrived() { ip netns exec server cat /sys/class/net/d0/statistics/rx_packets; }
+# config PLANE METHOD
+config() {
+    cat <<CONF
+global_defs {
+    lvs_datapath $1
+}
+virtual_server 192.0.2.100 80 {
+    protocol UDP
+    lb_algo rr
+    lb_kind $2
+    real_server 10.0.2.11 80 {
+    }
+}
+CONF
+}
+held() { ip netns exec director "$vipd" ipvsadm --run-dir "$dir/run" -Ln | grep -q 10.0.2.11; }
+# row NAME FLOWS
+row() {
+    local before cost
+    before=$(arrived)
+    cost=$(flood "$2")
+    first_port=$((first_port + 2000))
+    [ "$1" = sender ] || [ $(($(arrived) - before)) -ge $((3 * packets)) ] || fail "$1: $(($(arrived) - before)) arrived"
+    [ "$1" = sender ] && sender=$cost
+    printf '%-28s %6s %10s %12s\n' "$1" "$2" "$cost" "$((cost - sender))"
+}
+
+for n in client director server; do
+    ip netns add $n
+    ip -n $n link set lo up
+done
+ip link add c0 netns client type veth peer name d0 netns director
+ip link add d1 netns director type veth peer name d0 netns server
+ip -n client address add 10.0.1.10/24 dev c0
+ip -n director address add 10.0.1.1/24 dev d0
+ip -n director address add 192.0.2.100/32 dev d0
+ip -n director address add 10.0.2.1/24 dev d1
+ip -n server address add 10.0.2.11/24 dev d0
+for end in client:c0 director:d0 director:d1 server:d0; do ip -n "${end%:*}" link set "${end#*:}" up; done
+ip -n client route add default via 10.0.1.1
+ip netns exec director sh -c 'echo 1 > /proc/sys/net/ipv4/ip_forward'
+mac() { ip -n "$1" -o link show dev "$2" | sed 's/.*ether \([^ ]*\).*/\1/'; }
+ip -n client neigh replace 10.0.1.1 lladdr "$(mac director d0)" dev c0 nud permanent
+ip -n director neigh replace 10.0.2.11 lladdr "$(mac server d0)" dev d1 nud permanent
+ip -n director neigh replace 10.0.1.10 lladdr "$(mac client c0)" dev d0 nud permanent
+modprobe -a ip_vs ip_vs_rr ipip sch_ingress cls_matchall act_gact
+# The real server answers nothing: one direction is measured.
+drop() { tc -n "$1" qdisc add dev "$2" clsact && tc -n "$1" filter add dev "$2" ingress matchall action drop; }
+drop server d0
+
+printf '%-28s %6s %10s %12s\n' 'instructions a packet' flows all 'over sender'
+drop director d0
+row sender 1
+tc -n director qdisc delete dev d0 clsact
+for plane in ipvs ebpf; do
+    for method in NAT DR TUN; do
+        if [ "$plane $method" = 'ebpf TUN' ] && [ "$(printf '6.7\n%s\n' "$(uname -r)" | sort -V | head -1)" != 6.7 ]; then
+            echo "ebpf TUN                  needs Linux 6.7, and this is $(uname -r)"
+            continue
+        fi
+        config "$plane" "$method" > "$dir/vipd.conf"
+        ip netns exec director "$vipd" run -f "$dir/vipd.conf" --run-dir "$dir/run" 2> "$dir/log" &
+        pid=$!
+        until_true "$plane $method" held
+        # Frozen: its own work is not the packets'.
+        kill -STOP "$pid"
+        for flows in 1 1000; do row "$plane $method" "$flows"; done
+        kill -CONT "$pid"
+        kill "$pid"
+        wait "$pid" || fail 'an orderly stop ends with 0'
+    done
+done
