@@ -16,14 +16,13 @@ fn order(word: &str) -> (usize, &str) {
 
 impl Index {
     pub(super) fn new(rows: &(impl Iterator<Item = &'static Keyword> + Clone)) -> Self {
-        let block = |context: Context| -> Vec<&'static Keyword> {
-            rows.clone().filter(|row| row.contexts.contains(&context)).collect()
+        let block = |context: Context, alphabet: bool| {
+            let mut words: Vec<_> = rows.clone().filter(|row| row.contexts.contains(&context)).collect();
+            words.sort_by_key(|row| if alphabet { (0, row.word) } else { order(row.word) });
+            words
         };
-        let (mut blocks, mut alphabets): (Vec<_>, Vec<_>) =
-            Context::ALL.into_iter().map(|context| (block(context), block(context))).unzip();
-        blocks.iter_mut().for_each(|words| words.sort_by_key(|row| order(row.word)));
-        alphabets.iter_mut().for_each(|words| words.sort_by_key(|row| row.word));
-        Self { blocks, alphabets }
+        let all = |alphabet: bool| Context::ALL.into_iter().map(|context| block(context, alphabet)).collect();
+        Self { blocks: all(false), alphabets: all(true) }
     }
 
     pub(super) fn find(&self, context: Context, word: &str) -> Option<&'static Keyword> {

@@ -44,7 +44,11 @@ impl Node {
 
     /// Keyword and value, without the block.
     pub fn head(&self) -> String {
-        if self.value.is_empty() { self.keyword.clone().into_owned() } else { format!("{} {}", self.keyword, self.value) }
+        if self.value.is_empty() {
+            self.keyword.clone().into_owned()
+        } else {
+            format!("{} {}", self.keyword, self.value)
+        }
     }
 }
 
