@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::value::{TIME_MAX, address, choice, error, flag, number, seconds, set};
 use super::{command, ipvs, notify};
-use crate::config::model::{Garp, Global, NotifyFifo, Plane, ScriptUser, SysctlMode, VrrpVersion};
+use crate::config::model::{Garp, Global, Mail, NotifyFifo, Plane, ScriptUser, SysctlMode, VrrpVersion};
 use crate::config::problem::{Problem, Severity};
 use crate::config::tree::Statement;
 
@@ -62,26 +62,6 @@ pub fn read(block: &Statement<'_>, global: &mut Global, problems: &mut Vec<Probl
                 let priority = number::<u8>(problems, inner, 0, 1..=99, "").and_then(NonZeroU8::new);
                 set(&mut global.rt_priority, priority.map(Some));
             }
-            "notification_email" => {
-                empty(inner, problems);
-                global.mail.to.extend(inner.statements().iter().map(|line| line.keyword.text.to_owned()));
-            }
-            "notification_email_from" => global.mail.from = inner.arg(0).map(|word| word.text.to_owned()),
-            "smtp_server" => {
-                global.mail.server = inner.arg(0).map(|word| word.text.to_owned());
-                global.mail.port =
-                    if inner.arg(1).is_some() { number(problems, inner, 1, 1..=65_535, "") } else { None };
-            }
-            "smtp_helo_name" => global.mail.helo = inner.arg(0).map(|word| word.text.to_owned()),
-            "smtp_connect_timeout" => {
-                let timeout = number::<u32>(problems, inner, 0, 0..=4294, "s");
-                // As keepalived: no time at all is one second.
-                global.mail.timeout = timeout.map(|seconds| Duration::from_secs(seconds.max(1).into()));
-            }
-            "smtp_alert" => global.mail.alert = flag(problems, inner),
-            "smtp_alert_vrrp" => global.mail.alert_vrrp = flag(problems, inner),
-            "smtp_alert_checker" => global.mail.alert_checker = flag(problems, inner),
-            "no_email_faults" => global.mail.no_faults = true,
             "notify_fifo" => fifo(inner, &mut global.fifo),
             "vrrp_notify_fifo" => fifo(inner, &mut global.vrrp_fifo),
             "lvs_notify_fifo" => fifo(inner, &mut global.lvs_fifo),
@@ -100,12 +80,41 @@ pub fn read(block: &Statement<'_>, global: &mut Global, problems: &mut Vec<Probl
             "lvs_sync_daemon" => set(&mut global.sync_daemon, ipvs::sync_daemon(inner, problems).map(Some)),
             keyword => {
                 let garp = keyword.strip_prefix("vrrp_").unwrap_or("");
-                if !read_garp(garp, inner, &mut global.garp, problems) {
+                let known =
+                    mail(inner, &mut global.mail, problems) || read_garp(garp, inner, &mut global.garp, problems);
+                if !known {
                     only_checked(keyword, inner, problems);
                 }
             }
         }
     }
+}
+
+/// Of mails: to whom, by whom, when; false: the keyword is none of them.
+fn mail(inner: &Statement<'_>, mail: &mut Mail, problems: &mut Vec<Problem>) -> bool {
+    match inner.keyword.text {
+        "notification_email" => {
+            empty(inner, problems);
+            mail.to.extend(inner.statements().iter().map(|line| line.keyword.text.to_owned()));
+        }
+        "notification_email_from" => mail.from = inner.arg(0).map(|word| word.text.to_owned()),
+        "smtp_server" => {
+            mail.server = inner.arg(0).map(|word| word.text.to_owned());
+            mail.port = if inner.arg(1).is_some() { number(problems, inner, 1, 1..=65_535, "") } else { None };
+        }
+        "smtp_helo_name" => mail.helo = inner.arg(0).map(|word| word.text.to_owned()),
+        "smtp_connect_timeout" => {
+            let timeout = number::<u32>(problems, inner, 0, 0..=4294, "s");
+            // As keepalived: no time at all is one second.
+            mail.timeout = timeout.map(|seconds| Duration::from_secs(seconds.max(1).into()));
+        }
+        "smtp_alert" => mail.alert = flag(problems, inner),
+        "smtp_alert_vrrp" => mail.alert_vrrp = flag(problems, inner),
+        "smtp_alert_checker" => mail.alert_checker = flag(problems, inner),
+        "no_email_faults" => mail.no_faults = true,
+        _ => return false,
+    }
+    true
 }
 
 /// `PATH [USER [GROUP]]`; what comes later counts, as for the other values of the block.

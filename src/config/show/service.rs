@@ -26,8 +26,8 @@ pub(super) fn local_group(group: &LocalAddressGroup) -> Node {
             [first, .., last] => format!("{first}-{last}"),
         };
         Some(match interface {
-            Some(name) => Node::plain(&range, name),
-            None => Node::flag(&range),
+            Some(name) => Node::plain(range, name),
+            None => Node::flag(range),
         })
     };
     Node::block("local_address_group", word(name), lines.iter().filter_map(line).collect())
@@ -39,8 +39,8 @@ fn member(member: &GroupMember) -> Option<Node> {
         GroupMember::Fwmark(mark) => Some(Node::plain("fwmark", mark)),
         GroupMember::Addresses { addresses, port } => match addresses.as_slice() {
             [] => None,
-            [one] => Some(Node::plain(&one.to_string(), port)),
-            [first, .., last] => Some(Node::plain(&format!("{first}-{last}"), port)),
+            [one] => Some(Node::plain(one.to_string(), port)),
+            [first, .., last] => Some(Node::plain(format!("{first}-{last}"), port)),
         },
     }
 }
@@ -109,15 +109,19 @@ pub(super) fn service(server: &VirtualServer) -> Node {
     times(&mut nodes, check);
     nodes.word("virtualhost", virtualhost.as_ref());
     nodes.plain("smtp_alert", *mail);
-    if let Some(SorryServer { addr, port, lb_kind }) = sorry_server {
-        nodes.put(Node::plain("sorry_server", format!("{addr} {port}")));
-        nodes.plain("sorry_server_lvs_method", lb_kind.map(kind));
-    }
+    sorry(&mut nodes, sorry_server.as_ref());
     nodes.flag("sorry_server_inhibit", *sorry_inhibit);
     for real in real_servers {
         nodes.put(real_server(real));
     }
     Node::block("virtual_server", name(id), nodes.0)
+}
+
+fn sorry(nodes: &mut Nodes, server: Option<&SorryServer>) {
+    if let Some(SorryServer { addr, port, lb_kind }) = server {
+        nodes.put(Node::plain("sorry_server", format!("{addr} {port}")));
+        nodes.plain("sorry_server_lvs_method", lb_kind.map(kind));
+    }
 }
 
 fn name(id: &VirtualServerId) -> String {

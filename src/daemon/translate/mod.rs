@@ -111,8 +111,7 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
         states_on_reload: _,
         fence,
         plane,
-        // Read where it is carried out, `daemon/sysctls.rs`.
-        sysctl: _,
+        sysctl: _, // Read where it is carried out, `daemon/sysctls.rs`.
         lvs_flush,
         rs_init_notifies,
         checker_log_all_failures,
@@ -121,17 +120,15 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
     } = global;
     let above = vrrp::Above { group4: *mcast_group4, group6: *mcast_group6, strict: *strict, garp, config };
     let pools = lvs::pools(virtual_servers, virtual_server_groups, local_address_groups, *rs_init_notifies)?;
-    let adjusted = pools.iter().map(|(_, pool)| pool.clone().adjusted());
-    let used = watched::used(config);
-    let (settings, adjustments): (Vec<_>, Vec<_>) = adjusted.unzip();
+    let (settings, adjustments): (Vec<_>, Vec<_>) = pools.iter().map(|(_, pool)| pool.clone().adjusted()).unzip();
     let telling = checks::Telling { first: *rs_init_notifies, failures: *checker_log_all_failures };
     let (checks, targets) = checks::checks(&pools, tls, track_files, telling)?;
     Ok(Wanted {
         statics: vrrp::statics(statics, local_address_groups),
         instances: instances.iter().map(|instance| vrrp::instance(instance, &above)).collect(),
-        trackers: scripts::trackers(scripts, &used, script_user.as_ref())?,
+        trackers: scripts::trackers(scripts, &watched::used(config), script_user.as_ref())?,
         bfds: bfds.iter().map(bfd::session).collect(),
-        watched: watched::watched(track_files, track_processes, &used),
+        watched: watched::watched(track_files, track_processes, &watched::used(config)),
         scripts: scripts::scripts(config, &pools)?,
         pools: settings,
         adjustments: adjustments.into_iter().flatten().collect(),
