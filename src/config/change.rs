@@ -11,7 +11,7 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use super::model::Config;
+use super::model::{Config, VirtualServer};
 use super::show::{Node, statements};
 pub use transition::{Expected, Risk, Transition};
 
@@ -75,12 +75,18 @@ pub fn plan(old: &Config, new: &Config) -> Plan {
     // A plane is open as soon as there is a virtual server, and stays.
     let plane_changes = old.global.plane != new.global.plane && !old.virtual_servers.is_empty();
     Plan {
-        changes: changes(&statements(old), &statements(new)),
+        changes: changes(&statements(old, &unlike(old, new)), &statements(new, &unlike(new, old))),
         transitions: transition::transitions(old, new),
         at_next_start,
         refused: plane_changes
             .then_some("lvs_datapath cannot change while vipd runs: restart it, the peer takes over meanwhile"),
     }
+}
+
+/// The virtual servers of `of` that `other` does not hold as they are: of thousands, a reload changes few.
+fn unlike<'a>(of: &'a Config, other: &Config) -> Vec<&'a VirtualServer> {
+    let held: HashMap<_, _> = other.virtual_servers.iter().map(|one| (&one.id, one)).collect();
+    of.virtual_servers.iter().filter(|one| held.get(&one.id) != Some(one)).collect()
 }
 
 /// What makes two statements the same one: an object is named by its first line, a value by its keyword.
@@ -129,7 +135,7 @@ fn change(old: Option<&Node>, new: Option<&Node>) -> Option<Change> {
 fn changed(old: &Node, new: &Node) -> Change {
     let (Some(before), Some(after)) = (&old.block, &new.block) else {
         let (before, after) = (shown(old), shown(new));
-        return Change::Value { what: new.keyword.clone(), old: before.value, new: after.value };
+        return Change::Value { what: new.keyword.clone().into_owned(), old: before.value, new: after.value };
     };
     let mut changes = changes(before, after);
     if changes.is_empty() {
@@ -143,6 +149,6 @@ fn changed(old: &Node, new: &Node) -> Change {
 fn shown(node: &Node) -> Node {
     let block = node.block.as_ref().map(|block| block.iter().map(shown).collect());
     let value =
-        if ["auth_pass", "password"].contains(&node.keyword.as_str()) { HIDDEN.to_owned() } else { node.value.clone() };
+        if ["auth_pass", "password"].contains(&node.keyword.as_ref()) { HIDDEN.to_owned() } else { node.value.clone() };
     Node { keyword: node.keyword.clone(), value, block }
 }

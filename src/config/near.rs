@@ -16,6 +16,7 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         5..9 => 2,
         9.. => 3,
     };
+    let letters_of_word = letters(&word);
     let mut best: Option<(usize, &str)> = None;
     let mut lower: Vec<char> = vec![];
     for candidate in known {
@@ -26,12 +27,30 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
             continue;
         }
         lower.clear();
-        lower.extend(candidate.chars().flat_map(char::to_lowercase));
+        if candidate.is_ascii() {
+            lower.extend(candidate.bytes().map(|byte| char::from(byte.to_ascii_lowercase())));
+        } else {
+            lower.extend(candidate.chars().flat_map(char::to_lowercase));
+        }
+        if strangers(letters_of_word, letters(&lower)) > limit {
+            continue;
+        }
         if let Some(slips) = distance(&word, &lower, limit).filter(|slips| *slips < lower.len()) {
             best = Some((slips, candidate));
         }
     }
     best.map(|(_, candidate)| candidate)
+}
+
+/// Which characters a word has: a bit for each, shared by those that are alike in their last six bits.
+fn letters(word: &[char]) -> u64 {
+    word.iter().fold(0, |set, &letter| set | 1 << (u32::from(letter) % u64::BITS))
+}
+
+/// At least so many slips are between words of these letters: one slip adds a letter at most, and takes away one at most.
+fn strangers(a: u64, b: u64) -> usize {
+    let only = |a: u64, b: u64| usize::try_from((a & !b).count_ones()).unwrap_or(usize::MAX);
+    only(a, b).max(only(b, a))
 }
 
 /// Slips between two words (optimal string alignment) where there are at most `limit`, row by row: a row is the distance

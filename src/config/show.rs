@@ -15,10 +15,10 @@ mod track;
 
 pub use node::Node;
 
-use super::model::Config;
+use super::model::{Config, VirtualServer};
 
-/// The statements of the top level, in the order in which they depend on one another.
-pub fn statements(config: &Config) -> Vec<Node> {
+/// The statements of the top level, in the order in which they depend on one another; of the virtual servers only `shown`.
+pub fn statements(config: &Config, shown: &[&VirtualServer]) -> Vec<Node> {
     let Config {
         global,
         tls,
@@ -31,7 +31,7 @@ pub fn statements(config: &Config) -> Vec<Node> {
         instances,
         virtual_server_groups,
         local_address_groups,
-        virtual_servers,
+        virtual_servers: _,
     } = config;
     let mut all = vec![];
     let defs = global::statements(global);
@@ -48,12 +48,13 @@ pub fn statements(config: &Config) -> Vec<Node> {
     all.extend(instances.iter().map(|instance| instance::instance(instance, global)));
     all.extend(virtual_server_groups.iter().map(service::group));
     all.extend(local_address_groups.iter().map(service::local_group));
-    all.extend(virtual_servers.iter().map(service::service));
+    all.extend(shown.iter().map(|one| service::service(one)));
     all
 }
 
 /// The whole text.
 pub fn show(config: &Config) -> String {
-    let blocks: Vec<String> = statements(config).iter().map(ToString::to_string).collect();
+    let every: Vec<_> = config.virtual_servers.iter().collect();
+    let blocks: Vec<String> = statements(config, &every).iter().map(ToString::to_string).collect();
     blocks.join("\n")
 }

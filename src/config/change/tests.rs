@@ -210,7 +210,8 @@ proptest! {
     fn a_plan_is_empty_only_between_equals(a in any_config(), b in any_config()) {
         prop_assert_eq!(plan(&a, &a).changes, vec![]);
         let sorted = |config: &Config| {
-            let mut all: Vec<String> = statements(config).iter().map(ToString::to_string).collect();
+            let every: Vec<_> = config.virtual_servers.iter().collect();
+            let mut all: Vec<String> = statements(config, &every).iter().map(ToString::to_string).collect();
             all.sort_unstable();
             all
         };

@@ -6,6 +6,8 @@ use super::{Context, Keyword};
 pub(super) struct Index {
     /// By [`Context::ALL`]'s order.
     blocks: Vec<Vec<&'static Keyword>>,
+    /// The same, each block ordered by letters alone: as people read them.
+    alphabets: Vec<Vec<&'static Keyword>>,
 }
 
 fn order(word: &str) -> (usize, &str) {
@@ -14,29 +16,28 @@ fn order(word: &str) -> (usize, &str) {
 
 impl Index {
     pub(super) fn new(rows: &(impl Iterator<Item = &'static Keyword> + Clone)) -> Self {
-        let block = |context: Context| {
+        let block = |context: Context, alphabet: bool| {
             let mut words: Vec<_> = rows.clone().filter(|row| row.contexts.contains(&context)).collect();
-            words.sort_by_key(|row| order(row.word));
+            words.sort_by_key(|row| if alphabet { (0, row.word) } else { order(row.word) });
             words
         };
-        Self { blocks: Context::ALL.into_iter().map(block).collect() }
-    }
-
-    fn block(&self, context: Context) -> &[&'static Keyword] {
-        // The discriminants count from 0 in the order of `ALL`, which a test holds.
-        #[expect(clippy::as_conversions, reason = "the discriminant of a field-less enum")]
-        self.blocks.get(context as usize).map_or(&[], Vec::as_slice)
+        let all = |alphabet: bool| Context::ALL.into_iter().map(|context| block(context, alphabet)).collect();
+        Self { blocks: all(false), alphabets: all(true) }
     }
 
     pub(super) fn find(&self, context: Context, word: &str) -> Option<&'static Keyword> {
-        let words = self.block(context);
+        let words = in_block(&self.blocks, context);
         let at = words.binary_search_by(|row| order(row.word).cmp(&order(word))).ok()?;
         words.get(at).copied()
     }
 
     pub(super) fn of(&self, context: Context) -> impl Iterator<Item = &'static Keyword> {
-        let mut words = self.block(context).to_vec();
-        words.sort_by_key(|row| row.word);
-        words.into_iter()
+        in_block(&self.alphabets, context).iter().copied()
     }
+}
+
+fn in_block<'a>(blocks: &'a [Vec<&'static Keyword>], context: Context) -> &'a [&'static Keyword] {
+    // The discriminants count from 0 in the order of `ALL`, which a test holds.
+    #[expect(clippy::as_conversions, reason = "the discriminant of a field-less enum")]
+    blocks.get(context as usize).map_or(&[], Vec::as_slice)
 }

@@ -112,13 +112,13 @@ fn mail(nodes: &mut Nodes, mail: &Mail) {
     nodes.flag("no_email_faults", *no_faults);
 }
 
-fn fifo(nodes: &mut Nodes, keyword: &str, fifo: &NotifyFifo) {
+fn fifo(nodes: &mut Nodes, keyword: &'static str, fifo: &NotifyFifo) {
     let NotifyFifo { path, owner, script } = fifo;
     if let Some(path) = path {
         let owner = owner.as_ref().map_or_else(String::new, |owner| format!(" {}", user(owner)));
         nodes.put(Node::plain(keyword, format!("{}{owner}", word(path))));
     }
-    nodes.command(&format!("{keyword}_script"), script.as_deref());
+    nodes.command(format!("{keyword}_script"), script.as_deref());
 }
 
 pub(super) const fn version(version: VrrpVersion) -> u8 {
@@ -140,11 +140,11 @@ pub(super) fn garp(nodes: &mut Nodes, prefix: &str, garp: &Garp) {
         interval,
     } = *garp;
     let name = |keyword: &str| format!("{prefix}{keyword}");
-    nodes.time(&name("garp_master_delay"), master_delay);
-    nodes.plain(&name("garp_master_repeat"), master_repeat);
-    nodes.time(&name("garp_master_refresh"), master_refresh);
-    nodes.plain(&name("garp_master_refresh_repeat"), master_refresh_repeat);
-    nodes.time(&name("garp_lower_prio_delay"), lower_prio_delay);
-    nodes.plain(&name("garp_lower_prio_repeat"), lower_prio_repeat);
-    nodes.time(&name("garp_interval"), interval);
+    nodes.time(name("garp_master_delay"), master_delay);
+    nodes.plain(name("garp_master_repeat"), master_repeat);
+    nodes.time(name("garp_master_refresh"), master_refresh);
+    nodes.plain(name("garp_master_refresh_repeat"), master_refresh_repeat);
+    nodes.time(name("garp_lower_prio_delay"), lower_prio_delay);
+    nodes.plain(name("garp_lower_prio_repeat"), lower_prio_repeat);
+    nodes.time(name("garp_interval"), interval);
 }

@@ -1,46 +1,54 @@
 //! A statement of the canonical text: its keyword, what follows it, its block. How words are quoted is decided here.
 
+use std::borrow::Cow;
 use std::fmt::{self, Display};
 use std::time::Duration;
 
 use crate::config::model::{Command, ScriptUser};
 
+/// Most are words of the grammar; what a list holds stands in the same place.
+pub type Keyword = Cow<'static, str>;
+
 /// One statement. The texts are as they stand in the file: quoted where they have to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
-    pub keyword: String,
+    pub keyword: Keyword,
     /// What follows the keyword; empty: nothing.
     pub value: String,
     pub block: Option<Vec<Node>>,
 }
 
 impl Node {
-    pub fn flag(keyword: &str) -> Self {
-        Self { keyword: keyword.to_owned(), value: String::new(), block: None }
+    pub fn flag(keyword: impl Into<Keyword>) -> Self {
+        Self { keyword: keyword.into(), value: String::new(), block: None }
     }
 
     /// A keyword and a value that needs no quotes.
-    pub fn plain(keyword: &str, value: impl Display) -> Self {
+    pub fn plain(keyword: impl Into<Keyword>, value: impl Display) -> Self {
         Self { value: value.to_string(), ..Self::flag(keyword) }
     }
 
     /// A keyword and one word.
-    pub fn word(keyword: &str, value: &str) -> Self {
+    pub fn word(keyword: impl Into<Keyword>, value: &str) -> Self {
         Self { value: word(value), ..Self::flag(keyword) }
     }
 
-    pub fn block(keyword: &str, value: String, block: Vec<Self>) -> Self {
-        Self { keyword: keyword.to_owned(), value, block: Some(block) }
+    pub fn block(keyword: impl Into<Keyword>, value: String, block: Vec<Self>) -> Self {
+        Self { keyword: keyword.into(), value, block: Some(block) }
     }
 
     /// A line of a block that lists something.
     pub fn item(text: &str) -> Self {
-        Self::flag(&word(text))
+        Self::flag(word(text))
     }
 
     /// Keyword and value, without the block.
     pub fn head(&self) -> String {
-        if self.value.is_empty() { self.keyword.clone() } else { format!("{} {}", self.keyword, self.value) }
+        if self.value.is_empty() {
+            self.keyword.clone().into_owned()
+        } else {
+            format!("{} {}", self.keyword, self.value)
+        }
     }
 }
 
@@ -53,37 +61,37 @@ impl Nodes {
         self.0.push(node);
     }
 
-    pub(super) fn flag(&mut self, keyword: &str, on: bool) {
+    pub(super) fn flag(&mut self, keyword: impl Into<Keyword>, on: bool) {
         if on {
             self.put(Node::flag(keyword));
         }
     }
 
-    pub(super) fn plain(&mut self, keyword: &str, value: Option<impl Display>) {
+    pub(super) fn plain(&mut self, keyword: impl Into<Keyword>, value: Option<impl Display>) {
         self.0.extend(value.map(|value| Node::plain(keyword, value)));
     }
 
-    pub(super) fn word(&mut self, keyword: &str, value: Option<&String>) {
+    pub(super) fn word(&mut self, keyword: impl Into<Keyword>, value: Option<&String>) {
         self.0.extend(value.map(|value| Node::word(keyword, value)));
     }
 
-    pub(super) fn time(&mut self, keyword: &str, value: Option<Duration>) {
+    pub(super) fn time(&mut self, keyword: impl Into<Keyword>, value: Option<Duration>) {
         self.plain(keyword, value.map(seconds));
     }
 
-    pub(super) fn user(&mut self, keyword: &str, value: Option<&ScriptUser>) {
+    pub(super) fn user(&mut self, keyword: impl Into<Keyword>, value: Option<&ScriptUser>) {
         self.plain(keyword, value.map(user));
     }
 
     /// A command, with the account that it runs as behind it.
-    pub(super) fn command(&mut self, keyword: &str, value: Option<&Command>) {
+    pub(super) fn command(&mut self, keyword: impl Into<Keyword>, value: Option<&Command>) {
         let Some(Command { argv, user: account, at: _ }) = value else { return };
         let account = account.as_ref().map_or_else(String::new, |account| format!(" {}", user(account)));
         self.put(Node::plain(keyword, format!("{}{account}", command(argv))));
     }
 
     /// A block, where there is something in it.
-    pub(super) fn list(&mut self, keyword: &str, items: Vec<Node>) {
+    pub(super) fn list(&mut self, keyword: impl Into<Keyword>, items: Vec<Node>) {
         if !items.is_empty() {
             self.put(Node::block(keyword, String::new(), items));
         }
@@ -98,8 +106,9 @@ impl Display for Node {
 
 fn indented(node: &Node, depth: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let blank = "    ".repeat(depth);
-    let Some(block) = &node.block else { return writeln!(f, "{blank}{}", node.head()) };
-    writeln!(f, "{blank}{} {{", node.head())?;
+    write!(f, "{blank}{}{}{}", node.keyword, if node.value.is_empty() { "" } else { " " }, node.value)?;
+    let Some(block) = &node.block else { return writeln!(f) };
+    writeln!(f, " {{")?;
     for inner in block {
         indented(inner, depth + 1, f)?;
     }

@@ -26,8 +26,8 @@ pub(super) fn local_group(group: &LocalAddressGroup) -> Node {
             [first, .., last] => format!("{first}-{last}"),
         };
         Some(match interface {
-            Some(name) => Node::plain(&range, name),
-            None => Node::flag(&range),
+            Some(name) => Node::plain(range, name),
+            None => Node::flag(range),
         })
     };
     Node::block("local_address_group", word(name), lines.iter().filter_map(line).collect())
@@ -39,8 +39,8 @@ fn member(member: &GroupMember) -> Option<Node> {
         GroupMember::Fwmark(mark) => Some(Node::plain("fwmark", mark)),
         GroupMember::Addresses { addresses, port } => match addresses.as_slice() {
             [] => None,
-            [one] => Some(Node::plain(&one.to_string(), port)),
-            [first, .., last] => Some(Node::plain(&format!("{first}-{last}"), port)),
+            [one] => Some(Node::plain(one.to_string(), port)),
+            [first, .., last] => Some(Node::plain(format!("{first}-{last}"), port)),
         },
     }
 }

@@ -1,5 +1,7 @@
 //! Reload: all of a new configuration, or nothing of it. Adverts, health and connections go on meanwhile.
 
+use std::collections::{BTreeSet, HashSet};
+
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -129,11 +131,11 @@ impl Daemon {
 
     /// A file that was saved halfway has errors, and lacks what runs.
     fn loses_nothing_by_mistake(&self, wanted: &Wanted) -> Result<(), ReloadError> {
-        let instances: Vec<_> = wanted.instances.iter().map(Settings::key).collect();
-        let pools: Vec<_> = wanted.pools.iter().map(|pool| &pool.id).collect();
+        let instances: HashSet<_> = wanted.instances.iter().map(Settings::key).collect();
+        let pools: BTreeSet<_> = wanted.pools.iter().map(|pool| &pool.id).collect();
         let gone = self.wanted.instances.iter().find(|one| !instances.contains(&one.key())).map(|one| one.name.clone());
         let gone = gone.or_else(|| {
-            self.wanted.pools.iter().find(|pool| !pools.contains(&&pool.id)).map(|pool| pool.id.to_string())
+            self.wanted.pools.iter().find(|pool| !pools.contains(&pool.id)).map(|pool| pool.id.to_string())
         });
         match gone {
             Some(_) if instances.is_empty() && pools.is_empty() => Err(ReloadError::Empty),
