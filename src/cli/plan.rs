@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::thread;
 
 use super::print::{colour, err, out};
 use super::{LoadArgs, RunDirArg, check};
@@ -67,15 +66,11 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 fn work(args: &Args) -> Result<String, PlanError> {
-    let read = |file: &PathBuf| runnable(load(file, &args.load.options()));
-    // The file is read while the daemon answers.
-    let (wanted, running) = thread::scope(|scope| {
-        let wanted = scope.spawn(|| read(&args.file));
-        let running = args.from.as_ref().map_or_else(|| ask(args), |from| Ok(read(from)?.config));
-        (wanted.join(), running)
-    });
-    let wanted = wanted.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-    let running = running?;
+    let wanted = runnable(load(&args.file, &args.load.options()))?;
+    let running = match &args.from {
+        Some(from) => runnable(load(from, &args.load.options()))?.config,
+        None => ask(args)?,
+    };
     let plan = plan(&running, &wanted.config);
     if args.json {
         return Ok(serde_json::to_string_pretty(&plan)? + "\n");

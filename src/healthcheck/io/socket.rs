@@ -105,7 +105,8 @@ pub(super) async fn exchange(
         socket.send(request).await?;
         loop {
             let receive = || recv(socket.as_raw_fd(), room, MsgFlags::MSG_TRUNC).map_err(io::Error::from);
-            let length = socket.async_io(Interest::READABLE, receive).await?;
+            // An ICMP error makes the socket not readable: it is told apart.
+            let length = socket.async_io(Interest::READABLE | Interest::ERROR, receive).await?;
             if let Some(outcome) = judge(room.get(..length).unwrap_or(room), length) {
                 return Ok(outcome);
             }
