@@ -175,8 +175,8 @@ struct Task<D> {
     tuned: tuning::Tuned,
     /// Wishes may have changed since they were kept.
     unkept: bool,
-    /// As the file has them; `None`: not known.
-    kept: Option<Vec<Kept>>,
+    /// As the file has them.
+    kept: Vec<Kept>,
 }
 
 impl<D: Manual> Task<D> {
@@ -194,6 +194,7 @@ impl<D: Manual> Task<D> {
             tend_at: Instant::now() + TEND_EVERY,
             started: Instant::now(),
             timed: Timed::default(),
+            kept: settings.wishes.clone(),
             settings,
             views,
             events,
@@ -201,7 +202,6 @@ impl<D: Manual> Task<D> {
             unattached: None,
             tuned: tuning::Tuned::default(),
             unkept: false,
-            kept: None,
         }
     }
 

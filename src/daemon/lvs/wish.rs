@@ -63,14 +63,14 @@ impl<D: Manual> Task<D> {
             wanted.map(|(real_server, wish)| Kept { pool: view.id.clone(), real_server, wish }).collect::<Vec<_>>()
         };
         let kept: Vec<Kept> = self.director.views().into_iter().flat_map(of_pool).collect();
-        if self.kept.as_ref() == Some(&kept) {
+        if self.kept == kept {
             return Ok(());
         }
         let written = kept.clone();
         let write = tokio::task::spawn_blocking(move || wishes::write(&state_dir, &written));
         // A write that panicked has said so.
         write.await.unwrap_or(Ok(()))?;
-        self.kept = Some(kept);
+        self.kept = kept;
         Ok(())
     }
 
