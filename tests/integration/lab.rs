@@ -170,8 +170,9 @@ fn a_pair_of_vipd_and_keepalived_is_drilled() {
     let cut = picture("partition: ");
     assert!(!cut.adverts_of_a.is_empty() && !cut.adverts_of_b.is_empty(), "both advertise: {cut:?}");
     assert!(!cut.held_by_b.is_empty() && !cut.held_by_a.is_empty(), "both have the VIP: {cut:?}");
+    // Whether a announces again is chance: keepalived yields without a word, often before a has heard it.
     let heal = picture("heal");
-    assert!(heal.claims_of_a.iter().any(|at| *at >= 0), "a announces the VIP again: {heal:?}");
+    assert!(heal.held_by_b.iter().all(|span| span.end_us < heal.whole.end_us), "b yields: {heal:?}");
     assert!(drill::page(&report, None).contains("heal of the partition"));
 }
 
