@@ -1,11 +1,10 @@
 //! The task that owns a forwarding plane: it takes health and configuration in, and keeps the plane in step.
 //!
-//! What the plane should hold is decided by [`Director`]; here are the waiting, the retries and the telling.
+//! What the plane should hold is decided by [`Director`]; here are the waiting and the retries; what is told is in `told.rs`.
 //! One plane, one task.
 
 #![expect(clippy::disallowed_methods, reason = "a task may wait")]
 
-mod telling;
 mod told;
 mod tuning;
 mod wish;
