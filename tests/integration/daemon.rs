@@ -12,6 +12,8 @@
 
 #[path = "daemon/owning.rs"]
 mod owning;
+#[path = "daemon/scraping.rs"]
+mod scraping;
 #[path = "daemon/tracking.rs"]
 mod tracking;
 

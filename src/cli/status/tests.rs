@@ -1,7 +1,7 @@
 //! What people read is a snapshot.
 
 use super::*;
-use crate::control::api::{CheckStatus, ConfigStatus, DaemonCounters, EventStatus, PeerStatus};
+use crate::control::api::{CheckStatus, ConfigStatus, DaemonCounters, EventStatus, InstanceCounters, PeerStatus};
 
 fn example() -> Status {
     Status {
@@ -33,6 +33,7 @@ fn example() -> Status {
             adverts_sent: 0,
             adverts_received: 123,
             transitions: 1,
+            counters: InstanceCounters::default(),
             discards: [("checksum".to_owned(), 7)].into(),
         }],
         trackers: vec![TrackerStatus {

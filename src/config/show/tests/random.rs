@@ -185,6 +185,7 @@ fn global(choose: &mut Choices<'_>) -> Global {
         // With the services, which they are about.
         timeouts: None,
         sync_daemon: None,
+        metrics: choose.maybe(|choose| choose.of(&["192.0.2.1:9165", "[fe80::1]:1"]).parse().unwrap()),
     }
 }
 
