@@ -17,8 +17,8 @@ use serde::{Serialize, Serializer};
 
 pub use checker::{Checker, CheckerKind, DnsCheck, MiscCheck, UdpCheck};
 pub use forwarding::{
-    GroupMember, LbKind, LocalAddressGroup, LocalAddresses, Persistence, Plane, Protocol, SyncDaemon, SysctlMode,
-    Timeouts, VirtualServerGroup, VirtualServerId, Wrapping, WrappingChecksum,
+    EbpfMode, GroupMember, LbKind, LocalAddressGroup, LocalAddresses, Persistence, Plane, Protocol, SyncDaemon,
+    SysctlMode, Timeouts, VirtualServerGroup, VirtualServerId, Wrapping, WrappingChecksum,
 };
 pub use http::{GrpcCheck, GrpcTls, Header, HttpCheck, HttpVersion, HttpsCheck, Sni, TlsFiles, Url};
 pub use notify::{Mail, Notify, NotifyFifo, OnDeletion};
@@ -104,6 +104,7 @@ pub struct Global {
     /// `vip_fence`, a keyword of ours; `None`: where the plane is eBPF.
     pub fence: Option<bool>,
     pub plane: Plane,
+    pub ebpf_mode: EbpfMode,
     pub sysctl: SysctlMode,
     /// `lvs_flush`.
     pub lvs_flush: bool,

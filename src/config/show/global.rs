@@ -3,7 +3,9 @@
 use std::num::NonZeroU8;
 
 use super::node::{Node, Nodes, user, word};
-use crate::config::model::{Garp, Global, Mail, NotifyFifo, Plane, SyncDaemon, SysctlMode, Timeouts, VrrpVersion};
+use crate::config::model::{
+    EbpfMode, Garp, Global, Mail, NotifyFifo, Plane, SyncDaemon, SysctlMode, Timeouts, VrrpVersion,
+};
 
 pub(super) fn statements(global: &Global) -> Vec<Node> {
     let Global {
@@ -29,6 +31,7 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
         states_on_reload,
         fence,
         plane,
+        ebpf_mode,
         sysctl,
         lvs_flush,
         rs_init_notifies,
@@ -58,10 +61,7 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
     nodes.flag("vrrp_notify_priority_changes", *notify_priority_changes);
     nodes.flag("fifo_write_vrrp_states_on_reload", *states_on_reload);
     nodes.plain("vip_fence", *fence);
-    match plane {
-        Plane::Ebpf => {}
-        Plane::Ipvs => nodes.put(Node::plain("lvs_datapath", "ipvs")),
-    }
+    self::plane(&mut nodes, *plane, *ebpf_mode);
     match sysctl {
         SysctlMode::Check => {}
         SysctlMode::Auto => nodes.put(Node::plain("lvs_sysctl", "auto")),
@@ -72,6 +72,18 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
     self::timeouts(&mut nodes, timeouts.as_ref());
     self::sync_daemon(&mut nodes, sync_daemon.as_ref());
     nodes.0
+}
+
+fn plane(nodes: &mut Nodes, plane: Plane, ebpf_mode: EbpfMode) {
+    match plane {
+        Plane::Ebpf => {}
+        Plane::Ipvs => nodes.put(Node::plain("lvs_datapath", "ipvs")),
+    }
+    match ebpf_mode {
+        EbpfMode::Auto => {}
+        EbpfMode::Xdp => nodes.put(Node::plain("lvs_ebpf_mode", "xdp")),
+        EbpfMode::Tc => nodes.put(Node::plain("lvs_ebpf_mode", "tc")),
+    }
 }
 
 fn timeouts(nodes: &mut Nodes, timeouts: Option<&Timeouts>) {

@@ -111,18 +111,18 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
         states_on_reload: _,
         fence,
         plane,
-        sysctl: _, // Read where it is carried out, `daemon/sysctls.rs`.
+        ebpf_mode: _, // Read where it is carried out, `supervisor/plane.rs`.
+        sysctl: _,    // Read where it is carried out, `daemon/sysctls.rs`.
         lvs_flush,
         rs_init_notifies,
-        checker_log_all_failures,
+        checker_log_all_failures: _, // Read in `checks.rs`.
         timeouts,
         sync_daemon,
     } = global;
     let above = vrrp::Above { group4: *mcast_group4, group6: *mcast_group6, strict: *strict, garp, config };
     let pools = lvs::pools(virtual_servers, virtual_server_groups, local_address_groups, *rs_init_notifies)?;
     let (settings, adjustments): (Vec<_>, Vec<_>) = pools.iter().map(|(_, pool)| pool.clone().adjusted()).unzip();
-    let telling = checks::Telling { first: *rs_init_notifies, failures: *checker_log_all_failures };
-    let (checks, targets) = checks::checks(&pools, tls, track_files, telling)?;
+    let (checks, targets) = checks::checks(&pools, tls, track_files, checks::Telling::of(global))?;
     Ok(Wanted {
         statics: vrrp::statics(statics, local_address_groups),
         instances: instances.iter().map(|instance| vrrp::instance(instance, &above)).collect(),

@@ -178,6 +178,7 @@ fn global(choose: &mut Choices<'_>) -> Global {
         states_on_reload: choose.seldom(),
         fence: choose.maybe(Choices::yes),
         plane: choose.of(&[Plane::Ebpf, Plane::Ipvs]),
+        ebpf_mode: choose.of(&[EbpfMode::Auto, EbpfMode::Xdp, EbpfMode::Tc]),
         sysctl: choose.of(&[SysctlMode::Check, SysctlMode::Auto]),
         lvs_flush: choose.seldom(),
         rs_init_notifies: choose.seldom(),
