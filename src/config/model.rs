@@ -9,7 +9,7 @@ mod route;
 mod track;
 mod vmac;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU8;
 use std::time::Duration;
 
@@ -111,6 +111,8 @@ pub struct Global {
     pub checker_log_all_failures: bool,
     /// `lvs_timeouts`.
     pub timeouts: Option<Timeouts>,
+    /// `metrics_listen`, a keyword of ours.
+    pub metrics: Option<SocketAddr>,
     /// `lvs_sync_daemon`, or `lvs_sync_daemon_interface` of an instance.
     pub sync_daemon: Option<SyncDaemon>,
 }

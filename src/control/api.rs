@@ -78,8 +78,30 @@ pub struct InstanceStatus {
     pub adverts_sent: u64,
     pub adverts_received: u64,
     pub transitions: u64,
+    #[serde(default)]
+    pub counters: InstanceCounters,
     /// Packets dropped, by reason; reasons never met are left out.
     pub discards: std::collections::BTreeMap<String, u64>,
+}
+
+/// What else a virtual router counts, since it was configured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceCounters {
+    pub became_master: u64,
+    pub released_master: u64,
+    pub priority_zero_sent: u64,
+    pub priority_zero_received: u64,
+    /// Gratuitous ARPs and unsolicited Neighbour Advertisements.
+    pub announcements_sent: u64,
+    /// Another one served at the same time, and one of the two gave way.
+    pub conflicts: u64,
+    /// Neighbours said that one of our addresses is theirs.
+    pub claims: u64,
+    /// Somebody took them away, and they were put back.
+    pub addresses_restored: u64,
+    /// The same of routes and rules.
+    pub routes_restored: u64,
+    pub send_failures: u64,
 }
 
 /// The forwarding plane as a whole.

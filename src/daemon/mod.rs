@@ -16,6 +16,7 @@ pub mod mailer;
 pub mod maintenance;
 pub mod manual;
 mod memory;
+pub mod metrics;
 pub mod notices;
 pub mod notifier;
 pub mod outbox;

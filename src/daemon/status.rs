@@ -7,8 +7,8 @@ use crate::base::{Family, MonoTime};
 use crate::bfd::fleet::View;
 use crate::bfd::{Diagnostic, State};
 use crate::control::api::{
-    CheckStatus, InstanceStatus, PeerStatus, PlaneStatus, RealServerStatus, SchedulingStatus, TrackerStatus,
-    VirtualServerStatus,
+    CheckStatus, InstanceCounters, InstanceStatus, PeerStatus, PlaneStatus, RealServerStatus, SchedulingStatus,
+    TrackerStatus, VirtualServerStatus,
 };
 use crate::daemon::heartbeat::processor::Processor;
 use crate::daemon::heartbeat::{BadFrames, Strangers};
@@ -19,7 +19,7 @@ use crate::daemon::watchers::WatchView;
 use crate::lvs::datapath::{Counters, DestinationStats, ServiceStats};
 use crate::lvs::pool::{Health, PoolId, PoolView, RealServerView, SorryServerView, Wish, table_key};
 use crate::lvs::table::{DestinationKey, Forwarding, ServiceKey};
-use crate::vrrp::{Discard, InstanceView, Outcome, PeerView, Tracked};
+use crate::vrrp::{self, Discard, InstanceView, Outcome, PeerView, Tracked};
 
 pub fn script(view: TrackView) -> TrackerStatus {
     let TrackView { script, good, running: _, last, age: _, results: _ } = view;
@@ -126,7 +126,23 @@ pub fn instance(now: MonoTime, view: InstanceView) -> InstanceStatus {
         adverts_sent: counters.adverts_sent,
         adverts_received: counters.adverts_received,
         transitions: counters.transitions,
+        counters: self::counters(&counters),
         discards: discards.into_iter().map(|(reason, count)| (reason.to_string(), count)).collect(),
+    }
+}
+
+const fn counters(counters: &vrrp::Counters) -> InstanceCounters {
+    InstanceCounters {
+        became_master: counters.became_active,
+        released_master: counters.left_active,
+        priority_zero_sent: counters.priority_zero_sent,
+        priority_zero_received: counters.priority_zero_received,
+        announcements_sent: counters.announcements_sent,
+        conflicts: counters.conflicts,
+        claims: counters.claims,
+        addresses_restored: counters.addresses_restored,
+        routes_restored: counters.routes_restored,
+        send_failures: counters.send_failures,
     }
 }
 

@@ -14,6 +14,8 @@
 mod owning;
 #[path = "daemon/scheduling.rs"]
 mod scheduling;
+#[path = "daemon/scraping.rs"]
+mod scraping;
 #[path = "daemon/tracking.rs"]
 mod tracking;
 

@@ -1,7 +1,9 @@
 //! What people read is a snapshot.
 
 use super::*;
-use crate::control::api::{CheckStatus, ConfigStatus, DaemonCounters, EventStatus, PeerStatus, SchedulingStatus};
+use crate::control::api::{
+    CheckStatus, ConfigStatus, DaemonCounters, EventStatus, InstanceCounters, PeerStatus, SchedulingStatus,
+};
 
 fn example() -> Status {
     Status {
@@ -37,6 +39,7 @@ fn example() -> Status {
             adverts_sent: 0,
             adverts_received: 123,
             transitions: 1,
+            counters: InstanceCounters::default(),
             discards: [("checksum".to_owned(), 7)].into(),
         }],
         trackers: vec![TrackerStatus {

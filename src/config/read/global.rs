@@ -1,6 +1,6 @@
 //! `global_defs`. It may stand several times; what comes later adds.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU8;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -14,6 +14,8 @@ use crate::config::tree::Statement;
 pub const VERSIONS: [(&str, VrrpVersion); 2] = [("2", VrrpVersion::V2), ("3", VrrpVersion::V3)];
 const PLANES: [(&str, Plane); 2] = [("ebpf", Plane::Ebpf), ("ipvs", Plane::Ipvs)];
 const SYSCTL_MODES: [(&str, SysctlMode); 2] = [("check", SysctlMode::Check), ("auto", SysctlMode::Auto)];
+/// Where Prometheus's list of ports has an exporter for keepalived.
+const METRICS_PORT: u16 = 9165;
 const INT_MAX: i64 = 2_147_483_647;
 
 /// Whole numbers that are held to keepalived's ranges although nothing here depends on them yet.
@@ -72,6 +74,7 @@ pub fn read(block: &Statement<'_>, global: &mut Global, problems: &mut Vec<Probl
             "checker_log_all_failures" => set(&mut global.checker_log_all_failures, flag(problems, inner)),
             "rs_init_notifies" => set(&mut global.rs_init_notifies, flag(problems, inner)),
             "lvs_timeouts" => ipvs::timeouts(inner, &mut global.timeouts, problems),
+            "metrics_listen" => set(&mut global.metrics, metrics(inner, problems).map(Some)),
             "lvs_sync_daemon" => set(&mut global.sync_daemon, ipvs::sync_daemon(inner, problems).map(Some)),
             keyword => {
                 let garp = keyword.strip_prefix("vrrp_").unwrap_or("");
@@ -106,6 +109,13 @@ fn process(inner: &Statement<'_>, process: &mut Process, problems: &mut Vec<Prob
         _ => return false,
     }
     true
+}
+
+/// `ADDR [PORT]`.
+fn metrics(inner: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<SocketAddr> {
+    let at = address(problems, inner, 0)?;
+    let port = if inner.arg(1).is_some() { number(problems, inner, 1, 1..=65_535, "")? } else { METRICS_PORT };
+    Some(SocketAddr::new(at, port))
 }
 
 /// Of mails: to whom, by whom, when; false: the keyword is none of them.

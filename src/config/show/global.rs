@@ -38,6 +38,7 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
         checker_log_all_failures,
         timeouts,
         sync_daemon,
+        metrics,
     } = global;
     let mut nodes = Nodes::default();
     nodes.word("router_id", router_id.as_ref());
@@ -74,6 +75,7 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
     nodes.flag("checker_log_all_failures", *checker_log_all_failures);
     self::timeouts(&mut nodes, timeouts.as_ref());
     self::sync_daemon(&mut nodes, sync_daemon.as_ref());
+    nodes.plain("metrics_listen", metrics.map(|at| format!("{} {}", at.ip(), at.port())));
     nodes.0
 }
 

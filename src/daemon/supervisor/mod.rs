@@ -9,6 +9,7 @@ mod operator;
 pub mod plane;
 mod reload;
 mod running;
+mod scrape;
 pub mod signals;
 mod start;
 

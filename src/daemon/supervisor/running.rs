@@ -28,6 +28,7 @@ use crate::daemon::pipes::Pipes;
 use crate::daemon::recorder::Recorder;
 use crate::daemon::supervisor::control::Ask;
 use crate::daemon::supervisor::reload::{Loading, ReloadError};
+use crate::daemon::supervisor::scrape::Metrics;
 use crate::daemon::supervisor::signals::{Asked, Signals};
 use crate::daemon::supervisor::{Options, RunError, plane};
 use crate::daemon::systemd::{Told, tell};
@@ -111,6 +112,7 @@ pub struct Daemon {
     /// The other tasks; one that ends says its name.
     pub tasks: JoinSet<&'static str>,
     pub serving: AbortHandle,
+    pub metrics: Metrics,
     pub notices: Notices,
     pub pipes: Pipes,
     pub mailer: Mailer,
@@ -307,6 +309,7 @@ impl Daemon {
         self.mailer.close().await;
         self.history_writer.finish(&mut self.history).await;
         self.serving.abort();
+        self.metrics.follow(None);
         self.tasks.shutdown().await;
         tracing::info!("stopped");
     }

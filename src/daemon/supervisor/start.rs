@@ -28,6 +28,7 @@ use crate::daemon::rundir::{RunDir, control_socket};
 use crate::daemon::supervisor::control::Ask;
 use crate::daemon::supervisor::reload::Loading;
 use crate::daemon::supervisor::running::{Daemon, Forwarding, Standing};
+use crate::daemon::supervisor::scrape::Metrics;
 use crate::daemon::supervisor::{Options, RunError, control, plane};
 use crate::daemon::trackers::Trackers;
 use crate::daemon::translate::{Wanted, translate};
@@ -98,15 +99,13 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
     if !wanted.pools.is_empty() {
         forwarding = Some(forward(&wanted, run_dir.path(), Some(&options.state_dir), lvs_told.clone()).await?);
     }
-    let heartbeat = match elect(&wanted, maintenance.clone()) {
-        Ok(heartbeat) => heartbeat,
-        Err(error) => {
-            if let Some(forwarding) = forwarding {
-                forwarding.end(run_dir.path()).await;
-            }
-            return Err(error.into());
-        }
-    };
+    let elected = elect(&wanted, maintenance.clone());
+    if elected.is_err()
+        && let Some(forwarding) = forwarding.take()
+    {
+        forwarding.end(run_dir.path()).await;
+    }
+    let heartbeat = elected?;
     let (bfd, bfd_events) = start_bfd(&heartbeat)?;
     let mut tasks = JoinSet::new();
     let (checkers, check_events, running) = Checkers::start(Sessions::new(bfd.snapshot.clone()));
@@ -118,7 +117,7 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
     spawn(&mut tasks, "watchers", running);
     let (notifier, running) = Notifier::start();
     spawn(&mut tasks, "notifier", running);
-    let (serving, asks) = serve(&mut tasks, listener);
+    let (serving, metrics, asks) = serve(&mut tasks, listener);
     let mut daemon = Daemon {
         options,
         run_dir: run_dir.path().to_owned(),
@@ -140,6 +139,7 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
         asks,
         tasks,
         serving,
+        metrics,
         notices: Notices::default(),
         pipes: Pipes::default(),
         mailer: Mailer::start(),
@@ -151,21 +151,22 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
         standing: Standing::new(clock::now()),
         wanted,
     };
-    daemon.configure_checks().await;
+    daemon.follow_configuration().await;
     daemon.recorder.record(clock::now(), Kind::Config, "vipd", "started".to_owned());
     daemon.begin_history();
     daemon.record_settings(settings);
     Ok(daemon)
 }
 
-/// Answer on the control socket.
-fn serve(tasks: &mut JoinSet<&'static str>, listener: Listener) -> (AbortHandle, mpsc::Receiver<Ask>) {
+/// Answer on the control socket, and be ready to on the one of `metrics_listen`.
+fn serve(tasks: &mut JoinSet<&'static str>, listener: Listener) -> (AbortHandle, Metrics, mpsc::Receiver<Ask>) {
     let (asking, asks) = mpsc::channel(ASKS_MAX);
+    let metrics = Metrics::new(asking.clone());
     let serving = tasks.spawn(async move {
         listener.serve(move |asked| control::answer(asking.clone(), asked)).await;
         "control socket"
     });
-    (serving, asks)
+    (serving, metrics, asks)
 }
 
 fn start_bfd(heartbeat: &Heartbeat) -> Result<(Bfd, mpsc::Receiver<BfdEvent>), RunError> {

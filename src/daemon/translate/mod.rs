@@ -90,35 +90,20 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
         virtual_servers,
     } = &**config;
     let Global {
-        router_id: _,
         script_user,
-        script_security: _,
-        strict,
-        vrrp_version: _,
         mcast_group4,
         mcast_group6,
+        strict,
         garp,
-        skip_check_adv_addr: _,
-        check_unicast_src: _,
-        lower_prio_no_advert: _,
-        checksum_as_v2: _,
-        down_timer_adverts: _,
-        vmac_prefix: _,
         process,
-        mail: _,
-        fifo: _, // These six are read in `scripts.rs`.
-        vrrp_fifo: _,
-        lvs_fifo: _,
-        notify_priority_changes: _,
-        states_on_reload: _,
         plane,
-        sysctl: _, // Read where it is carried out, `daemon/sysctls.rs`.
         lvs_flush,
         rs_init_notifies,
-        checker_log_all_failures: _, // Read in `checks.rs`.
         timeouts,
         sync_daemon,
+        .. // `read_elsewhere` has the others.
     } = global;
+    read_elsewhere(global);
     let above = vrrp::Above { group4: *mcast_group4, group6: *mcast_group6, strict: *strict, garp, config };
     let pools = lvs::pools(virtual_servers, virtual_server_groups, local_address_groups, *rs_init_notifies)?;
     let (settings, adjustments): (Vec<_>, Vec<_>) = pools.iter().map(|(_, pool)| pool.clone().adjusted()).unzip();
@@ -156,6 +141,48 @@ fn heartbeat(process: &Process, plane: Plane) -> HeartbeatOptions {
         (None, None) => Scheduling::default(),
     };
     HeartbeatOptions { scheduling, fence, startup_delay, uptime_min }
+}
+
+/// The words of `global_defs` that others read where they carry them out. One that is added does not compile until it has
+/// its place, here or in [`translate`].
+const fn read_elsewhere(global: &Global) {
+    let Global {
+        // By the reader of the configuration, as are those to `vmac_prefix`
+        router_id: _,
+        script_security: _,
+        vrrp_version: _,
+        skip_check_adv_addr: _,
+        check_unicast_src: _,
+        lower_prio_no_advert: _,
+        checksum_as_v2: _,
+        down_timer_adverts: _,
+        vmac_prefix: _,
+        // By `scripts.rs`, as are the six to `states_on_reload`
+        mail: _,
+        fifo: _,
+        vrrp_fifo: _,
+        lvs_fifo: _,
+        notify_priority_changes: _,
+        states_on_reload: _,
+        // By `checks.rs`
+        checker_log_all_failures: _,
+        // By `daemon/sysctls.rs`
+        sysctl: _,
+        // By `supervisor/scrape.rs`
+        metrics: _,
+        // By [`translate`], as are the rest
+        script_user: _,
+        strict: _,
+        mcast_group4: _,
+        mcast_group6: _,
+        garp: _,
+        process: _,
+        plane: _,
+        lvs_flush: _,
+        rs_init_notifies: _,
+        timeouts: _,
+        sync_daemon: _,
+    } = global;
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use vipd::lab::until;
 
 use super::{Host, INSTANCE, PATIENCE, Running};
 
-/// Of sched_setscheduler(2).
+/// Of `sched_setscheduler`(2).
 const OTHER: i32 = 0;
 const ROUND_ROBIN: i32 = 2;
 
@@ -23,14 +23,19 @@ fn scheduled(running: &Running, thread: &str) -> Option<(i32, i32)> {
     Some((fields[38].parse().unwrap(), fields[16].parse().unwrap()))
 }
 
+/// The nice value of whoever runs the tests is not known.
+fn policy(running: &Running, thread: &str) -> Option<i32> {
+    scheduled(running, thread).map(|(policy, _)| policy)
+}
+
 #[test]
 fn the_heartbeat_is_real_time_and_the_rest_is_not() {
     let host = Host::new();
     let running = host.start(&host.config(INSTANCE));
     for thread in ["heartbeat", "addresses", "bfd"] {
-        assert_eq!(scheduled(&running, thread), Some((ROUND_ROBIN, 0)), "{thread}");
+        assert_eq!(policy(&running, thread), Some(ROUND_ROBIN), "{thread}");
     }
-    assert_eq!(scheduled(&running, "vipd"), Some((OTHER, 0)));
+    assert_eq!(policy(&running, "vipd"), Some(OTHER));
     let status = host.status().unwrap();
     assert_eq!(status["scheduling"]["heartbeat"], "real-time, priority 2");
     assert!(status["scheduling"]["refused"].is_null(), "{status}");
@@ -55,7 +60,7 @@ fn what_the_system_refuses_is_told() {
     until("the daemon answers", PATIENCE, || host.status().is_some()).unwrap_or_else(|error| {
         panic!("{error}\n{}", host.log());
     });
-    assert_eq!(scheduled(&running, "heartbeat"), Some((OTHER, 0)));
+    assert_eq!(policy(&running, "heartbeat"), Some(OTHER));
     let status = host.status().unwrap();
     assert_eq!(status["scheduling"]["heartbeat"], "ordinary, nice 0", "{status}");
     assert!(host.log().contains("CAP_SYS_NICE"), "{}", host.log());

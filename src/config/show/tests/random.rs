@@ -187,6 +187,7 @@ fn global(choose: &mut Choices<'_>) -> Global {
         // With the services, which they are about.
         timeouts: None,
         sync_daemon: None,
+        metrics: choose.maybe(|choose| choose.of(&["192.0.2.1:9165", "[fe80::1]:1"]).parse().unwrap()),
     }
 }
 
@@ -195,7 +196,7 @@ fn process(choose: &mut Choices<'_>) -> Process {
         rt_priority: choose.maybe(|choose| choose.of(&[1, 99]).try_into().unwrap()),
         nice: choose.maybe(|choose| choose.of(&[-20, 19])),
         no_swap: choose.seldom(),
-        rt_limit: choose.maybe(|_| std::time::Duration::from_micros(10_000)),
+        rt_limit: choose.maybe(|_| std::time::Duration::from_millis(10)),
         startup_delay: choose.maybe(Choices::time).unwrap_or_default(),
         uptime_min: choose.maybe(Choices::time).unwrap_or_default(),
         fence: choose.maybe(Choices::yes),

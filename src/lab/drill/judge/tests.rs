@@ -38,7 +38,9 @@ fn request(flow: Flow, started_ms: u64, ended_ms: u64, result: Result<&str, &str
 
 #[test]
 fn two_answer_at_once_from_the_first_answer_of_one_to_the_last_of_the_other() {
-    let rows: [(&str, &[(Seat, u64)], Option<u64>); 5] = [
+    /// Who answers when, and how long both did.
+    type Row = (&'static str, &'static [(Seat, u64)], Option<u64>);
+    let rows: [Row; 5] = [
         ("a is deaf first", &[(Seat::A, 9_990), (Seat::A, 10_300), (Seat::B, 10_360)], Some(0)),
         ("a never answers again", &[(Seat::A, 9_990), (Seat::B, 10_360)], Some(0)),
         ("a answers for two seconds more", &[(Seat::A, 9_990), (Seat::B, 10_360), (Seat::A, 12_360)], Some(2_000)),
