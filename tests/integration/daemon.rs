@@ -12,6 +12,8 @@
 
 #[path = "daemon/owning.rs"]
 mod owning;
+#[path = "daemon/scheduling.rs"]
+mod scheduling;
 #[path = "daemon/scraping.rs"]
 mod scraping;
 #[path = "daemon/tracking.rs"]
