@@ -11,6 +11,7 @@ mod genhash;
 mod ipvsadm;
 mod keepalived;
 mod maintenance;
+mod metrics;
 mod plan;
 mod print;
 mod real_server;
@@ -67,6 +68,8 @@ enum Verb {
     Reload(reload::Args),
     /// Show what the running daemon owns, checks and forwards.
     Status(status::Args),
+    /// Print what Prometheus would read, in its format; `metrics_listen` in `global_defs` serves the same over TCP.
+    Metrics(metrics::Args),
     /// Drain, disable or weigh a real server of the running daemon.
     RealServer(real_server::Args),
     /// Say why a virtual router is what it is, what would change it, and what it lived through lately.
@@ -138,6 +141,7 @@ pub fn main() -> ExitCode {
         Verb::Doctor(args) => doctor::run(&args),
         Verb::Reload(args) => reload::run(&args),
         Verb::Status(args) => status::run(&args),
+        Verb::Metrics(args) => metrics::run(&args),
         Verb::RealServer(args) => real_server::run(args),
         Verb::Explain(args) => explain::run(&args),
         Verb::Failover(args) => failover::run(&args),

@@ -101,6 +101,9 @@ fn render(status: &Status, events: usize) -> String {
     if let Some(failure) = &status.config.last_failure {
         text.push_str(&format!("LAST RELOAD FAILED, the one before goes on: {failure}\n"));
     }
+    if let Some(why) = &status.scheduling.refused {
+        text.push_str(&format!("Adverts may be late on a busy machine ({}): {why}\n", status.scheduling.heartbeat));
+    }
     if !status.instances.is_empty() {
         text.push_str("\nVirtual routers\n");
         text.push_str(&table(&instances(&status.instances), 2));
@@ -154,8 +157,9 @@ fn rejected(status: &Status) -> String {
     let instances = status.instances.iter().filter_map(|one| of(one.name.clone(), &one.discards));
     let strangers = status.strangers.iter();
     let strangers = strangers.filter_map(|(interface, counts)| of(format!("nobody's, on {interface}"), counts));
+    let frames = of("frames".to_owned(), &status.bad_frames);
     let bfd = of("BFD".to_owned(), &status.bfd_discards);
-    let rows: Vec<Vec<String>> = instances.chain(strangers).chain(bfd).collect();
+    let rows: Vec<Vec<String>> = instances.chain(strangers).chain(frames).chain(bfd).collect();
     if rows.is_empty() { String::new() } else { format!("\nRejected packets\n{}", table(&rows, 2)) }
 }
 

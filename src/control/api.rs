@@ -11,6 +11,8 @@ pub struct Status {
     pub state: String,
     pub uptime_s: u64,
     pub config: ConfigStatus,
+    #[serde(default)]
+    pub scheduling: SchedulingStatus,
     pub instances: Vec<InstanceStatus>,
     /// What virtual routers track, besides interfaces.
     pub trackers: Vec<TrackerStatus>,
@@ -20,6 +22,10 @@ pub struct Status {
     pub plane: Option<PlaneStatus>,
     /// VRRP packets that are for none of the virtual routers, by interface and reason.
     pub strangers: std::collections::BTreeMap<String, std::collections::BTreeMap<String, u64>>,
+    /// ARP packets, Neighbour Advertisements and frames of a virtual MAC that could not be read; kinds never met are left
+    /// out.
+    #[serde(default)]
+    pub bad_frames: std::collections::BTreeMap<String, u64>,
     /// BFD packets that were dropped, by reason.
     pub bfd_discards: std::collections::BTreeMap<String, u64>,
     /// The last moves and changes, oldest first; at most [`EVENTS_MAX`].
@@ -39,6 +45,15 @@ pub struct ConfigStatus {
     pub failed_reloads: u64,
     /// What the last reload that failed said.
     pub last_failure: Option<String>,
+}
+
+/// How the thread that sends adverts gets the processor.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SchedulingStatus {
+    /// `real-time, priority 2`; `ordinary, nice -20`.
+    pub heartbeat: String,
+    /// Why it is not what was wanted; then adverts may be late on a busy machine.
+    pub refused: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -63,8 +78,30 @@ pub struct InstanceStatus {
     pub adverts_sent: u64,
     pub adverts_received: u64,
     pub transitions: u64,
+    #[serde(default)]
+    pub counters: InstanceCounters,
     /// Packets dropped, by reason; reasons never met are left out.
     pub discards: std::collections::BTreeMap<String, u64>,
+}
+
+/// What else a virtual router counts, since it was configured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceCounters {
+    pub became_master: u64,
+    pub released_master: u64,
+    pub priority_zero_sent: u64,
+    pub priority_zero_received: u64,
+    /// Gratuitous ARPs and unsolicited Neighbour Advertisements.
+    pub announcements_sent: u64,
+    /// Another one served at the same time, and one of the two gave way.
+    pub conflicts: u64,
+    /// Neighbours said that one of our addresses is theirs.
+    pub claims: u64,
+    /// Somebody took them away, and they were put back.
+    pub addresses_restored: u64,
+    /// The same of routes and rules.
+    pub routes_restored: u64,
+    pub send_failures: u64,
 }
 
 /// The forwarding plane as a whole.

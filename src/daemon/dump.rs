@@ -14,20 +14,20 @@ use crate::vrrp::{Discard, InstanceView, Standing};
 /// What keepalived counts of one instance, by its names in JSON.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Stats {
-    advert_rcvd: u64,
-    advert_sent: u64,
-    become_master: u64,
-    release_master: u64,
-    packet_len_err: u64,
-    advert_interval_err: u64,
-    ip_ttl_err: u64,
-    invalid_type_rcvd: u64,
-    addr_list_err: u64,
-    invalid_authtype: u64,
-    authtype_mismatch: u64,
-    auth_failure: u64,
-    pri_zero_rcvd: u64,
-    pri_zero_sent: u64,
+    pub advert_rcvd: u64,
+    pub advert_sent: u64,
+    pub become_master: u64,
+    pub release_master: u64,
+    pub packet_len_err: u64,
+    pub advert_interval_err: u64,
+    pub ip_ttl_err: u64,
+    pub invalid_type_rcvd: u64,
+    pub addr_list_err: u64,
+    pub invalid_authtype: u64,
+    pub authtype_mismatch: u64,
+    pub auth_failure: u64,
+    pub pri_zero_rcvd: u64,
+    pub pri_zero_sent: u64,
 }
 
 /// By name of the instance.

@@ -1,14 +1,17 @@
 //! From the rooms' snapshots to the words of `control::api`. Pure: it asks nobody and changes nothing.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 use crate::base::{Family, MonoTime};
 use crate::bfd::fleet::View;
 use crate::bfd::{Diagnostic, State};
 use crate::control::api::{
-    CheckStatus, InstanceStatus, PeerStatus, PlaneStatus, RealServerStatus, TrackerStatus, VirtualServerStatus,
+    CheckStatus, InstanceCounters, InstanceStatus, PeerStatus, PlaneStatus, RealServerStatus, SchedulingStatus,
+    TrackerStatus, VirtualServerStatus,
 };
-use crate::daemon::heartbeat::Strangers;
+use crate::daemon::heartbeat::processor::Processor;
+use crate::daemon::heartbeat::{BadFrames, Strangers};
 use crate::daemon::lvs::LvsView;
 use crate::daemon::telling::keepalived_word;
 use crate::daemon::trackers::TrackView;
@@ -16,7 +19,7 @@ use crate::daemon::watchers::WatchView;
 use crate::lvs::datapath::{Counters, DestinationStats, ServiceStats};
 use crate::lvs::pool::{Health, PoolId, PoolView, RealServerView, SorryServerView, Wish, table_key};
 use crate::lvs::table::{DestinationKey, Forwarding, ServiceKey};
-use crate::vrrp::{Discard, InstanceView, Outcome, PeerView, Tracked};
+use crate::vrrp::{self, Discard, InstanceView, Outcome, PeerView, Tracked};
 
 pub fn script(view: TrackView) -> TrackerStatus {
     let TrackView { script, good, running: _, last, age: _, results: _ } = view;
@@ -55,6 +58,11 @@ fn tracker(what: Tracked, outcome: Option<Outcome>, because: Option<String>) -> 
         Some(Outcome::Number(number)) => number.to_string(),
     };
     TrackerStatus { kind: kind.to_owned(), name, state, because }
+}
+
+pub fn scheduling(processor: &Processor) -> SchedulingStatus {
+    let Processor { scheduling, refused } = processor;
+    SchedulingStatus { heartbeat: scheduling.to_string(), refused: refused.clone() }
 }
 
 /// One virtual router as `status` shows it.
@@ -118,7 +126,23 @@ pub fn instance(now: MonoTime, view: InstanceView) -> InstanceStatus {
         adverts_sent: counters.adverts_sent,
         adverts_received: counters.adverts_received,
         transitions: counters.transitions,
+        counters: self::counters(&counters),
         discards: discards.into_iter().map(|(reason, count)| (reason.to_string(), count)).collect(),
+    }
+}
+
+const fn counters(counters: &vrrp::Counters) -> InstanceCounters {
+    InstanceCounters {
+        became_master: counters.became_active,
+        released_master: counters.left_active,
+        priority_zero_sent: counters.priority_zero_sent,
+        priority_zero_received: counters.priority_zero_received,
+        announcements_sent: counters.announcements_sent,
+        conflicts: counters.conflicts,
+        claims: counters.claims,
+        addresses_restored: counters.addresses_restored,
+        routes_restored: counters.routes_restored,
+        send_failures: counters.send_failures,
     }
 }
 
@@ -136,6 +160,14 @@ pub fn strangers(all: &Strangers) -> BTreeMap<String, BTreeMap<String, u64>> {
         discards.iter().map(|(reason, count)| (reason.to_string(), *count)).collect()
     };
     all.iter().map(|(interface, discards)| (interface.to_string(), counted(discards))).collect()
+}
+
+/// Those that were met.
+pub fn bad_frames(all: &BadFrames) -> BTreeMap<String, u64> {
+    let BadFrames { arp, neighbour_adverts, virtual_mac } = all;
+    let named = [("arp", arp), ("neighbour_advert", neighbour_adverts), ("virtual_mac", virtual_mac)];
+    let counted = named.iter().map(|(name, count)| ((*name).to_owned(), count.load(Ordering::Relaxed)));
+    counted.filter(|(_, count)| *count > 0).collect()
 }
 
 /// The plane as a whole.

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -252,15 +253,38 @@ pub enum Transport {
     },
     Unicast {
         source: Option<IpAddr>,
-        peers: Vec<IpAddr>,
-        /// Least TTL or hop limit of a packet from a peer; 255 proves that it came over no router.
-        ttl_min: u8,
+        peers: Vec<Peer>,
+        /// `unicast_ttl`: TTL or hop limit of our adverts.
+        ttl: u8,
         /// `check_unicast_src`: drop adverts of anybody who is not in `peers`.
         only_peers: bool,
     },
 }
 
+/// One line of `unicast_peer`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    pub addr: IpAddr,
+    /// TTL or hop limit of what comes from it; 255 proves that it came over no router.
+    pub ttl: RangeInclusive<u8>,
+}
+
+impl Peer {
+    /// As keepalived has it where nothing is said: any TTL.
+    pub const fn new(addr: IpAddr) -> Self {
+        Self { addr, ttl: 0..=u8::MAX }
+    }
+}
+
 impl Transport {
+    /// TTL or hop limit of our adverts.
+    pub const fn ttl(&self) -> u8 {
+        match self {
+            Self::Multicast { .. } => u8::MAX,
+            Self::Unicast { ttl, .. } => *ttl,
+        }
+    }
+
     pub const fn multicast(family: Family) -> Self {
         let group = match family {
             Family::V4 => IpAddr::V4(GROUP_V4),

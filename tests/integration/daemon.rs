@@ -15,6 +15,10 @@
 mod hooks;
 #[path = "daemon/owning.rs"]
 mod owning;
+#[path = "daemon/scheduling.rs"]
+mod scheduling;
+#[path = "daemon/scraping.rs"]
+mod scraping;
 #[path = "daemon/tracking.rs"]
 mod tracking;
 

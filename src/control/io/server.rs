@@ -1,8 +1,10 @@
-//! The daemon's side: a Unix socket that answers GET and POST with JSON. What the answers say is `daemon/`'s affair.
+//! The daemon's side: a Unix socket that answers GET and POST, and a TCP socket for what strangers may read. What the
+//! answers say is `daemon/`'s affair.
 #![expect(clippy::disallowed_methods, reason = "a connection that hangs must not hold up the next one")]
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,10 +13,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
 use crate::control::query;
@@ -25,6 +29,9 @@ const CONNECTIONS_MAX: usize = 32;
 const BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// A client that says nothing for this long is cut off.
 const CONNECTION_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// An address that cannot be bound is tried again after this long.
+const BIND_AGAIN: Duration = Duration::from_secs(5);
 
 /// What a caller asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,8 +47,12 @@ pub struct Asked {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     pub status: u16,
+    pub media_type: &'static str,
     pub body: String,
 }
+
+pub const JSON: &str = "application/json";
+pub const PLAIN: &str = "text/plain; charset=utf-8";
 
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
@@ -58,6 +69,26 @@ pub enum ListenError {
 pub struct Listener {
     socket: UnixListener,
     path: PathBuf,
+}
+
+/// Where connections come from.
+trait Accept: Send {
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    fn accept(&self) -> impl Future<Output = std::io::Result<Self::Stream>> + Send;
+}
+
+impl Accept for UnixListener {
+    type Stream = UnixStream;
+    async fn accept(&self) -> std::io::Result<UnixStream> {
+        Ok(Self::accept(self).await?.0)
+    }
+}
+
+impl Accept for TcpListener {
+    type Stream = TcpStream;
+    async fn accept(&self) -> std::io::Result<TcpStream> {
+        Ok(Self::accept(self).await?.0)
+    }
 }
 
 impl Listener {
@@ -97,23 +128,52 @@ impl Listener {
         F: Fn(Asked) -> A + Clone + Send + Sync + 'static,
         A: Future<Output = Answer> + Send + 'static,
     {
-        let seats = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        let mut connections = tokio::task::JoinSet::new();
-        loop {
-            while connections.try_join_next().is_some() {}
-            let Ok(seat) = Arc::clone(&seats).acquire_owned().await else { return };
-            match self.socket.accept().await {
-                Ok((stream, _)) => {
-                    let answer = answer.clone();
-                    connections.spawn(async move {
-                        one_connection(stream, answer).await;
-                        drop(seat);
-                    });
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "control socket cannot accept");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
+        serve(&self.socket, answer).await;
+    }
+}
+
+/// The same over TCP, for all who reach `at`. Where the address cannot be bound, for it may come later, it is tried again.
+pub async fn serve_tcp<F, A>(at: SocketAddr, answer: F)
+where
+    F: Fn(Asked) -> A + Clone + Send + Sync + 'static,
+    A: Future<Output = Answer> + Send + 'static,
+{
+    let mut told = false;
+    let socket = loop {
+        match TcpListener::bind(at).await {
+            Ok(socket) => break socket,
+            Err(error) if told => tracing::debug!(%at, %error, "still cannot listen"),
+            Err(error) => tracing::warn!(%at, %error, "cannot listen; tried again every {} s", BIND_AGAIN.as_secs()),
+        }
+        told = true;
+        tokio::time::sleep(BIND_AGAIN).await;
+    };
+    tracing::info!(%at, "metrics are served");
+    serve(&socket, answer).await;
+}
+
+async fn serve<L, F, A>(socket: &L, answer: F)
+where
+    L: Accept,
+    F: Fn(Asked) -> A + Clone + Send + Sync + 'static,
+    A: Future<Output = Answer> + Send + 'static,
+{
+    let seats = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        let Ok(seat) = Arc::clone(&seats).acquire_owned().await else { return };
+        match socket.accept().await {
+            Ok(stream) => {
+                let answer = answer.clone();
+                connections.spawn(async move {
+                    one_connection(stream, answer).await;
+                    drop(seat);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }
@@ -127,8 +187,9 @@ impl Drop for Listener {
     }
 }
 
-async fn one_connection<F, A>(stream: UnixStream, answer: F)
+async fn one_connection<S, F, A>(stream: S, answer: F)
 where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     F: Fn(Asked) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = Answer> + Send + 'static,
 {
@@ -146,9 +207,13 @@ where
                     };
                     answer(asked).await
                 }
-                Err(error) => Answer { status: 400, body: format!("{{\"error\":\"the request's body: {error}\"}}") },
+                Err(error) => {
+                    let body = format!("{{\"error\":\"the request's body: {error}\"}}");
+                    Answer { status: 400, media_type: JSON, body }
+                }
             };
             let mut response = Response::new(Full::new(Bytes::from(said.body)));
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(said.media_type));
             *response.status_mut() =
                 hyper::StatusCode::from_u16(said.status).unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);
             Ok::<_, Infallible>(response)

@@ -1,5 +1,5 @@
-//! What the control socket answers: `GET /status`, `GET /config`, `GET /explain`, `POST /reload`, and for
-//! `vipd ipvsadm` `GET /plane`, `GET /table`, `POST /ipvsadm`. The verbs of operators are in `operator.rs`.
+//! What the control socket answers: `GET /status`, `GET /config`, `GET /explain`, `GET /metrics`,
+//! `POST /reload`, and for `vipd ipvsadm` `GET /plane`, `GET /table`, `POST /ipvsadm`. The verbs of operators are in `operator.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,17 +11,19 @@ use tokio::time::timeout;
 use crate::config::model::Config;
 use crate::config::show::show;
 use crate::control::api::{CheckStatus, ConfigStatus, DaemonCounters, Explanation, Refusal, Status, TrackerStatus};
-use crate::control::io::server::{Answer, Asked};
+use crate::control::io::server::{Answer, Asked, JSON, PLAIN};
+use crate::daemon::dump::{self, AllStats};
 use crate::daemon::explain::explain;
 use crate::daemon::heartbeat::Command;
 use crate::daemon::lvs::{LvsCommand, Seen};
 use crate::daemon::manual::Question;
 use crate::daemon::supervisor::operator::{self, HandedOver};
 use crate::daemon::supervisor::running::Daemon;
+use crate::daemon::supervisor::scrape::scrape;
 use crate::daemon::{clock, status};
 use crate::healthcheck::settings::CheckView;
 
-const GET: [&str; 5] = ["/status", "/config", "/explain", "/plane", "/table"];
+const GET: [&str; 6] = ["/status", "/config", "/explain", "/metrics", "/plane", "/table"];
 const POST: [&str; 5] = ["/reload", "/failover", "/maintenance", "/ipvsadm", "/real-server"];
 /// The heartbeat answers within its next turn.
 const LOOK_MAX: Duration = Duration::from_secs(1);
@@ -30,6 +32,8 @@ const LOOK_MAX: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub enum Ask {
     Status(oneshot::Sender<Status>),
+    /// The same, and what keepalived would count.
+    Metrics(oneshot::Sender<(Status, AllStats)>),
     /// The configuration in force.
     Config(oneshot::Sender<Arc<Config>>),
     Reload(oneshot::Sender<Result<(), String>>),
@@ -69,9 +73,10 @@ pub async fn answer(asking: mpsc::Sender<Ask>, asked: Asked) -> Answer {
         },
         ("GET", "/config") => match ask(&asking, Ask::Config).await {
             // Canonical text, with its passwords: the socket is for root.
-            Some(config) => Answer { status: 200, body: show(&config) },
+            Some(config) => Answer { status: 200, media_type: PLAIN, body: show(&config) },
             None => gone(),
         },
+        ("GET", "/metrics") => scrape(&asking, &asked.query).await,
         ("GET", "/explain") => match ask(&asking, |reply| Ask::Explain(asked.query.clone(), reply)).await {
             Some(Ok(explanation)) => json(200, &explanation),
             Some(Err(refusal)) => json(404, &refusal),
@@ -137,8 +142,8 @@ pub fn refuse(status: u16, error: String) -> Answer {
 
 pub fn json(status: u16, body: &impl Serialize) -> Answer {
     match serde_json::to_string(body) {
-        Ok(body) => Answer { status, body },
-        Err(error) => Answer { status: 500, body: format!("{{\"error\":\"{error}\"}}") },
+        Ok(body) => Answer { status, media_type: JSON, body },
+        Err(error) => Answer { status: 500, media_type: JSON, body: format!("{{\"error\":\"{error}\"}}") },
     }
 }
 
@@ -147,6 +152,10 @@ impl Daemon {
         // Nobody waits for an answer whose asker is gone.
         match ask {
             Ask::Status(reply) => drop(reply.send(self.status().await)),
+            Ask::Metrics(reply) => {
+                let stats = dump::stats(&self.heartbeat.snapshot.borrow());
+                drop(reply.send((self.status().await, stats)));
+            }
             Ask::Config(reply) => drop(reply.send(Arc::clone(&self.wanted.config))),
             Ask::Forwarding(reply) => {
                 let forwarding = self.forwarding.as_ref();
@@ -204,11 +213,13 @@ impl Daemon {
                 failed_reloads: standing.failed_reloads,
                 last_failure: standing.last_failure.clone(),
             },
+            scheduling: status::scheduling(&self.heartbeat.processor),
             instances: instances.iter().cloned().map(|view| status::instance(now, view)).collect(),
             trackers: self.tracker_results().await,
             virtual_servers,
             plane,
             strangers: status::strangers(&self.heartbeat.strangers.borrow()),
+            bad_frames: status::bad_frames(&self.heartbeat.bad_frames),
             bfd_discards: self
                 .bfd
                 .discards

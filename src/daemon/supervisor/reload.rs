@@ -104,6 +104,7 @@ impl Daemon {
                 self.note_for_all(&format!("a reload failed: {error}"));
             }
         }
+        self.settle();
         if !self.standing.stopping {
             tell(Told::Ready);
         }
@@ -120,7 +121,7 @@ impl Daemon {
         let before = std::mem::replace(&mut self.wanted, wanted);
         self.record_settings(sysctls::follow(&self.wanted));
         self.reconfigure_forwarding(&before).await;
-        self.configure_checks().await;
+        self.follow_configuration().await;
         if self.wanted.scripts.states_on_reload {
             let views = std::sync::Arc::clone(&self.heartbeat.snapshot.borrow());
             let of = |name: &str| views.iter().find(|view| view.name == name).map_or(0, |v| v.effective_priority.get());
@@ -213,8 +214,9 @@ impl Daemon {
         }
     }
 
-    /// Let checkers, trackers, notices and what the plane is set to follow the configuration in force.
-    pub async fn configure_checks(&mut self) {
+    /// Let checkers, trackers, notices, metrics and what the plane is set to follow the configuration in force.
+    pub async fn follow_configuration(&mut self) {
+        self.metrics.follow(self.wanted.config.global.metrics);
         self.tune(None).await;
         self.notices.reconfigure(self.wanted.scripts.clone());
         self.pipes.configure(&self.wanted.scripts.fifos).await;

@@ -16,17 +16,19 @@ use crate::config::model;
 use crate::daemon::bfd::{Bfd, BfdEvent};
 use crate::daemon::checkers::Checkers;
 use crate::daemon::dump::AllStats;
-use crate::daemon::heartbeat::{Command, Heartbeat};
+use crate::daemon::heartbeat::{Command, Heartbeat, processor};
 use crate::daemon::history::History;
 use crate::daemon::history::file::Writer;
 use crate::daemon::lvs::{LvsCommand, LvsEvent, LvsView};
 use crate::daemon::mailer::Mailer;
+use crate::daemon::memory;
 use crate::daemon::notices::Notices;
 use crate::daemon::notifier::Notifier;
 use crate::daemon::pipes::Pipes;
 use crate::daemon::recorder::Recorder;
 use crate::daemon::supervisor::control::Ask;
 use crate::daemon::supervisor::reload::{Loading, ReloadError};
+use crate::daemon::supervisor::scrape::Metrics;
 use crate::daemon::supervisor::signals::{Asked, Signals};
 use crate::daemon::supervisor::{Options, RunError, plane};
 use crate::daemon::systemd::{Told, tell};
@@ -110,6 +112,7 @@ pub struct Daemon {
     /// The other tasks; one that ends says its name.
     pub tasks: JoinSet<&'static str>,
     pub serving: AbortHandle,
+    pub metrics: Metrics,
     pub notices: Notices,
     pub pipes: Pipes,
     pub mailer: Mailer,
@@ -163,6 +166,10 @@ impl Daemon {
                     }
                     Asked::Dump(dump) => {
                         self.dump(dump);
+                        continue;
+                    }
+                    Asked::StepBack => {
+                        self.step_back();
                         continue;
                     }
                 },
@@ -229,6 +236,26 @@ impl Daemon {
         }
     }
 
+    /// After the start and each reload: what they needed goes, and what is used from now on stays.
+    pub fn settle(&self) {
+        if let Err(error) = memory::settle(self.wanted.process.no_swap) {
+            tracing::debug!(%error, "no memory is locked");
+        }
+    }
+
+    /// Heartbeat and BFD are run like any other thread from now on, until the next start.
+    fn step_back(&mut self) {
+        match processor::step_back() {
+            Ok(()) => {
+                self.heartbeat.processor.stepped_back();
+                tracing::error!("a real-time thread does not pause: all are ordinary threads until the next start");
+            }
+            Err(error) => {
+                tracing::error!(%error, "a real-time thread does not pause, and cannot be made an ordinary one");
+            }
+        }
+    }
+
     async fn links_changed(&mut self) {
         self.rest_checks().await;
         let Some(forwarding) = &self.forwarding else { return };
@@ -282,6 +309,7 @@ impl Daemon {
         self.mailer.close().await;
         self.history_writer.finish(&mut self.history).await;
         self.serving.abort();
+        self.metrics.follow(None);
         self.tasks.shutdown().await;
         tracing::info!("stopped");
     }

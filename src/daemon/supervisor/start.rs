@@ -14,7 +14,8 @@ use crate::config::source::Sources;
 use crate::control::io::server::Listener;
 use crate::daemon::bfd::{Bfd, BfdEvent};
 use crate::daemon::checkers::{Checkers, Sessions};
-use crate::daemon::heartbeat::{Heartbeat, HeartbeatOptions, StartError};
+use crate::daemon::heartbeat::processor::{self, TURN_MAX};
+use crate::daemon::heartbeat::{Heartbeat, StartError};
 use crate::daemon::history::file;
 use crate::daemon::log::Log;
 use crate::daemon::lvs::{self, LvsCommand, LvsEvent, LvsSettings, LvsView, Seen};
@@ -27,6 +28,7 @@ use crate::daemon::rundir::{RunDir, control_socket};
 use crate::daemon::supervisor::control::Ask;
 use crate::daemon::supervisor::reload::Loading;
 use crate::daemon::supervisor::running::{Daemon, Forwarding, Standing};
+use crate::daemon::supervisor::scrape::Metrics;
 use crate::daemon::supervisor::{Options, RunError, control, plane};
 use crate::daemon::trackers::Trackers;
 use crate::daemon::translate::{Wanted, translate};
@@ -97,16 +99,14 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
     if !wanted.pools.is_empty() {
         forwarding = Some(forward(&wanted, run_dir.path(), Some(&options.state_dir), lvs_told.clone()).await?);
     }
-    let heartbeat = match elect(&wanted, maintenance.clone()) {
-        Ok(heartbeat) => heartbeat,
-        Err(error) => {
-            if let Some(forwarding) = forwarding {
-                forwarding.end(run_dir.path()).await;
-            }
-            return Err(error.into());
-        }
-    };
-    let (bfd, bfd_events) = start_bfd(&wanted, &heartbeat)?;
+    let elected = elect(&wanted, maintenance.clone());
+    if elected.is_err()
+        && let Some(forwarding) = forwarding.take()
+    {
+        forwarding.end(run_dir.path()).await;
+    }
+    let heartbeat = elected?;
+    let (bfd, bfd_events) = start_bfd(&heartbeat)?;
     let mut tasks = JoinSet::new();
     let (checkers, check_events, running) = Checkers::start(Sessions::new(bfd.snapshot.clone()));
     spawn(&mut tasks, "checkers", running);
@@ -117,7 +117,7 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
     spawn(&mut tasks, "watchers", running);
     let (notifier, running) = Notifier::start();
     spawn(&mut tasks, "notifier", running);
-    let (serving, asks) = serve(&mut tasks, listener);
+    let (serving, metrics, asks) = serve(&mut tasks, listener);
     let mut daemon = Daemon {
         options,
         run_dir: run_dir.path().to_owned(),
@@ -139,6 +139,7 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
         asks,
         tasks,
         serving,
+        metrics,
         notices: Notices::default(),
         pipes: Pipes::default(),
         mailer: Mailer::start(),
@@ -150,26 +151,26 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
         standing: Standing::new(clock::now()),
         wanted,
     };
-    daemon.configure_checks().await;
+    daemon.follow_configuration().await;
     daemon.recorder.record(clock::now(), Kind::Config, "vipd", "started".to_owned());
     daemon.begin_history();
     daemon.record_settings(settings);
     Ok(daemon)
 }
 
-/// Answer on the control socket.
-fn serve(tasks: &mut JoinSet<&'static str>, listener: Listener) -> (AbortHandle, mpsc::Receiver<Ask>) {
+/// Answer on the control socket, and be ready to on the one of `metrics_listen`.
+fn serve(tasks: &mut JoinSet<&'static str>, listener: Listener) -> (AbortHandle, Metrics, mpsc::Receiver<Ask>) {
     let (asking, asks) = mpsc::channel(ASKS_MAX);
+    let metrics = Metrics::new(asking.clone());
     let serving = tasks.spawn(async move {
         listener.serve(move |asked| control::answer(asking.clone(), asked)).await;
         "control socket"
     });
-    (serving, asks)
+    (serving, metrics, asks)
 }
 
-fn start_bfd(wanted: &Wanted, heartbeat: &Heartbeat) -> Result<(Bfd, mpsc::Receiver<BfdEvent>), RunError> {
-    let options = HeartbeatOptions { rt_priority: wanted.rt_priority, fence: false };
-    Bfd::start(heartbeat.commands.clone(), options)
+fn start_bfd(heartbeat: &Heartbeat) -> Result<(Bfd, mpsc::Receiver<BfdEvent>), RunError> {
+    Bfd::start(heartbeat.commands.clone(), heartbeat.processor.scheduling)
         .map_err(|error| RunError::System { action: "starting the BFD thread", error })
 }
 
@@ -178,10 +179,17 @@ fn elect(wanted: &Wanted, maintenance: Maintenance) -> Result<Heartbeat, StartEr
     if maintenance != Maintenance::default() {
         tracing::warn!(?maintenance, "in maintenance, as an operator left it; `vipd maintenance off` ends it");
     }
-    let options = HeartbeatOptions { rt_priority: wanted.rt_priority, fence: wanted.fence };
-    let heartbeat = Heartbeat::start_in(wanted.instances.clone(), wanted.statics.clone(), options, maintenance)?;
+    if let Err(error) = processor::limit(wanted.process.rt_limit.unwrap_or(TURN_MAX)) {
+        tracing::warn!(%error, "a heartbeat that hangs is not taken off the processor");
+    }
+    let heartbeat =
+        Heartbeat::start_in(wanted.instances.clone(), wanted.statics.clone(), wanted.heartbeat, maintenance)?;
     if let Some(error) = &heartbeat.unfenced {
         tracing::warn!(%error, "vip_fence: without it, a frozen daemon's addresses stay until their lease ends");
+    }
+    if let Some(reason) = &heartbeat.processor.refused {
+        let scheduling = heartbeat.processor.scheduling.to_string();
+        tracing::warn!(reason, scheduling, "on a busy machine adverts may be late: CAP_SYS_NICE is needed");
     }
     Ok(heartbeat)
 }
