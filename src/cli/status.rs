@@ -163,10 +163,14 @@ fn rejected(status: &Status) -> String {
     if rows.is_empty() { String::new() } else { format!("\nRejected packets\n{}", table(&rows, 2)) }
 }
 
-/// Packets that the plane did not forward as usual; nothing where there was none.
+/// Where the plane serves, and packets that it did not forward as usual.
 fn plane(status: &PlaneStatus) -> String {
-    let PlaneStatus { name, refused, reasons } = status;
+    let PlaneStatus { name, refused, hooks, reasons } = status;
     let mut text = refused.as_ref().map_or_else(String::new, |why| format!("\nThe {name} plane REFUSES: {why}\n"));
+    if !hooks.is_empty() {
+        let hooks: Vec<String> = hooks.iter().map(|(interface, hook)| format!("{interface} ({hook})")).collect();
+        text.push_str(&format!("\nServed by {name} on {}\n", hooks.join(", ")));
+    }
     if !reasons.is_empty() {
         let rows: Vec<Vec<String>> =
             reasons.iter().map(|(reason, count)| vec![count.to_string(), reason.replace('_', " ")]).collect();

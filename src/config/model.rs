@@ -17,8 +17,8 @@ use serde::{Serialize, Serializer};
 
 pub use checker::{Checker, CheckerKind, DnsCheck, MiscCheck, UdpCheck};
 pub use forwarding::{
-    GroupMember, LbKind, LocalAddressGroup, LocalAddresses, Persistence, Plane, Protocol, SyncDaemon, SysctlMode,
-    Timeouts, VirtualServerGroup, VirtualServerId, Wrapping, WrappingChecksum,
+    EbpfMode, GroupMember, LbKind, LocalAddressGroup, LocalAddresses, Persistence, Plane, Protocol, SyncDaemon,
+    SysctlMode, Timeouts, VirtualServerGroup, VirtualServerId, Wrapping, WrappingChecksum,
 };
 pub use http::{GrpcCheck, GrpcTls, Header, HttpCheck, HttpVersion, HttpsCheck, Sni, TlsFiles, Url};
 pub use notify::{Mail, Notify, NotifyFifo, OnDeletion};
@@ -104,6 +104,7 @@ pub struct Global {
     /// `fifo_write_vrrp_states_on_reload`.
     pub states_on_reload: bool,
     pub plane: Plane,
+    pub ebpf_mode: EbpfMode,
     pub sysctl: SysctlMode,
     /// `lvs_flush`.
     pub lvs_flush: bool,

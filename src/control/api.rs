@@ -111,6 +111,8 @@ pub struct PlaneStatus {
     pub name: String,
     /// Why it does not hold what it should; `None` while it does.
     pub refused: Option<String>,
+    /// The interfaces that are served, and where their packets are served first: `xdp`, `generic xdp` or `tc`.
+    pub hooks: std::collections::BTreeMap<String, String>,
     /// Packets that were not forwarded as usual since the plane was made, by reason; reasons never met are left out.
     pub reasons: std::collections::BTreeMap<String, u64>,
 }

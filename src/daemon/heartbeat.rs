@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::base::{IfName, MonoTime};
 use crate::daemon::clock;
 use crate::vrrp::fleet::{Fleet, HandOverError, Maintenance};
+use crate::vrrp::io::fence::Deadlines;
 use crate::vrrp::io::lock::{self, LockError, Locks};
 use crate::vrrp::io::neighbour::Announcer;
 use crate::vrrp::io::socket::is_permission;
@@ -71,6 +72,8 @@ pub struct Heartbeat {
     pub bad_frames: Arc<BadFrames>,
     /// Why there is no fence although one was asked for.
     pub unfenced: Option<String>,
+    /// Number of the eBPF map with the deadlines of the fence, where there is one.
+    pub fence: Option<u32>,
     pub processor: Processor,
     /// Events lost because nobody took them in time.
     pub events_lost: Arc<AtomicU64>,
@@ -160,6 +163,7 @@ impl Heartbeat {
         let mut keeper = keeper::start(&settings, options, alone, Arc::clone(&bad_frames))
             .map_err(|error| StartError::of("reading links and addresses", error))?;
         let unfenced = keeper.unfenced.take();
+        let fence = keeper.deadlines.as_ref().map(Deadlines::id);
         let links = keeper.seen.borrow().links.clone();
         interfaces_exist(&settings, &links)?;
         let mut sockets = Sockets::new().map_err(|error| StartError::of("preparing to wait", error))?;
@@ -199,7 +203,7 @@ impl Heartbeat {
         thread
             .spawn(move || beat::run(parts, outputs, statics, options.scheduling))
             .map_err(|error| StartError::of("starting the thread", error))?;
-        Ok(Self { events, commands, snapshot, strangers, bad_frames, unfenced, processor, events_lost })
+        Ok(Self { events, commands, snapshot, strangers, bad_frames, unfenced, fence, processor, events_lost })
     }
 }
 

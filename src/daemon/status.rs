@@ -176,6 +176,7 @@ pub fn plane(view: &LvsView, reasons: &[(&'static str, u64)]) -> PlaneStatus {
     PlaneStatus {
         name: view.plane.clone(),
         refused: view.refused.clone(),
+        hooks: view.hooks.iter().map(|(interface, hook)| (interface.clone(), hook.name().to_owned())).collect(),
         reasons: met.map(|(reason, count)| ((*reason).to_owned(), *count)).collect(),
     }
 }

@@ -10,6 +10,9 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+#[cfg(feature = "ebpf")]
+#[path = "daemon/hooks.rs"]
+mod hooks;
 #[path = "daemon/owning.rs"]
 mod owning;
 #[path = "daemon/scheduling.rs"]

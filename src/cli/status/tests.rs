@@ -51,6 +51,7 @@ fn example() -> Status {
         plane: Some(PlaneStatus {
             name: "ebpf".into(),
             refused: None,
+            hooks: [("eth0".to_owned(), "xdp".to_owned()), ("veth1".to_owned(), "tc".to_owned())].into(),
             reasons: [("local_ports_full".to_owned(), 3), ("no_route".to_owned(), 12)].into(),
         }),
         virtual_servers: vec![VirtualServerStatus {

@@ -7,12 +7,15 @@ use std::time::Duration;
 
 use super::value::{TIME_MAX, address, choice, error, flag, number, seconds, set};
 use super::{command, ipvs, notify};
-use crate::config::model::{Garp, Global, Mail, NotifyFifo, Plane, Process, ScriptUser, SysctlMode, VrrpVersion};
+use crate::config::model::{
+    EbpfMode, Garp, Global, Mail, NotifyFifo, Plane, Process, ScriptUser, SysctlMode, VrrpVersion,
+};
 use crate::config::problem::{Problem, Severity};
 use crate::config::tree::Statement;
 
 pub const VERSIONS: [(&str, VrrpVersion); 2] = [("2", VrrpVersion::V2), ("3", VrrpVersion::V3)];
 const PLANES: [(&str, Plane); 2] = [("ebpf", Plane::Ebpf), ("ipvs", Plane::Ipvs)];
+const EBPF_MODES: [(&str, EbpfMode); 3] = [("auto", EbpfMode::Auto), ("xdp", EbpfMode::Xdp), ("tc", EbpfMode::Tc)];
 const SYSCTL_MODES: [(&str, SysctlMode); 2] = [("check", SysctlMode::Check), ("auto", SysctlMode::Auto)];
 /// Where Prometheus's list of ports has an exporter for keepalived.
 const METRICS_PORT: u16 = 9165;
@@ -69,6 +72,7 @@ pub fn read(block: &Statement<'_>, global: &mut Global, problems: &mut Vec<Probl
             "vrrp_notify_priority_changes" => set(&mut global.notify_priority_changes, flag(problems, inner)),
             "fifo_write_vrrp_states_on_reload" => global.states_on_reload = true,
             "lvs_datapath" => set(&mut global.plane, choice(problems, inner, 0, &PLANES)),
+            "lvs_ebpf_mode" => set(&mut global.ebpf_mode, choice(problems, inner, 0, &EBPF_MODES)),
             "lvs_sysctl" => set(&mut global.sysctl, choice(problems, inner, 0, &SYSCTL_MODES)),
             "lvs_flush" => global.lvs_flush = true,
             "checker_log_all_failures" => set(&mut global.checker_log_all_failures, flag(problems, inner)),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::node::{Node, Nodes, user, word};
 use crate::config::model::{
-    Garp, GarpGroup, Global, Mail, NotifyFifo, Plane, Process, SyncDaemon, SysctlMode, Timeouts, VrrpVersion,
+    EbpfMode, Garp, GarpGroup, Global, Mail, NotifyFifo, Plane, Process, SyncDaemon, SysctlMode, Timeouts, VrrpVersion,
 };
 
 pub(super) fn statements(global: &Global) -> Vec<Node> {
@@ -32,6 +32,7 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
         notify_priority_changes,
         states_on_reload,
         plane,
+        ebpf_mode,
         sysctl,
         lvs_flush,
         rs_init_notifies,
@@ -62,10 +63,7 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
     self::fifo(&mut nodes, "lvs_notify_fifo", lvs_fifo);
     nodes.flag("vrrp_notify_priority_changes", *notify_priority_changes);
     nodes.flag("fifo_write_vrrp_states_on_reload", *states_on_reload);
-    match plane {
-        Plane::Ebpf => {}
-        Plane::Ipvs => nodes.put(Node::plain("lvs_datapath", "ipvs")),
-    }
+    self::plane(&mut nodes, *plane, *ebpf_mode);
     match sysctl {
         SysctlMode::Check => {}
         SysctlMode::Auto => nodes.put(Node::plain("lvs_sysctl", "auto")),
@@ -77,6 +75,18 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
     self::sync_daemon(&mut nodes, sync_daemon.as_ref());
     nodes.plain("metrics_listen", metrics.map(|at| format!("{} {}", at.ip(), at.port())));
     nodes.0
+}
+
+fn plane(nodes: &mut Nodes, plane: Plane, ebpf_mode: EbpfMode) {
+    match plane {
+        Plane::Ebpf => {}
+        Plane::Ipvs => nodes.put(Node::plain("lvs_datapath", "ipvs")),
+    }
+    match ebpf_mode {
+        EbpfMode::Auto => {}
+        EbpfMode::Xdp => nodes.put(Node::plain("lvs_ebpf_mode", "xdp")),
+        EbpfMode::Tc => nodes.put(Node::plain("lvs_ebpf_mode", "tc")),
+    }
 }
 
 fn timeouts(nodes: &mut Nodes, timeouts: Option<&Timeouts>) {

@@ -30,7 +30,12 @@ fn status() -> Status {
             because: None,
         }],
         virtual_servers: vec![server()],
-        plane: Some(PlaneStatus { name: "ebpf".into(), refused: None, reasons: [("no_route".into(), 3)].into() }),
+        plane: Some(PlaneStatus {
+            name: "ebpf".into(),
+            refused: None,
+            hooks: [].into(),
+            reasons: [("no_route".into(), 3)].into(),
+        }),
         strangers: [("eth0".to_owned(), [("vrid".to_owned(), 9)].into())].into(),
         bad_frames: [("arp".to_owned(), 5)].into(),
         bfd_discards: [].into(),

@@ -168,6 +168,8 @@ const fn read_elsewhere(global: &Global) {
         checker_log_all_failures: _,
         // By `daemon/sysctls.rs`
         sysctl: _,
+        // By `supervisor/plane.rs`
+        ebpf_mode: _,
         // By `supervisor/scrape.rs`
         metrics: _,
         // By [`translate`], as are the rest

@@ -180,6 +180,7 @@ fn global(choose: &mut Choices<'_>) -> Global {
         notify_priority_changes: choose.seldom(),
         states_on_reload: choose.seldom(),
         plane: choose.of(&[Plane::Ebpf, Plane::Ipvs]),
+        ebpf_mode: choose.of(&[EbpfMode::Auto, EbpfMode::Xdp, EbpfMode::Tc]),
         sysctl: choose.of(&[SysctlMode::Check, SysctlMode::Auto]),
         lvs_flush: choose.seldom(),
         rs_init_notifies: choose.seldom(),
