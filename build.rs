@@ -30,6 +30,8 @@ fn main() -> ExitCode {
 fn compile() -> Result<(), String> {
     compile_one("vipd")?;
     compile_one("vipd6")?;
+    compile_one("xdp")?;
+    compile_one("xdp6")?;
     compile_one("bench")?;
     compile_one("decapsulate")?;
     compile_one("fence")

@@ -10,7 +10,7 @@
 
 #include <linux/types.h>
 
-#define VIPD_ABI_VERSION 6
+#define VIPD_ABI_VERSION 7
 
 struct vipd_address {
 	__be32 word[4];
@@ -54,6 +54,7 @@ enum vipd_service_flag {
 	VIPD_SERVICE_THREE = 4,
 	VIPD_SERVICE_ONE_PACKET = 8, /* every datagram is scheduled on its own */
 	VIPD_SERVICE_LIMITED = 16,   /* one of its destinations has thresholds */
+	VIPD_SERVICE_FULLNAT = 32,   /* one of its destinations has this method: XDP opens no connection */
 };
 
 /* `table` is the generation of the schedule (low half) and its length (high half): one store flips a
@@ -261,11 +262,40 @@ enum vipd_program {
 	VIPD_PROGRAMS = 3,
 };
 
+/* The same for vipd_xdp. */
+enum vipd_xdp_program {
+	VIPD_XDP_PROGRAM_IPV6 = 0,
+	VIPD_XDP_PROGRAMS = 1,
+};
+
+/* What XDP may do at an interface, by its index; those with a greater index are left to TC. */
+#define VIPD_PORTS 4096
+
+enum vipd_port_flag {
+	VIPD_PORT_ON = 1,       /* XDP serves what comes in here */
+	VIPD_PORT_GENERIC = 2,  /* by generic XDP, which can send to every interface of Ethernet */
+	VIPD_PORT_BACK = 4,     /* native XDP sends back by XDP_TX */
+	VIPD_PORT_TARGET = 8,   /* takes frames that native XDP redirects to it */
+	VIPD_PORT_ETHERNET = 16,
+	VIPD_PORT_OFFLOADS = 32, /* what comes in may have a checksum that a device was to finish */
+};
+
+struct vipd_port {
+	__u8 mac[6];
+	__u8 flags; /* enum vipd_port_flag */
+	__u8 reserved;
+};
+
+/* Words of the fence's deadlines behind those of its virtual routers (fence.bpf.c). */
+#define VIPD_FENCE_EARLIEST 4096 /* the first one to come, nanoseconds of CLOCK_MONOTONIC; all ones: none */
+#define VIPD_FENCE_REFUSED 4097  /* addresses for which packets are refused */
+#define VIPD_FENCE_WORDS 4098
+
 struct vipd_settings {
 	__u32 abi_version; /* written last: 0 while the maps are being made */
 	__u32 generation;  /* the last one given away, so that a restart of the daemon gives none twice */
 	__u32 changing;    /* user space is at work: a daemon that finds it set writes all schedules again */
-	__u32 reserved;
+	__u32 way_ms;      /* XDP remembers a way out so long; 0: routes depend on more than where a packet goes to */
 	__u32 timeout_ms[VIPD_STATES]; /* a connection not seen for so long is none */
 	__u32 local_port_first; /* ports that FullNat gives, in the host's order */
 	__u32 local_port_last;

@@ -2,6 +2,7 @@
 /* Counters, per CPU: no packet waits for another one's. */
 #pragma once
 
+#include "hook.h"
 #include "maps.h"
 
 static __always_inline void count(__u32 reason)
@@ -10,6 +11,13 @@ static __always_inline void count(__u32 reason)
 
 	if (counter)
 		(*counter)++;
+}
+
+/* Of a packet that is passed up. From XDP it comes to TC, which counts it. */
+static __always_inline void count_passed(__u32 reason)
+{
+	if (!XDP)
+		count(reason);
 }
 
 enum direction { FROM_CLIENT, FROM_SERVER };

@@ -33,6 +33,53 @@ struct {
 	__type(value, __u32);
 } bench_target SEC(".maps");
 
+/* The same for XDP: a program jumps to those of its kind. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} bench_xdp_target SEC(".maps");
+
+static __always_inline int put(void *data, void *end, __u32 at, __u16 value)
+{
+	__be16 *place = data + (at & 127);
+
+	if ((void *)(place + 1) > end)
+		return -1;
+	*place = bpf_htons(value);
+	return 0;
+}
+
+SEC("xdp")
+int vipd_bench_xdp(struct xdp_md *xdp)
+{
+	__u32 zero = 0, flow, i;
+	struct bench_packet *packet = bpf_map_lookup_elem(&bench_packets, &zero);
+	void *data, *end;
+
+	if (!packet)
+		return XDP_ABORTED;
+	if (xdp->data_end - xdp->data > packet->length &&
+	    bpf_xdp_adjust_head(xdp, (int)(xdp->data_end - xdp->data) - (int)packet->length) < 0)
+		return XDP_ABORTED;
+	data = (void *)(long)xdp->data;
+	end = (void *)(long)xdp->data_end;
+	if (data + BYTES > end)
+		return XDP_ABORTED;
+#pragma unroll
+	for (i = 0; i < BYTES / 8; i++)
+		((__u64 *)data)[i] = ((__u64 *)packet->bytes)[i];
+	if (packet->flows > 1) {
+		flow = packet->cursor++ % packet->flows;
+		if (put(data, end, packet->port, 1024 + (flow & 0x7fff)) < 0 ||
+		    put(data, end, packet->address, 2 + (flow >> 15)) < 0)
+			return XDP_ABORTED;
+	}
+	bpf_tail_call(xdp, &bench_xdp_target, 0);
+	return XDP_PASS; /* nobody to measure: the price of this program itself */
+}
+
 SEC("classifier")
 int vipd_bench(struct __sk_buff *skb)
 {

@@ -123,3 +123,29 @@ static __always_inline void connection_open(const struct packet *packet, const s
 	connection.flags = VIPD_CONNECTION_REPLY;
 	connection_put(&flow, &connection);
 }
+
+/* The client's entry has the state; it is looked at when the state may change, and from time to time so
+ * that a stream in one direction keeps it alive. It is made again where the table has lost it. */
+static __always_inline void reply_advance(const struct packet *packet, struct vipd_connection *reply)
+{
+	struct vipd_connection *connection;
+	struct vipd_flow flow;
+
+	if (!(packet->tcp_flags & (TCP_FIN | TCP_RST)) && packet->now_ns < reply->seen_ns + REFRESH_NS)
+		return;
+	reply->seen_ns = packet->now_ns;
+	client_flow(packet, reply, &flow);
+	connection = bpf_map_lookup_elem(&connections, &flow);
+	if (connection && connection->generation == reply->generation &&
+	    connection->destination == reply->destination) {
+		connection_advance(connection, packet, FROM_SERVER);
+		return;
+	}
+	if (!connection && destination_at(reply->destination, reply->generation)) {
+		struct vipd_connection again = *reply;
+
+		again.flags = 0;
+		load_change(&again, again.state, 1);
+		connection_put(&flow, &again);
+	}
+}

@@ -15,6 +15,10 @@
 
 #define ADDRESSES_MAX 65536
 #define ROUTERS_MAX 4096
+/* Words behind the deadlines, for those who only ask whether anybody may be deaf; XDP does (VIPD_FENCE_* of abi.h). */
+#define EARLIEST ROUTERS_MAX
+#define REFUSED (ROUTERS_MAX + 1)
+#define WORDS (ROUTERS_MAX + 2)
 #define NEIGHBOR_SOLICIT 135
 #define NEIGHBOR_ADVERT 136
 
@@ -34,10 +38,11 @@ struct {
 	__type(value, __u32);
 } fence_routers SEC(".maps");
 
-/* Until when it may serve, in nanoseconds of CLOCK_MONOTONIC; 0: no limit. */
+/* Until when it may serve, in nanoseconds of CLOCK_MONOTONIC; 0: no limit. Then EARLIEST, some milliseconds before the
+ * first deadline, all ones where there is none; and REFUSED, how many addresses are not accepted. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, ROUTERS_MAX);
+	__uint(max_entries, WORDS);
 	__type(key, __u32);
 	__type(value, __u64);
 } fence_deadlines SEC(".maps");
@@ -57,6 +62,13 @@ struct {
 	__type(key, __u32);
 	__type(value, __u64);
 } fence_dropped SEC(".maps");
+
+static __always_inline __u64 word(__u32 at)
+{
+	__u64 *word = bpf_map_lookup_elem(&fence_deadlines, &at);
+
+	return word ? *word : 0;
+}
 
 static __always_inline int is_past(const struct address *address)
 {
@@ -143,6 +155,9 @@ int vipd_fence(struct __sk_buff *skb)
 	__u32 first = 0;
 	__u64 *dropped;
 
+	/* Most of the time nobody is deaf. */
+	if (bpf_ktime_get_coarse_ns() <= word(EARLIEST) && !word(REFUSED))
+		return TC_ACT_UNSPEC;
 	if (!is_fenced(skb))
 		return TC_ACT_UNSPEC;
 	dropped = bpf_map_lookup_elem(&fence_dropped, &first);

@@ -3,12 +3,10 @@
  * is still as it came. */
 #pragma once
 
+#include "parse.h"
 #include "schedule.h"
 #include "tunnel.h"
-
-/* Other programs and the stack go on with the packet. */
-#define PASS TC_ACT_UNSPEC
-#define DROP TC_ACT_SHOT
+#include "way.h"
 
 struct way {
 	struct bpf_redir_neigh next_hop;
@@ -23,21 +21,6 @@ enum found {
 	FOUND_SMALLER, /* the packet is larger than the MTU; counted */
 	FOUND_NONE,    /* counted */
 };
-
-static __always_inline void way_ends(struct bpf_fib_lookup *fib, int version, const struct vipd_address *source,
-				     const struct vipd_address *target)
-{
-	if (version == 6) {
-		fib->family = AF_INET6;
-		if (source)
-			__builtin_memcpy(fib->ipv6_src, source, sizeof(*source));
-		__builtin_memcpy(fib->ipv6_dst, target, sizeof(*target));
-	} else {
-		fib->family = AF_INET;
-		fib->ipv4_src = source ? source->word[3] : 0;
-		fib->ipv4_dst = target->word[3];
-	}
-}
 
 /* The way from `source` to `target`, both of the IP `version`; `source` 0 asks for ours (Linux 6.7). `tot_len` stays
  * 0: the kernel then checks the packet itself against the MTU, and knows that a GSO packet will be cut. */
@@ -180,21 +163,14 @@ static __always_inline int tell_too_big(struct __sk_buff *skb, const struct pack
 	return send(&way);
 }
 
-static __always_inline __u32 tunnel_overhead(const struct vipd_destination *destination)
-{
-	int outer_is_v6 = destination->flags & VIPD_DESTINATION_OTHER_FAMILY ? !IPV6 : IPV6;
-
-	return (outer_is_v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr)) + tunnel_head_length(destination);
-}
-
 static __always_inline int wrap(struct __sk_buff *skb, const struct packet *packet,
 				const struct vipd_destination *destination, const struct way *way)
 {
 	if (destination->forwarding != VIPD_FORWARDING_TUNNEL)
 		return 0;
-	if (destination->flags & VIPD_DESTINATION_OTHER_FAMILY ? !IPV6 : IPV6)
+	if (outer_is_v6(destination))
 		return encapsulate_v6(skb, packet, destination, &way->source);
-	return encapsulate_v4(skb, packet, destination, way->source.word[3]);
+	return encapsulate_v4(skb, packet, destination, &way->source);
 }
 
 /* What the program of FullNat is to do. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
-/* The path of a packet of one family through the stages, each a header: packet, ip4 or ip6, parse, lookup, conntrack,
- * schedule, persist, forward, reply, icmp, account. abi.h says what the maps hold.
+/* The path of a packet of one family at one hook (hook.h) through the stages, each a header: packet, lookup, conntrack,
+ * schedule, persist, account for both hooks; ip4 or ip6, parse, forward, reply, icmp, fullnat of TC; direct4 or direct6,
+ * xdp_parse, xdp_forward of XDP. abi.h says what the maps hold.
  *
  * A packet that is not for a service passes untouched.
  */
@@ -8,7 +9,6 @@
 
 #include "maps.h"
 #include "account.h"
-#include "parse.h"
 #include "lookup.h"
 #include "conntrack.h"
 #include "load.h"
@@ -16,13 +16,20 @@
 #include "locality.h"
 #include "schedule.h"
 #include "persist.h"
+
+#if XDP
+#include "xdp_parse.h"
+#include "xdp_forward.h"
+#else
+#include "parse.h"
 #include "forward.h"
 #include "reply.h"
 #include "icmp.h"
 #include "fullnat.h"
+#endif
 
 /* A client's packet without a connection that is good: `old` has ended, or its destination has gone. */
-static __always_inline int open_and_forward(struct __sk_buff *skb, struct packet *packet,
+static __always_inline int open_and_forward(context *ctx, struct packet *packet,
 					    const struct vipd_connection *old, __u32 service_slot,
 					    struct vipd_service *service)
 {
@@ -33,16 +40,19 @@ static __always_inline int open_and_forward(struct __sk_buff *skb, struct packet
 	/* Fragments follow the connection that their first one opened. */
 	if (!packet->has_ports)
 		return PASS;
+	/* TC would choose once more. */
+	if (XDP && service->flags & (VIPD_SERVICE_FULLNAT | VIPD_SERVICE_ONE_PACKET))
+		return PASS;
 	if (packet->flow.protocol != IPPROTO_UDP && (packet->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN) {
 		/* The stack resets what nobody knows, and so tells the client. */
 		if (!is_stateless(service) || packet->tcp_flags & (TCP_RST | TCP_SYN)) {
-			count(VIPD_REASON_NO_CONNECTION);
+			count_passed(VIPD_REASON_NO_CONNECTION);
 			return PASS;
 		}
 		adopted = 1;
 	}
 	if (!has_destinations(service)) {
-		count(VIPD_REASON_NO_DESTINATION);
+		count_passed(VIPD_REASON_NO_DESTINATION);
 		return PASS;
 	}
 	switch (choose(service, service_slot, &packet->flow, packet->now_ns, &chosen)) {
@@ -56,40 +66,42 @@ static __always_inline int open_and_forward(struct __sk_buff *skb, struct packet
 	destination = bpf_map_lookup_elem(&destinations, &chosen);
 	if (!destination)
 		return DROP;
+#if !XDP
 	if (destination->forwarding == VIPD_FORWARDING_FULLNAT) {
 		/* Another director had a local address of its own: the real server does not know this one. */
 		if (adopted) {
 			count(VIPD_REASON_NO_CONNECTION);
 			return PASS;
 		}
-		return fullnat(skb, FULLNAT_OPEN, chosen);
+		return fullnat(ctx, FULLNAT_OPEN, chosen);
 	}
+#endif
 	if (adopted)
 		count(VIPD_REASON_ADOPTED);
 	if (!(service->flags & VIPD_SERVICE_ONE_PACKET) || packet->flow.protocol != IPPROTO_UDP)
 		connection_open(packet, old, chosen, destination);
 	account_connection(service_slot, chosen);
-	return forward(skb, packet, chosen, destination);
+	return forward(ctx, packet, chosen, destination);
 }
 
-static __always_inline int ingress(struct __sk_buff *skb)
+static __always_inline int ingress(context *ctx)
 {
 	struct packet packet = {};
 	struct vipd_connection *connection;
 	struct vipd_service *service;
 	__u32 service_slot = 0;
 
-	switch (parse(skb, &packet)) {
+	switch (parse(ctx, &packet)) {
 	case PARSED_FLOW:
 		break;
 	case PARSED_ERROR:
-		return follow_error(skb, &packet);
+		return follow_error(ctx, &packet);
 	case PARSED_OTHER:
 		return PASS;
 	}
 	connection = bpf_map_lookup_elem(&connections, &packet.flow);
 	if (connection && connection->flags & VIPD_CONNECTION_REPLY)
-		return reply(skb, &packet, connection);
+		return reply(ctx, &packet, connection);
 	if (connection && !connection_is_stale(connection, packet.now_ns) && !begins_anew(connection, &packet)) {
 		struct vipd_destination *destination =
 			destination_at(connection->destination, connection->generation);
@@ -97,11 +109,11 @@ static __always_inline int ingress(struct __sk_buff *skb)
 		/* Its destination may be gone: then it is as if it had no connection. */
 		if (destination) {
 			connection_advance(connection, &packet, FROM_CLIENT);
-			return forward(skb, &packet, connection->destination, destination);
+			return forward(ctx, &packet, connection->destination, destination);
 		}
 	}
 	service = service_of(&packet, &service_slot);
 	if (service)
-		return open_and_forward(skb, &packet, connection, service_slot, service);
-	return reply_without_entry(skb, &packet);
+		return open_and_forward(ctx, &packet, connection, service_slot, service);
+	return reply_without_entry(ctx, &packet);
 }

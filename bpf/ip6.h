@@ -77,17 +77,6 @@ static __always_inline void headers_follow(struct __sk_buff *skb, __u8 next, __u
 	found->protocol = next;
 }
 
-/* ::ffff:0:0/96 means IPv4 in the maps, and is on no wire. */
-static __always_inline int is_mapped(const struct vipd_address *address)
-{
-	return !address->word[0] && !address->word[1] && address->word[2] == bpf_htonl(0xffff);
-}
-
-static __always_inline void address_v6(struct vipd_address *address, const struct in6_addr *v6)
-{
-	__builtin_memcpy(address, v6, sizeof(*address));
-}
-
 static __always_inline enum parsed ip_parse(struct __sk_buff *skb, struct packet *packet, int *is_first)
 {
 	struct headers headers = {};

@@ -2,7 +2,7 @@
 /* Flow to service, slot to destination. */
 #pragma once
 
-#include "parse.h"
+#include "packet.h"
 
 /* Packets read a service while user space may reuse its slot: one that holds another key is none. */
 static __always_inline struct vipd_service *service_at(__u32 slot, const struct vipd_service_key *key)

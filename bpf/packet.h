@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
 /* What is known of a packet, and the ports of datagrams in fragments.
  *
- * The stages are compiled once for each family: IPV6 is 0 or 1. A packet of one never runs through a test for the
- * other, and both share all maps: an IPv4 address is mapped, and mapped addresses are not served over IPv6.
+ * The stages are compiled once for each hook (hook.h) and each family: IPV6 is 0 or 1. A packet of one never runs through
+ * a test for the other, and both share all maps: an IPv4 address is mapped, and mapped addresses are not served over IPv6.
  */
 #pragma once
 
@@ -10,13 +10,13 @@
 #include <linux/in.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
-#include <linux/pkt_cls.h>
 #include <linux/tcp.h>
 #include <linux/udp.h>
 #include <stddef.h>
 #include <bpf/bpf_endian.h>
 
 #include "account.h"
+#include "hook.h"
 #include "maps.h"
 
 #define IP_DF 0x4000
@@ -45,6 +45,7 @@ struct packet {
 	__u8 dont_fragment; /* over IPv6 always */
 	__u8 ttl;          /* or hop limit */
 	__u8 tos;          /* or traffic class */
+	__u8 port;         /* enum vipd_port_flag of where it came in; XDP */
 };
 
 /* What an ICMP error quotes. */
@@ -62,6 +63,17 @@ static __always_inline void address_v4(struct vipd_address *address, __be32 v4)
 	address->word[3] = v4;
 }
 
+static __always_inline void address_v6(struct vipd_address *address, const struct in6_addr *v6)
+{
+	__builtin_memcpy(address, v6, sizeof(*address));
+}
+
+/* ::ffff:0:0/96 means IPv4 in the maps, and is on no wire. */
+static __always_inline int is_mapped(const struct vipd_address *address)
+{
+	return !address->word[0] && !address->word[1] && address->word[2] == bpf_htonl(0xffff);
+}
+
 static __always_inline int is_same(const struct vipd_address *one, const struct vipd_address *other)
 {
 	return one->word[0] == other->word[0] && one->word[1] == other->word[1] && one->word[2] == other->word[2] &&
@@ -77,9 +89,18 @@ static __always_inline __u16 fold(__u64 sum)
 	return sum;
 }
 
+/* What a ones' complement sum changes by. */
+static __always_inline __u64 change(__u32 from, __u32 to)
+{
+	return (__u64)(__u32)~from + to;
+}
+
 static __always_inline __be16 header_checksum(const struct iphdr *ip)
 {
-	return ~fold(bpf_csum_diff(0, 0, (__be32 *)ip, sizeof(*ip), 0));
+	__u32 word[sizeof(*ip) / 4];
+
+	__builtin_memcpy(word, ip, sizeof(word));
+	return ~fold((__u64)word[0] + word[1] + word[2] + word[3] + word[4]);
 }
 
 static __always_inline void fragment_key(const struct packet *packet, struct vipd_fragment_key *key)

@@ -10,9 +10,6 @@
 
 #include "sctp.h"
 
-#define AF_INET 2
-#define AF_INET6 10
-
 static __always_inline enum parsed parse_ports(struct __sk_buff *skb, struct packet *packet)
 {
 	if (packet->flow.protocol == IPPROTO_TCP) {

@@ -111,7 +111,7 @@ static __always_inline enum scheduled schedule(const struct vipd_service *servic
 	if (looks_at_all(service) || service->flags & VIPD_SERVICE_LIMITED) {
 		found = search_destination(slot, flow, now_ns);
 		if (found == SEARCH_NOBODY) {
-			count(VIPD_REASON_NO_DESTINATION);
+			count_passed(VIPD_REASON_NO_DESTINATION);
 			return SCHEDULED_NOBODY;
 		}
 		*chosen = found;

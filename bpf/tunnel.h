@@ -4,7 +4,7 @@
  * draft-ietf-intarea-gue, as the kernel's fou speaks it), the last two without a checksum of their own. */
 #pragma once
 
-#include "parse.h"
+#include "packet.h"
 
 #define INNER_PROTOCOL (IPV6 ? IPPROTO_IPV6 : IPPROTO_IPIP)
 
@@ -26,6 +26,17 @@ static __always_inline __u32 tunnel_head_length(const struct vipd_destination *d
 	default:
 		return 0;
 	}
+}
+
+static __always_inline int outer_is_v6(const struct vipd_destination *destination)
+{
+	return destination->flags & VIPD_DESTINATION_OTHER_FAMILY ? !IPV6 : IPV6;
+}
+
+static __always_inline __u32 tunnel_overhead(const struct vipd_destination *destination)
+{
+	return (outer_is_v6(destination) ? sizeof(struct ipv6hdr) : sizeof(struct iphdr)) +
+	       tunnel_head_length(destination);
 }
 
 /* The room for the outer header has to be within the MTU. A GSO packet is no problem: its segments are made
@@ -69,44 +80,80 @@ static __always_inline __be16 tunnel_source_port(const struct packet *packet)
 	return bpf_htons(0xc000 | hash >> 18);
 }
 
+static __always_inline void gre_head(struct tunnel_head *head)
+{
+	head->word[0] = 0;
+	head->word[1] = bpf_htons(IPV6 ? ETH_P_IPV6 : ETH_P_IP);
+}
+
+static __always_inline void gue_head(const struct packet *packet, const struct vipd_destination *destination,
+				     struct tunnel_head *head)
+{
+	head->word[0] = tunnel_source_port(packet);
+	head->word[1] = destination->tunnel_port;
+	head->word[2] = bpf_htons(packet->bytes + GUE_LENGTH);
+	head->word[3] = 0;
+	head->word[4] = bpf_htons(INNER_PROTOCOL);
+	head->word[5] = 0;
+}
+
 /* The head at `at`, for which there is room. */
 static __always_inline int tunnel_head_write(struct __sk_buff *skb, const struct packet *packet,
 					     const struct vipd_destination *destination, __u32 at)
 {
-	struct tunnel_head head = {};
+	struct tunnel_head head;
 
-	if (destination->tunnel == VIPD_TUNNEL_GRE) {
-		head.word[1] = bpf_htons(IPV6 ? ETH_P_IPV6 : ETH_P_IP);
+	switch (destination->tunnel) {
+	case VIPD_TUNNEL_GRE:
+		gre_head(&head);
 		return bpf_skb_store_bytes(skb, at, &head, GRE_LENGTH, 0);
-	}
-	if (destination->tunnel == VIPD_TUNNEL_GUE) {
-		head.word[0] = tunnel_source_port(packet);
-		head.word[1] = destination->tunnel_port;
-		head.word[2] = bpf_htons(packet->bytes + GUE_LENGTH);
-		head.word[4] = bpf_htons(INNER_PROTOCOL);
+	case VIPD_TUNNEL_GUE:
+		gue_head(packet, destination, &head);
 		return bpf_skb_store_bytes(skb, at, &head, GUE_LENGTH, 0);
+	default:
+		return 0;
 	}
-	return 0;
+}
+
+static __always_inline void outer_v4(const struct packet *packet, const struct vipd_destination *destination,
+				     const struct vipd_address *source, struct iphdr *ip)
+{
+	__builtin_memset(ip, 0, sizeof(*ip));
+	ip->version = 4;
+	ip->ihl = 5;
+	ip->tos = packet->tos;
+	ip->tot_len = bpf_htons(packet->bytes + sizeof(*ip) + tunnel_head_length(destination));
+	ip->id = packet->identification;
+	ip->frag_off = packet->dont_fragment ? bpf_htons(IP_DF) : 0;
+	ip->ttl = 64; /* the inner one counts the directors */
+	ip->protocol = outer_protocol(destination);
+	ip->saddr = source->word[3];
+	ip->daddr = destination->address.word[3];
+	ip->check = header_checksum(ip);
+}
+
+static __always_inline void outer_v6(const struct packet *packet, const struct vipd_destination *destination,
+				     const struct vipd_address *source, struct ipv6hdr *ip)
+{
+	__builtin_memset(ip, 0, sizeof(*ip));
+	ip->version = 6;
+	ip->priority = packet->tos >> 4;
+	ip->flow_lbl[0] = packet->tos << 4;
+	ip->payload_len = bpf_htons(packet->bytes + tunnel_head_length(destination));
+	ip->nexthdr = outer_protocol(destination);
+	ip->hop_limit = 64;
+	__builtin_memcpy(&ip->saddr, source, sizeof(*source));
+	__builtin_memcpy(&ip->daddr, &destination->address, sizeof(destination->address));
 }
 
 static __always_inline int encapsulate_v4(struct __sk_buff *skb, const struct packet *packet,
-					  const struct vipd_destination *destination, __be32 source)
+					  const struct vipd_destination *destination,
+					  const struct vipd_address *source)
 {
 	__u32 head = tunnel_head_length(destination);
-	struct iphdr ip = {
-		.version = 4,
-		.ihl = 5,
-		.tot_len = bpf_htons(packet->bytes + sizeof(struct iphdr) + head),
-		.id = packet->identification,
-		.frag_off = packet->dont_fragment ? bpf_htons(IP_DF) : 0,
-		.ttl = 64, /* the inner one counts the directors */
-		.protocol = outer_protocol(destination),
-		.saddr = source,
-		.daddr = destination->address.word[3],
-	};
+	struct iphdr ip;
 
-	ip.tos = packet->tos;
-	ip.check = header_checksum(&ip);
+	outer_v4(packet, destination, source, &ip);
 	if (bpf_skb_adjust_room(skb, sizeof(ip) + head, BPF_ADJ_ROOM_MAC,
 				BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | room_flags(packet, destination)) < 0 ||
 	    tunnel_head_write(skb, packet, destination, ETH_HLEN + sizeof(ip)) < 0)
@@ -119,17 +166,9 @@ static __always_inline int encapsulate_v6(struct __sk_buff *skb, const struct pa
 					  const struct vipd_address *source)
 {
 	__u32 head = tunnel_head_length(destination);
-	struct ipv6hdr ip = {
-		.version = 6,
-		.priority = packet->tos >> 4,
-		.payload_len = bpf_htons(packet->bytes + head),
-		.nexthdr = outer_protocol(destination),
-		.hop_limit = 64,
-	};
+	struct ipv6hdr ip;
 
-	ip.flow_lbl[0] = packet->tos << 4;
-	__builtin_memcpy(&ip.saddr, source, sizeof(*source));
-	__builtin_memcpy(&ip.daddr, &destination->address, sizeof(destination->address));
+	outer_v6(packet, destination, source, &ip);
 	if (bpf_skb_adjust_room(skb, sizeof(ip) + head, BPF_ADJ_ROOM_MAC,
 				BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 | room_flags(packet, destination)) < 0 ||
 	    tunnel_head_write(skb, packet, destination, ETH_HLEN + sizeof(ip)) < 0)

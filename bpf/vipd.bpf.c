@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only
-/* The forwarding plane on TC ingress: IPv4 here, IPv6 by a jump to the other object (vipd6.bpf.c). The two share all
+/* The forwarding plane on TC ingress, behind XDP where that is: IPv4 here, IPv6 by a jump to the other object (vipd6.bpf.c). The two share all
  * maps. */
+#define XDP 0
 #define IPV6 0
 
 #include <linux/if_packet.h>

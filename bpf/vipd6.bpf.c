@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only
 /* The forwarding plane for IPv6, where vipd_ingress of vipd.bpf.c jumps. */
+#define XDP 0
 #define IPV6 1
 
 #include "ingress.h"

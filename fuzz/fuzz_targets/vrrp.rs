@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 use vipd::base::{Family, IfName, MonoTime, Priority, Vrid};
 use vipd::vrrp::fleet::Fleet;
 use vipd::vrrp::links::{Held, Link, Links};
-use vipd::vrrp::{Authentication, Password, Settings, Transport, Version, VirtualAddress, ah, ip, packet};
+use vipd::vrrp::{Authentication, Password, Peer, Settings, Transport, Version, VirtualAddress, ah, ip, packet};
 
 /// The Internet checksum, so that not every mutation ends there.
 fn mend(message: &mut [u8]) {
@@ -49,8 +49,8 @@ fn fleet() -> Fleet {
         one(4, Family::V4, Version::V3, |s| s.strict_address_list = true),
         one(5, Family::V4, Version::V3, |s| s.priority = Priority::OWNER),
         one(6, Family::V4, Version::V3, |s| {
-            let peers = vec!["10.0.0.2".parse().unwrap()];
-            s.transport = Transport::Unicast { source: None, peers, ttl_min: 64, only_peers: true };
+            let peers = vec![Peer { addr: "10.0.0.2".parse().unwrap(), ttl: 64..=255 }];
+            s.transport = Transport::Unicast { source: None, peers, ttl: 255, only_peers: true };
         }),
         one(1, Family::V6, Version::V3, |_| ()),
         one(2, Family::V6, Version::V3, |s| s.preempt = false),

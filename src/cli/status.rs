@@ -101,6 +101,9 @@ fn render(status: &Status, events: usize) -> String {
     if let Some(failure) = &status.config.last_failure {
         text.push_str(&format!("LAST RELOAD FAILED, the one before goes on: {failure}\n"));
     }
+    if let Some(why) = &status.scheduling.refused {
+        text.push_str(&format!("Adverts may be late on a busy machine ({}): {why}\n", status.scheduling.heartbeat));
+    }
     if !status.instances.is_empty() {
         text.push_str("\nVirtual routers\n");
         text.push_str(&table(&instances(&status.instances), 2));
@@ -154,15 +157,20 @@ fn rejected(status: &Status) -> String {
     let instances = status.instances.iter().filter_map(|one| of(one.name.clone(), &one.discards));
     let strangers = status.strangers.iter();
     let strangers = strangers.filter_map(|(interface, counts)| of(format!("nobody's, on {interface}"), counts));
+    let frames = of("frames".to_owned(), &status.bad_frames);
     let bfd = of("BFD".to_owned(), &status.bfd_discards);
-    let rows: Vec<Vec<String>> = instances.chain(strangers).chain(bfd).collect();
+    let rows: Vec<Vec<String>> = instances.chain(strangers).chain(frames).chain(bfd).collect();
     if rows.is_empty() { String::new() } else { format!("\nRejected packets\n{}", table(&rows, 2)) }
 }
 
-/// Packets that the plane did not forward as usual; nothing where there was none.
+/// Where the plane serves, and packets that it did not forward as usual.
 fn plane(status: &PlaneStatus) -> String {
-    let PlaneStatus { name, refused, reasons } = status;
+    let PlaneStatus { name, refused, hooks, reasons } = status;
     let mut text = refused.as_ref().map_or_else(String::new, |why| format!("\nThe {name} plane REFUSES: {why}\n"));
+    if !hooks.is_empty() {
+        let hooks: Vec<String> = hooks.iter().map(|(interface, hook)| format!("{interface} ({hook})")).collect();
+        text.push_str(&format!("\nServed by {name} on {}\n", hooks.join(", ")));
+    }
     if !reasons.is_empty() {
         let rows: Vec<Vec<String>> =
             reasons.iter().map(|(reason, count)| vec![count.to_string(), reason.replace('_', " ")]).collect();

@@ -66,12 +66,14 @@ pub fn plan(old: &Config, new: &Config) -> Plan {
     if old.global.lvs_flush != new.global.lvs_flush {
         at_next_start.push("lvs_flush");
     }
-    if old.global.rt_priority != new.global.rt_priority {
-        at_next_start.push("vrrp_rt_priority");
-    }
-    if old.global.fence != new.global.fence {
-        at_next_start.push("vip_fence");
-    }
+    let (was, is) = (&old.global.process, &new.global.process);
+    let rows = [
+        ("vrrp_rt_priority", was.rt_priority != is.rt_priority),
+        ("vrrp_priority", was.nice != is.nice),
+        ("vrrp_rlimit_rttime", was.rt_limit != is.rt_limit),
+        ("vip_fence", was.fence != is.fence),
+    ];
+    at_next_start.extend(rows.iter().filter(|(_, changed)| *changed).map(|(keyword, _)| *keyword));
     // A plane is open as soon as there is a virtual server, and stays.
     let plane_changes = old.global.plane != new.global.plane && !old.virtual_servers.is_empty();
     Plan {

@@ -17,8 +17,8 @@ use serde::{Serialize, Serializer};
 
 pub use checker::{Checker, CheckerKind, DnsCheck, MiscCheck, UdpCheck};
 pub use forwarding::{
-    GroupMember, LbKind, LocalAddressGroup, LocalAddresses, Persistence, Plane, Protocol, SyncDaemon, SysctlMode,
-    Timeouts, VirtualServerGroup, VirtualServerId, Wrapping, WrappingChecksum,
+    EbpfMode, GroupMember, LbKind, LocalAddressGroup, LocalAddresses, Persistence, Plane, Protocol, SyncDaemon,
+    SysctlMode, Timeouts, VirtualServerGroup, VirtualServerId, Wrapping, WrappingChecksum,
 };
 pub use http::{GrpcCheck, GrpcTls, Header, HttpCheck, HttpVersion, HttpsCheck, Sni, TlsFiles, Url};
 pub use notify::{Mail, Notify, NotifyFifo, OnDeletion};
@@ -30,7 +30,7 @@ pub use track::{
 pub use vmac::Vmac;
 
 use super::source::Span;
-use crate::base::{AdvertInterval, Cidr, Family, IfName, Priority, Vrid, Weight};
+use crate::base::{AddressOptions, AdvertInterval, Cidr, Family, IfName, Priority, Vrid, Weight};
 
 /// As the file writes it: a number of seconds.
 fn seconds<S: Serializer, T: Into<Option<Duration>> + Copy>(value: &T, to: S) -> Result<S::Ok, S::Error> {
@@ -59,6 +59,7 @@ pub struct Config {
     pub track_files: Vec<TrackFile>,
     pub track_processes: Vec<TrackProcess>,
     pub bfds: Vec<BfdInstance>,
+    pub garp_groups: Vec<GarpGroup>,
     pub sync_groups: Vec<SyncGroup>,
     pub instances: Vec<VrrpInstance>,
     pub virtual_server_groups: Vec<VirtualServerGroup>,
@@ -83,13 +84,14 @@ pub struct Global {
     /// `vrrp_check_unicast_src`.
     pub check_unicast_src: bool,
     pub lower_prio_no_advert: bool,
+    /// `v3_checksum_as_v2`.
+    pub checksum_as_v2: bool,
     /// `vrrp_strict`: what is not in the RFC is refused.
     pub strict: bool,
     pub down_timer_adverts: Option<u8>,
     /// `vmac_prefix`.
     pub vmac_prefix: Option<String>,
-    /// `vrrp_rt_priority`, 1..=99.
-    pub rt_priority: Option<NonZeroU8>,
+    pub process: Process,
     pub mail: Mail,
     /// `notify_fifo`.
     pub fifo: NotifyFifo,
@@ -101,9 +103,8 @@ pub struct Global {
     pub notify_priority_changes: bool,
     /// `fifo_write_vrrp_states_on_reload`.
     pub states_on_reload: bool,
-    /// `vip_fence`, a keyword of ours; `None`: where the plane is eBPF.
-    pub fence: Option<bool>,
     pub plane: Plane,
+    pub ebpf_mode: EbpfMode,
     pub sysctl: SysctlMode,
     /// `lvs_flush`.
     pub lvs_flush: bool,
@@ -115,6 +116,28 @@ pub struct Global {
     pub metrics: Option<SocketAddr>,
     /// `lvs_sync_daemon`, or `lvs_sync_daemon_interface` of an instance.
     pub sync_daemon: Option<SyncDaemon>,
+}
+
+/// How the heartbeat is run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Process {
+    /// `vrrp_rt_priority`, 1..=99.
+    pub rt_priority: Option<NonZeroU8>,
+    /// `vrrp_priority`: a nice value, -20..=19.
+    pub nice: Option<i8>,
+    /// `vrrp_no_swap`.
+    pub no_swap: bool,
+    /// `vrrp_rlimit_rttime`, written in microseconds.
+    #[serde(serialize_with = "seconds")]
+    pub rt_limit: Option<Duration>,
+    /// `vrrp_startup_delay`.
+    #[serde(serialize_with = "seconds")]
+    pub startup_delay: Duration,
+    /// `vrrp_delay_after_boot`.
+    #[serde(serialize_with = "seconds")]
+    pub uptime_min: Duration,
+    /// `vip_fence`, a keyword of ours; `None`: where the plane is eBPF.
+    pub fence: Option<bool>,
 }
 
 /// `script_user USER [GROUP]`.
@@ -145,6 +168,19 @@ pub struct Garp {
     /// `vrrp_garp_interval`, `garp_interval`.
     #[serde(serialize_with = "seconds")]
     pub interval: Option<Duration>,
+    /// `vrrp_gna_interval`, `gna_interval`.
+    #[serde(serialize_with = "seconds")]
+    pub gna_interval: Option<Duration>,
+}
+
+/// `garp_group`: for the virtual routers on these interfaces, unless they say otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct GarpGroup {
+    #[serde(serialize_with = "seconds")]
+    pub interval: Option<Duration>,
+    #[serde(serialize_with = "seconds")]
+    pub gna_interval: Option<Duration>,
+    pub interfaces: Vec<IfName>,
 }
 
 /// A command that is split already: no shell is involved.
@@ -186,6 +222,7 @@ pub struct VirtualAddress {
     pub broadcast: Option<Broadcast>,
     /// `RT_SCOPE_*`; 0 is global.
     pub scope: u8,
+    pub options: AddressOptions,
     #[serde(skip)]
     pub at: Span,
 }
@@ -231,7 +268,15 @@ pub struct VrrpInstance {
     /// `unicast_src_ip` or `mcast_src_ip`.
     pub source: Option<IpAddr>,
     /// Not empty: unicast.
-    pub unicast_peers: Vec<IpAddr>,
+    pub unicast_peers: Vec<UnicastPeer>,
+    /// `unicast_ttl`: of our adverts.
+    pub unicast_ttl: Option<u8>,
+    /// `mcast_dst_ip`; `None`: the global group.
+    pub mcast_group: Option<IpAddr>,
+    /// `v3_checksum_as_v2`.
+    pub checksum_as_v2: bool,
+    /// `track_src_ip`.
+    pub track_source: bool,
     pub check_unicast_src: bool,
     pub skip_check_adv_addr: bool,
     pub lower_prio_no_advert: bool,
@@ -246,6 +291,14 @@ pub struct VrrpInstance {
     /// `promote_secondaries`: the sysctl of the interface is set.
     pub promote_secondaries: bool,
     pub notify: Notify,
+}
+
+/// `ADDRESS [min_ttl INT] [max_ttl INT]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct UnicastPeer {
+    pub addr: IpAddr,
+    pub ttl_min: u8,
+    pub ttl_max: u8,
 }
 
 /// `virtual_server`.

@@ -4,6 +4,7 @@
 mod bfd;
 mod checker;
 mod command;
+mod garp_group;
 mod global;
 mod instance;
 mod ipvs;
@@ -61,6 +62,7 @@ impl<'a> Reader<'a> {
             "virtual_server" => {
                 config.virtual_servers.extend(virtual_server::read(statement, &Groups::default(), problems));
             }
+            "garp_group" => config.garp_groups.push(garp_group::read(statement, problems)),
             "static_ipaddress" => virtual_address::read_static(statement, &mut config.statics.addresses, problems),
             "static_routes" => route::read(statement, &mut config.statics.routes, problems),
             "static_rules" => rule::read(statement, &mut config.statics.rules, problems),

@@ -27,6 +27,7 @@ pub fn statements(config: &Config, shown: &[&VirtualServer]) -> Vec<Node> {
         track_files,
         track_processes,
         bfds,
+        garp_groups,
         sync_groups,
         instances,
         virtual_server_groups,
@@ -44,6 +45,7 @@ pub fn statements(config: &Config, shown: &[&VirtualServer]) -> Vec<Node> {
     all.extend(track_files.iter().map(track::file));
     all.extend(track_processes.iter().map(track::process));
     all.extend(bfds.iter().map(track::bfd));
+    all.extend(garp_groups.iter().map(global::garp_group));
     all.extend(sync_groups.iter().map(track::group));
     all.extend(instances.iter().map(|instance| instance::instance(instance, global)));
     all.extend(virtual_server_groups.iter().map(service::group));

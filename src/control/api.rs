@@ -11,6 +11,8 @@ pub struct Status {
     pub state: String,
     pub uptime_s: u64,
     pub config: ConfigStatus,
+    #[serde(default)]
+    pub scheduling: SchedulingStatus,
     pub instances: Vec<InstanceStatus>,
     /// What virtual routers track, besides interfaces.
     pub trackers: Vec<TrackerStatus>,
@@ -20,6 +22,10 @@ pub struct Status {
     pub plane: Option<PlaneStatus>,
     /// VRRP packets that are for none of the virtual routers, by interface and reason.
     pub strangers: std::collections::BTreeMap<String, std::collections::BTreeMap<String, u64>>,
+    /// ARP packets, Neighbour Advertisements and frames of a virtual MAC that could not be read; kinds never met are left
+    /// out.
+    #[serde(default)]
+    pub bad_frames: std::collections::BTreeMap<String, u64>,
     /// BFD packets that were dropped, by reason.
     pub bfd_discards: std::collections::BTreeMap<String, u64>,
     /// The last moves and changes, oldest first; at most [`EVENTS_MAX`].
@@ -39,6 +45,15 @@ pub struct ConfigStatus {
     pub failed_reloads: u64,
     /// What the last reload that failed said.
     pub last_failure: Option<String>,
+}
+
+/// How the thread that sends adverts gets the processor.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SchedulingStatus {
+    /// `real-time, priority 2`; `ordinary, nice -20`.
+    pub heartbeat: String,
+    /// Why it is not what was wanted; then adverts may be late on a busy machine.
+    pub refused: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -96,6 +111,8 @@ pub struct PlaneStatus {
     pub name: String,
     /// Why it does not hold what it should; `None` while it does.
     pub refused: Option<String>,
+    /// The interfaces that are served, and where their packets are served first: `xdp`, `generic xdp` or `tc`.
+    pub hooks: std::collections::BTreeMap<String, String>,
     /// Packets that were not forwarded as usual since the plane was made, by reason; reasons never met are left out.
     pub reasons: std::collections::BTreeMap<String, u64>,
 }

@@ -14,7 +14,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::clock;
-use super::heartbeat::{self, HeartbeatOptions, processor};
+use super::heartbeat;
+use super::heartbeat::processor::{self, Scheduling};
 use crate::base::{Family, MonoTime};
 use crate::bfd::fleet::{Fleet, Output, View};
 use crate::bfd::io::socket::{PACKET_MAX, Receiver, Sender, random};
@@ -75,14 +76,14 @@ impl Bfd {
     /// Where the thread cannot start.
     pub fn start(
         heartbeat: mpsc::Sender<heartbeat::Command>,
-        options: HeartbeatOptions,
+        scheduling: Scheduling,
     ) -> io::Result<(Self, mpsc::Receiver<BfdEvent>)> {
         let (commands, commanded) = mpsc::channel(COMMANDS_MAX);
         let (told, events) = mpsc::channel(EVENTS_MAX);
         let (publish, snapshot) = watch::channel(Arc::default());
         let (publish_discards, discards) = watch::channel(Discards::default());
         let body = move || {
-            processor::own(options);
+            processor::own(scheduling);
             // Without a runtime nothing can be driven; whoever commands sees that the channel is closed.
             let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
             let thread = Thread {

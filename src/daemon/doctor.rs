@@ -19,7 +19,7 @@ use crate::daemon::translate::{TranslateError, Wanted, translate};
 /// One thing that is wrong, and the way out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Diagnosis {
-    /// `configuration`, `daemon`, `plane`, `sysctl`.
+    /// `configuration`, `daemon`, `scheduling`, `plane`, `sysctl`.
     pub about: &'static str,
     pub problem: String,
     pub remedy: String,
@@ -68,6 +68,11 @@ pub async fn of_daemon(run_dir: &Path) -> Result<Vec<Diagnosis>, DoctorError> {
             remedy: format!("vipd check {}, then vipd reload", status.config.file),
         })
         .collect();
+    found.extend(status.scheduling.refused.iter().map(|why| Diagnosis {
+        about: "scheduling",
+        problem: format!("adverts may be late on a busy machine: {why}"),
+        remedy: "give the daemon CAP_SYS_NICE (docker: --cap-add SYS_NICE), or write `vrrp_priority 0`".to_owned(),
+    }));
     let loaded = load_text("running", &text, &LoadOptions { system: false, ..LoadOptions::default() });
     found.extend(host(&translate(&Arc::new(loaded.config))?)?);
     Ok(found)

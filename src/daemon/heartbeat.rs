@@ -7,30 +7,41 @@ mod beat;
 mod fence;
 mod keeper;
 mod listener;
-pub(super) mod processor;
+pub mod processor;
 mod sockets;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::base::IfName;
+use crate::base::{IfName, MonoTime};
 use crate::daemon::clock;
 use crate::vrrp::fleet::{Fleet, HandOverError, Maintenance};
+use crate::vrrp::io::fence::Deadlines;
 use crate::vrrp::io::lock::{self, LockError, Locks};
 use crate::vrrp::io::neighbour::Announcer;
 use crate::vrrp::io::socket::is_permission;
 use crate::vrrp::links::Links;
 use crate::vrrp::settings::{Outcome, SettingsError, Tracked};
 use crate::vrrp::{Discard, Happened, Holdings, InstanceView, Settings};
+use processor::{Processor, Scheduling};
 use sockets::{Refused, Sockets};
 
 /// Packets dropped because they are for nobody here, by interface and reason.
 pub type Strangers = BTreeMap<IfName, BTreeMap<Discard, u64>>;
+
+/// Frames that could not be read, or may not be believed, since the start.
+#[derive(Debug, Default)]
+pub struct BadFrames {
+    pub arp: AtomicU64,
+    pub neighbour_adverts: AtomicU64,
+    /// From the hardware address of a virtual router of ours, and no IP packet.
+    pub virtual_mac: AtomicU64,
+}
 
 /// Events waiting for the supervisor; beyond it they are dropped and counted.
 pub const EVENTS_MAX: usize = 1024;
@@ -39,10 +50,13 @@ pub const COMMANDS_MAX: usize = 256;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HeartbeatOptions {
-    /// `vrrp_rt_priority`: `SCHED_RR` with this priority, 1..=99; `None`: the ordinary scheduler.
-    pub rt_priority: Option<NonZeroU8>,
+    pub scheduling: Scheduling,
     /// `vip_fence`: packets for an address are dropped when its virtual router has renewed no deadline.
     pub fence: bool,
+    /// `vrrp_startup_delay`: no virtual router begins before.
+    pub startup_delay: Duration,
+    /// `vrrp_delay_after_boot`: nor before the system has run so long.
+    pub uptime_min: Duration,
 }
 
 /// The running thread, as the supervisor holds it.
@@ -55,8 +69,12 @@ pub struct Heartbeat {
     pub snapshot: watch::Receiver<Arc<Vec<InstanceView>>>,
     /// Packets for no virtual router of ours, by interface and reason.
     pub strangers: watch::Receiver<Strangers>,
+    pub bad_frames: Arc<BadFrames>,
     /// Why there is no fence although one was asked for.
     pub unfenced: Option<String>,
+    /// Number of the eBPF map with the deadlines of the fence, where there is one.
+    pub fence: Option<u32>,
+    pub processor: Processor,
     /// Events lost because nobody took them in time.
     pub events_lost: Arc<AtomicU64>,
 }
@@ -139,15 +157,23 @@ impl Heartbeat {
         let alone = !lock::others().map_err(LockError::System)?;
         let mut locks = Locks::default();
         locks.hold(settings.iter().map(Settings::key))?;
-        let mut keeper = keeper::start(&settings, options, alone)
+        let processor = Processor::of(options.scheduling);
+        let options = HeartbeatOptions { scheduling: processor.scheduling, ..options };
+        let bad_frames = Arc::<BadFrames>::default();
+        let mut keeper = keeper::start(&settings, options, alone, Arc::clone(&bad_frames))
             .map_err(|error| StartError::of("reading links and addresses", error))?;
         let unfenced = keeper.unfenced.take();
+        let fence = keeper.deadlines.as_ref().map(Deadlines::id);
         let links = keeper.seen.borrow().links.clone();
         interfaces_exist(&settings, &links)?;
         let mut sockets = Sockets::new().map_err(|error| StartError::of("preparing to wait", error))?;
         let announcer = Announcer::open().map_err(|error| StartError::of("opening a packet socket", error))?;
         let now = clock::now();
         let mut fleet = Fleet::default();
+        let begins_at = (now + options.startup_delay).max(MonoTime::from_start(options.uptime_min));
+        if begins_at > now {
+            fleet.hold_off(begins_at);
+        }
         let mut outputs = fleet.maintain(now, maintenance);
         outputs.extend(fleet.links(now, links.clone()));
         let statics = beat::with_devices(statics, &settings);
@@ -171,12 +197,13 @@ impl Heartbeat {
             lost: Arc::clone(&events_lost),
             publish,
             publish_strangers,
+            bad_frames: Arc::clone(&bad_frames),
         };
         let thread = std::thread::Builder::new().name("heartbeat".to_owned());
         thread
-            .spawn(move || beat::run(parts, outputs, statics, options))
+            .spawn(move || beat::run(parts, outputs, statics, options.scheduling))
             .map_err(|error| StartError::of("starting the thread", error))?;
-        Ok(Self { events, commands, snapshot, strangers, unfenced, events_lost })
+        Ok(Self { events, commands, snapshot, strangers, bad_frames, unfenced, fence, processor, events_lost })
     }
 }
 

@@ -28,7 +28,7 @@ use crate::lvs::pool::{Event, PoolId, PoolSettings};
 use crate::lvs::table::{ServiceKey, Step, Table};
 use crate::lvs::timed::Timed;
 pub use told::{LvsEvent, LvsView};
-pub use tuning::Tuning;
+pub use tuning::{Hooks, Tuning};
 pub use wish::{WishAsked, WishError};
 
 /// First pause after the plane refused a change, doubled each time up to [`RETRY_MAX`].

@@ -240,7 +240,11 @@ impl Snapshot {
         let strangers = self.status.strangers.iter().flat_map(|(interface, reasons)| {
             reasons.iter().map(move |(reason, count)| ([("intf", interface.as_str()), ("reason", reason)], *count))
         });
-        page.counters("vipd_vrrp_strangers", "VRRP packets for none of the virtual routers, by reason", strangers)
+        page.counters("vipd_vrrp_strangers", "VRRP packets for none of the virtual routers, by reason", strangers)?;
+        let frames = self.status.bad_frames.iter().map(|(kind, count)| ([("kind", kind.as_str())], *count));
+        page.counters("vipd_bad_frames", "Frames that could not be read, or may not be believed", frames)?;
+        let prompt = truth(self.status.scheduling.refused.is_none());
+        page.gauges("vipd_heartbeat_prompt", "1: the heartbeat is scheduled as it wants to be", [([], prompt)])
     }
 
     fn virtual_servers(&self, page: &mut Page<'_>) -> fmt::Result {

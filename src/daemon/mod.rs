@@ -15,6 +15,7 @@ pub mod lvs;
 pub mod mailer;
 pub mod maintenance;
 pub mod manual;
+mod memory;
 pub mod metrics;
 pub mod notices;
 pub mod notifier;

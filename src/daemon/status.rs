@@ -1,15 +1,17 @@
 //! From the rooms' snapshots to the words of `control::api`. Pure: it asks nobody and changes nothing.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 use crate::base::{Family, MonoTime};
 use crate::bfd::fleet::View;
 use crate::bfd::{Diagnostic, State};
 use crate::control::api::{
-    CheckStatus, InstanceCounters, InstanceStatus, PeerStatus, PlaneStatus, RealServerStatus, TrackerStatus,
-    VirtualServerStatus,
+    CheckStatus, InstanceCounters, InstanceStatus, PeerStatus, PlaneStatus, RealServerStatus, SchedulingStatus,
+    TrackerStatus, VirtualServerStatus,
 };
-use crate::daemon::heartbeat::Strangers;
+use crate::daemon::heartbeat::processor::Processor;
+use crate::daemon::heartbeat::{BadFrames, Strangers};
 use crate::daemon::lvs::LvsView;
 use crate::daemon::telling::keepalived_word;
 use crate::daemon::trackers::TrackView;
@@ -56,6 +58,11 @@ fn tracker(what: Tracked, outcome: Option<Outcome>, because: Option<String>) -> 
         Some(Outcome::Number(number)) => number.to_string(),
     };
     TrackerStatus { kind: kind.to_owned(), name, state, because }
+}
+
+pub fn scheduling(processor: &Processor) -> SchedulingStatus {
+    let Processor { scheduling, refused } = processor;
+    SchedulingStatus { heartbeat: scheduling.to_string(), refused: refused.clone() }
 }
 
 /// One virtual router as `status` shows it.
@@ -155,12 +162,21 @@ pub fn strangers(all: &Strangers) -> BTreeMap<String, BTreeMap<String, u64>> {
     all.iter().map(|(interface, discards)| (interface.to_string(), counted(discards))).collect()
 }
 
+/// Those that were met.
+pub fn bad_frames(all: &BadFrames) -> BTreeMap<String, u64> {
+    let BadFrames { arp, neighbour_adverts, virtual_mac } = all;
+    let named = [("arp", arp), ("neighbour_advert", neighbour_adverts), ("virtual_mac", virtual_mac)];
+    let counted = named.iter().map(|(name, count)| ((*name).to_owned(), count.load(Ordering::Relaxed)));
+    counted.filter(|(_, count)| *count > 0).collect()
+}
+
 /// The plane as a whole.
 pub fn plane(view: &LvsView, reasons: &[(&'static str, u64)]) -> PlaneStatus {
     let met = reasons.iter().filter(|(_, count)| *count > 0);
     PlaneStatus {
         name: view.plane.clone(),
         refused: view.refused.clone(),
+        hooks: view.hooks.iter().map(|(interface, hook)| (interface.clone(), hook.name().to_owned())).collect(),
         reasons: met.map(|(reason, count)| ((*reason).to_owned(), *count)).collect(),
     }
 }

@@ -37,23 +37,20 @@ pub struct Director {
 impl Director {
     /// Put the configuration into `directory` (made here) without starting the daemon.
     pub fn new(host: Host, daemon: Daemon, config: &str, directory: PathBuf) -> Result<Self, LabError> {
-        fs::create_dir_all(directory.join("run")).map_err(|source| LabError::File {
-            action: "make",
-            path: directory.join("run"),
-            source,
-        })?;
         let director = Self { host, daemon, directory, child: None };
         director.configure(config)?;
         Ok(director)
     }
 
-    /// Replace the configuration file; the daemon is not told.
+    /// Replace the configuration file, and make the run directory where it is missing; the daemon is not told.
     #[expect(clippy::disallowed_methods, reason = "the lab writes the configuration of its directors")]
     pub fn configure(&self, config: &str) -> Result<(), LabError> {
         let text = match &self.daemon {
             Daemon::Vipd { .. } => config.to_owned(),
             Daemon::Keepalived => without_our_keywords(config),
         };
+        let run_dir = self.run_dir();
+        fs::create_dir_all(&run_dir).map_err(|source| LabError::File { action: "make", path: run_dir, source })?;
         let path = self.config_path();
         fs::write(&path, text).map_err(|source| LabError::File { action: "write", path, source })
     }
@@ -73,6 +70,11 @@ impl Director {
     /// The daemon's `--run-dir`: its socket and its pins.
     pub fn run_dir(&self) -> PathBuf {
         self.directory.join("run")
+    }
+
+    /// Where everything is that its daemon reads and writes.
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     pub fn log_path(&self) -> PathBuf {

@@ -1,4 +1,5 @@
-//! What the directors say on the wire, as it comes into the switch: VRRP adverts, and claims of addresses by ARP.
+//! What the directors say on the wire, as it comes into the switch: VRRP adverts, claims of addresses by ARP, and
+//! answers to [`super::questions`].
 //!
 //! The times are the kernel's: a listener that the machine keeps waiting writes down the right moment all the same.
 #![expect(clippy::disallowed_methods, reason = "the lab reads the clock")]
@@ -20,7 +21,8 @@ use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 use super::error::LabError;
 use super::journal::{Journal, PROBES_MAX};
 use super::pair::{Lab, Seat};
-use super::records::{Advert, Claim};
+use super::questions::IDENTIFIER;
+use super::records::{Advert, Claim, Reply};
 use super::switch::port_name;
 use super::wait::Stop;
 use crate::base::MonoTime;
@@ -37,6 +39,8 @@ const EVERY_PROTOCOL: i32 = 0x0300;
 const ARP: u32 = 0x0806;
 const IPV4: u32 = 0x0800;
 const VRRP: u8 = 112;
+const ICMP: u8 = 1;
+const ECHO_REPLY: u8 = 0;
 
 /// Listens until dropped.
 #[derive(Debug)]
@@ -68,7 +72,7 @@ impl Drop for Ear {
     }
 }
 
-/// A socket that takes ARP and VRRP over IPv4, as it comes in, on every port.
+/// A socket that takes ARP, and of IPv4 VRRP and ICMP with our identifier, as it comes in, on every port.
 fn open() -> io::Result<Socket> {
     // What goes out of a port came in at another one.
     const OUTGOING: u32 = 4;
@@ -78,12 +82,16 @@ fn open() -> io::Result<Socket> {
     let [load_32, load_16, load_8, if_equal, give]: [u16; 5] = [0x20, 0x28, 0x30, 0x15, 0x06];
     let filter = [
         SockFilter::new(load_32, 0, 0, PACKET_TYPE),
-        SockFilter::new(if_equal, 6, 0, OUTGOING),
+        SockFilter::new(if_equal, 9, 0, OUTGOING),
         SockFilter::new(load_16, 0, 0, 12),
-        SockFilter::new(if_equal, 3, 0, ARP),
-        SockFilter::new(if_equal, 0, 3, IPV4),
+        SockFilter::new(if_equal, 6, 0, ARP),
+        SockFilter::new(if_equal, 0, 6, IPV4),
         SockFilter::new(load_8, 0, 0, 23),
-        SockFilter::new(if_equal, 0, 1, u32::from(VRRP)),
+        SockFilter::new(if_equal, 3, 0, u32::from(VRRP)),
+        SockFilter::new(if_equal, 0, 3, u32::from(ICMP)),
+        // Behind a header without options.
+        SockFilter::new(load_16, 0, 0, 38),
+        SockFilter::new(if_equal, 0, 1, u32::from(IDENTIFIER)),
         SockFilter::new(give, 0, 0, u32::MAX),
         SockFilter::new(give, 0, 0, 0),
     ];
@@ -115,7 +123,8 @@ fn listen(socket: &Socket, ports: &[(String, Seat)], journal: &Journal, stop: &S
                 pages.adverts.push(Advert { at, seat, vrid, priority });
             }
             Said::Claim { addr } if pages.claims.len() < PROBES_MAX => pages.claims.push(Claim { at, seat, addr }),
-            Said::Advert { .. } | Said::Claim { .. } => {}
+            Said::Reply if pages.replies.len() < PROBES_MAX => pages.replies.push(Reply { at, seat }),
+            Said::Advert { .. } | Said::Claim { .. } | Said::Reply => {}
         }
     }
 }
@@ -147,8 +156,15 @@ fn receive(socket: &Socket) -> io::Result<Option<(u32, Duration, Vec<u8>)>> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Said {
-    Advert { vrid: u8, priority: u8 },
-    Claim { addr: Ipv4Addr },
+    Advert {
+        vrid: u8,
+        priority: u8,
+    },
+    Claim {
+        addr: Ipv4Addr,
+    },
+    /// An answer to an ICMP echo.
+    Reply,
 }
 
 /// An advert, or an ARP packet whose sender and target are the same address.
@@ -160,9 +176,13 @@ fn parse(frame: &[u8]) -> Option<Said> {
         return (sender == target).then_some(Said::Claim { addr: sender });
     }
     let header = usize::from(frame.get(14)? & 0x0f) * 4;
-    let advert = frame.get(14 + header..)?;
-    let is_vrrp = u32::from(kind) == IPV4 && frame.get(23) == Some(&VRRP);
-    is_vrrp.then_some(Said::Advert { vrid: *advert.get(1)?, priority: *advert.get(2)? })
+    let message = frame.get(14 + header..)?;
+    match *frame.get(23)? {
+        _ if u32::from(kind) != IPV4 => None,
+        VRRP => Some(Said::Advert { vrid: *message.get(1)?, priority: *message.get(2)? }),
+        ICMP => (*message.first()? == ECHO_REPLY).then_some(Said::Reply),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -183,7 +203,13 @@ mod tests {
         question[41] = 1;
         let mut tcp = advert.clone();
         tcp[23] = 6;
+        let mut reply = advert.clone();
+        (reply[23], reply[34]) = (1, 0);
+        let mut echo = reply.clone();
+        echo[34] = 8;
         let rows = [
+            ("a reply", reply, Some(Said::Reply)),
+            ("an echo request", echo, None),
             ("an advert", advert.clone(), Some(Said::Advert { vrid: 77, priority: 150 })),
             ("a claim", claim, Some(Said::Claim { addr: Ipv4Addr::new(10, 0, 0, 100) })),
             ("a question", question, None),

@@ -19,6 +19,8 @@ pub struct Facts {
     pub priority: Priority,
     pub tcp: Service,
     pub udp: Service,
+    /// A frozen daemon is deaf (`vip_fence`).
+    pub fenced: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,6 +115,8 @@ struct Scan {
     advert_int: Option<AdvertInterval>,
     priority: Option<Priority>,
     services: Vec<Draft>,
+    fenced: Option<bool>,
+    by_ipvs: bool,
 }
 
 impl Scan {
@@ -168,6 +172,8 @@ impl Scan {
                 let centis = u16::try_from(centis).map_err(|_| wrong())?;
                 self.advert_int = Some(AdvertInterval::from_centis(centis).map_err(|_| wrong())?);
             }
+            "vip_fence" => self.fenced = Some(!["false", "no", "off"].contains(&argument)),
+            "lvs_datapath" => self.by_ipvs = argument == "ipvs",
             "virtual_server" => {
                 let port = parse(line, "virtual_server", second)?;
                 let check = CheckTiming::DEFAULT;
@@ -205,6 +211,7 @@ impl Scan {
             priority: self.priority.unwrap_or(Priority::DEFAULT),
             tcp,
             udp,
+            fenced: self.fenced.unwrap_or(!self.by_ipvs),
         };
         match facts.servers().len() {
             got if got > SERVERS_MAX => Err(FactsError::Servers { got, most: SERVERS_MAX }),
@@ -264,6 +271,16 @@ mod tests {
         assert_eq!((&facts.tcp.servers, &facts.udp.servers), (&expected, &expected));
         assert_eq!(facts.tcp.check.detection(), Duration::from_millis(3500));
         assert_eq!(facts.tcp.check.recovery(), Duration::from_secs(2));
+        assert!(facts.fenced);
+    }
+
+    #[test]
+    fn the_fence_goes_with_the_plane_unless_it_is_named() {
+        let rows = [("lvs_datapath ipvs", false), ("vip_fence no", false), ("lvs_datapath ipvs\nvip_fence on", true)];
+        for (lines, fenced) in rows {
+            let text = format!("global_defs {{\n{lines}\n}}\n{}", PAIR.replace("lvs_datapath", "# lvs_datapath"));
+            assert_eq!(Facts::scan(&text).unwrap().fenced, fenced, "{lines}");
+        }
     }
 
     #[test]

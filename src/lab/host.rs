@@ -85,6 +85,15 @@ impl Host {
         self.inside(|| has_address(addr))
     }
 
+    /// The hardware address of its interface; `None` where that is gone.
+    pub fn mac(&self) -> Result<Option<[u8; 6]>, LabError> {
+        let interface = self.interface.as_str().to_owned();
+        self.inside(move || {
+            let mut all = getifaddrs().ok()?.filter(|found| found.interface_name == interface);
+            all.find_map(|found| found.address?.as_link_addr()?.addr())
+        })
+    }
+
     /// Every address of every interface.
     pub fn addresses(&self) -> Result<BTreeSet<IpAddr>, LabError> {
         self.inside(|| {

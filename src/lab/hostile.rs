@@ -1,24 +1,25 @@
-//! A host that floods its network with VRRP packets that nobody should take: real adverts, each spoilt in one way.
+//! A host that harms its network: it floods it with VRRP packets that nobody should take (real adverts, each spoilt in
+//! one way, from its own address and from those of others), or claims an address for the hardware address of another.
 #![expect(clippy::disallowed_methods, reason = "the lab's floods wait between packets")]
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nix::net::if_::if_nametoindex;
-use socket2::{Domain, Protocol, Type};
 
 use super::error::LabError;
 use super::host::Host;
 use super::wait::Clock;
 use crate::base::Family;
+use crate::vrrp::io::neighbour::Announcer;
 use crate::vrrp::io::socket::{PACKET_MAX, Socket};
+use crate::vrrp::ip;
 use crate::vrrp::settings::GROUP_V4;
 
-/// IANA's protocol number of VRRP.
-const VRRP: i32 = 112;
+const ETHERNET: usize = 14;
 
 /// How an advert is spoilt; each is dropped by another check.
 const SPOILS: [fn(&mut Vec<u8>); 5] = [
@@ -40,57 +41,108 @@ fn flip(bytes: &mut [u8], at: usize) {
     }
 }
 
-/// Flood from `host` for `how_long`, one packet each `every`. The first advert that is heard is the model.
+/// The packet of this number, from `sources` in turn: spoilt in each way, at last with the TTL of one that a router
+/// passed on.
+fn spoilt(number: usize, mac: [u8; 6], sources: &[Ipv4Addr], advert: &[u8]) -> Option<Vec<u8>> {
+    let ways = SPOILS.len() + 1;
+    let source = sources.iter().cycle().nth((number / ways) % sources.len().max(1))?;
+    let (source, group) = (IpAddr::V4(*source), IpAddr::V4(GROUP_V4));
+    let mut bytes = advert.to_vec();
+    let Some(spoil) = SPOILS.get(number % ways) else {
+        let frame = ip::frame(mac, source, group, &bytes)?;
+        let mut packet = frame.get(ETHERNET..)?.to_vec();
+        *packet.get_mut(ip::TTL)? = 1;
+        // Filled in again.
+        packet.get_mut(ip::TTL + 2..ip::TTL + 4)?.fill(0);
+        return Some(ip::frame_of(mac, group, packet));
+    };
+    spoil(&mut bytes);
+    ip::frame(mac, source, group, &bytes)
+}
+
+/// Flood from `host` for `how_long`, one packet each `every`, from its address and those in `forged`. The first advert
+/// that is heard is the model.
 ///
 /// # Errors
 /// Where the thread cannot start. What the sockets refuse ends the flood, and is logged.
-pub fn flood(host: &Host, every: Duration, how_long: Duration) -> Result<JoinHandle<Result<(), LabError>>, LabError> {
-    let interface = host.interface().clone();
+pub fn flood(
+    host: &Host,
+    forged: Vec<Ipv4Addr>,
+    every: Duration,
+    how_long: Duration,
+) -> Result<JoinHandle<Result<(), LabError>>, LabError> {
+    let (interface, mac) = (host.interface().clone(), host.mac()?.unwrap_or_default());
     host.thread("flood", move || {
-        let index = if_nametoindex(interface.as_str()).map_err(io::Error::from);
-        let heard = index.and_then(|index| {
+        let attack = || -> io::Result<()> {
+            let index = if_nametoindex(interface.as_str())?;
             let listener = Socket::open(&interface, index, Family::V4, &BTreeSet::from([IpAddr::V4(GROUP_V4)]))?;
-            attack(&listener, interface.as_str(), every, how_long)
-        });
-        if let Err(error) = heard {
+            let speaker = Announcer::open()?;
+            let (clock, mut buffer, mut model, mut number) = (Clock::start(), [0; PACKET_MAX], None, 0_usize);
+            while clock.now().since_start() < how_long {
+                if let Some((_, bytes)) = listener.receive(&mut buffer)? {
+                    // What it sends itself does not come back.
+                    model = Some(bytes.to_vec());
+                }
+                if let Some(frame) = model.as_ref().and_then(|advert| spoilt(number, mac, &forged, advert)) {
+                    speaker.send(index, &frame)?;
+                    number = number.wrapping_add(1);
+                }
+                std::thread::sleep(every);
+            }
+            Ok(())
+        };
+        if let Err(error) = attack() {
             tracing::warn!(%error, "the flood stopped");
         }
     })
 }
 
-fn attack(listener: &Socket, interface: &str, every: Duration, how_long: Duration) -> io::Result<()> {
-    let clock = Clock::start();
-    let group = SocketAddr::new(GROUP_V4.into(), 0).into();
-    let open = |ttl| -> io::Result<socket2::Socket> {
-        let socket = socket2::Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(VRRP)))?;
-        socket.bind_device(Some(interface.as_bytes()))?;
-        socket.set_multicast_ttl_v4(ttl)?;
-        Ok(socket)
-    };
-    let (near, far) = (open(255)?, open(1)?);
-    let mut buffer = [0; PACKET_MAX];
-    let mut model = None;
-    let mut number = 0_usize;
-    while clock.now().since_start() < how_long {
-        if let Some((_, bytes)) = listener.receive(&mut buffer)? {
-            // What it sends itself does not come back.
-            model = Some(bytes.to_vec());
-        }
-        let Some(mut bytes) = model.clone() else {
-            std::thread::sleep(every);
-            continue;
-        };
-        let spoil = SPOILS.get(number % (SPOILS.len() + 1));
-        match spoil {
-            Some(spoil) => {
-                spoil(&mut bytes);
-                near.send_to(&bytes, &group)?;
+/// Say from `host` so many times, one each `every`, that `address` is at `mac`.
+///
+/// # Errors
+/// As [`flood`].
+pub fn claim(
+    host: &Host,
+    mac: [u8; 6],
+    address: Ipv4Addr,
+    every: Duration,
+    times: u32,
+) -> Result<JoinHandle<Result<(), LabError>>, LabError> {
+    let interface = host.interface().clone();
+    host.thread("claims", move || {
+        let claim = || -> io::Result<()> {
+            let (index, speaker) = (if_nametoindex(interface.as_str())?, Announcer::open()?);
+            for _ in 0..times {
+                speaker.announce(index, mac, address.into(), false)?;
+                std::thread::sleep(every);
             }
-            // As it is, but with the TTL of a packet that a router passed on.
-            None => _ = far.send_to(&bytes, &group)?,
+            Ok(())
+        };
+        if let Err(error) = claim() {
+            tracing::warn!(%error, "the claims stopped");
         }
-        number = number.wrapping_add(1);
-        std::thread::sleep(every);
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vrrp::packet::PROTOCOL;
+
+    #[test]
+    fn each_source_sends_each_spoilt_packet_with_a_header_that_passes() {
+        let sources = [Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2)];
+        let advert = [0x31, 77, 150, 1, 0, 10, 0, 0, 10, 0, 0, 100];
+        let mut seen = BTreeSet::new();
+        for number in 0..12 {
+            let frame = spoilt(number, [2, 0, 0, 0, 0, 9], &sources, &advert).unwrap();
+            let packet = ip::read(&frame[ETHERNET..]).unwrap();
+            assert_eq!(packet.protocol, PROTOCOL);
+            assert_eq!(packet.envelope.ttl, Some(if number % 6 == 5 { 1 } else { 255 }), "{number}");
+            assert_eq!(packet.payload == advert, number % 6 == 5, "{number}");
+            seen.insert((packet.envelope.source, packet.payload.to_vec(), packet.envelope.ttl));
+        }
+        assert_eq!(seen.len(), 12);
+        assert_eq!(spoilt(0, [0; 6], &[], &advert), None);
     }
-    Ok(())
 }

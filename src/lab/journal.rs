@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::pair::Seat;
-use super::records::{Advert, Answer, Broken, Claim, Flow, Move, Probe, Request, Turn, Window};
+use super::records::{Advert, Answer, Broken, Claim, Flow, Move, Probe, Reply, Request, Turn, Window};
 use super::wait::Clock;
 use crate::base::MonoTime;
 
@@ -30,6 +30,7 @@ pub struct Pages {
     pub turns: Vec<Turn>,
     pub adverts: Vec<Advert>,
     pub claims: Vec<Claim>,
+    pub replies: Vec<Reply>,
     /// The last answer to a probe.
     pub answered: Option<Answer>,
     names: BTreeMap<String, Arc<str>>,
@@ -110,6 +111,7 @@ impl Journal {
             turns: pages.turns.iter().filter(|turn| inside(turn.at)).copied().collect(),
             adverts: pages.adverts.iter().filter(|advert| inside(advert.at)).copied().collect(),
             claims: pages.claims.iter().filter(|claim| inside(claim.at)).copied().collect(),
+            replies: pages.replies.iter().filter(|reply| inside(reply.at)).copied().collect(),
             held_at_begin: Seat::BOTH.into_iter().filter(holds).collect(),
             towards_at_begin: pages.turns.iter().rev().find(|turn| turn.at < begin).and_then(|turn| turn.towards),
         }

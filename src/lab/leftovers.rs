@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use nix::mount::{MntFlags, umount2};
 
+use super::disk;
 use super::error::LabError;
 use super::namespace::{self, NETNS_DIR};
 
@@ -34,6 +35,7 @@ pub fn remove() -> (Vec<String>, Vec<LabError>) {
 /// [`LabError::File`] where something of it stays.
 pub(super) fn remove_directory(path: &Path) -> Result<(), LabError> {
     for mount in mounts_below(path) {
+        disk::thaw(&mount);
         // One that stays is what makes the removal fail, with its name.
         umount2(&mount, MntFlags::MNT_DETACH).ok();
     }

@@ -6,7 +6,6 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use nix::ifaddrs::getifaddrs;
 use serde::Serialize;
 
 use super::director::{Daemon, Director};
@@ -234,15 +233,14 @@ impl Lab {
 
     /// The hardware address of a director.
     pub fn mac(&self, seat: Seat) -> Result<String, LabError> {
-        let host = self.director(seat).host();
-        let interface = host.interface().as_str().to_owned();
-        let find = move || {
-            let mut all = getifaddrs().ok()?.filter(|found| found.interface_name == interface);
-            let octets = all.find_map(|found| found.address?.as_link_addr()?.addr())?;
-            Some(octets.map(|octet| format!("{octet:02x}")).join(":"))
-        };
+        let mac = self.director(seat).host().mac()?;
         // Without an address nothing matches, and the timeline lacks a line; no reason to end a drill.
-        Ok(host.inside(find)?.unwrap_or_default())
+        Ok(mac.map(|octets| octets.map(|octet| format!("{octet:02x}")).join(":")).unwrap_or_default())
+    }
+
+    /// The address of a director that stays with it.
+    pub fn address(&self, seat: Seat) -> Ipv4Addr {
+        beside(self.facts.vip, seat.address())
     }
 
     /// Pull the cable of a director, or put it back.

@@ -75,6 +75,13 @@ pub struct Claim {
     pub addr: Ipv4Addr,
 }
 
+/// A director answered one of [`super::questions`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reply {
+    pub at: MonoTime,
+    pub seat: Seat,
+}
+
 /// What was written down around a fault: from a while before it until all was settled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Window {
@@ -90,6 +97,7 @@ pub struct Window {
     pub turns: Vec<Turn>,
     pub adverts: Vec<Advert>,
     pub claims: Vec<Claim>,
+    pub replies: Vec<Reply>,
     /// Who had the VIP at the begin.
     pub held_at_begin: Vec<Seat>,
     /// Whom the client sent to at the begin.
@@ -113,6 +121,7 @@ impl Window {
             turns: vec![],
             adverts: vec![],
             claims: vec![],
+            replies: vec![],
             held_at_begin: vec![],
             towards_at_begin: None,
         }

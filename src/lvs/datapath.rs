@@ -16,6 +16,37 @@ pub struct Capabilities {
     pub features: BTreeSet<Feature>,
 }
 
+/// `lvs_ebpf_mode`: where the eBPF plane serves. TC is always there, for what XDP leaves to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HookMode {
+    /// XDP by the driver of what carries the network itself; TC elsewhere.
+    #[default]
+    Auto,
+    /// XDP everywhere: by the driver, else generic.
+    Xdp,
+    Tc,
+}
+
+/// Where packets of an interface are served first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hook {
+    Xdp,
+    GenericXdp,
+    Tc,
+}
+
+impl Hook {
+    /// As users read it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Xdp => "xdp",
+            Self::GenericXdp => "generic xdp",
+            Self::Tc => "tc",
+        }
+    }
+}
+
 /// What a plane may or may not be able to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Feature {
@@ -90,6 +121,21 @@ pub trait Datapath {
     /// Packets that were not forwarded as usual since the plane was made, by the word of the reason. A plane that does
     /// not count them answers none.
     fn reasons(&self) -> Vec<(&'static str, u64)> {
+        vec![]
+    }
+
+    /// Serve at these hooks from now on. `fence`: number of the eBPF map that says until when packets may be served
+    /// before the fence has seen them (`bpf/fence.bpf.c`). A plane with one hook takes no notice.
+    ///
+    /// # Errors
+    /// [`DatapathError`]: XDP could not be set up; what is served goes on by TC.
+    fn set_hooks(&mut self, mode: HookMode, fence: Option<u32>) -> Result<(), DatapathError> {
+        let _ = (mode, fence);
+        Ok(())
+    }
+
+    /// The interfaces that are served, each with the first hook that does it. A plane with one hook answers none.
+    fn hooks(&self) -> Vec<(String, Hook)> {
         vec![]
     }
 

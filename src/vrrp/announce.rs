@@ -10,8 +10,9 @@ use std::time::Duration;
 use super::settings::Garp;
 use crate::base::MonoTime;
 
-/// Announcements at once where `garp_interval` is not set: with [`PACE`], 6400 a second.
-pub const BATCH: usize = 32;
+/// Announcements at once where `garp_interval` is not set: with [`PACE`], 25,600 a second. A batch takes 0.1 ms of
+/// a gigabit wire.
+pub const BATCH: usize = 128;
 /// Between two batches.
 pub const PACE: Duration = Duration::from_millis(5);
 

@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn many_are_answered_in_batches_and_none_after_the_end() {
         let mut claims = Claims::default();
-        for position in 0..100 {
+        for position in 0..2 * BATCH {
             claims.claimed(at(0), position);
         }
         assert_eq!(claims.due(at(0)).len(), BATCH);

@@ -8,6 +8,7 @@ mod hearing;
 mod operator;
 mod reload;
 mod sealed;
+mod sending;
 
 pub use hearing::Heard;
 pub use operator::{HandOverError, Maintenance};
@@ -15,7 +16,6 @@ pub use operator::{HandOverError, Maintenance};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::ah;
 use super::happened::{ConflictPhase, Failure, Happened, Warning};
 use super::instance::{Discards, Instance};
 use super::lease::Lease;
@@ -28,6 +28,7 @@ use super::settings::{Holdings, Key, Outcome, Tracked, VirtualAddress};
 use super::track::{self, Outcomes, judge};
 use super::view::InstanceView;
 use crate::base::{Family, IfName, MonoTime, Vrid};
+use sending::send;
 
 /// One thing to carry out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +38,8 @@ pub enum Output {
         source: IpAddr,
         destination: IpAddr,
         bytes: Vec<u8>,
+        /// TTL or hop limit.
+        ttl: u8,
         /// It comes from this hardware address, and not from that of the interface.
         mac: Option<[u8; 6]>,
     },
@@ -77,12 +80,19 @@ pub struct Fleet {
     /// Packets for nobody, per interface.
     strangers: BTreeMap<IfName, Discards>,
     maintenance: Maintenance,
+    /// No virtual router begins before.
+    begins_at: Option<MonoTime>,
     stopping: bool,
 }
 
 impl Fleet {
     pub fn deadline(&self, now: MonoTime) -> Option<MonoTime> {
-        self.instances.iter().filter_map(|instance| instance.deadline(now)).min()
+        self.instances.iter().filter_map(|instance| instance.deadline(now)).chain(self.begins_at).min()
+    }
+
+    /// No virtual router begins before this time (`vrrp_startup_delay`): what it hears until then moves nothing.
+    pub const fn hold_off(&mut self, until: MonoTime) {
+        self.begins_at = Some(until);
     }
 
     pub fn views(&self) -> Vec<InstanceView> {
@@ -113,6 +123,9 @@ impl Fleet {
     /// Read all waiting packets before: a deadline that passed while we slept may be void.
     pub fn tick(&mut self, now: MonoTime) -> Vec<Output> {
         let mut out = vec![];
+        if self.begins_at.take_if(|at| *at <= now).is_some() {
+            self.refresh(now, &mut out);
+        }
         for at in 0..self.instances.len() {
             self.event(now, at, Event::DeadlineReached, &mut out);
         }
@@ -367,7 +380,7 @@ impl Fleet {
             faults.extend(group_fault);
             let condition = match faults.first() {
                 Some(fault) => Condition::Broken(fault.clone()),
-                None if unknown => Condition::Unknown,
+                None if unknown || self.begins_at.is_some() => Condition::Unknown,
                 None => Condition::Fit,
             };
             let Some(instance) = self.instances.get_mut(at) else { continue };
@@ -474,22 +487,4 @@ fn hold_all(instance: &Instance) -> Output {
 
 fn hold_nothing(instance: &Instance, key: Key) -> Output {
     Output::Hold { key, holdings: Holdings::default(), lease: lease(instance) }
-}
-
-fn send(instance: &mut Instance, priority: u8, out: &mut Vec<Output>) {
-    instance.counters.adverts_sent += 1;
-    if priority == 0 {
-        instance.counters.priority_zero_sent += 1;
-    }
-    let (key, mac) = (instance.settings.key(), instance.settings.advert_mac());
-    for (source, destination, bytes) in instance.adverts(priority) {
-        let key = key.clone();
-        let Some(password) = instance.seal() else {
-            out.push(Output::Send { key, source, destination, bytes, mac });
-            continue;
-        };
-        instance.sequence = instance.sequence.saturating_add(1);
-        let packet = ah::packet(password.bytes(), source, destination, instance.sequence, &bytes);
-        out.extend(packet.map(|packet| Output::SendSealed { key, destination, packet, mac }));
-    }
 }

@@ -139,7 +139,7 @@ impl Instance {
         let to = |destination: IpAddr| (source, destination, advert.emit(source, destination));
         match &self.settings.transport {
             Transport::Multicast { group, .. } => vec![to(*group)],
-            Transport::Unicast { peers, .. } => peers.iter().map(|peer| to(*peer)).collect(),
+            Transport::Unicast { peers, .. } => peers.iter().map(|peer| to(peer.addr)).collect(),
         }
     }
 

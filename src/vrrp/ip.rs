@@ -14,6 +14,8 @@ const ETHERTYPE_V4: [u8; 2] = [0x08, 0x00];
 const ETHERTYPE_V6: [u8; 2] = [0x86, 0xdd];
 const HEADER_V4: usize = 20;
 const HEADER_V6: usize = 40;
+/// Where an IPv4 header has its TTL (RFC 791 section 3.1).
+pub const TTL: usize = 8;
 /// More Fragments, or an offset (RFC 791 section 3.1).
 const FRAGMENT: u16 = 0x3fff;
 

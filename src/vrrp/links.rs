@@ -96,7 +96,7 @@ fn wants_link_local(settings: &Settings) -> bool {
     match (&settings.transport, settings.family) {
         (_, Family::V4) => false,
         (Transport::Multicast { .. }, Family::V6) => true,
-        (Transport::Unicast { peers, .. }, Family::V6) => peers.iter().all(|peer| is_link_local(*peer)),
+        (Transport::Unicast { peers, .. }, Family::V6) => peers.iter().all(|peer| is_link_local(peer.addr)),
     }
 }
 

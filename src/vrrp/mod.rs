@@ -26,7 +26,7 @@ pub use happened::{ConflictPhase, Evidence, Failure, Happened, LinkState, Warnin
 pub use reason::{Fault, Reason, Standing};
 pub use receive::Discard;
 pub use settings::{
-    Authentication, Device, Garp, Holdings, Key, Outcome, Password, Settings, SyncGroup, Track, Tracked, Transport,
-    Version, VirtualAddress, Vmac,
+    Authentication, Device, Garp, Holdings, Key, Outcome, Password, Peer, Settings, SyncGroup, Track, Tracked,
+    Transport, Version, VirtualAddress, Vmac,
 };
 pub use view::{Counters, InstanceView, PeerView, TrackView};

@@ -16,7 +16,7 @@ use crate::base::{Family, Priority};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Discard {
-    /// The TTL or hop limit shows that it passed a router, or the kernel told none.
+    /// The TTL or hop limit shows that it passed a router, or is not what the peer's has to be, or the kernel told none.
     Ttl,
     /// Shorter than its header or its address count says.
     Length,
@@ -82,11 +82,18 @@ pub fn check(
     settings: &Settings,
     own: IpAddr,
 ) -> Result<(Heard, Vec<Warning>), Discard> {
-    let (ttl_min, fits) = match &settings.transport {
-        Transport::Multicast { group, .. } => (u8::MAX, envelope.destination == *group),
-        Transport::Unicast { ttl_min, .. } => (*ttl_min, !envelope.destination.is_multicast()),
+    let (peer, fits) = match &settings.transport {
+        Transport::Multicast { group, .. } => (None, envelope.destination == *group),
+        Transport::Unicast { peers, .. } => {
+            (peers.iter().find(|peer| peer.addr == envelope.source), !envelope.destination.is_multicast())
+        }
     };
-    if envelope.ttl.is_none_or(|ttl| ttl < ttl_min) {
+    let near = match (&settings.transport, peer) {
+        (Transport::Multicast { .. }, _) => u8::MAX..=u8::MAX,
+        (Transport::Unicast { .. }, Some(peer)) => peer.ttl.clone(),
+        (Transport::Unicast { .. }, None) => 0..=u8::MAX,
+    };
+    if envelope.ttl.is_none_or(|ttl| !near.contains(&ttl)) {
         return Err(Discard::Ttl);
     }
     if advert.version() != settings.version {
@@ -102,9 +109,7 @@ pub fn check(
         return Err(Discard::Destination);
     }
     match &settings.transport {
-        Transport::Unicast { only_peers: true, peers, .. } if !peers.contains(&envelope.source) => {
-            return Err(Discard::NotAPeer);
-        }
+        Transport::Unicast { only_peers: true, .. } if peer.is_none() => return Err(Discard::NotAPeer),
         Transport::Unicast { .. } | Transport::Multicast { .. } => (),
     }
     let mut warnings = vec![];
@@ -154,7 +159,7 @@ fn same_addresses(advert: &Advert, settings: &Settings) -> bool {
 mod tests {
     use super::*;
     use crate::base::{AdvertInterval, Vrid};
-    use crate::vrrp::settings::{Password, Version, VirtualAddress};
+    use crate::vrrp::settings::{Password, Peer, Version, VirtualAddress};
 
     fn settings() -> Settings {
         let mut settings = Settings::new("VI_1", "eth0".parse().unwrap(), Vrid::new(7).unwrap(), Family::V4);
@@ -162,16 +167,16 @@ mod tests {
         settings
     }
 
-    fn unicast(settings: Settings, ttl_min: u8, only_peers: bool) -> Settings {
-        let peers = vec!["10.0.0.3".parse().unwrap()];
-        Settings { transport: Transport::Unicast { source: None, peers, ttl_min, only_peers }, ..settings }
+    fn unicast(settings: Settings, peer: &str, only_peers: bool) -> Settings {
+        let peers = vec![Peer { addr: peer.parse().unwrap(), ttl: 64..=100 }];
+        Settings { transport: Transport::Unicast { source: None, peers, ttl: 255, only_peers }, ..settings }
     }
 
     type Change = fn(Settings, &mut Advert, &mut Envelope) -> Settings;
 
     #[test]
     fn each_check_has_its_own_discard() {
-        let rows: [(&str, Change, Result<(), Discard>); 16] = [
+        let rows: [(&str, Change, Result<(), Discard>); 18] = [
             ("valid", |s, _, _| s, Ok(())),
             (
                 "came over a router",
@@ -214,21 +219,39 @@ mod tests {
                 },
                 Err(Discard::Destination),
             ),
-            ("multicast to unicast", |s, _, _| unicast(s, 255, false), Err(Discard::Destination)),
+            ("multicast to unicast", |s, _, _| unicast(s, "10.0.0.3", false), Err(Discard::Destination)),
             (
-                "unicast TTL",
+                "below the TTL of the peer",
                 |s, _, e| {
                     e.destination = "10.0.0.1".parse().unwrap();
                     e.ttl = Some(63);
-                    unicast(s, 64, false)
+                    unicast(s, "10.0.0.2", false)
                 },
                 Err(Discard::Ttl),
+            ),
+            (
+                "above it",
+                |s, _, e| {
+                    e.destination = "10.0.0.1".parse().unwrap();
+                    e.ttl = Some(101);
+                    unicast(s, "10.0.0.2", false)
+                },
+                Err(Discard::Ttl),
+            ),
+            (
+                "no peer, and nobody has to be one",
+                |s, _, e| {
+                    e.destination = "10.0.0.1".parse().unwrap();
+                    e.ttl = Some(1);
+                    unicast(s, "10.0.0.3", false)
+                },
+                Ok(()),
             ),
             (
                 "no peer",
                 |s, _, e| {
                     e.destination = "10.0.0.1".parse().unwrap();
-                    unicast(s, 64, true)
+                    unicast(s, "10.0.0.3", true)
                 },
                 Err(Discard::NotAPeer),
             ),

@@ -5,11 +5,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::{AdvertInterval, Cidr, Family, IfName, Priority, Route, Rule, Vrid};
+use crate::base::{AddressOptions, AdvertInterval, Cidr, Family, IfName, Priority, Route, Rule, Vrid};
 
 /// Virtual routers that one heartbeat drives.
 pub const INSTANCES_MAX: usize = 4096;
@@ -86,6 +87,8 @@ pub struct Settings {
     /// Of VRRPv2 (RFC 2338 section 5.3.6); never sent in VRRPv3.
     pub auth: Option<Authentication>,
     pub transport: Transport,
+    /// `track_src_ip`: a configured source address that is not on the interface is a fault.
+    pub track_source: bool,
     /// Order counts: the advert lists them so.
     pub addresses: Vec<VirtualAddress>,
     /// `higher_prio_send_advert` is always on; this is `lower_prio_no_advert`.
@@ -130,6 +133,7 @@ impl Settings {
             preempt_delay: Duration::ZERO,
             auth: None,
             transport: Transport::multicast(family),
+            track_source: false,
             addresses: vec![],
             routes: vec![],
             rules: vec![],
@@ -252,15 +256,38 @@ pub enum Transport {
     },
     Unicast {
         source: Option<IpAddr>,
-        peers: Vec<IpAddr>,
-        /// Least TTL or hop limit of a packet from a peer; 255 proves that it came over no router.
-        ttl_min: u8,
+        peers: Vec<Peer>,
+        /// `unicast_ttl`: TTL or hop limit of our adverts.
+        ttl: u8,
         /// `check_unicast_src`: drop adverts of anybody who is not in `peers`.
         only_peers: bool,
     },
 }
 
+/// One line of `unicast_peer`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    pub addr: IpAddr,
+    /// TTL or hop limit of what comes from it; 255 proves that it came over no router.
+    pub ttl: RangeInclusive<u8>,
+}
+
+impl Peer {
+    /// As keepalived has it where nothing is said: any TTL.
+    pub const fn new(addr: IpAddr) -> Self {
+        Self { addr, ttl: 0..=u8::MAX }
+    }
+}
+
 impl Transport {
+    /// TTL or hop limit of our adverts.
+    pub const fn ttl(&self) -> u8 {
+        match self {
+            Self::Multicast { .. } => u8::MAX,
+            Self::Unicast { ttl, .. } => *ttl,
+        }
+    }
+
     pub const fn multicast(family: Family) -> Self {
         let group = match family {
             Family::V4 => IpAddr::V4(GROUP_V4),
@@ -326,13 +353,15 @@ pub struct VirtualAddress {
     pub broadcast: Option<Ipv4Addr>,
     /// `RT_SCOPE_*` (`linux/rtnetlink.h`); 0 is global.
     pub scope: u8,
+    pub options: AddressOptions,
     /// `virtual_ipaddress_excluded`: held and announced, and not listed in the advert.
     pub excluded: bool,
 }
 
 impl VirtualAddress {
     pub const fn new(cidr: Cidr) -> Self {
-        Self { cidr, dev: None, label: None, broadcast: None, scope: 0, excluded: false }
+        let options = AddressOptions::NONE;
+        Self { cidr, dev: None, label: None, broadcast: None, scope: 0, options, excluded: false }
     }
 }
 

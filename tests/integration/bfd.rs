@@ -22,7 +22,8 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use vipd::bfd::{Settings, State};
 use vipd::daemon::bfd::Bfd;
-use vipd::daemon::heartbeat::{self, HeartbeatOptions};
+use vipd::daemon::heartbeat;
+use vipd::daemon::heartbeat::processor::Scheduling;
 use vipd::lab::{Namespace, until};
 use vipd::vrrp::{Outcome, Tracked};
 
@@ -157,7 +158,7 @@ fn sessions_with_frr_come_up_notice_its_freeze_and_come_back() {
     let bfdd = Bfdd::start(&hosts[1]);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (heartbeat, mut commands) = mpsc::channel(256);
-    let started = hosts[0].inside(|| Bfd::start(heartbeat, HeartbeatOptions::default())).unwrap();
+    let started = hosts[0].inside(|| Bfd::start(heartbeat, Scheduling::default())).unwrap();
     let (bfd, _events) = started.unwrap();
     let names = ["one hop", "hops", "v6"];
     let sessions = vec![

@@ -10,8 +10,13 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+#[cfg(feature = "ebpf")]
+#[path = "daemon/hooks.rs"]
+mod hooks;
 #[path = "daemon/owning.rs"]
 mod owning;
+#[path = "daemon/scheduling.rs"]
+mod scheduling;
 #[path = "daemon/scraping.rs"]
 mod scraping;
 #[path = "daemon/tracking.rs"]

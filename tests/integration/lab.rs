@@ -161,7 +161,7 @@ fn a_pair_of_vipd_and_keepalived_is_drilled() {
     let report = drill::run(&plan, &Stop::default(), &mut told).unwrap();
     println!("{}\n{}", String::from_utf8(told).unwrap(), report.table());
 
-    assert_eq!(report.faults.len(), 5);
+    assert_eq!(report.faults.len(), 7);
     let unsettled: Vec<&str> =
         report.faults.iter().filter(|fault| fault.stuck.is_some()).map(|fault| fault.fault.as_str()).collect();
     assert_eq!(unsettled, Vec::<&str>::new());

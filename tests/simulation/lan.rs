@@ -296,7 +296,7 @@ impl Lan {
         for output in outputs {
             match output {
                 Output::SendSealed { .. } => panic!("nobody here seals"),
-                Output::Send { key, source, destination, bytes, mac: _ } => {
+                Output::Send { key, source, destination, bytes, ttl: _, mac: _ } => {
                     let envelope = Envelope { source, destination, ttl: Some(255) };
                     self.send(at, &Packet { interface: key.interface, envelope, bytes });
                 }

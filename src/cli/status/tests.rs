@@ -1,7 +1,9 @@
 //! What people read is a snapshot.
 
 use super::*;
-use crate::control::api::{CheckStatus, ConfigStatus, DaemonCounters, EventStatus, InstanceCounters, PeerStatus};
+use crate::control::api::{
+    CheckStatus, ConfigStatus, DaemonCounters, EventStatus, InstanceCounters, PeerStatus, SchedulingStatus,
+};
 
 fn example() -> Status {
     Status {
@@ -15,6 +17,10 @@ fn example() -> Status {
             reloads: 1,
             failed_reloads: 0,
             last_failure: None,
+        },
+        scheduling: SchedulingStatus {
+            heartbeat: "ordinary, nice -20".into(),
+            refused: Some("real-time, priority 2 is refused (Operation not permitted (os error 1))".into()),
         },
         instances: vec![InstanceStatus {
             name: "VI_1".into(),
@@ -45,6 +51,7 @@ fn example() -> Status {
         plane: Some(PlaneStatus {
             name: "ebpf".into(),
             refused: None,
+            hooks: [("eth0".to_owned(), "xdp".to_owned()), ("veth1".to_owned(), "tc".to_owned())].into(),
             reasons: [("local_ports_full".to_owned(), 3), ("no_route".to_owned(), 12)].into(),
         }),
         virtual_servers: vec![VirtualServerStatus {
@@ -81,6 +88,7 @@ fn example() -> Status {
             }],
         }],
         strangers: [("eth0".to_owned(), [("vrid".to_owned(), 12), ("ttl".to_owned(), 3)].into())].into(),
+        bad_frames: [("arp".to_owned(), 1)].into(),
         bfd_discards: [("ttl".to_owned(), 2)].into(),
         events: vec![EventStatus {
             s_ago: 12.3,

@@ -138,9 +138,10 @@ fn tracks<'a>(instance: &'a VrrpInstance, config: &'a Config) -> Vec<(&'static s
 /// Which parts of the adverts change that a peer has to know.
 fn adverts(before: &VrrpInstance, after: &VrrpInstance, old: &Config, new: &Config) -> Vec<&'static str> {
     let unicast = |instance: &VrrpInstance| !instance.unicast_peers.is_empty();
-    let group = |config: &Config| match after.family {
-        Family::V4 => config.global.mcast_group4.map(IpAddr::V4),
-        Family::V6 => config.global.mcast_group6.map(IpAddr::V6),
+    let group = |instance: &VrrpInstance, config: &Config| match (instance.mcast_group, after.family) {
+        (Some(group), _) => Some(group),
+        (None, Family::V4) => config.global.mcast_group4.map(IpAddr::V4),
+        (None, Family::V6) => config.global.mcast_group6.map(IpAddr::V6),
     };
     // VRRPv2 has one interval for all routers; in VRRPv3 a Backup learns it (RFC 9568 section 6.4.2).
     let fixed = before.version == VrrpVersion::V2;
@@ -148,8 +149,10 @@ fn adverts(before: &VrrpInstance, after: &VrrpInstance, old: &Config, new: &Conf
         ("version", before.version != after.version),
         ("advert_int", fixed && before.interval != after.interval),
         ("authentication", (&before.auth_pass, before.auth_header) != (&after.auth_pass, after.auth_header)),
-        ("multicast group", !unicast(after) && group(old) != group(new)),
+        ("multicast group", !unicast(after) && group(before, old) != group(after, new)),
         ("unicast or multicast", unicast(before) != unicast(after)),
+        ("v3_checksum_as_v2", before.checksum_as_v2 != after.checksum_as_v2),
+        ("unicast_ttl", unicast(after) && before.unicast_ttl != after.unicast_ttl),
         ("unicast_peer", unicast(before) && unicast(after) && before.unicast_peers != after.unicast_peers),
     ];
     rows.iter().filter(|(_, changed)| *changed).map(|(what, _)| *what).collect()

@@ -10,6 +10,7 @@ use super::Form::{Block, Bool, Command, Flag, Int, OneOf, Seconds, Word, Words};
 use super::Service::{NoEffect, NotYet, Served};
 use super::Standing::{Deprecated, Dpvs, New, OldName, Ours, Removed};
 use super::Tier::{A, B, C};
+use super::instance::LAST_WORD;
 use super::{ANY, Keyword, MAX, row};
 
 const TOP: &[Context] = &[Top];
@@ -19,6 +20,7 @@ const ONE_PROCESS: &str = "vipd is one process, and its heartbeat thread is set 
 const NETLINK: &str = "vipd sizes its netlink sockets by itself and reads everything anew when one overflows";
 const LINKS: &str = "vipd takes the state of links from the kernel, which tells every change";
 const IPTABLES: &str = "vipd does not use iptables";
+const STRANGERS: &str = "vipd logs them in any case, and counts them in `vipd status`";
 const NO_COPY: &str = "vipd keeps no copy of the configuration on disk";
 
 #[rustfmt::skip]
@@ -36,7 +38,7 @@ pub(super) const ROWS: &[Keyword] = &[
     row(TOP, "static_routes", Block("", 0, 0, Routes), B, "-", "routes set at start and removed at stop", Served).strict(),
     row(TOP, "static_rules", Block("", 0, 0, Rules), C, "-", "policy rules set at start and removed at stop", Served).strict(),
     row(TOP, "vrrp_sync_group", Block("NAME", 1, 1, SyncGroup), A, "-", "instances that change state together", Served).complains().strict(),
-    row(TOP, "garp_group", Block("", 0, 0, GarpGroup), C, "-", "rate limit for GARP/NA shared over interfaces", NotYet),
+    row(TOP, "garp_group", Block("", 0, 0, GarpGroup), C, "-", "rate limit for GARP/NA shared over interfaces", Served),
     row(TOP, "linkbeat_interfaces", Block("", 0, 0, Names), C, "-", "interfaces whose link state is polled", NoEffect(LINKS)).strict(),
     row(TOP, "vrrp_instance", Block("NAME", 1, 1, Instance), A, "-", "one virtual router; name must be unique", Served).complains().strict(),
     row(TOP, "vrrp_script", Block("NAME", 1, 1, Script), A, "-", "periodic check command for tracking", Served),
@@ -83,7 +85,7 @@ pub(super) const ROWS: &[Keyword] = &[
     row(GLOBAL, "no_email_faults", Flag, C, "off", "no mail for FAULT state", Served),
     row(GLOBAL, "default_interface", Word("IFNAME"), C, "eth0 (build option)", "interface for static addresses without dev", NotYet).complains(),
     row(GLOBAL, "disable_local_igmp", Flag, C, "off", "stop IGMP joins of the link-local groups system-wide", NotYet),
-    row(GLOBAL, "v3_checksum_as_v2", Bool, C, "false", "VRRPv3 IPv4 checksum without pseudo header", NotYet).standing(New),
+    row(GLOBAL, "v3_checksum_as_v2", Bool, C, "false", "VRRPv3 IPv4 checksum without pseudo header", Served).standing(New),
     row(GLOBAL, "lvs_timeouts", Words("[tcp S] [tcpfin S] [udp S], each 0..2678400", 1, ANY), C, "kernel", "how long silent connections are kept, on either plane; at least one pair", Served).complains(),
     row(GLOBAL, "lvs_flush", Flag, C, "off", "flush all of IPVS at start", Served),
     row(GLOBAL, "lvs_flush_on_stop", Words("[VS]", 0, 1), C, "off", "flush IPVS at stop; VS deletes only our virtual servers at once", NotYet),
@@ -99,12 +101,12 @@ pub(super) const ROWS: &[Keyword] = &[
     row(GLOBAL, "vrrp_garp_lower_prio_repeat", Int(0, MAX, ""), C, "vrrp_garp_master_repeat", "GARPs after a lower priority advert; 0 none", Served),
     row(GLOBAL, "vrrp_down_timer_adverts", Int(1, 100, ""), C, "3", "missed adverts before takeover", Served),
     row(GLOBAL, "vrrp_garp_interval", Seconds("0.000001", "4294"), A, "0", "gap between GARPs on one interface; a written 0 is an error", Served),
-    row(GLOBAL, "vrrp_gna_interval", Seconds("0.000001", "4294"), A, "0", "gap between unsolicited NAs on one interface; written 0 is an error", NotYet),
-    row(GLOBAL, "vrrp_min_garp", Bool, C, "false", "one GARP only, unless other values were set before", NotYet),
+    row(GLOBAL, "vrrp_gna_interval", Seconds("0.000001", "4294"), A, "0", "gap between unsolicited NAs on one interface; written 0 is an error", Served),
+    row(GLOBAL, "vrrp_min_garp", Bool, C, "false", "one GARP only, unless other values were set before", Served),
     row(GLOBAL, "vrrp_garp_extra_if", Words("[all] INT s 1..86400", 1, 2), C, "0", "periodic GARP on VIP interfaces that are not the instance's", NotYet).complains(),
     row(GLOBAL, "vrrp_vmac_garp_intvl", Words("[all] INT s", 1, 2), C, "0", "old name of vrrp_garp_extra_if", NotYet).complains().standing(Deprecated("write `vrrp_garp_extra_if`")),
     row(GLOBAL, "vrrp_lower_prio_no_advert", Bool, C, "false", "do not answer a lower priority advert", Served),
-    row(GLOBAL, "vrrp_higher_prio_send_advert", Bool, C, "false", "send one advert before yielding to higher priority", NotYet),
+    row(GLOBAL, "vrrp_higher_prio_send_advert", Bool, C, "false", "send one advert before yielding to higher priority", NoEffect(LAST_WORD)),
     row(GLOBAL, "vrrp_version", Int(2, 3, ""), B, "2", "default VRRP version; IPv6 instances use 3", Served),
     row(GLOBAL, "vrrp_iptables", Words("[CHAIN_IN [CHAIN_OUT]]", 0, 2), C, "INPUT OUTPUT", "use iptables; nftables-only builds treat it as nftables", NoEffect(IPTABLES)).standing(Deprecated("write `nftables`")),
     row(GLOBAL, "vrrp_ipsets", Words("[NAME...]", 0, 6), C, "keepalived keepalived6 ...", "ipset names; no name turns sets off; iptables builds only", NoEffect(IPTABLES)).standing(Removed("write `nftables`")),
@@ -114,12 +116,12 @@ pub(super) const ROWS: &[Keyword] = &[
     row(GLOBAL, "vrrp_check_unicast_src", Flag, C, "off", "drop unicast adverts from addresses that are not peers", Served),
     row(GLOBAL, "vrrp_skip_check_adv_addr", Bool, A, "false", "skip address list check for adverts of the same master", Served),
     row(GLOBAL, "vrrp_strict", Bool, A, "false", "strict RFC behaviour; refuses unicast, auth, preempt_delay and others", Served),
-    row(GLOBAL, "vrrp_priority", Int(-20, 19, ""), C, "0", "nice value of the VRRP child", NotYet).complains(),
-    row(GLOBAL, "vrrp_no_swap", Flag, C, "off", "lock VRRP child memory", NotYet),
-    row(GLOBAL, "vrrp_rt_priority", Int(1, 99, ""), C, "off", "SCHED_RR priority; out of range is clamped", Served).complains(),
+    row(GLOBAL, "vrrp_priority", Int(-20, 19, ""), C, "none", "nice value of the heartbeat, which is then not real-time unless vrrp_rt_priority is there too", Served).complains(),
+    row(GLOBAL, "vrrp_no_swap", Flag, C, "what is used", "keep the whole program in memory", Served),
+    row(GLOBAL, "vrrp_rt_priority", Int(1, 99, ""), C, "2", "SCHED_RR priority; out of range is clamped", Served).complains(),
     row(GLOBAL, "vrrp_cpu_affinity", Words("INT...", 1, ANY), C, "all", "CPU ids", NotYet).complains(),
-    row(GLOBAL, "vrrp_rlimit_rttime", Int(1, MAX, "us"), C, "10000", "RLIMIT_RTTIME; 1 becomes 2", NotYet),
-    row(GLOBAL, "vrrp_rlimit_rtime", Int(0, MAX, "us"), C, "-", "old name", NotYet).standing(OldName("vrrp_rlimit_rttime")),
+    row(GLOBAL, "vrrp_rlimit_rttime", Int(1, MAX, "us"), C, "500000", "longest work without a pause of a real-time thread, which is an ordinary one from then on; 1 becomes 2", Served),
+    row(GLOBAL, "vrrp_rlimit_rtime", Int(0, MAX, "us"), C, "-", "old name", Served).standing(OldName("vrrp_rlimit_rttime")),
     row(GLOBAL, "nftables_ipvs", Words("[TABLE]", 0, 1), C, "keepalived_ipvs", "collapse a virtual_server_group into one fwmark by nftables", NotYet),
     row(GLOBAL, "nftables_ipvs_priority", Int(-2_147_483_648, 2_147_483_647, ""), C, "-1", "chain priority", NotYet),
     row(GLOBAL, "nftables_ipvs_start_fwmark", Int(1, MAX, ""), C, "1000", "first fwmark taken", NotYet),
@@ -173,9 +175,9 @@ pub(super) const ROWS: &[Keyword] = &[
     row(GLOBAL, "no_checker_emails", Bool, C, "false", "mail only when the real server as a whole changes", NotYet),
     row(GLOBAL, "vrrp_rx_bufs_policy", Words("MTU | ADVERT | INT", 1, 1), C, "kernel", "receive buffer sizing", NotYet).complains(),
     row(GLOBAL, "vrrp_rx_bufs_multiplier", Int(1, MAX, ""), C, "3", "factor for the policy", NotYet).complains(),
-    row(GLOBAL, "vrrp_startup_delay", Seconds("0.001", "4294"), B, "0", "hold off VRRP after start", NotYet),
-    row(GLOBAL, "vrrp_delay_after_boot", Seconds("0.001", "4294"), C, "0", "hold off VRRP until this uptime", NotYet).complains().standing(New),
-    row(GLOBAL, "log_unknown_vrids", Flag, C, "off", "log adverts with VRIDs we do not run", NotYet),
+    row(GLOBAL, "vrrp_startup_delay", Seconds("0.001", "4294"), B, "0", "hold off VRRP after start", Served),
+    row(GLOBAL, "vrrp_delay_after_boot", Seconds("0.001", "4294"), C, "0", "hold off VRRP until this uptime", Served).complains().standing(New),
+    row(GLOBAL, "log_unknown_vrids", Flag, C, "off", "log adverts with VRIDs we do not run", NoEffect(STRANGERS)),
     row(GLOBAL, "vrrp_owner_ignore_adverts", Bool, C, "false", "priority 255 drops received adverts", NotYet).standing(New),
     row(GLOBAL, "vmac_prefix", Word("STRING"), C, "vrrp", "prefix of made-up VMAC names", Served),
     row(GLOBAL, "vmac_addr_prefix", Word("STRING"), C, "vmac_prefix", "prefix for VMACs of use_vmac_addr", NotYet),
@@ -197,6 +199,7 @@ pub(super) const ROWS: &[Keyword] = &[
     row(GLOBAL, "json_dump_file", Word("PATH"), C, "TMPDIR/keepalived.json", "JSON dump", NotYet).complains().standing(New),
     row(GLOBAL, "vip_fence", Bool, C, "true with lvs_datapath ebpf", "a frozen daemon is deaf for its addresses within Active_Down", Served).standing(Ours),
     row(GLOBAL, "lvs_datapath", OneOf(&["ebpf", "ipvs"]), C, "ebpf", "what forwards: the eBPF program or the kernel's IPVS", Served).standing(Ours),
+    row(GLOBAL, "lvs_ebpf_mode", OneOf(&["auto", "xdp", "tc"]), C, "auto", "the hook of the eBPF program: XDP where it is faster, everywhere, or nowhere", Served).standing(Ours),
     row(GLOBAL, "lvs_sysctl", OneOf(&["check", "auto"]), C, "check", "kernel settings that forwarding needs: tell what is wrong, or set them", Served).standing(Ours),
     row(GLOBAL, "metrics_listen", Words("ADDR [PORT]", 1, 2), C, "-; port 9165", "where Prometheus finds /metrics", Served).standing(Ours),
     row(GLOBAL, "lvs_id", Word("STRING"), C, "-", "the name of router_id before 1.1", NotYet).standing(Removed("write `router_id`")),

@@ -20,6 +20,7 @@ const AUTH: &[Context] = &[Authentication];
 const HMAC: &[Context] = &[AuthHmac];
 
 const LINKS: &str = "vipd takes the state of links from the kernel, which tells every change";
+pub(super) const LAST_WORD: &str = "vipd sends one in any case, so that the winner announces its addresses again";
 const PARSED_ONLY: &str = "keepalived reads it and does nothing with it";
 
 #[rustfmt::skip]
@@ -40,10 +41,10 @@ pub(super) const ROWS: &[Keyword] = &[
     row(SYNC, "global_tracking", Flag, C, "off", "acts as sync_group_tracking_weight", Served).standing(Deprecated("write `sync_group_tracking_weight`")),
     row(SYNC, "sync_group_tracking_weight", Flag, C, "off", "allow weighted trackers on members", Served),
     row(SYNC, "notify_priority_changes", Bool, C, "inherited", "FIFO priority events of members", Served),
-    row(GARP, "garp_interval", Seconds("0", "4294"), C, "-", "gap between GARPs", NotYet),
-    row(GARP, "gna_interval", Seconds("0", "4294"), C, "-", "gap between NAs", NotYet),
-    row(GARP, "interface", Word("IFNAME"), C, "-", "one interface of the group", NotYet),
-    row(GARP, "interfaces", Block("", 0, 0, Names), C, "-", "interfaces sharing one limit", NotYet).strict(),
+    row(GARP, "garp_interval", Seconds("0", "4294"), C, "-", "gap between GARPs", Served),
+    row(GARP, "gna_interval", Seconds("0", "4294"), C, "-", "gap between NAs", Served),
+    row(GARP, "interface", Word("IFNAME"), C, "-", "one interface of the group", Served),
+    row(GARP, "interfaces", Block("", 0, 0, Names), C, "-", "interfaces sharing one limit", Served).strict(),
     row(INSTANCE, "use_vmac", Words("[NAME] [MAC] [name NAME] [netlink_notify_msg] [group GROUP]", 0, ANY), B, "off", "macvlan with the VRRP MAC; default name vrrp.VRID or vrrp6.VRID", Served),
     row(INSTANCE, "use_vmac_addr", Flag, C, "off", "VMACs also for VIPs on other interfaces", NotYet),
     row(INSTANCE, "vmac_xmit_base", Flag, B, "off", "send adverts from the base interface", Served),
@@ -64,10 +65,10 @@ pub(super) const ROWS: &[Keyword] = &[
     row(INSTANCE, "track_bfd", Block("", 0, 0, Trackers), B, "weight of the session", "BFD sessions to track", Served).strict(),
     row(INSTANCE, "mcast_src_ip", Address, A, "first address of interface", "source of multicast adverts", Served),
     row(INSTANCE, "unicast_src_ip", Address, A, "first address of interface", "source of unicast adverts", Served),
-    row(INSTANCE, "mcast_dst_ip", Word("MCAST"), C, "global group", "advert destination of this instance", NotYet),
-    row(INSTANCE, "track_src_ip", Flag, C, "off", "FAULT while the source address is absent", NotYet),
+    row(INSTANCE, "mcast_dst_ip", Word("MCAST"), C, "global group", "advert destination of this instance", Served),
+    row(INSTANCE, "track_src_ip", Flag, C, "off", "FAULT while the source address is absent", Served),
     row(INSTANCE, "virtual_router_id", Int(1, 255, ""), A, "required", "VRID", Served),
-    row(INSTANCE, "unicast_ttl", Int(0, 255, ""), C, "255 (IPv6: kernel)", "TTL of unicast adverts", NotYet),
+    row(INSTANCE, "unicast_ttl", Int(0, 255, ""), C, "255 (IPv6: kernel)", "TTL of unicast adverts", Served),
     row(INSTANCE, "version", OneOf(&["2", "3"]), B, "global vrrp_version; 3 for IPv6", "VRRP version", Served),
     row(INSTANCE, "priority", Int(1, 255, ""), A, "100 (255 if state MASTER and none given)", "election priority; 255 is address owner", Served),
     row(INSTANCE, "advert_int", Seconds("0.01", "255"), A, "1", "v2: rounded to whole seconds; v3: 10 ms steps, below 40.96", Served),
@@ -76,7 +77,7 @@ pub(super) const ROWS: &[Keyword] = &[
     row(INSTANCE, "no_virtual_ipaddress", Flag, C, "off", "allow an instance without VIPs", NotYet).standing(New),
     row(INSTANCE, "promote_secondaries", Flag, C, "off", "set the sysctl of that name on the interface", Served),
     row(INSTANCE, "linkbeat_use_polling", Flag, C, "off", "see linkbeat_interfaces", NoEffect(LINKS)).standing(Deprecated("write `linkbeat_interfaces`")),
-    row(INSTANCE, "v3_checksum_as_v2", Bool, C, "global", "VRRPv3 IPv4 checksum without pseudo header", NotYet).standing(New),
+    row(INSTANCE, "v3_checksum_as_v2", Bool, C, "global", "VRRPv3 IPv4 checksum without pseudo header", Served).standing(New),
     row(INSTANCE, "virtual_routes", Block("", 0, 0, Routes), B, "-", "routes held while master", Served).strict(),
     row(INSTANCE, "virtual_rules", Block("", 0, 0, Rules), B, "-", "policy rules held while master", Served).strict(),
     row(INSTANCE, "accept", Flag, B, "on unless strict", "accept packets for the VIPs", Served),
@@ -109,7 +110,7 @@ pub(super) const ROWS: &[Keyword] = &[
     row(INSTANCE, "garp_extra_if", Words("[all] INT s 0..86400", 1, 2), C, "0", "periodic GARP on interfaces of addresses other than its own", NotYet).complains(),
     row(INSTANCE, "vmac_garp_intvl", Words("[all] INT s", 1, 2), C, "0", "old name of garp_extra_if", NotYet).complains().standing(Deprecated("write `garp_extra_if`")),
     row(INSTANCE, "lower_prio_no_advert", Bool, C, "global", "do not answer a lower priority advert", Served),
-    row(INSTANCE, "higher_prio_send_advert", Bool, C, "global", "send one advert before yielding to a higher priority", NotYet),
+    row(INSTANCE, "higher_prio_send_advert", Bool, C, "global", "send one advert before yielding to a higher priority", NoEffect(LAST_WORD)),
     row(INSTANCE, "owner_ignore_adverts", Bool, C, "global", "drop received adverts at priority 255", NotYet).standing(New),
     row(INSTANCE, "kernel_rx_buf_size", Int(0, MAX, "bytes"), C, "policy", "receive buffer", NotYet).complains(),
     row(INSTANCE, "authentication", Block("", 0, 0, Authentication), A, "-", "VRRPv2 authentication", Served),

@@ -40,6 +40,15 @@ pub enum Plane {
     Ipvs,
 }
 
+/// `lvs_ebpf_mode`, a keyword of ours: at which hook the eBPF plane serves first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum EbpfMode {
+    #[default]
+    Auto,
+    Xdp,
+    Tc,
+}
+
 /// `lvs_sysctl`, a keyword of ours: what becomes of a kernel setting that forwarding needs otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub enum SysctlMode {

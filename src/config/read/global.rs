@@ -7,30 +7,31 @@ use std::time::Duration;
 
 use super::value::{TIME_MAX, address, choice, error, flag, number, seconds, set};
 use super::{command, ipvs, notify};
-use crate::config::model::{Garp, Global, Mail, NotifyFifo, Plane, ScriptUser, SysctlMode, VrrpVersion};
+use crate::config::model::{
+    EbpfMode, Garp, Global, Mail, NotifyFifo, Plane, Process, ScriptUser, SysctlMode, VrrpVersion,
+};
 use crate::config::problem::{Problem, Severity};
 use crate::config::tree::Statement;
 
 pub const VERSIONS: [(&str, VrrpVersion); 2] = [("2", VrrpVersion::V2), ("3", VrrpVersion::V3)];
 const PLANES: [(&str, Plane); 2] = [("ebpf", Plane::Ebpf), ("ipvs", Plane::Ipvs)];
+const EBPF_MODES: [(&str, EbpfMode); 3] = [("auto", EbpfMode::Auto), ("xdp", EbpfMode::Xdp), ("tc", EbpfMode::Tc)];
 const SYSCTL_MODES: [(&str, SysctlMode); 2] = [("check", SysctlMode::Check), ("auto", SysctlMode::Auto)];
 /// Where Prometheus's list of ports has an exporter for keepalived.
 const METRICS_PORT: u16 = 9165;
 const INT_MAX: i64 = 2_147_483_647;
 
 /// Whole numbers that are held to keepalived's ranges although nothing here depends on them yet.
-const CHECKED: [(&str, RangeInclusive<i64>); 13] = [
+const CHECKED: [(&str, RangeInclusive<i64>); 11] = [
     ("startup_script_timeout", 1..=1000),
     ("shutdown_script_timeout", 1..=1000),
     ("max_auto_priority", -1..=99),
     ("min_auto_priority_delay", 1..=10_000_000),
-    ("vrrp_priority", -20..=19),
     ("checker_priority", -20..=19),
     ("bfd_priority", -20..=19),
     ("checker_rt_priority", 1..=99),
     ("bfd_rt_priority", 1..=99),
     ("nftables_ipvs_start_fwmark", 1..=4_294_967_295),
-    ("vrrp_rlimit_rttime", 1..=INT_MAX),
     ("checker_rlimit_rttime", 1..=INT_MAX),
     ("vrrp_rx_bufs_multiplier", 1..=INT_MAX),
 ];
@@ -55,15 +56,13 @@ pub fn read(block: &Statement<'_>, global: &mut Global, problems: &mut Vec<Probl
             "vrrp_skip_check_adv_addr" => set(&mut global.skip_check_adv_addr, flag(problems, inner)),
             "vrrp_check_unicast_src" => global.check_unicast_src = true,
             "vrrp_lower_prio_no_advert" => set(&mut global.lower_prio_no_advert, flag(problems, inner)),
+            "v3_checksum_as_v2" => set(&mut global.checksum_as_v2, flag(problems, inner)),
+            "vrrp_min_garp" if flag(problems, inner) == Some(true) => least_garp(&mut global.garp),
             "vrrp_strict" => set(&mut global.strict, flag(problems, inner)),
             "vrrp_down_timer_adverts" => {
                 set(&mut global.down_timer_adverts, number(problems, inner, 0, 1..=100, "").map(Some));
             }
             "vmac_prefix" => global.vmac_prefix = inner.arg(0).map(|word| word.text.to_owned()),
-            "vrrp_rt_priority" => {
-                let priority = number::<u8>(problems, inner, 0, 1..=99, "").and_then(NonZeroU8::new);
-                set(&mut global.rt_priority, priority.map(Some));
-            }
             "notify_fifo" => fifo(inner, &mut global.fifo),
             "vrrp_notify_fifo" => fifo(inner, &mut global.vrrp_fifo),
             "lvs_notify_fifo" => fifo(inner, &mut global.lvs_fifo),
@@ -72,8 +71,8 @@ pub fn read(block: &Statement<'_>, global: &mut Global, problems: &mut Vec<Probl
             "lvs_notify_fifo_script" => notify::first_only(&mut global.lvs_fifo.script, inner, problems),
             "vrrp_notify_priority_changes" => set(&mut global.notify_priority_changes, flag(problems, inner)),
             "fifo_write_vrrp_states_on_reload" => global.states_on_reload = true,
-            "vip_fence" => set(&mut global.fence, flag(problems, inner).map(Some)),
             "lvs_datapath" => set(&mut global.plane, choice(problems, inner, 0, &PLANES)),
+            "lvs_ebpf_mode" => set(&mut global.ebpf_mode, choice(problems, inner, 0, &EBPF_MODES)),
             "lvs_sysctl" => set(&mut global.sysctl, choice(problems, inner, 0, &SYSCTL_MODES)),
             "lvs_flush" => global.lvs_flush = true,
             "checker_log_all_failures" => set(&mut global.checker_log_all_failures, flag(problems, inner)),
@@ -83,14 +82,37 @@ pub fn read(block: &Statement<'_>, global: &mut Global, problems: &mut Vec<Probl
             "lvs_sync_daemon" => set(&mut global.sync_daemon, ipvs::sync_daemon(inner, problems).map(Some)),
             keyword => {
                 let garp = keyword.strip_prefix("vrrp_").unwrap_or("");
-                let known =
-                    mail(inner, &mut global.mail, problems) || read_garp(garp, inner, &mut global.garp, problems);
+                let known = mail(inner, &mut global.mail, problems)
+                    || process(inner, &mut global.process, problems)
+                    || read_garp(garp, inner, &mut global.garp, problems);
                 if !known {
                     only_checked(keyword, inner, problems);
                 }
             }
         }
     }
+}
+
+/// How the heartbeat is run; false: the keyword is none of them.
+fn process(inner: &Statement<'_>, process: &mut Process, problems: &mut Vec<Problem>) -> bool {
+    match inner.keyword.text {
+        "vrrp_rt_priority" => {
+            let priority = number::<u8>(problems, inner, 0, 1..=99, "").and_then(NonZeroU8::new);
+            set(&mut process.rt_priority, priority.map(Some));
+        }
+        "vrrp_priority" => set(&mut process.nice, number(problems, inner, 0, -20..=19, "").map(Some)),
+        "vrrp_no_swap" => process.no_swap = true,
+        "vip_fence" => set(&mut process.fence, flag(problems, inner).map(Some)),
+        "vrrp_startup_delay" => set(&mut process.startup_delay, seconds(problems, inner, 0, 1000..=TIME_MAX)),
+        "vrrp_delay_after_boot" => set(&mut process.uptime_min, seconds(problems, inner, 0, 1000..=TIME_MAX)),
+        "vrrp_rlimit_rttime" | "vrrp_rlimit_rtime" => {
+            // keepalived's least: the kernel takes 1 for no limit that can be met.
+            let limit = number::<u64>(problems, inner, 0, 1..=INT_MAX, "us").map(|us| us.max(2));
+            set(&mut process.rt_limit, limit.map(|us| Some(Duration::from_micros(us))));
+        }
+        _ => return false,
+    }
+    true
 }
 
 /// `ADDR [PORT]`.
@@ -136,12 +158,6 @@ fn fifo(inner: &Statement<'_>, fifo: &mut NotifyFifo) {
 
 fn only_checked(keyword: &str, inner: &Statement<'_>, problems: &mut Vec<Problem>) {
     match keyword {
-        "vrrp_gna_interval" => {
-            seconds(problems, inner, 0, 1..=TIME_MAX);
-        }
-        "vrrp_startup_delay" | "vrrp_delay_after_boot" => {
-            seconds(problems, inner, 0, 1000..=TIME_MAX);
-        }
         "vrrp_higher_prio_send_advert" | "no_checker_emails" => {
             flag(problems, inner);
         }
@@ -150,6 +166,16 @@ fn only_checked(keyword: &str, inner: &Statement<'_>, problems: &mut Vec<Problem
                 number::<i64>(problems, inner, 0, range.clone(), "");
             }
         }
+    }
+}
+
+/// `vrrp_min_garp`: one announcement and no more, unless what stands before it says otherwise.
+fn least_garp(garp: &mut Garp) {
+    for delay in [&mut garp.master_delay, &mut garp.lower_prio_delay, &mut garp.master_refresh] {
+        delay.get_or_insert(Duration::ZERO);
+    }
+    for repeat in [&mut garp.master_repeat, &mut garp.lower_prio_repeat] {
+        repeat.get_or_insert(1);
     }
 }
 
@@ -169,12 +195,13 @@ pub fn read_garp(keyword: &str, inner: &Statement<'_>, garp: &mut Garp, problems
             set(&mut garp.lower_prio_repeat, number(problems, inner, 0, 0..=INT_MAX, "").map(Some));
         }
         "garp_interval" => set(&mut garp.interval, seconds(problems, inner, 0, 1..=TIME_MAX).map(Some)),
+        "gna_interval" => set(&mut garp.gna_interval, seconds(problems, inner, 0, 1..=TIME_MAX).map(Some)),
         _ => return false,
     }
     true
 }
 
-fn multicast(problems: &mut Vec<Problem>, inner: &Statement<'_>) -> Option<IpAddr> {
+pub fn multicast(problems: &mut Vec<Problem>, inner: &Statement<'_>) -> Option<IpAddr> {
     let addr = address(problems, inner, 0)?;
     if addr.is_multicast() {
         return Some(addr);

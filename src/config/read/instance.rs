@@ -5,13 +5,13 @@ mod settle;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::global::{VERSIONS, read_garp};
-use super::value::{SECOND, choice, error, flag, host_word, interface, number, parsed, seconds, set};
+use super::global::{VERSIONS, multicast, read_garp};
+use super::value::{SECOND, choice, error, flag, host_word, interface, number, number_word, parsed, seconds, set};
 use super::{notify, route, rule, track, virtual_address};
 use crate::base::{IfName, Vrid};
 use crate::config::model::{
-    Garp, Global, InitialState, KernelRoute, KernelRule, Notify, Tracking, VirtualAddress, Vmac, VrrpInstance,
-    VrrpVersion,
+    Garp, Global, InitialState, KernelRoute, KernelRule, Notify, Tracking, UnicastPeer, VirtualAddress, Vmac,
+    VrrpInstance, VrrpVersion,
 };
 use crate::config::problem::{Problem, Severity};
 use crate::config::source::Span;
@@ -43,7 +43,11 @@ struct Draft {
     unicast_source: Option<IpAddr>,
     /// A keyword of unicast was met.
     unicast: Option<Span>,
-    peers: Vec<(IpAddr, Span)>,
+    peers: Vec<(UnicastPeer, Span)>,
+    unicast_ttl: Option<u8>,
+    mcast_group: Option<(IpAddr, Span)>,
+    checksum_as_v2: Option<bool>,
+    track_source: bool,
     check_unicast_src: bool,
     skip_check_adv_addr: bool,
     lower_prio_no_advert: Option<bool>,
@@ -141,6 +145,7 @@ fn options(inner: &Statement<'_>, draft: &mut Draft, problems: &mut Vec<Problem>
             draft.preempt_delay = delay.map(|delay| (delay, inner.at()));
         }
         "strict_mode" => draft.strict = flag(problems, inner),
+        "track_src_ip" => draft.track_source = true,
         "dont_track_primary" => draft.dont_track_primary = true,
         "check_unicast_src" => draft.check_unicast_src = true,
         // Whatever boolean follows, keepalived turns it on.
@@ -152,9 +157,9 @@ fn options(inner: &Statement<'_>, draft: &mut Draft, problems: &mut Vec<Problem>
         "higher_prio_send_advert" | "owner_ignore_adverts" => {
             flag(problems, inner);
         }
-        "unicast_ttl" => {
-            number::<u8>(problems, inner, 0, 0..=255, "");
-        }
+        "unicast_ttl" => set(&mut draft.unicast_ttl, number(problems, inner, 0, 0..=255, "").map(Some)),
+        "mcast_dst_ip" => draft.mcast_group = multicast(problems, inner).map(|group| (group, inner.at())),
+        "v3_checksum_as_v2" => draft.checksum_as_v2 = flag(problems, inner),
         "debug" => {
             number::<u8>(problems, inner, 0, 0..=4, "");
         }
@@ -207,14 +212,23 @@ fn mac(text: &str) -> Option<[u8; 6]> {
 }
 
 /// `ADDR [min_ttl N] [max_ttl N]`.
-fn peer(line: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<(IpAddr, Span)> {
+fn peer(line: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<(UnicastPeer, Span)> {
     let addr = host_word(problems, "unicast_peer", line.keyword)?;
+    let mut peer = UnicastPeer { addr, ttl_min: 0, ttl_max: u8::MAX };
     for pair in line.args.windows(2) {
-        if let [name @ Word { text: "min_ttl" | "max_ttl", .. }, ttl] = pair {
-            super::value::number_word::<u8>(problems, name.text, *ttl, 0..=255, "");
-        }
+        let [name, ttl] = pair else { continue };
+        let field = match name.text {
+            "min_ttl" => &mut peer.ttl_min,
+            "max_ttl" => &mut peer.ttl_max,
+            _ => continue,
+        };
+        set(field, number_word(problems, name.text, *ttl, 0..=255, ""));
     }
-    Some((addr, line.keyword.at))
+    if peer.ttl_min > peer.ttl_max {
+        let message = format!("the peer {addr} has min_ttl {} above max_ttl {}", peer.ttl_min, peer.ttl_max);
+        problems.push(error("ttl-range", line.keyword, message).label("nothing from it is taken"));
+    }
+    Some((peer, line.keyword.at))
 }
 
 fn authentication(block: &Statement<'_>, problems: &mut Vec<Problem>) -> Auth {

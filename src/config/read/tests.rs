@@ -210,10 +210,15 @@ fn a_script_without_a_command_is_left_out() {
 
 #[test]
 fn global_values_are_read_or_refused() {
-    let rows: [(&str, &str, &[&str]); 21] = [
-        ("nothing amiss", "router_id lb\nvrrp_version 3\nlvs_datapath ipvs\nvrrp_garp_master_delay 1.5", &[]),
+    let rows: [(&str, &str, &[&str]); 22] = [
+        (
+            "nothing amiss",
+            "router_id lb\nvrrp_version 3\nlvs_datapath ipvs\nlvs_ebpf_mode tc\nvrrp_garp_master_delay 1.5",
+            &[],
+        ),
         ("an interval of zero", "vrrp_garp_interval 0\nvrrp_gna_interval 0", &["out-of-range", "out-of-range"]),
         ("a plane that is none", "lvs_datapath xdp", &["unknown-word"]),
+        ("a hook that is none", "lvs_ebpf_mode generic", &["unknown-word"]),
         ("settings that are set", "lvs_sysctl auto", &[]),
         ("settings that are neither", "lvs_sysctl yes", &["unknown-word"]),
         ("version 1", "vrrp_version 1", &["unknown-word"]),

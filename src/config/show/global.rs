@@ -1,9 +1,12 @@
 //! `global_defs`. What stands at its default is left out.
 
 use std::num::NonZeroU8;
+use std::time::Duration;
 
 use super::node::{Node, Nodes, user, word};
-use crate::config::model::{Garp, Global, Mail, NotifyFifo, Plane, SyncDaemon, SysctlMode, Timeouts, VrrpVersion};
+use crate::config::model::{
+    EbpfMode, Garp, GarpGroup, Global, Mail, NotifyFifo, Plane, Process, SyncDaemon, SysctlMode, Timeouts, VrrpVersion,
+};
 
 pub(super) fn statements(global: &Global) -> Vec<Node> {
     let Global {
@@ -17,18 +20,19 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
         skip_check_adv_addr,
         check_unicast_src,
         lower_prio_no_advert,
+        checksum_as_v2,
         strict,
         down_timer_adverts,
         vmac_prefix,
-        rt_priority,
+        process,
         mail,
         fifo,
         vrrp_fifo,
         lvs_fifo,
         notify_priority_changes,
         states_on_reload,
-        fence,
         plane,
+        ebpf_mode,
         sysctl,
         lvs_flush,
         rs_init_notifies,
@@ -49,20 +53,17 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
     nodes.flag("vrrp_check_unicast_src", *check_unicast_src);
     nodes.flag("vrrp_lower_prio_no_advert", *lower_prio_no_advert);
     nodes.flag("vrrp_strict", *strict);
+    nodes.flag("v3_checksum_as_v2", *checksum_as_v2);
     nodes.plain("vrrp_down_timer_adverts", *down_timer_adverts);
     nodes.word("vmac_prefix", vmac_prefix.as_ref());
-    nodes.plain("vrrp_rt_priority", rt_priority.map(NonZeroU8::get));
+    self::process(&mut nodes, process);
     self::mail(&mut nodes, mail);
     self::fifo(&mut nodes, "notify_fifo", fifo);
     self::fifo(&mut nodes, "vrrp_notify_fifo", vrrp_fifo);
     self::fifo(&mut nodes, "lvs_notify_fifo", lvs_fifo);
     nodes.flag("vrrp_notify_priority_changes", *notify_priority_changes);
     nodes.flag("fifo_write_vrrp_states_on_reload", *states_on_reload);
-    nodes.plain("vip_fence", *fence);
-    match plane {
-        Plane::Ebpf => {}
-        Plane::Ipvs => nodes.put(Node::plain("lvs_datapath", "ipvs")),
-    }
+    self::plane(&mut nodes, *plane, *ebpf_mode);
     match sysctl {
         SysctlMode::Check => {}
         SysctlMode::Auto => nodes.put(Node::plain("lvs_sysctl", "auto")),
@@ -74,6 +75,18 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
     self::sync_daemon(&mut nodes, sync_daemon.as_ref());
     nodes.plain("metrics_listen", metrics.map(|at| format!("{} {}", at.ip(), at.port())));
     nodes.0
+}
+
+fn plane(nodes: &mut Nodes, plane: Plane, ebpf_mode: EbpfMode) {
+    match plane {
+        Plane::Ebpf => {}
+        Plane::Ipvs => nodes.put(Node::plain("lvs_datapath", "ipvs")),
+    }
+    match ebpf_mode {
+        EbpfMode::Auto => {}
+        EbpfMode::Xdp => nodes.put(Node::plain("lvs_ebpf_mode", "xdp")),
+        EbpfMode::Tc => nodes.put(Node::plain("lvs_ebpf_mode", "tc")),
+    }
 }
 
 fn timeouts(nodes: &mut Nodes, timeouts: Option<&Timeouts>) {
@@ -96,6 +109,18 @@ fn sync_daemon(nodes: &mut Nodes, daemon: Option<&SyncDaemon>) {
     add("ttl", ttl.map(|n| n.to_string()));
     add("group", group.map(|addr| addr.to_string()));
     nodes.plain("lvs_sync_daemon", Some(line));
+}
+
+fn process(nodes: &mut Nodes, process: &Process) {
+    let Process { rt_priority, nice, no_swap, rt_limit, startup_delay, uptime_min, fence } = process;
+    nodes.plain("vrrp_rt_priority", rt_priority.map(NonZeroU8::get));
+    nodes.plain("vrrp_priority", *nice);
+    nodes.flag("vrrp_no_swap", *no_swap);
+    nodes.plain("vrrp_rlimit_rttime", rt_limit.map(|limit| limit.as_micros()));
+    let written = |delay: Duration| Some(delay).filter(|delay| !delay.is_zero());
+    nodes.time("vrrp_startup_delay", written(*startup_delay));
+    nodes.time("vrrp_delay_after_boot", written(*uptime_min));
+    nodes.plain("vip_fence", *fence);
 }
 
 fn mail(nodes: &mut Nodes, mail: &Mail) {
@@ -130,6 +155,15 @@ pub(super) const fn version(version: VrrpVersion) -> u8 {
     }
 }
 
+pub(super) fn garp_group(group: &GarpGroup) -> Node {
+    let GarpGroup { interval, gna_interval, interfaces } = group;
+    let mut nodes = Nodes::default();
+    nodes.time("garp_interval", *interval);
+    nodes.time("gna_interval", *gna_interval);
+    nodes.list("interfaces", interfaces.iter().map(|name| Node::item(name.as_str())).collect());
+    Node::block("garp_group", String::new(), nodes.0)
+}
+
 /// `garp_*` after the prefix: `vrrp_` in `global_defs`, none in an instance.
 pub(super) fn garp(nodes: &mut Nodes, prefix: &str, garp: &Garp) {
     let Garp {
@@ -140,6 +174,7 @@ pub(super) fn garp(nodes: &mut Nodes, prefix: &str, garp: &Garp) {
         lower_prio_delay,
         lower_prio_repeat,
         interval,
+        gna_interval,
     } = *garp;
     let name = |keyword: &str| format!("{prefix}{keyword}");
     nodes.time(name("garp_master_delay"), master_delay);
@@ -149,4 +184,5 @@ pub(super) fn garp(nodes: &mut Nodes, prefix: &str, garp: &Garp) {
     nodes.time(name("garp_lower_prio_delay"), lower_prio_delay);
     nodes.plain(name("garp_lower_prio_repeat"), lower_prio_repeat);
     nodes.time(name("garp_interval"), interval);
+    nodes.time(name("gna_interval"), gna_interval);
 }

@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use super::node::{Node, Nodes, boolean, word};
 use super::{global, track};
-use crate::base::Family;
+use crate::base::{AddressOptions, Family};
 use crate::config::model::{
-    Broadcast, Global, InitialState, KernelRoute, KernelRule, Statics, VirtualAddress, Vmac, VrrpInstance,
+    Broadcast, Global, InitialState, KernelRoute, KernelRule, Statics, UnicastPeer, VirtualAddress, Vmac, VrrpInstance,
 };
 
 pub(super) fn instance(instance: &VrrpInstance, above: &Global) -> Node {
@@ -28,6 +28,10 @@ pub(super) fn instance(instance: &VrrpInstance, above: &Global) -> Node {
         auth_header,
         source,
         unicast_peers,
+        unicast_ttl,
+        mcast_group,
+        checksum_as_v2,
+        track_source,
         check_unicast_src,
         skip_check_adv_addr,
         lower_prio_no_advert,
@@ -56,30 +60,52 @@ pub(super) fn instance(instance: &VrrpInstance, above: &Global) -> Node {
     if above.strict && !is_strict(instance) {
         nodes.put(Node::plain("strict_mode", boolean(false)));
     }
-    nodes.flag("no_accept", !accept);
-    nodes.flag("accept", *accept && above.strict);
+    self::accept(&mut nodes, *accept, above);
     nodes.flag("nopreempt", !preempt);
     nodes.time("preempt_delay", Some(*preempt_delay).filter(|delay| !delay.is_zero()));
     nodes.put(Node::plain("lower_prio_no_advert", boolean(*lower_prio_no_advert)));
     nodes.flag("skip_check_adv_addr", *skip_check_adv_addr);
     nodes.flag("check_unicast_src", *check_unicast_src);
     nodes.flag("dont_track_primary", *dont_track_primary);
-    if let Some(pass) = auth_pass {
-        let auth =
-            vec![Node::plain("auth_type", if *auth_header { "AH" } else { "PASS" }), Node::word("auth_pass", pass)];
-        nodes.put(Node::block("authentication", String::new(), auth));
-    }
-    nodes.plain(if unicast_peers.is_empty() { "mcast_src_ip" } else { "unicast_src_ip" }, *source);
-    nodes.list("unicast_peer", unicast_peers.iter().map(|peer| Node::item(&peer.to_string())).collect());
+    authentication(&mut nodes, auth_pass.as_deref(), *auth_header);
+    nodes.plain("mcast_dst_ip", *mcast_group);
+    self::source(&mut nodes, *source, *track_source, unicast_peers);
+    nodes.plain("unicast_ttl", *unicast_ttl);
+    nodes.plain("v3_checksum_as_v2", Some(*checksum_as_v2).filter(|own| *own != above.checksum_as_v2).map(boolean));
     global::garp(&mut nodes, "", garp);
     track::tracked(&mut nodes, track);
-    nodes.list("virtual_ipaddress", addresses.iter().map(address).collect());
-    nodes.list("virtual_ipaddress_excluded", excluded_addresses.iter().map(address).collect());
+    self::addresses(&mut nodes, addresses, excluded_addresses);
     nodes.list("virtual_routes", routes.iter().map(route).collect());
     nodes.list("virtual_rules", rules.iter().map(rule).collect());
     nodes.flag("promote_secondaries", *promote_secondaries);
     track::notify(&mut nodes, notify);
     Node::block("vrrp_instance", word(name), nodes.0)
+}
+
+fn accept(nodes: &mut Nodes, accept: bool, above: &Global) {
+    nodes.flag("no_accept", !accept);
+    nodes.flag("accept", accept && above.strict);
+}
+
+fn authentication(nodes: &mut Nodes, pass: Option<&str>, header: bool) {
+    if let Some(pass) = pass {
+        let kind = Node::plain("auth_type", if header { "AH" } else { "PASS" });
+        nodes.put(Node::block("authentication", String::new(), vec![kind, Node::word("auth_pass", pass)]));
+    }
+}
+
+fn source(nodes: &mut Nodes, source: Option<IpAddr>, tracked: bool, peers: &[UnicastPeer]) {
+    nodes.plain(if peers.is_empty() { "mcast_src_ip" } else { "unicast_src_ip" }, source);
+    nodes.flag("track_src_ip", tracked);
+    nodes.list("unicast_peer", peers.iter().map(peer).collect());
+}
+
+fn peer(peer: &UnicastPeer) -> Node {
+    let UnicastPeer { addr, ttl_min, ttl_max } = peer;
+    let least = (*ttl_min > 0).then(|| format!("min_ttl {ttl_min}"));
+    let most = (*ttl_max < u8::MAX).then(|| format!("max_ttl {ttl_max}"));
+    let words: Vec<String> = least.into_iter().chain(most).collect();
+    Node { value: words.join(" "), ..Node::item(&addr.to_string()) }
 }
 
 fn vmac(nodes: &mut Nodes, vmac: &Vmac) {
@@ -89,6 +115,11 @@ fn vmac(nodes: &mut Nodes, vmac: &Vmac) {
     let words: Vec<String> = name.into_iter().chain(mac).collect();
     nodes.put(Node { value: words.join(" "), ..Node::flag("use_vmac") });
     nodes.flag("vmac_xmit_base", *xmit_base);
+}
+
+fn addresses(nodes: &mut Nodes, own: &[VirtualAddress], excluded: &[VirtualAddress]) {
+    nodes.list("virtual_ipaddress", own.iter().map(address).collect());
+    nodes.list("virtual_ipaddress_excluded", excluded.iter().map(address).collect());
 }
 
 /// The blocks of what is there as long as the daemon runs.
@@ -141,7 +172,7 @@ fn is_strict(instance: &VrrpInstance) -> bool {
 }
 
 fn address(address: &VirtualAddress) -> Node {
-    let VirtualAddress { cidr, dev, label, broadcast, scope, at: _ } = address;
+    let VirtualAddress { cidr, dev, label, broadcast, scope, options, at: _ } = address;
     let mut words = vec![];
     let mut put = |option: &str, value: String| words.push(format!("{option} {value}"));
     if let Some(dev) = dev {
@@ -165,5 +196,12 @@ fn address(address: &VirtualAddress) -> Node {
         255 => put("scope", "nowhere".to_owned()),
         other => put("scope", other.to_string()),
     }
+    let AddressOptions { preferred, home, manage_temporary, no_prefix_route, auto_join } = *options;
+    if let Some(preferred) = preferred {
+        put("preferred_lft", if preferred { "forever" } else { "0" }.to_owned());
+    }
+    let flags =
+        [("home", home), ("mngtmpaddr", manage_temporary), ("noprefixroute", no_prefix_route), ("autojoin", auto_join)];
+    words.extend(flags.iter().filter(|(_, on)| *on).map(|(word, _)| (*word).to_owned()));
     Node { value: words.join(" "), ..Node::item(&cidr.to_string()) }
 }

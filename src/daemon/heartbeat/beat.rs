@@ -22,8 +22,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::fence::Fence;
 use super::keeper::{Ask, Done, Keeper, Order, Owner};
+use super::processor::{self, Scheduling};
 use super::sockets::{Place, Sockets};
-use super::{Command, HeartbeatOptions, Strangers, processor};
+use super::{BadFrames, Command, Strangers};
 use crate::base::MonoTime;
 use crate::daemon::clock;
 use crate::vrrp::fleet::{Fleet, HandOverError, Output};
@@ -59,16 +60,28 @@ pub struct Parts {
     pub lost: Arc<AtomicU64>,
     pub publish: watch::Sender<Arc<Vec<InstanceView>>>,
     pub publish_strangers: watch::Sender<Strangers>,
+    pub bad_frames: Arc<BadFrames>,
 }
 
 /// The thread's body: it ends when all is handed over, or when the keeper has ended.
-pub fn run(parts: Parts, outputs: Vec<Output>, statics: Holdings, options: HeartbeatOptions) {
-    processor::own(options);
+pub fn run(parts: Parts, outputs: Vec<Output>, statics: Holdings, scheduling: Scheduling) {
+    processor::own(scheduling);
     // Without a runtime nothing can be driven; the supervisor sees that the channels are closed.
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
     runtime.block_on(async {
-        let Parts { fleet, sockets, locks, announcer, mut keeper, commands, told, lost, publish, publish_strangers } =
-            parts;
+        let Parts {
+            fleet,
+            sockets,
+            locks,
+            announcer,
+            mut keeper,
+            commands,
+            told,
+            lost,
+            publish,
+            publish_strangers,
+            bad_frames,
+        } = parts;
         let Some(sockets) = pollable(sockets) else { return };
         let overruns = keeper.seen.borrow().overruns;
         let fence = Fence::new(keeper.deadlines.take());
@@ -82,6 +95,7 @@ pub fn run(parts: Parts, outputs: Vec<Output>, statics: Holdings, options: Heart
             lost,
             publish,
             publish_strangers,
+            bad_frames,
             orders: BTreeMap::new(),
             leases: BTreeMap::new(),
             watched: BTreeMap::new(),
@@ -123,6 +137,7 @@ struct Beat {
     lost: Arc<AtomicU64>,
     publish: watch::Sender<Arc<Vec<InstanceView>>>,
     publish_strangers: watch::Sender<Strangers>,
+    bad_frames: Arc<BadFrames>,
     /// What the keeper has not been told yet: the newest of each virtual router.
     orders: BTreeMap<Owner, Order>,
     /// Who holds something, and how long each may.

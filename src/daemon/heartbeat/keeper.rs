@@ -4,6 +4,7 @@
 //! so that an address never outlives a heartbeat that hangs.
 #![expect(clippy::disallowed_methods, reason = "a thread of the daemon waits")]
 
+mod addresses;
 mod devices;
 mod guarding;
 mod routes;
@@ -11,14 +12,14 @@ mod routes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::listener::{self, Listener};
-use super::{HeartbeatOptions, processor};
+use super::{BadFrames, HeartbeatOptions, processor};
 use crate::base::{Cidr, Family, IfName, MonoTime};
 use crate::daemon::clock;
 use crate::vrrp::io::claims::Claim;
@@ -27,8 +28,8 @@ use crate::vrrp::io::link::{Watcher, Woken, snapshot};
 use crate::vrrp::io::route::{self, RouteWatcher};
 use crate::vrrp::io::{address, macvlan, sysctl, unanswered};
 use crate::vrrp::lease::Lease;
-use crate::vrrp::links::{Link, Links};
-use crate::vrrp::settings::{Device, Key, VirtualAddress};
+use crate::vrrp::links::Links;
+use crate::vrrp::settings::{Device, Key};
 use crate::vrrp::{Failure, Holdings, Settings};
 use devices::Devices;
 use guarding::Guarding;
@@ -110,7 +111,12 @@ pub struct Keeper {
 ///
 /// # Errors
 /// Where the kernel gives no netlink socket or no list, or the thread cannot start.
-pub fn start(settings: &[Settings], options: HeartbeatOptions, alone: bool) -> io::Result<Keeper> {
+pub fn start(
+    settings: &[Settings],
+    options: HeartbeatOptions,
+    alone: bool,
+    bad_frames: Arc<BadFrames>,
+) -> io::Result<Keeper> {
     let configured: BTreeSet<Cidr> =
         settings.iter().flat_map(|one| &one.addresses).map(|address| address.cidr).collect();
     let (asks, asked) = mpsc::channel(1);
@@ -125,7 +131,7 @@ pub fn start(settings: &[Settings], options: HeartbeatOptions, alone: bool) -> i
         None => (None, None, None),
     };
     let body = move || {
-        processor::beside(options);
+        processor::beside(options.scheduling);
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => return drop(ready.send(Err(error))),
@@ -135,7 +141,7 @@ pub fn start(settings: &[Settings], options: HeartbeatOptions, alone: bool) -> i
                 Ok((work, watcher, refused)) => {
                     // Whoever started us is waiting; if not, the channel of asks is closed too.
                     let _ = ready.send(Ok(refused));
-                    tokio::spawn(listener.run(addresses, told));
+                    tokio::spawn(listener.run(addresses, told, bad_frames));
                     work.run(watcher, asked).await;
                 }
                 Err(error) => drop(ready.send(Err(error))),
@@ -200,7 +206,10 @@ impl Work {
             tokio::select! {
                 biased;
                 ask = asked.recv() => match ask {
-                    Some(Ask::Hold { at, orders, reply }) => drop(reply.send(self.carry_out(at, orders).await)),
+                    Some(Ask::Hold { at, orders, reply }) => {
+                        drop(reply.send(self.carry_out(at, orders).await));
+                        self.look(0).await;
+                    }
                     Some(Ask::Renew { at, reply }) => drop(reply.send(self.renew(at, &BTreeSet::new()).await)),
                     None => return,
                 },
@@ -279,7 +288,6 @@ impl Work {
         let answered: BTreeSet<Owner> = done.iter().map(|done| done.owner.clone()).collect();
         let rest = ordered.difference(&answered).cloned();
         done.extend(rest.map(|owner| Done { owner, ordered: true, failures: vec![], restored: vec![] }));
-        self.look(0).await;
         done
     }
 
@@ -287,25 +295,19 @@ impl Work {
     async fn renew(&mut self, at: MonoTime, ordered: &BTreeSet<Owner>) -> Vec<Done> {
         let refused = self.hold_devices().await;
         let links = self.publish.borrow().links.clone();
+        let mut failed: BTreeMap<Owner, Vec<Failure>> = BTreeMap::new();
+        for (owner, order) in &self.held {
+            let of_devices = order.holdings.devices.iter().filter_map(|one| refused.get(&one.vmac.name)).cloned();
+            failed.insert(owner.clone(), promote(order).into_iter().chain(of_devices).collect());
+        }
+        for (owner, failure) in self.hold_addresses(at, ordered, &links).await {
+            failed.entry(owner).or_default().push(failure);
+        }
         let mut all = vec![];
         for order in self.held.values() {
-            let mut failures: Vec<Failure> = promote(order).into_iter().collect();
-            failures.extend(order.holdings.devices.iter().filter_map(|one| refused.get(&one.vmac.name)).cloned());
-            let stale = || clock::now().since(at) > order.lease.stale_after();
-            for batch in order.holdings.addresses.chunks(PIPELINE) {
-                if stale() {
-                    break;
-                }
-                let each = batch.iter().map(|address| hold(&self.handle, &links, &self.added, order, address));
-                for held in join_all(each).await {
-                    match held {
-                        Ok(held) => self.added.extend(held),
-                        Err(failure) => failures.push(failure),
-                    }
-                }
-            }
+            let mut failures = failed.remove(&order.owner).unwrap_or_default();
             let mut restored = vec![];
-            if !stale() {
+            if !is_stale(order, at) {
                 let Holdings { addresses: _, routes, rules, promote_secondaries: _, refuse: _, devices: _ } =
                     &order.holdings;
                 let outcome = self.placed.hold(&self.handle, &links, routes, rules).await;
@@ -367,83 +369,17 @@ impl Work {
         let owner = ordered.first().cloned().unwrap_or(Owner::Static);
         failures.into_iter().map(|failure| (owner.clone(), failure)).collect()
     }
+}
 
-    /// Remove what nobody holds any more.
-    async fn release(&mut self, gone: Vec<(Owner, VirtualAddress)>) -> Vec<(Owner, Failure)> {
-        let links = self.publish.borrow().links.clone();
-        let of = |order: &'_ Order| {
-            let each = order.holdings.addresses.iter();
-            each.filter_map(|address| Some((interface(&order.owner, address)?.clone(), address.cidr)))
-                .collect::<Vec<_>>()
-        };
-        let still: BTreeSet<(IfName, Cidr)> = self.held.values().flat_map(of).collect();
-        let is_gone = |owner: &Owner, address: &VirtualAddress| {
-            interface(owner, address).is_some_and(|name| !still.contains(&(name.clone(), address.cidr)))
-        };
-        let gone: Vec<_> = gone.into_iter().filter(|(owner, address)| is_gone(owner, address)).collect();
-        let served: BTreeSet<IpAddr> = still.iter().map(|(_, cidr)| cidr.addr()).collect();
-        let mut failed = vec![];
-        for batch in gone.chunks(PIPELINE) {
-            let each = batch.iter().map(|(owner, address)| release(&self.handle, &links, &self.added, owner, address));
-            failed.extend(join_all(each).await.into_iter().flatten());
-        }
-        let gone = gone.iter().map(|(_, address)| address.cidr.addr());
-        gone.filter(|address| !served.contains(address)).for_each(|address| self.guarding.remove(address));
-        failed
-    }
+/// Asked for so long ago that it may be void.
+fn is_stale(order: &Order, asked_at: MonoTime) -> bool {
+    clock::now().since(asked_at) > order.lease.stale_after()
 }
 
 /// The interfaces of virtual routers that hold something.
 fn devices_up(held: &BTreeMap<Owner, Order>) -> BTreeSet<IfName> {
     let routers = held.values().filter(|order| matches!(order.owner, Owner::Router(_)));
     routers.flat_map(|order| &order.holdings.devices).map(|one| one.vmac.name.clone()).collect()
-}
-
-/// Add or renew one address; gives what is ours then. What the host has by itself is held already, and stays so.
-async fn hold(
-    handle: &rtnetlink::Handle,
-    links: &Links,
-    added: &BTreeSet<(u32, Cidr)>,
-    order: &Order,
-    address: &VirtualAddress,
-) -> Result<Option<(u32, Cidr)>, Failure> {
-    let failed = |error: String| Failure::AddressAdd { address: address.cidr, error };
-    let interface = interface(&order.owner, address).ok_or_else(|| failed("it names no interface".to_owned()))?;
-    let link = links.get(interface).ok_or_else(|| failed(format!("there is no interface {interface}")))?;
-    if is_the_hosts(link, address.cidr, added) {
-        return Ok(None);
-    }
-    match address::hold(handle, link.index, address, order.lease.valid_s).await {
-        Ok(()) => Ok(Some((link.index, address.cidr))),
-        Err(error) => Err(failed(error.to_string())),
-    }
-}
-
-/// Remove one address that is ours. With its link it is gone too.
-async fn release(
-    handle: &rtnetlink::Handle,
-    links: &Links,
-    added: &BTreeSet<(u32, Cidr)>,
-    owner: &Owner,
-    address: &VirtualAddress,
-) -> Option<(Owner, Failure)> {
-    let link = links.get(interface(owner, address)?)?;
-    if is_the_hosts(link, address.cidr, added) {
-        return None;
-    }
-    let error = address::release(handle, link.index, address.cidr).await.err()?;
-    Some((owner.clone(), Failure::AddressRemove { address: address.cidr, error: error.to_string() }))
-}
-
-/// Whether somebody else put this address there: the owner of the address (priority 255) has it in any case.
-///
-/// The kernel tells two IPv4 addresses apart by their prefixes too, and two IPv6 addresses not.
-fn is_the_hosts(link: &Link, cidr: Cidr, added: &BTreeSet<(u32, Cidr)>) -> bool {
-    let same = |held: Cidr| match cidr.family() {
-        Family::V4 => held == cidr,
-        Family::V6 => held.addr() == cidr.addr(),
-    };
-    !added.contains(&(link.index, cidr)) && link.addresses.iter().any(|held| !held.ours && same(held.cidr))
 }
 
 /// `net.ipv6.conf.all.forwarding`; without IPv6, no.
@@ -468,15 +404,6 @@ fn promote(order: &Order) -> Option<Failure> {
     let wanted = order.holdings.promote_secondaries && key.family == Family::V4;
     let error = wanted.then(|| sysctl::set(Family::V4, &key.interface, name, 1))?.err()?.to_string();
     Some(Failure::Sysctl { name: name.to_owned(), error })
-}
-
-/// `None`: a static address without one.
-fn interface<'a>(owner: &'a Owner, address: &'a VirtualAddress) -> Option<&'a IfName> {
-    let default = match owner {
-        Owner::Router(key) => Some(&key.interface),
-        Owner::Static => None,
-    };
-    address.dev.as_ref().or(default)
 }
 
 /// Wait until a route or a rule of ours is removed; for ever where there is none.

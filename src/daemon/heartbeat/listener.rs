@@ -4,12 +4,15 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, watch};
 
-use crate::vrrp::io::claims::{ArpListener, Claim, NdListener};
+use super::BadFrames;
+use crate::vrrp::io::claims::{ArpListener, Claim, NdListener, Said};
 
 /// Claims that wait for the heartbeat; it answers the first of many as well as the last.
 pub const CLAIMS_MAX: usize = 64;
@@ -31,12 +34,12 @@ impl Listener {
         Ok(Self { arp: ArpListener::open()?, nd: NdListener::open().ok() })
     }
 
-    /// Tell every claim of an address that is watched, until nobody listens.
-    pub async fn run(self, watched: watch::Receiver<BTreeSet<IpAddr>>, told: mpsc::Sender<Claim>) {
+    /// Tell every claim of an address that is watched, and count what is malformed, until nobody listens.
+    pub async fn run(self, watched: watch::Receiver<BTreeSet<IpAddr>>, told: mpsc::Sender<Claim>, bad: Arc<BadFrames>) {
         let Self { arp, nd } = self;
-        let arp = listen(arp, ArpListener::next, watched.clone(), told.clone());
+        let arp = listen(arp, ArpListener::next, watched.clone(), told.clone(), &bad.arp);
         match nd {
-            Some(nd) => _ = tokio::join!(arp, listen(nd, NdListener::next, watched, told)),
+            Some(nd) => _ = tokio::join!(arp, listen(nd, NdListener::next, watched, told, &bad.neighbour_adverts)),
             None => arp.await,
         }
     }
@@ -44,9 +47,10 @@ impl Listener {
 
 async fn listen<L: AsRawFd>(
     listener: L,
-    next: impl Fn(&L) -> io::Result<Option<Claim>>,
+    next: impl Fn(&L) -> io::Result<Option<Said>>,
     watched: watch::Receiver<BTreeSet<IpAddr>>,
     told: mpsc::Sender<Claim>,
+    bad: &AtomicU64,
 ) {
     // Without a descriptor of the runtime's nobody is heard; adverts still decide who is Active.
     let Some(listener) = pollable(listener) else { return };
@@ -54,9 +58,13 @@ async fn listen<L: AsRawFd>(
         let Ok(mut ready) = listener.readable().await else { return };
         for _ in 0..PACKETS_PER_TURN {
             // An error (ENETDOWN) is told once.
-            let Ok(Some(claim)) = next(listener.get_ref()) else {
+            let Ok(Some(said)) = next(listener.get_ref()) else {
                 ready.clear_ready();
                 break;
+            };
+            let Ok(claim) = said else {
+                bad.fetch_add(1, Ordering::Relaxed);
+                continue;
             };
             if watched.borrow().contains(&claim.address)
                 && let Err(mpsc::error::TrySendError::Closed(_)) = told.try_send(claim)

@@ -1,9 +1,10 @@
-//! What the plane is set to beside its table: timeouts, and the sync daemons of IPVS.
+//! What the plane is set to beside its table: timeouts, the hooks of the eBPF plane, and the sync daemons of IPVS.
 //!
 //! Timeouts are set when the configuration asks, and put back when it does not ask any more. Sync daemons are kept as
 //! they should be: one that somebody stopped, or that could not start, is started with the next resync.
 
 use super::Task;
+use crate::lvs::datapath::HookMode;
 use crate::lvs::ipvsadm::manual::Manual;
 use crate::lvs::ipvsadm::{Change, SyncDaemon, SyncRole, Timeouts};
 
@@ -14,6 +15,15 @@ pub struct Tuning {
     pub timeouts: Option<Timeouts>,
     /// The sync daemons that run; `None`: those of others are left alone.
     pub sync: Option<Vec<SyncDaemon>>,
+    /// Where the eBPF plane serves; `None`: as it is.
+    pub hooks: Option<Hooks>,
+}
+
+/// What [`Datapath::set_hooks`](crate::lvs::datapath::Datapath::set_hooks) takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hooks {
+    pub mode: HookMode,
+    pub fence: Option<u32>,
 }
 
 /// What was done about it.
@@ -32,6 +42,7 @@ pub(super) struct Tuned {
 
 impl<D: Manual> Task<D> {
     pub(super) async fn tune(&mut self, wanted: Tuning) {
+        self.set_hooks(wanted.hooks);
         self.tuned.timeouts_due |= wanted.timeouts != self.tuned.wanted.timeouts;
         self.tuned.wanted = wanted;
         self.retune().await;
@@ -54,6 +65,16 @@ impl<D: Manual> Task<D> {
             tracing::warn!(problem, "the plane is not set as configured; tried again");
         }
         self.tuned.told = problem;
+    }
+
+    /// What XDP could not do TC does: it is told once, and tried again with the next change.
+    fn set_hooks(&mut self, wanted: Option<Hooks>) {
+        let Some(Hooks { mode, fence }) = wanted.filter(|wanted| Some(*wanted) != self.tuned.wanted.hooks) else {
+            return;
+        };
+        if let Err(error) = self.plane.set_hooks(mode, fence) {
+            tracing::warn!(%error, "no XDP: TC serves alone");
+        }
     }
 
     async fn set_timeouts(&mut self) -> Result<(), String> {

@@ -1,7 +1,9 @@
 //! What Prometheus reads is a snapshot.
 
 use super::*;
-use crate::control::api::{ConfigStatus, DaemonCounters, InstanceCounters, PeerStatus, PlaneStatus, TrackerStatus};
+use crate::control::api::{
+    ConfigStatus, DaemonCounters, InstanceCounters, PeerStatus, PlaneStatus, SchedulingStatus, TrackerStatus,
+};
 
 fn status() -> Status {
     Status {
@@ -16,6 +18,7 @@ fn status() -> Status {
             failed_reloads: 1,
             last_failure: Some("no".into()),
         },
+        scheduling: SchedulingStatus { heartbeat: "real-time, priority 2".into(), refused: None },
         instances: vec![
             router("VI_1", "MASTER", &["192.0.2.100/24", "192.0.2.101/24"]),
             router("a \"b\"\\c", "FAULT", &[]),
@@ -27,8 +30,14 @@ fn status() -> Status {
             because: None,
         }],
         virtual_servers: vec![server()],
-        plane: Some(PlaneStatus { name: "ebpf".into(), refused: None, reasons: [("no_route".into(), 3)].into() }),
+        plane: Some(PlaneStatus {
+            name: "ebpf".into(),
+            refused: None,
+            hooks: [].into(),
+            reasons: [("no_route".into(), 3)].into(),
+        }),
         strangers: [("eth0".to_owned(), [("vrid".to_owned(), 9)].into())].into(),
+        bad_frames: [("arp".to_owned(), 5)].into(),
         bfd_discards: [].into(),
         events: vec![],
         counters: DaemonCounters { events_lost: 1, log_lines_lost: 2, plane_failures: 3 },

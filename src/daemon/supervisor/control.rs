@@ -213,11 +213,13 @@ impl Daemon {
                 failed_reloads: standing.failed_reloads,
                 last_failure: standing.last_failure.clone(),
             },
+            scheduling: status::scheduling(&self.heartbeat.processor),
             instances: instances.iter().cloned().map(|view| status::instance(now, view)).collect(),
             trackers: self.tracker_results().await,
             virtual_servers,
             plane,
             strangers: status::strangers(&self.heartbeat.strangers.borrow()),
+            bad_frames: status::bad_frames(&self.heartbeat.bad_frames),
             bfd_discards: self
                 .bfd
                 .discards

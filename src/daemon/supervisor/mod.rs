@@ -132,6 +132,7 @@ pub fn run(options: Options) -> Result<(), RunError> {
     let ran = runtime.block_on(async {
         let mut signals = signals::Signals::listen()?;
         let mut daemon = start::start(options, loaded, &run_dir, &log).await?;
+        daemon.settle();
         let ended = daemon.run(&mut signals).await;
         daemon.stop().await;
         ended

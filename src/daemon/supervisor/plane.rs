@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use crate::config::model;
-use crate::daemon::lvs::{LvsCommand, Tuning};
+use crate::daemon::lvs::{Hooks, LvsCommand, Tuning};
 use crate::daemon::supervisor::running::Daemon;
 use crate::daemon::translate::Wanted;
 use crate::daemon::watching;
-use crate::lvs::datapath::DatapathError;
+use crate::lvs::datapath::{DatapathError, HookMode};
 use crate::lvs::io::ipvs::Ipvs;
 use crate::lvs::io::plane::Plane;
 use crate::vrrp::Standing;
@@ -21,19 +21,28 @@ const SERVICES_MAX: u32 = 16_384;
 const DESTINATIONS_MAX: u32 = 65_536;
 
 impl Daemon {
-    /// Timeouts and sync daemons as configured; `standing` is that of the virtual router that these follow, where it
+    /// Timeouts, hooks and sync daemons as configured; `standing` is that of the virtual router that these follow, where it
     /// has just moved.
     pub async fn tune(&self, standing: Option<Standing>) {
         let Some(forwarding) = &self.forwarding else { return };
-        let Wanted { timeouts, sync, .. } = &self.wanted;
+        let Wanted { timeouts, sync, config, .. } = &self.wanted;
         let views = std::sync::Arc::clone(&self.heartbeat.snapshot.borrow());
         let of = |name: &String| views.iter().find(|view| view.name == *name).map(|view| view.state);
         let sync = sync.as_ref().map(|sync| {
             let standing = standing.or_else(|| sync.instance.as_ref().and_then(of));
             sync.daemons(standing == Some(Standing::Active))
         });
+        let hooks = Some(Hooks { mode: hook_mode(config.global.ebpf_mode), fence: self.heartbeat.fence });
         // A task that has ended is noticed by the loop.
-        drop(forwarding.commands.send(LvsCommand::Tune(Tuning { timeouts: *timeouts, sync })).await);
+        drop(forwarding.commands.send(LvsCommand::Tune(Tuning { timeouts: *timeouts, sync, hooks })).await);
+    }
+}
+
+const fn hook_mode(mode: model::EbpfMode) -> HookMode {
+    match mode {
+        model::EbpfMode::Auto => HookMode::Auto,
+        model::EbpfMode::Xdp => HookMode::Xdp,
+        model::EbpfMode::Tc => HookMode::Tc,
     }
 }
 

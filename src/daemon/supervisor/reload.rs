@@ -104,6 +104,7 @@ impl Daemon {
                 self.note_for_all(&format!("a reload failed: {error}"));
             }
         }
+        self.settle();
         if !self.standing.stopping {
             tell(Told::Ready);
         }

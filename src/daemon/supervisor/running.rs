@@ -16,11 +16,12 @@ use crate::config::model;
 use crate::daemon::bfd::{Bfd, BfdEvent};
 use crate::daemon::checkers::Checkers;
 use crate::daemon::dump::AllStats;
-use crate::daemon::heartbeat::{Command, Heartbeat};
+use crate::daemon::heartbeat::{Command, Heartbeat, processor};
 use crate::daemon::history::History;
 use crate::daemon::history::file::Writer;
 use crate::daemon::lvs::{LvsCommand, LvsEvent, LvsView};
 use crate::daemon::mailer::Mailer;
+use crate::daemon::memory;
 use crate::daemon::notices::Notices;
 use crate::daemon::notifier::Notifier;
 use crate::daemon::pipes::Pipes;
@@ -167,6 +168,10 @@ impl Daemon {
                         self.dump(dump);
                         continue;
                     }
+                    Asked::StepBack => {
+                        self.step_back();
+                        continue;
+                    }
                 },
                 incoming = self.next() => incoming,
             };
@@ -228,6 +233,26 @@ impl Daemon {
                 let _ = self.checkers.rest(resting.map(|(service, _)| service.clone()).collect()).await;
             }
             Err(error) => tracing::warn!(%error, "the addresses of this host are not known; checks go on as they are"),
+        }
+    }
+
+    /// After the start and each reload: what they needed goes, and what is used from now on stays.
+    pub fn settle(&self) {
+        if let Err(error) = memory::settle(self.wanted.process.no_swap) {
+            tracing::debug!(%error, "no memory is locked");
+        }
+    }
+
+    /// Heartbeat and BFD are run like any other thread from now on, until the next start.
+    fn step_back(&mut self) {
+        match processor::step_back() {
+            Ok(()) => {
+                self.heartbeat.processor.stepped_back();
+                tracing::error!("a real-time thread does not pause: all are ordinary threads until the next start");
+            }
+            Err(error) => {
+                tracing::error!(%error, "a real-time thread does not pause, and cannot be made an ordinary one");
+            }
         }
     }
 

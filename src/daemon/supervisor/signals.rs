@@ -25,6 +25,8 @@ pub enum Asked {
     Stop,
     Reload,
     Dump(Dump),
+    /// Of the kernel: a real-time thread does not pause.
+    StepBack,
 }
 
 /// Heard from now on: one that comes while the daemon starts waits until it runs.
@@ -37,6 +39,7 @@ pub struct Signals {
     stats: Signal,
     stats_clear: Signal,
     json: Signal,
+    busy: Signal,
 }
 
 impl Signals {
@@ -55,6 +58,7 @@ impl Signals {
             stats: listen(STATS)?,
             stats_clear: listen(stats_clear())?,
             json: listen(json())?,
+            busy: listen(libc::SIGXCPU)?,
         })
     }
 
@@ -68,6 +72,7 @@ impl Signals {
             _ = self.stats.recv() => Asked::Dump(Dump::Stats),
             _ = self.stats_clear.recv() => Asked::Dump(Dump::StatsClear),
             _ = self.json.recv() => Asked::Dump(Dump::Json),
+            _ = self.busy.recv() => Asked::StepBack,
         }
     }
 }

@@ -14,7 +14,8 @@ use crate::config::source::Sources;
 use crate::control::io::server::Listener;
 use crate::daemon::bfd::{Bfd, BfdEvent};
 use crate::daemon::checkers::{Checkers, Sessions};
-use crate::daemon::heartbeat::{Heartbeat, HeartbeatOptions, StartError};
+use crate::daemon::heartbeat::processor::{self, TURN_MAX};
+use crate::daemon::heartbeat::{Heartbeat, StartError};
 use crate::daemon::history::file;
 use crate::daemon::log::Log;
 use crate::daemon::lvs::{self, LvsCommand, LvsEvent, LvsSettings, LvsView, Seen};
@@ -105,7 +106,7 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
         forwarding.end(run_dir.path()).await;
     }
     let heartbeat = elected?;
-    let (bfd, bfd_events) = start_bfd(&wanted, &heartbeat)?;
+    let (bfd, bfd_events) = start_bfd(&heartbeat)?;
     let mut tasks = JoinSet::new();
     let (checkers, check_events, running) = Checkers::start(Sessions::new(bfd.snapshot.clone()));
     spawn(&mut tasks, "checkers", running);
@@ -168,9 +169,8 @@ fn serve(tasks: &mut JoinSet<&'static str>, listener: Listener) -> (AbortHandle,
     (serving, metrics, asks)
 }
 
-fn start_bfd(wanted: &Wanted, heartbeat: &Heartbeat) -> Result<(Bfd, mpsc::Receiver<BfdEvent>), RunError> {
-    let options = HeartbeatOptions { rt_priority: wanted.rt_priority, fence: false };
-    Bfd::start(heartbeat.commands.clone(), options)
+fn start_bfd(heartbeat: &Heartbeat) -> Result<(Bfd, mpsc::Receiver<BfdEvent>), RunError> {
+    Bfd::start(heartbeat.commands.clone(), heartbeat.processor.scheduling)
         .map_err(|error| RunError::System { action: "starting the BFD thread", error })
 }
 
@@ -179,10 +179,17 @@ fn elect(wanted: &Wanted, maintenance: Maintenance) -> Result<Heartbeat, StartEr
     if maintenance != Maintenance::default() {
         tracing::warn!(?maintenance, "in maintenance, as an operator left it; `vipd maintenance off` ends it");
     }
-    let options = HeartbeatOptions { rt_priority: wanted.rt_priority, fence: wanted.fence };
-    let heartbeat = Heartbeat::start_in(wanted.instances.clone(), wanted.statics.clone(), options, maintenance)?;
+    if let Err(error) = processor::limit(wanted.process.rt_limit.unwrap_or(TURN_MAX)) {
+        tracing::warn!(%error, "a heartbeat that hangs is not taken off the processor");
+    }
+    let heartbeat =
+        Heartbeat::start_in(wanted.instances.clone(), wanted.statics.clone(), wanted.heartbeat, maintenance)?;
     if let Some(error) = &heartbeat.unfenced {
         tracing::warn!(%error, "vip_fence: without it, a frozen daemon's addresses stay until their lease ends");
+    }
+    if let Some(reason) = &heartbeat.processor.refused {
+        let scheduling = heartbeat.processor.scheduling.to_string();
+        tracing::warn!(reason, scheduling, "on a busy machine adverts may be late: CAP_SYS_NICE is needed");
     }
     Ok(heartbeat)
 }

@@ -45,6 +45,12 @@ pub struct Telling {
     pub failures: bool,
 }
 
+impl Telling {
+    pub const fn of(global: &model::Global) -> Self {
+        Self { first: global.rs_init_notifies, failures: global.checker_log_all_failures }
+    }
+}
+
 pub fn checks(
     pools: &Pools<'_>,
     tls: &model::TlsFiles,

@@ -11,10 +11,11 @@ mod watched;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::num::NonZeroU8;
 use std::sync::Arc;
 
-use crate::config::model::{Config, Global, Plane};
+use crate::config::model::{Config, Global, Plane, Process};
+use crate::daemon::heartbeat::HeartbeatOptions;
+use crate::daemon::heartbeat::processor::Scheduling;
 use crate::daemon::trackers::TrackSettings;
 use crate::daemon::watchers::WatchSettings;
 use crate::healthcheck::settings::CheckSettings;
@@ -51,9 +52,8 @@ pub struct Wanted {
     pub timeouts: Option<Timeouts>,
     /// `lvs_sync_daemon`.
     pub sync: Option<Sync>,
-    pub rt_priority: Option<NonZeroU8>,
-    /// `vip_fence`.
-    pub fence: bool,
+    pub heartbeat: HeartbeatOptions,
+    pub process: Process,
     /// Problems of the file that are errors and not fatal; a reload is more careful then.
     pub errors: usize,
 }
@@ -82,6 +82,7 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
         track_files,
         track_processes,
         bfds,
+        garp_groups: _, // Read in `vrrp.rs`.
         sync_groups: _,
         instances,
         virtual_server_groups,
@@ -94,12 +95,10 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
         mcast_group6,
         strict,
         garp,
-        rt_priority,
-        fence,
+        process,
         plane,
         lvs_flush,
         rs_init_notifies,
-        checker_log_all_failures,
         timeouts,
         sync_daemon,
         .. // `read_elsewhere` has the others.
@@ -108,8 +107,7 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
     let above = vrrp::Above { group4: *mcast_group4, group6: *mcast_group6, strict: *strict, garp, config };
     let pools = lvs::pools(virtual_servers, virtual_server_groups, local_address_groups, *rs_init_notifies)?;
     let (settings, adjustments): (Vec<_>, Vec<_>) = pools.iter().map(|(_, pool)| pool.clone().adjusted()).unzip();
-    let telling = checks::Telling { first: *rs_init_notifies, failures: *checker_log_all_failures };
-    let (checks, targets) = checks::checks(&pools, tls, track_files, telling)?;
+    let (checks, targets) = checks::checks(&pools, tls, track_files, checks::Telling::of(global))?;
     Ok(Wanted {
         statics: vrrp::statics(statics, local_address_groups),
         instances: instances.iter().map(|instance| vrrp::instance(instance, &above)).collect(),
@@ -126,11 +124,23 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
         flush_at_start: *lvs_flush,
         timeouts: timeouts.map(lvs::timeouts),
         sync: sync_daemon.as_ref().filter(|_| *plane == Plane::Ipvs).map(|daemon| lvs::sync(daemon, instances)),
-        rt_priority: *rt_priority,
-        fence: fence.unwrap_or(*plane == Plane::Ebpf),
+        heartbeat: heartbeat(process, *plane),
+        process: *process,
         errors: 0,
         config: Arc::clone(config),
     })
+}
+
+fn heartbeat(process: &Process, plane: Plane) -> HeartbeatOptions {
+    // The last two are the whole daemon's, see `daemon/supervisor`.
+    let Process { rt_priority, nice, startup_delay, uptime_min, fence, no_swap: _, rt_limit: _ } = *process;
+    let fence = fence.unwrap_or(plane == Plane::Ebpf);
+    let scheduling = match (rt_priority, nice) {
+        (Some(priority), _) => Scheduling::RealTime(priority),
+        (None, Some(nice)) => Scheduling::Nice(nice),
+        (None, None) => Scheduling::default(),
+    };
+    HeartbeatOptions { scheduling, fence, startup_delay, uptime_min }
 }
 
 /// The words of `global_defs` that others read where they carry them out. One that is added does not compile until it has
@@ -144,6 +154,7 @@ const fn read_elsewhere(global: &Global) {
         skip_check_adv_addr: _,
         check_unicast_src: _,
         lower_prio_no_advert: _,
+        checksum_as_v2: _,
         down_timer_adverts: _,
         vmac_prefix: _,
         // By `scripts.rs`, as are the six to `states_on_reload`
@@ -153,8 +164,12 @@ const fn read_elsewhere(global: &Global) {
         lvs_fifo: _,
         notify_priority_changes: _,
         states_on_reload: _,
+        // By `checks.rs`
+        checker_log_all_failures: _,
         // By `daemon/sysctls.rs`
         sysctl: _,
+        // By `supervisor/plane.rs`
+        ebpf_mode: _,
         // By `supervisor/scrape.rs`
         metrics: _,
         // By [`translate`], as are the rest
@@ -163,12 +178,10 @@ const fn read_elsewhere(global: &Global) {
         mcast_group4: _,
         mcast_group6: _,
         garp: _,
-        rt_priority: _,
-        fence: _,
+        process: _,
         plane: _,
         lvs_flush: _,
         rs_init_notifies: _,
-        checker_log_all_failures: _,
         timeouts: _,
         sync_daemon: _,
     } = global;

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use crate::base::{Cidr, Family, IfName, Route, Rule};
+use crate::base::{AddressOptions, Cidr, Family, IfName, Route, Rule};
 use crate::config::model;
 use crate::vrrp;
 use crate::vrrp::settings::{GROUP_V4, GROUP_V6};
@@ -22,6 +22,17 @@ pub struct Above<'a> {
 }
 
 impl Above<'_> {
+    /// The global values, with those of a `garp_group` of this interface before them.
+    fn announcing(&self, interface: &IfName) -> model::Garp {
+        let group = self.config.garp_groups.iter().find(|group| group.interfaces.contains(interface));
+        let (interval, gna_interval) = group.map_or((None, None), |group| (group.interval, group.gna_interval));
+        model::Garp {
+            interval: interval.or(self.garp.interval),
+            gna_interval: gna_interval.or(self.garp.gna_interval),
+            ..*self.garp
+        }
+    }
+
     fn group(&self, family: Family) -> IpAddr {
         match family {
             Family::V4 => self.group4.unwrap_or(GROUP_V4).into(),
@@ -47,9 +58,13 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
         preempt_delay,
         auth_pass,
         auth_header,
-        source,
-        unicast_peers,
-        check_unicast_src,
+        source: _, // These five are read in `transport`.
+        unicast_peers: _,
+        unicast_ttl: _,
+        mcast_group: _,
+        check_unicast_src: _,
+        checksum_as_v2,
+        track_source,
         skip_check_adv_addr: _, // The list is checked once per sender in any case, and only warned of.
         lower_prio_no_advert,
         down_timer_adverts,
@@ -63,7 +78,6 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
         promote_secondaries,
         notify: _,
     } = instance;
-    let transport = transport(unicast_peers, *source, above.group(*family), *check_unicast_src);
     let held = addresses.iter().map(|address| virtual_address(address, false));
     let excluded = excluded_addresses.iter().map(|address| virtual_address(address, true));
     let group = above.config.sync_groups.iter().find(|group| group.members.contains(name));
@@ -74,10 +88,7 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
         interface: interface.clone(),
         vmac: vmac.as_ref().map(|vmac| self::vmac(vmac, instance, above.config)),
         accept: *accept,
-        version: match version {
-            model::VrrpVersion::V2 => vrrp::Version::V2,
-            model::VrrpVersion::V3 => vrrp::Version::V3,
-        },
+        version: self::version(*version),
         priority: *priority,
         start_as_active: *state == model::InitialState::Master,
         interval: *interval,
@@ -85,15 +96,16 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
         preempt: *preempt,
         preempt_delay: *preempt_delay,
         auth: auth_pass.as_deref().map(|pass| authentication(pass, *auth_header)),
-        transport,
+        transport: transport(instance, above),
+        track_source: *track_source,
         addresses: held.chain(excluded).collect(),
         routes: routes.iter().map(route).collect(),
         rules: rules.iter().map(rule).collect(),
         promote_secondaries: *promote_secondaries,
         silent_to_lower: *lower_prio_no_advert,
         strict_address_list: above.strict,
-        checksum_without_pseudo_header: false,
-        garp: garp(own_garp, above.garp),
+        checksum_without_pseudo_header: *checksum_as_v2,
+        garp: garp(own_garp, &above.announcing(interface), *family),
         track: tracks(track, group, above.config),
         dont_track_primary: *dont_track_primary,
         sync_group: group
@@ -101,12 +113,27 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
     }
 }
 
-fn transport(peers: &[IpAddr], source: Option<IpAddr>, group: IpAddr, only_peers: bool) -> vrrp::Transport {
-    if peers.is_empty() {
+const fn version(version: model::VrrpVersion) -> vrrp::Version {
+    match version {
+        model::VrrpVersion::V2 => vrrp::Version::V2,
+        model::VrrpVersion::V3 => vrrp::Version::V3,
+    }
+}
+
+fn transport(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Transport {
+    let source = instance.source;
+    if instance.unicast_peers.is_empty() {
+        let group = instance.mcast_group.unwrap_or_else(|| above.group(instance.family));
         return vrrp::Transport::Multicast { group, source };
     }
-    // keepalived takes any TTL from a unicast peer.
-    vrrp::Transport::Unicast { source, peers: peers.to_vec(), ttl_min: 0, only_peers }
+    let peers = instance.unicast_peers.iter().map(peer).collect();
+    let ttl = instance.unicast_ttl.unwrap_or(u8::MAX);
+    vrrp::Transport::Unicast { source, peers, ttl, only_peers: instance.check_unicast_src }
+}
+
+fn peer(peer: &model::UnicastPeer) -> vrrp::Peer {
+    let model::UnicastPeer { addr, ttl_min, ttl_max } = peer;
+    vrrp::Peer { addr: *addr, ttl: *ttl_min..=*ttl_max }
 }
 
 fn vmac(vmac: &model::Vmac, instance: &model::VrrpInstance, config: &model::Config) -> vrrp::Vmac {
@@ -207,6 +234,7 @@ fn local_addresses(group: &model::LocalAddressGroup) -> impl Iterator<Item = vrr
                 label: None,
                 broadcast: None,
                 scope: 0,
+                options: AddressOptions::NONE,
                 excluded: true,
             })
         })
@@ -225,13 +253,14 @@ fn rule(rule: &model::KernelRule) -> Rule {
 }
 
 fn virtual_address(address: &model::VirtualAddress, excluded: bool) -> vrrp::VirtualAddress {
-    let model::VirtualAddress { cidr, dev, label, broadcast, scope, at: _ } = address;
+    let model::VirtualAddress { cidr, dev, label, broadcast, scope, options, at: _ } = address;
     vrrp::VirtualAddress {
         cidr: *cidr,
         dev: dev.clone(),
         label: label.clone(),
         broadcast: broadcast.and_then(|broadcast| broadcast_address(*cidr, broadcast)),
         scope: *scope,
+        options: *options,
         excluded,
     }
 }
@@ -248,7 +277,7 @@ fn broadcast_address(cidr: Cidr, broadcast: model::Broadcast) -> Option<Ipv4Addr
 }
 
 /// The instance's values, then the global ones, then keepalived's defaults.
-fn garp(own: &model::Garp, global: &model::Garp) -> vrrp::Garp {
+fn garp(own: &model::Garp, global: &model::Garp, family: Family) -> vrrp::Garp {
     let model::Garp {
         master_delay,
         master_repeat,
@@ -257,6 +286,7 @@ fn garp(own: &model::Garp, global: &model::Garp) -> vrrp::Garp {
         lower_prio_delay,
         lower_prio_repeat,
         interval,
+        gna_interval,
     } = *own;
     let default = vrrp::Garp::default();
     let times = |own: Option<u32>, global: Option<u32>, default: u8| {
@@ -273,7 +303,10 @@ fn garp(own: &model::Garp, global: &model::Garp) -> vrrp::Garp {
         // Where nobody says otherwise, as on becoming Active.
         lower_repeat: times(lower_prio_repeat, global.lower_prio_repeat, repeat),
         lower_delay: wait(lower_prio_delay, global.lower_prio_delay, delay),
-        interval: wait(interval, global.interval, default.interval),
+        interval: match family {
+            Family::V4 => wait(interval, global.interval, default.interval),
+            Family::V6 => wait(gna_interval, global.gna_interval, default.interval),
+        },
     }
 }
 
@@ -304,7 +337,7 @@ mod tests {
             master_refresh: Some(Duration::from_mins(1)),
             ..model::Garp::default()
         };
-        let got = garp(&own, &global);
+        let got = garp(&own, &global, Family::V4);
         assert_eq!((got.repeat, got.lower_repeat, got.refresh.as_secs(), got.delay.as_secs()), (1, 1, 60, 5));
     }
 }

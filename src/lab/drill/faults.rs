@@ -166,6 +166,7 @@ impl Drill<'_> {
             | Scenario::Reload
             | Scenario::Reloads
             | Scenario::Hogs
+            | Scenario::Disk
             | Scenario::Netlink
             | Scenario::Addresses
             | Scenario::Routers => true,
@@ -221,6 +222,7 @@ impl Drill<'_> {
             Scenario::Reload => self.reloads(),
             Scenario::Reloads => self.reloaded_often(),
             Scenario::Hogs => self.hogged(),
+            Scenario::Disk => self.disk_hangs(),
             Scenario::Netlink => self.netlink_storm(),
             Scenario::Addresses | Scenario::Routers => Ok(()), // elsewhere: see `run`
         }
@@ -367,6 +369,11 @@ impl Drill<'_> {
     /// `seat` took over; keepalived leaves the VIP on a host where it was killed or frozen.
     fn took_over(&self, seat: Seat) -> bool {
         self.owns(seat) && (!self.owns(seat.other()) || !self.lab.director(seat.other()).is_vipd())
+    }
+
+    /// Whether a director answered when it was asked by itself.
+    fn answered(&self, seat: Seat) -> bool {
+        self.journal.pages().replies.iter().any(|reply| reply.seat == seat)
     }
 
     fn answers_since_fault(&self, server: &str) -> bool {

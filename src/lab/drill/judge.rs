@@ -45,6 +45,8 @@ pub enum Promise {
     Announced { seat: Seat, vip: Ipv4Addr, limit: Duration, formula: String },
     /// Whenever the VIP is gone from `seat`, it is back within `limit`.
     Restored { seat: Seat, limit: Duration },
+    /// Whoever asks `frozen` gets no answer any more when the other director has answered.
+    OneAnswers { frozen: Seat },
     /// 999 of 1000 adverts of `seat` come at their time, `limit` more or less.
     Punctual { seat: Seat, interval: Duration, limit: Duration },
 }
@@ -126,6 +128,10 @@ impl Promise {
             }
             Self::Restored { seat, limit } => {
                 within(format!("VIP back on {seat}"), "what vipd promises", *limit, longest_absence(window, *seat))
+            }
+            Self::OneAnswers { frozen } => {
+                let what = format!("{frozen} and {} answer for the VIP at the same time", frozen.other());
+                within(what, "", Duration::ZERO, both_answer(window, *frozen))
             }
             Self::Punctual { seat, interval, limit } => {
                 let what = format!("adverts of {seat} early or late, p99.9");
@@ -267,6 +273,17 @@ fn longest_absence(window: &Window, seat: Seat) -> Option<Duration> {
         }
     }
     gone.is_none().then_some(longest)
+}
+
+/// From the first answer of the other director to the last one of `seat`, since the fault; none where either was never
+/// heard: then nobody asked.
+fn both_answer(window: &Window, seat: Seat) -> Option<Duration> {
+    window.replies.iter().find(|reply| reply.seat == seat)?;
+    let after = |seat: Seat| window.replies.iter().filter(move |reply| reply.seat == seat && reply.at >= window.from);
+    let first = after(seat.other()).map(|reply| reply.at).min()?;
+    let last = after(seat).map(|reply| reply.at).max();
+    // `since` is zero where it is the other way round.
+    Some(last.map_or(Duration::ZERO, |last| last.since(first)))
 }
 
 /// How far 999 of 1000 distances between two adverts of `seat` are from `interval`, at most; none without two adverts.

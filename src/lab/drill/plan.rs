@@ -31,7 +31,7 @@ pub enum Scenario {
     Maintenance,
     /// A host floods the network with bad packets, at 20 times the advert rate.
     Hostile,
-    /// The directors hear no more of each other, and do again.
+    /// The directors hear no more of each other, and do again, also while the loser's claims of the VIP are heard.
     Partition,
     /// The backup does not hear the master, and does again.
     OneWay,
@@ -49,8 +49,10 @@ pub enum Scenario {
     Reload,
     /// A reload each second for a minute.
     Reloads,
-    /// Processes burn every core for 10 s.
+    /// Processes burn every core for a minute.
     Hogs,
+    /// The master's disk hangs for a minute: configuration, log, run directory.
+    Disk,
     /// Addresses of the master come and go as fast as the kernel can for 10 s.
     Netlink,
     /// The master of 200 VIPs loses its link.
@@ -85,17 +87,18 @@ impl Scenario {
             | Self::Backup
             | Self::Reloads
             | Self::Hogs
+            | Self::Disk
             | Self::Netlink
             | Self::Addresses
             | Self::Routers => 1,
             Self::Loss => super::faults::LOSSES.len(),
+            Self::Partition => 4,
             Self::Server
             | Self::Stop
             | Self::Kill
             | Self::Link
             | Self::Freeze
             | Self::Maintenance
-            | Self::Partition
             | Self::OneWay
             | Self::Fight
             | Self::Replug

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::ebpf::Ebpf;
 use super::ipvs::Ipvs;
 use super::memory::Memory;
-use crate::lvs::datapath::{ApplyError, Capabilities, Counters, Datapath, DatapathError, Locals};
+use crate::lvs::datapath::{ApplyError, Capabilities, Counters, Datapath, DatapathError, Hook, HookMode, Locals};
 use crate::lvs::ipvsadm::connections::Connection;
 use crate::lvs::ipvsadm::manual::Manual;
 use crate::lvs::ipvsadm::{Change, Refusal, SyncDaemon, Timeouts};
@@ -85,9 +85,8 @@ impl Datapath for Plane {
         match self {
             Self::Memory(plane) => plane.tend().await,
             Self::Ipvs(plane) => plane.tend().await,
-            // Its counts of connections come from a census, which reading the counters takes.
             #[cfg(feature = "ebpf")]
-            Self::Ebpf(plane) => plane.counters().await.map(drop),
+            Self::Ebpf(plane) => plane.tend().await,
         }
     }
 
@@ -106,6 +105,24 @@ impl Datapath for Plane {
             Self::Ipvs(plane) => plane.reasons(),
             #[cfg(feature = "ebpf")]
             Self::Ebpf(plane) => Datapath::reasons(plane.as_ref()),
+        }
+    }
+
+    fn set_hooks(&mut self, mode: HookMode, fence: Option<u32>) -> Result<(), DatapathError> {
+        match self {
+            Self::Memory(plane) => plane.set_hooks(mode, fence),
+            Self::Ipvs(plane) => plane.set_hooks(mode, fence),
+            #[cfg(feature = "ebpf")]
+            Self::Ebpf(plane) => plane.set_hooks(mode, fence),
+        }
+    }
+
+    fn hooks(&self) -> Vec<(String, Hook)> {
+        match self {
+            Self::Memory(plane) => plane.hooks(),
+            Self::Ipvs(plane) => plane.hooks(),
+            #[cfg(feature = "ebpf")]
+            Self::Ebpf(plane) => plane.hooks(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What neighbours say of addresses: ARP packets, and Neighbour Advertisements (RFC 4861 section 4.4) to all nodes.
 //!
-//! One socket each for all interfaces. Nothing here waits, and what is malformed is no claim.
+//! One socket each for all interfaces. Nothing here waits; what is malformed is told as such, so that it is counted.
 
 use std::io;
 use std::mem::size_of_val;
@@ -30,6 +30,13 @@ pub struct Claim {
     pub mac: [u8; 6],
 }
 
+/// What cannot be read, or may not be believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed;
+
+/// What came in.
+pub type Said = Result<Claim, Malformed>;
+
 /// Every ARP packet that this host hears.
 #[derive(Debug)]
 pub struct ArpListener(OwnedFd);
@@ -58,11 +65,11 @@ impl ArpListener {
         open(libc::AF_PACKET, libc::SOCK_DGRAM, protocol).map(Self)
     }
 
-    /// The next claim; `None`: no more for now. What is no claim is passed over.
+    /// The next claim, or malformed packet; `None`: no more for now. What is no claim is passed over.
     ///
     /// # Errors
     /// Of the kernel; listening can go on.
-    pub fn next(&self) -> io::Result<Option<Claim>> {
+    pub fn next(&self) -> io::Result<Option<Said>> {
         let mut buffer = [0; FRAME_MAX];
         loop {
             let (length, from) = match recvfrom::<SockaddrStorage>(self.0.as_raw_fd(), &mut buffer) {
@@ -72,8 +79,11 @@ impl ArpListener {
             };
             let index = from.as_ref().and_then(SockaddrStorage::as_link_addr).map(LinkAddr::ifindex);
             let bytes = buffer.get(..length).unwrap_or_default();
-            if let (Some(index), Some((address, mac))) = (index.and_then(|index| index.try_into().ok()), arp(bytes)) {
-                return Ok(Some(Claim { index, address: address.into(), mac }));
+            let Some(index) = index.and_then(|index| index.try_into().ok()) else { continue };
+            match arp(bytes) {
+                Ok(Some((address, mac))) => return Ok(Some(Ok(Claim { index, address: address.into(), mac }))),
+                Ok(None) => {}
+                Err(malformed) => return Ok(Some(Err(malformed))),
             }
         }
     }
@@ -90,11 +100,11 @@ impl NdListener {
         Ok(Self(socket))
     }
 
-    /// The next claim; `None`: no more for now. What is no claim is passed over.
+    /// The next claim, or malformed packet; `None`: no more for now. What is no claim is passed over.
     ///
     /// # Errors
     /// Of the kernel; listening can go on.
-    pub fn next(&self) -> io::Result<Option<Claim>> {
+    pub fn next(&self) -> io::Result<Option<Said>> {
         let mut buffer = [0; FRAME_MAX];
         loop {
             let mut control = nix::cmsg_space!(libc::in6_pktinfo, libc::c_int);
@@ -117,9 +127,12 @@ impl NdListener {
                 received.bytes
             };
             let bytes = buffer.get(..length).unwrap_or_default();
+            let Some(index) = index else { continue };
             // Less than 255 came over a router, which no neighbour does (RFC 4861 section 7.1.2).
-            if let (Some(index), Some(255), Some((address, mac))) = (index, hops, advert(bytes)) {
-                return Ok(Some(Claim { index, address: address.into(), mac }));
+            match advert(bytes).and_then(|claim| if hops == Some(255) { Ok(claim) } else { Err(Malformed) }) {
+                Ok(Some((address, mac))) => return Ok(Some(Ok(Claim { index, address: address.into(), mac }))),
+                Ok(None) => {}
+                Err(malformed) => return Ok(Some(Err(malformed))),
             }
         }
     }
@@ -150,31 +163,41 @@ fn only_neighbour_adverts(socket: &OwnedFd) -> io::Result<()> {
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Who says to be where: request or reply, gratuitous or not. A probe (RFC 5227) claims nothing.
-pub fn arp(bytes: &[u8]) -> Option<(Ipv4Addr, [u8; 6])> {
-    let packet = ArpPacket::new(bytes)?.from_packet();
-    let ethernet = packet.hardware_type == ArpHardwareTypes::Ethernet && packet.protocol_type == EtherTypes::Ipv4;
-    let lengths = (packet.hw_addr_len, packet.proto_addr_len) == (6, 4);
+/// Who says to be where: request or reply, gratuitous or not. A probe (RFC 5227) claims nothing, nor does what is not
+/// about IPv4 on Ethernet.
+///
+/// # Errors
+/// [`Malformed`] where it is cut off, or its addresses have other lengths.
+pub fn arp(bytes: &[u8]) -> Result<Option<(Ipv4Addr, [u8; 6])>, Malformed> {
+    let packet = ArpPacket::new(bytes).ok_or(Malformed)?.from_packet();
+    if packet.hardware_type != ArpHardwareTypes::Ethernet || packet.protocol_type != EtherTypes::Ipv4 {
+        return Ok(None);
+    }
+    if (packet.hw_addr_len, packet.proto_addr_len) != (6, 4) {
+        return Err(Malformed);
+    }
     let address = packet.sender_proto_addr;
-    (ethernet && lengths && !address.is_unspecified()).then(|| (address, packet.sender_hw_addr.octets()))
+    Ok((!address.is_unspecified()).then(|| (address, packet.sender_hw_addr.octets())))
 }
 
 /// An advert without its sender's link-layer address claims nothing that could be told from our own.
-pub fn advert(bytes: &[u8]) -> Option<(Ipv6Addr, [u8; 6])> {
-    let packet = NeighborAdvertPacket::new(bytes)?;
-    let options = bytes.get(NeighborAdvertPacket::minimum_packet_size()..)?;
+///
+/// # Errors
+/// [`Malformed`] where it or an option is cut off, or an option has no length (RFC 4861 section 7.1.2).
+pub fn advert(bytes: &[u8]) -> Result<Option<(Ipv6Addr, [u8; 6])>, Malformed> {
+    let packet = NeighborAdvertPacket::new(bytes).ok_or(Malformed)?;
+    let mut rest = bytes.get(NeighborAdvertPacket::minimum_packet_size()..).ok_or(Malformed)?;
     // Type, length in units of 8 bytes, then the address (RFC 4861 section 4.6.1).
-    let mut rest = options;
     while let Some(([kind, units], _)) = rest.split_first_chunk::<2>() {
         let length = usize::from(*units) * 8;
-        let option = rest.get(..length).filter(|option| !option.is_empty())?;
+        let option = rest.get(..length).filter(|option| !option.is_empty()).ok_or(Malformed)?;
         if *kind == NdpOptionTypes::TargetLLAddr.0 {
-            let mac = option.get(2..).and_then(<[u8]>::first_chunk::<6>).copied()?;
-            return Some((packet.get_target_addr(), mac));
+            let mac = option.get(2..).and_then(<[u8]>::first_chunk::<6>).copied().ok_or(Malformed)?;
+            return Ok(Some((packet.get_target_addr(), mac)));
         }
-        rest = rest.get(length..)?;
+        rest = rest.get(length..).unwrap_or_default();
     }
-    None
+    if rest.is_empty() { Ok(None) } else { Err(Malformed) }
 }
 
 #[cfg(test)]
@@ -185,13 +208,18 @@ mod tests {
     fn a_claim_is_who_is_where() {
         let mut bytes = vec![0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, 9, 192, 0, 2, 1];
         bytes.extend([0xff; 6].iter().chain(&[192, 0, 2, 1]));
-        assert_eq!(arp(&bytes), Some((Ipv4Addr::new(192, 0, 2, 1), [2, 0, 0, 0, 0, 9])));
+        assert_eq!(arp(&bytes), Ok(Some((Ipv4Addr::new(192, 0, 2, 1), [2, 0, 0, 0, 0, 9]))));
         for length in 0..bytes.len() {
-            assert_eq!(arp(&bytes[..length]), None, "{length}");
+            assert_eq!(arp(&bytes[..length]), Err(Malformed), "{length}");
         }
+        let with = |at: usize, byte: u8| -> Vec<u8> {
+            bytes.iter().enumerate().map(|(place, old)| if place == at { byte } else { *old }).collect()
+        };
+        assert_eq!(arp(&with(4, 8)), Err(Malformed), "another length");
+        assert_eq!(arp(&with(1, 6)), Ok(None), "another kind of network");
         let probe: Vec<u8> =
             bytes.iter().enumerate().map(|(at, byte)| if (14..18).contains(&at) { 0 } else { *byte }).collect();
-        assert_eq!(arp(&probe), None, "a probe");
+        assert_eq!(arp(&probe), Ok(None), "a probe");
     }
 
     #[test]
@@ -199,17 +227,19 @@ mod tests {
         let target: Ipv6Addr = "2001:db8::1".parse().unwrap();
         let mut bytes = vec![136, 0, 0, 0, 0x20, 0, 0, 0];
         bytes.extend(target.octets());
-        assert_eq!(advert(&bytes), None, "no option");
+        assert_eq!(advert(&bytes), Ok(None), "no option");
         let bare = bytes.clone();
         bytes.extend([14, 1, 0, 0, 0, 0, 0, 0]); // a nonce first
         bytes.extend([2, 1, 2, 0, 0, 0, 0, 9]);
-        assert_eq!(advert(&bytes), Some((target, [2, 0, 0, 0, 0, 9])));
+        assert_eq!(advert(&bytes), Ok(Some((target, [2, 0, 0, 0, 0, 9]))));
         for length in 0..bytes.len() {
-            assert_eq!(advert(&bytes[..length]), None, "{length}");
+            // Whole options: none, or the nonce alone.
+            let expected = if [24, 32].contains(&length) { Ok(None) } else { Err(Malformed) };
+            assert_eq!(advert(&bytes[..length]), expected, "{length}");
         }
         for endless in [[14, 0], [2, 0]] {
             let bytes = [bare.clone(), endless.to_vec()].concat();
-            assert_eq!(advert(&bytes), None, "an option of no length");
+            assert_eq!(advert(&bytes), Err(Malformed), "an option of no length, or cut off");
         }
     }
 }

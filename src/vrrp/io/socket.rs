@@ -156,14 +156,14 @@ impl Socket {
         Ok(())
     }
 
-    /// Send one packet from this source address. It never waits: a full queue is an error.
+    /// Send one packet from this source address, with this TTL or hop limit. It never waits: a full queue is an error.
     ///
     /// # Errors
     /// Of the kernel: the source is no address of ours, the interface is down.
-    pub fn send(&self, source: IpAddr, destination: IpAddr, bytes: &[u8]) -> io::Result<()> {
+    pub fn send(&self, source: IpAddr, destination: IpAddr, ttl: u8, bytes: &[u8]) -> io::Result<()> {
         let iov = [io::IoSlice::new(bytes)];
         let (fd, flags) = (self.inner.as_raw_fd(), MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL);
-        let index = self.index;
+        let (index, ttl) = (self.index, libc::c_int::from(ttl));
         let sent = match (source, destination) {
             (IpAddr::V4(source), IpAddr::V4(to)) => {
                 let info = libc::in_pktinfo {
@@ -172,13 +172,25 @@ impl Socket {
                     ipi_addr: libc::in_addr { s_addr: 0 },
                 };
                 let to = SockaddrIn::from(std::net::SocketAddrV4::new(to, 0));
-                sendmsg(fd, &iov, &[ControlMessage::Ipv4PacketInfo(&info)], flags, Some(&to))
+                sendmsg(
+                    fd,
+                    &iov,
+                    &[ControlMessage::Ipv4PacketInfo(&info), ControlMessage::Ipv4Ttl(&ttl)],
+                    flags,
+                    Some(&to),
+                )
             }
             (IpAddr::V6(source), IpAddr::V6(to)) => {
                 let info =
                     libc::in6_pktinfo { ipi6_addr: libc::in6_addr { s6_addr: source.octets() }, ipi6_ifindex: index };
                 let to = SockaddrIn6::from(std::net::SocketAddrV6::new(to, 0, 0, index));
-                sendmsg(fd, &iov, &[ControlMessage::Ipv6PacketInfo(&info)], flags, Some(&to))
+                sendmsg(
+                    fd,
+                    &iov,
+                    &[ControlMessage::Ipv6PacketInfo(&info), ControlMessage::Ipv6HopLimit(&ttl)],
+                    flags,
+                    Some(&to),
+                )
             }
             (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => Err(Errno::EAFNOSUPPORT),
         };

@@ -78,7 +78,7 @@ impl Flow {
 }
 
 /// TCP or UDP with a right checksum.
-fn transport(flow: Flow, flags: u8, payload: &[u8]) -> Vec<u8> {
+pub fn transport(flow: Flow, flags: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![];
     bytes.extend(flow.from.1.to_be_bytes());
     bytes.extend(flow.to.1.to_be_bytes());

@@ -8,7 +8,8 @@
 //! Masq uses the first way to the director; Route the second, where answers go past it. All offloads are on.
 
 use std::fs::File;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -24,6 +25,10 @@ pub const ROUTE_VIP: Ipv4Addr = Ipv4Addr::new(10, 2, 0, 50);
 pub const MASQ_VIP6: Ipv6Addr = Ipv6Addr::new(0xfd01, 0, 0, 0, 0, 0, 0, 0x50);
 pub const ROUTE_VIP6: Ipv6Addr = Ipv6Addr::new(0xfd02, 0, 0, 0, 0, 0, 0, 0x50);
 pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// `ETHTOOL_STXCSUM` and `ETHTOOL_SGRO` (`linux/ethtool.h`).
+const CHECKSUMS: u32 = 0x17;
+const GRO: u32 = 0x2c;
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
@@ -54,6 +59,27 @@ impl Host {
     /// What `ip ARGS` says in this namespace.
     pub fn show(&self, args: &str) -> String {
         ip(&format!("-n {} {args}", self.name))
+    }
+
+    /// Turn an offload of an interface on or off (`SIOCETHTOOL`, `linux/ethtool.h`).
+    pub fn offload(&self, link: &str, which: u32, on: bool) {
+        #[repr(C)]
+        struct Request {
+            name: [u8; 16],
+            data: *mut [u32; 2],
+            rest: [u8; 16],
+        }
+        let mut name = [0; 16];
+        name[..link.len()].copy_from_slice(link.as_bytes());
+        self.run(move || {
+            let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
+            let mut value = [which, u32::from(on)];
+            let mut request = Request { name, data: &raw mut value, rest: [0; 16] };
+            #[expect(unsafe_code, reason = "there is no safe call for this")]
+            // SAFETY: a `struct ifreq` whose data points to a `struct ethtool_value`; both live through the call.
+            let done = unsafe { libc::ioctl(socket.as_raw_fd(), 0x8946, &raw mut request) };
+            assert_eq!(done, 0, "offload {which:#x} of {link}: {}", std::io::Error::last_os_error());
+        });
     }
 
     pub fn sysctl(&self, key: &str, value: &str) {
@@ -95,7 +121,7 @@ pub struct Lab {
     pub director: Host,
     pub servers: Vec<Host>,
     number: u32,
-    _switch: Host,
+    pub switch: Host,
 }
 
 #[derive(Debug)]
@@ -150,7 +176,54 @@ impl Lab {
             })
             .collect();
         let pins = Pins { dir: tempfile::tempdir().expect("a directory in /tmp") };
-        Self { pins, client, director, servers, number, _switch: switch }
+        Self { pins, client, director, servers, number, switch }
+    }
+
+    /// Links that take frames of native XDP, and give whole ones: a veth does where its other end has GRO, and where it
+    /// leaves no checksum to anybody.
+    pub fn make_whole(&self) {
+        for host in self.servers.iter().chain([&self.client]) {
+            host.offload("lan", GRO, true);
+            host.offload("lan", CHECKSUMS, false);
+        }
+        self.client.offload("wan", GRO, true);
+        self.client.offload("wan", CHECKSUMS, false);
+        self.switch.offload("p-director", GRO, true);
+    }
+
+    /// The director's interfaces become bridges, whose driver knows nothing of XDP.
+    pub fn put_bridges(&self) {
+        for (link, addresses) in [
+            (
+                "wan",
+                [
+                    "10.1.0.1/24".to_owned(),
+                    format!("{MASQ_VIP}/32"),
+                    "fd01::1/64".to_owned(),
+                    format!("{MASQ_VIP6}/128"),
+                ],
+            ),
+            (
+                "lan",
+                [
+                    "10.2.0.1/24".to_owned(),
+                    format!("{ROUTE_VIP}/32"),
+                    "fd02::1/64".to_owned(),
+                    format!("{ROUTE_VIP6}/128"),
+                ],
+            ),
+        ] {
+            self.director.ip(&format!("link set {link} down"));
+            self.director.ip(&format!("address flush dev {link}"));
+            self.director.ip(&format!("link set {link} name {link}0"));
+            self.director.ip(&format!("link add {link} type bridge"));
+            self.director.ip(&format!("link set {link}0 master {link} up"));
+            self.director.ip(&format!("link set {link} up"));
+            for address in addresses {
+                let nodad = if address.contains(':') { "nodad" } else { "" };
+                self.director.ip(&format!("address add {address} dev {link} {nodad}"));
+            }
+        }
     }
 
     /// One more host, without a link.

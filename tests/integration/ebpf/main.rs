@@ -27,3 +27,5 @@ mod steps;
 mod traffic;
 mod trials;
 mod tunnel;
+mod xdp;
+mod xdp_trials;

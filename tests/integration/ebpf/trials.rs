@@ -15,18 +15,18 @@ use crate::steps::{apply, at, counters, destination, key, service};
 
 const SYN: u8 = 2;
 const ACK: u8 = 16;
-const CLIENT_PORT: u16 = 40_000;
+pub const CLIENT_PORT: u16 = 40_000;
 
 /// A director and a plane that is tried packet by packet.
-struct Trial {
-    lab: Lab,
-    plane: Ebpf,
-    mac: [u8; 6],
+pub struct Trial {
+    pub lab: Lab,
+    pub plane: Ebpf,
+    pub mac: [u8; 6],
     ifindex: u32,
 }
 
 impl Trial {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let lab = Lab::new(1);
         let plane = lab.open();
         let mac = mac(&lab.director.show("link show dev wan"));
@@ -34,7 +34,7 @@ impl Trial {
         Self { lab, plane, mac, ifindex }
     }
 
-    fn serve(&mut self, vip: ServiceKey, server: IpAddr, port: u16, method: Forwarding) {
+    pub fn serve(&mut self, vip: ServiceKey, server: IpAddr, port: u16, method: Forwarding) {
         let to = at(server, port);
         let steps =
             [Step::AddService(vip, service(Scheduler::Rr)), Step::AddDestination(vip, to, destination(method, 1))];
@@ -42,17 +42,36 @@ impl Trial {
     }
 
     /// What becomes of an IP packet.
-    fn go(&mut self, packet: &[u8]) -> (Verdict, Vec<u8>) {
-        let mut frame = self.mac.to_vec();
-        frame.extend([2, 0, 0, 0, 0, 9]);
-        frame.extend(if packet[0] >> 4 == 4 { [8, 0] } else { [0x86, 0xdd] });
-        frame.extend_from_slice(packet);
+    pub fn go(&mut self, packet: &[u8]) -> (Verdict, Vec<u8>) {
+        let frame = self.frame(packet);
         let Self { lab, plane, ifindex, .. } = self;
         lab.director.run(|| plane.trial(&frame, *ifindex)).unwrap()
     }
 
+    /// The same by XDP alone.
+    pub fn go_by_xdp(&mut self, packet: &[u8]) -> (Verdict, Vec<u8>) {
+        let frame = self.frame(packet);
+        let Self { lab, plane, ifindex, .. } = self;
+        lab.director.run(|| plane.trial_xdp(&frame, *ifindex)).unwrap()
+    }
+
+    fn frame(&self, packet: &[u8]) -> Vec<u8> {
+        let mut frame = self.mac.to_vec();
+        frame.extend([2, 0, 0, 0, 0, 9]);
+        frame.extend(if packet[0] >> 4 == 4 { [8, 0] } else { [0x86, 0xdd] });
+        frame.extend_from_slice(packet);
+        frame
+    }
+
+    /// XDP forwards it; the frame then.
+    pub fn forwarded_by_xdp(&mut self, what: &str, packet: &[u8]) -> Vec<u8> {
+        let (verdict, frame) = self.go_by_xdp(packet);
+        assert_eq!(verdict, Verdict::Forward, "{what}: {:?}", self.plane.reasons());
+        frame
+    }
+
     /// It is forwarded; the packet then, whose checksums are right.
-    fn forwarded(&mut self, what: &str, packet: &[u8]) -> Vec<u8> {
+    pub fn forwarded(&mut self, what: &str, packet: &[u8]) -> Vec<u8> {
         let (verdict, frame) = self.go(packet);
         assert_eq!(verdict, Verdict::Forward, "{what}: {:?}", self.plane.reasons());
         assert!(is_right(&frame), "{what}: {frame:02x?}");
@@ -60,7 +79,7 @@ impl Trial {
     }
 }
 
-fn vip_of(v6: bool) -> (IpAddr, IpAddr, IpAddr) {
+pub fn vip_of(v6: bool) -> (IpAddr, IpAddr, IpAddr) {
     if v6 {
         (MASQ_VIP6.into(), "fd01::10".parse().unwrap(), address6(1))
     } else {
@@ -93,7 +112,7 @@ fn tcp(from: End, to: End, segment: &Segment<'_>) -> Vec<u8> {
     packet(from.0, to.0, 6, &bytes, 64, None)
 }
 
-fn head(packet: &[u8]) -> usize {
+pub fn head(packet: &[u8]) -> usize {
     if packet[0] >> 4 == 4 { 20 } else { 40 }
 }
 
@@ -104,7 +123,7 @@ fn parts(packet: &[u8]) -> (Vec<u8>, Vec<u8>) {
     (segment[20..length].to_vec(), segment[length..].to_vec())
 }
 
-fn ports(packet: &[u8]) -> (u16, u16) {
+pub fn ports(packet: &[u8]) -> (u16, u16) {
     let at = head(packet);
     (u16::from_be_bytes([packet[at], packet[at + 1]]), u16::from_be_bytes([packet[at + 2], packet[at + 3]]))
 }

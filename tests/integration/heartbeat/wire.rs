@@ -1,6 +1,5 @@
 //! Two hosts on one wire, and what a test asks of them.
 
-use std::net::IpAddr;
 use std::process::Command as Process;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -9,7 +8,7 @@ use tokio::sync::oneshot;
 use vipd::base::{AdvertInterval, Cidr, Family, Priority, Vrid};
 use vipd::daemon::heartbeat::{Command, Heartbeat, HeartbeatOptions, StartError};
 use vipd::lab::{Namespace, until};
-use vipd::vrrp::{Settings, Standing, Transport, Version, VirtualAddress};
+use vipd::vrrp::{Peer, Settings, Standing, Transport, Version, VirtualAddress};
 
 /// Far more than anything here takes, even on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -84,7 +83,7 @@ pub fn stop(heartbeat: &Heartbeat) {
 }
 
 pub fn unicast(mut settings: Settings, peer: &str) -> Settings {
-    let peers: Vec<IpAddr> = vec![peer.parse().unwrap()];
-    settings.transport = Transport::Unicast { source: None, peers, ttl_min: 0, only_peers: true };
+    let peers = vec![Peer::new(peer.parse().unwrap())];
+    settings.transport = Transport::Unicast { source: None, peers, ttl: 255, only_peers: true };
     settings
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{AuthKind, Draft};
 use crate::base::{AdvertInterval, Family, Priority};
-use crate::config::model::{Global, InitialState, VirtualAddress, Vmac, VrrpInstance, VrrpVersion};
+use crate::config::model::{Global, InitialState, UnicastPeer, VirtualAddress, Vmac, VrrpInstance, VrrpVersion};
 use crate::config::problem::{Problem, Severity};
 use crate::config::source::Span;
 use crate::config::tree::Word;
@@ -31,23 +31,15 @@ pub(super) fn settle(
     let interval = interval(&draft, version, &mut told);
     let peers = peers(&draft, family, strict, &mut told);
     let source = source(&draft, family, name.at, &mut told);
+    let mcast_group = mcast_group(&draft, family, &mut told);
     sort_families(&mut draft, family, &mut told);
     own_interface(&mut draft, &mut told);
     if strict && family == Family::V6 {
         link_local_first(&draft, &mut told);
     }
 
-    if draft.interface.is_none() {
-        told.left_out("interface-missing", name, "interface", "interface eth0");
-    }
-    if draft.vrid.is_none() {
-        told.left_out("vrid-missing", name, "virtual_router_id", "virtual_router_id 51");
-    }
-    if draft.addresses.is_empty() {
-        told.no_address(name, version);
-        if version == VrrpVersion::V3 {
-            return None;
-        }
+    if !told.could_run(&draft, name, version) {
+        return None;
     }
     Some(VrrpInstance {
         name: name.text.to_owned(),
@@ -68,6 +60,10 @@ pub(super) fn settle(
         auth_header,
         source,
         unicast_peers: peers,
+        unicast_ttl: draft.unicast_ttl,
+        mcast_group,
+        track_source: draft.track_source,
+        checksum_as_v2: draft.checksum_as_v2.unwrap_or(global.checksum_as_v2),
         check_unicast_src: draft.check_unicast_src || global.check_unicast_src,
         skip_check_adv_addr: draft.skip_check_adv_addr || global.skip_check_adv_addr,
         lower_prio_no_advert: draft.lower_prio_no_advert.unwrap_or(global.lower_prio_no_advert || strict),
@@ -102,6 +98,21 @@ impl Told<'_> {
         self.error(code, name.at, &message, "left out", &format!("add: {example}"));
     }
 
+    /// Says what is missing.
+    fn could_run(&mut self, draft: &Draft, name: Word<'_>, version: VrrpVersion) -> bool {
+        if draft.interface.is_none() {
+            self.left_out("interface-missing", name, "interface", "interface eth0");
+        }
+        if draft.vrid.is_none() {
+            self.left_out("vrid-missing", name, "virtual_router_id", "virtual_router_id 51");
+        }
+        if draft.addresses.is_empty() {
+            self.no_address(name, version);
+        }
+        let named = draft.interface.is_some() && draft.vrid.is_some();
+        named && (version == VrrpVersion::V2 || !draft.addresses.is_empty())
+    }
+
     fn no_address(&mut self, name: Word<'_>, version: VrrpVersion) {
         match version {
             VrrpVersion::V3 => {
@@ -121,7 +132,7 @@ impl Told<'_> {
 /// Of the first virtual address, else of the peers or the source, else of the excluded addresses, else IPv4.
 fn family(draft: &Draft) -> Family {
     let advertised = draft.addresses.first().map(|address| address.cidr.family());
-    let unicast = draft.peers.first().map(|(peer, _)| *peer).or(draft.unicast_source).or(draft.mcast_source);
+    let unicast = draft.peers.first().map(|(peer, _)| peer.addr).or(draft.unicast_source).or(draft.mcast_source);
     let excluded = || draft.excluded.first().map(|address| address.cidr.family());
     advertised.or(unicast.map(Family::of)).or_else(excluded).unwrap_or(Family::V4)
 }
@@ -271,13 +282,13 @@ fn interval(draft: &Draft, version: VrrpVersion, told: &mut Told<'_>) -> AdvertI
     interval
 }
 
-fn peers(draft: &Draft, family: Family, strict: bool, told: &mut Told<'_>) -> Vec<IpAddr> {
+fn peers(draft: &Draft, family: Family, strict: bool, told: &mut Told<'_>) -> Vec<UnicastPeer> {
     let mut peers = Vec::with_capacity(draft.peers.len());
     for (peer, at) in &draft.peers {
-        if Family::of(*peer) == family {
+        if Family::of(peer.addr) == family {
             peers.push(*peer);
         } else {
-            let message = format!("the peer {peer} is not of the family of the instance");
+            let message = format!("the peer {} is not of the family of the instance", peer.addr);
             told.error(
                 "unicast-family",
                 *at,
@@ -324,6 +335,22 @@ fn source(draft: &Draft, family: Family, at: Span, told: &mut Told<'_>) -> Optio
         &message,
         "the source is left out",
         "peers, source and virtual addresses are of one family",
+    );
+    None
+}
+
+fn mcast_group(draft: &Draft, family: Family, told: &mut Told<'_>) -> Option<IpAddr> {
+    let (group, at) = draft.mcast_group?;
+    if Family::of(group) == family {
+        return Some(group);
+    }
+    let message = format!("the group {group} is not of the family of the instance");
+    told.error(
+        "group-family",
+        at,
+        &message,
+        "left out: the global group is used",
+        "write one of the family of its addresses",
     );
     None
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::base::{AdvertInterval, Cidr, Family, IfName, Priority, Vrid};
+use crate::base::{AddressOptions, AdvertInterval, Cidr, Family, IfName, Priority, Vrid};
 use crate::config::model::*;
 use crate::config::source::Span;
 use route::{route, rule};
@@ -31,6 +31,7 @@ pub fn config(choices: &[u16]) -> Config {
     config.track_files = (0..choose.below(3)).map(|at| track_file(&mut choose, at)).collect();
     config.track_processes = (0..choose.below(3)).map(|at| track_process(&mut choose, at)).collect();
     config.bfds = (0..choose.below(3)).map(|at| bfd(&mut choose, at)).collect();
+    config.garp_groups = (0..choose.below(2)).map(|_| garp_group(&mut choose)).collect();
     config.instances = instances(&mut choose, &config);
     config.sync_groups = groups(&mut choose, &mut config);
     config.tls.ca = choose.maybe(Choices::text);
@@ -114,6 +115,7 @@ impl Choices<'_> {
             lower_prio_delay: self.maybe(Self::time),
             lower_prio_repeat: self.maybe(|choose| choose.of(&[0, 7])),
             interval: self.maybe(Self::time),
+            gna_interval: self.maybe(Self::time),
         }
     }
 
@@ -166,18 +168,19 @@ fn global(choose: &mut Choices<'_>) -> Global {
         skip_check_adv_addr: choose.seldom(),
         check_unicast_src: choose.seldom(),
         lower_prio_no_advert: choose.seldom(),
+        checksum_as_v2: choose.seldom(),
         strict: choose.seldom(),
         down_timer_adverts: choose.maybe(|choose| choose.of(&[1, 3, 100])),
         vmac_prefix: choose.maybe(|choose| choose.of(&["vrrp", "v-"]).to_owned()),
-        rt_priority: choose.maybe(|choose| choose.of(&[1, 99]).try_into().unwrap()),
+        process: process(choose),
         mail: choose.mail(),
         fifo: choose.fifo(),
         vrrp_fifo: choose.fifo(),
         lvs_fifo: choose.fifo(),
         notify_priority_changes: choose.seldom(),
         states_on_reload: choose.seldom(),
-        fence: choose.maybe(Choices::yes),
         plane: choose.of(&[Plane::Ebpf, Plane::Ipvs]),
+        ebpf_mode: choose.of(&[EbpfMode::Auto, EbpfMode::Xdp, EbpfMode::Tc]),
         sysctl: choose.of(&[SysctlMode::Check, SysctlMode::Auto]),
         lvs_flush: choose.seldom(),
         rs_init_notifies: choose.seldom(),
@@ -187,6 +190,23 @@ fn global(choose: &mut Choices<'_>) -> Global {
         sync_daemon: None,
         metrics: choose.maybe(|choose| choose.of(&["192.0.2.1:9165", "[fe80::1]:1"]).parse().unwrap()),
     }
+}
+
+fn process(choose: &mut Choices<'_>) -> Process {
+    Process {
+        rt_priority: choose.maybe(|choose| choose.of(&[1, 99]).try_into().unwrap()),
+        nice: choose.maybe(|choose| choose.of(&[-20, 19])),
+        no_swap: choose.seldom(),
+        rt_limit: choose.maybe(|_| std::time::Duration::from_millis(10)),
+        startup_delay: choose.maybe(Choices::time).unwrap_or_default(),
+        uptime_min: choose.maybe(Choices::time).unwrap_or_default(),
+        fence: choose.maybe(Choices::yes),
+    }
+}
+
+fn garp_group(choose: &mut Choices<'_>) -> GarpGroup {
+    let interfaces = (0..choose.below(3)).map(|_| interface(choose)).collect();
+    GarpGroup { interval: choose.maybe(Choices::time), gna_interval: choose.maybe(Choices::time), interfaces }
 }
 
 fn statics(choose: &mut Choices<'_>) -> Statics {
@@ -305,6 +325,13 @@ fn address(choose: &mut Choices<'_>, family: Family, at: u16) -> VirtualAddress 
         label: choose.maybe(|choose| choose.of(&["eth0:1", "a b", "x#1"]).to_owned()),
         broadcast: choose.maybe(|choose| choose.of(&broadcasts)).filter(|_| v4),
         scope: choose.of(&[0, 0, 200, 253, 254, 255, 7]),
+        options: AddressOptions {
+            preferred: choose.maybe(Choices::yes),
+            home: choose.seldom(),
+            manage_temporary: choose.seldom(),
+            no_prefix_route: choose.seldom(),
+            auto_join: choose.seldom(),
+        },
         at: Span::default(),
     }
 }
@@ -365,12 +392,22 @@ fn instance(choose: &mut Choices<'_>, name: &str, config: &Config) -> VrrpInstan
         auth_pass: choose.maybe(|choose| choose.of(&["secret", "a#b c", "}", "12345678"]).to_owned()).filter(|_| v2),
         auth_header: false,
         source: choose.maybe(|_| host(1)),
-        unicast_peers: (0..peers).map(|at| host(2 + at)).collect(),
+        unicast_peers: (0..peers)
+            .map(|at| UnicastPeer {
+                addr: host(2 + at),
+                ttl_min: at.try_into().unwrap(),
+                ttl_max: [255, 64][usize::from(at)],
+            })
+            .collect(),
+        unicast_ttl: choose.maybe(|choose| choose.of(&[0, 64, 255])),
+        mcast_group: choose.maybe(|_| if family == Family::V4 { "224.0.0.20" } else { "ff02::14" }.parse().unwrap()),
+        checksum_as_v2: choose.seldom(),
+        track_source: choose.seldom(),
         check_unicast_src: choose.seldom() || config.global.check_unicast_src,
         skip_check_adv_addr: choose.seldom() || config.global.skip_check_adv_addr,
         lower_prio_no_advert: choose.yes(),
         down_timer_adverts: choose.of(&[3, 1, 100]),
-        garp: Garp { interval: None, ..choose.garp() },
+        garp: Garp { interval: None, gna_interval: None, ..choose.garp() },
         dont_track_primary: choose.seldom(),
         track,
         addresses: (0..=choose.below(3)).map(|at| address(choose, family, at)).collect(),

@@ -1,5 +1,7 @@
 //! The packets that wait, each to whom it concerns.
 
+use std::sync::atomic::Ordering;
+
 use super::Beat;
 use crate::base::IfName;
 use crate::daemon::clock;
@@ -65,8 +67,10 @@ impl Beat {
                     self.fleet.packet(now, interface, &read.envelope, read.payload)
                 }
                 Some(read) if read.protocol == ah::PROTOCOL => self.fleet.sealed_packet(now, interface, read.whole),
-                // Where the kernel reads IP headers, it drops such a packet in silence.
-                Some(_) | None => vec![],
+                Some(_) | None => {
+                    self.bad_frames.virtual_mac.fetch_add(1, Ordering::Relaxed);
+                    vec![]
+                }
             };
             self.carry_out(outputs);
         }

@@ -19,10 +19,10 @@ impl Beat {
         let mut waiting: VecDeque<Output> = outputs.into();
         while let Some(output) = waiting.pop_front() {
             let failed = match output {
-                Output::Send { key, source, destination, bytes, mac } => {
+                Output::Send { key, source, destination, bytes, ttl, mac } => {
                     let sent = match mac {
                         Some(mac) => self.send_frame(&key, ip::frame(mac, source, destination, &bytes)),
-                        None => self.socket(&key).and_then(|socket| socket.send(source, destination, &bytes)),
+                        None => self.socket(&key).and_then(|socket| socket.send(source, destination, ttl, &bytes)),
                     };
                     sent.err().map(|error| (key, Failure::Advert { error: error.to_string() }))
                 }

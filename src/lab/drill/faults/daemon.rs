@@ -8,6 +8,7 @@ use super::Drill;
 use crate::lab::error::LabError;
 use crate::lab::hostile;
 use crate::lab::pair::{Lab, RealServer, Seat};
+use crate::lab::questions::Questions;
 
 /// How long a daemon is frozen.
 const FREEZE: Duration = Duration::from_secs(5);
@@ -43,8 +44,13 @@ impl Drill<'_> {
         let name = format!("freeze (SIGSTOP) of the master a for {} s", FREEZE.as_secs());
         let settled = |drill: &mut Self| drill.took_over(Seat::B) && drill.since_fault() >= FREEZE;
         let freeze = |lab: &mut Lab| lab.director(Seat::A).freeze(true);
-        let promises = [self.numbers.silent(), gone];
+        let alone = self.lab.facts().fenced.then_some(Promise::OneAnswers { frozen: Seat::A });
+        let promises: Vec<_> = [self.numbers.silent(), gone].into_iter().chain(alone).collect();
+        let asking = Questions::start(&self.lab)?;
+        let asked = |drill: &mut Self| Seat::BOTH.iter().any(|seat| drill.answered(*seat));
+        self.wait("somebody answers for the VIP", FREEZE, asked)?;
         self.fault(&name, "b owns the VIP alone, all answered", &promises, freeze, settled)?;
+        drop(asking);
         self.returns("thaw of a, which preempts", |lab| lab.director(Seat::A).freeze(false))
     }
 
@@ -57,11 +63,15 @@ impl Drill<'_> {
 
     pub(super) fn flooded(&mut self) -> Result<(), LabError> {
         let interval = self.numbers.advert_int.duration();
-        let flood = move |lab: &mut Lab| hostile::flood(lab.client(), interval / 20, FLOOD).map(drop);
+        let flood = move |lab: &mut Lab| {
+            let sources = lab.sources().into_iter().take(1).chain(Seat::BOTH.map(|seat| lab.address(seat))).collect();
+            hostile::flood(lab.client(), sources, interval / 20, FLOOD).map(drop)
+        };
         let punctual = Promise::Punctual { seat: Seat::A, interval, limit: SLACK };
         let promises = [self.nothing_lost(), Promise::NoMove, punctual];
         let settled = |drill: &mut Self| drill.owns_alone(Seat::A) && drill.since_fault() >= FLOOD;
-        let name = format!("a flood of bad packets for {} s, 20 times the advert rate", FLOOD.as_secs());
+        let name =
+            format!("a flood of bad packets for {} s, 20 times the advert rate, forged addresses", FLOOD.as_secs());
         self.fault(&name, "a owns the VIP alone, all answered", &promises, flood, settled)
     }
 

@@ -13,14 +13,17 @@ use nix::unistd::Pid;
 use super::super::judge::Promise;
 use super::Drill;
 use super::wire::{BRIEF, brief};
+use crate::lab::disk::Disk;
 use crate::lab::error::LabError;
 use crate::lab::pair::{Lab, Seat};
 use crate::vrrp::restore::{REMOVALS_MAX, REST};
 
 /// Between two removals of a fight.
 const AGAIN: Duration = Duration::from_millis(300);
-/// How long the machine is kept busy.
-const BUSY: Duration = Duration::from_secs(10);
+/// How long netlink is kept busy.
+const STORM: Duration = Duration::from_secs(10);
+/// How long cores are kept busy, and a disk hangs.
+const BUSY: Duration = Duration::from_mins(1);
 /// Processes that only burn time, for each core.
 const HOGS: usize = 2;
 /// Reloads, one a second.
@@ -128,18 +131,43 @@ impl Drill<'_> {
     pub(super) fn hogged(&mut self) -> Result<(), LabError> {
         let count = available_parallelism().map_or(1, usize::from) * HOGS;
         let name = format!("{count} processes that burn every core, for {} s", BUSY.as_secs());
-        self.busy(&name, count, "while :; do :; done")
+        self.busy(&name, count, "while :; do :; done", BUSY)
+    }
+
+    /// Everything that the daemon of the master has on a disk is on one that hangs.
+    pub(super) fn disk_hangs(&mut self) -> Result<(), LabError> {
+        let interval = self.numbers.advert_int.duration();
+        let director = self.lab.director_mut(Seat::A);
+        director.terminate()?;
+        director.wait_for_end(Duration::from_secs(10))?;
+        let disk = Disk::mount(director.directory())?;
+        self.lab.start_afresh(Seat::A)?;
+        self.calm()?;
+        let promises =
+            [self.nothing_lost(), Promise::NoMove, Promise::Punctual { seat: Seat::A, interval, limit: PUNCTUAL }];
+        let over = |drill: &mut Self| drill.since_fault() >= BUSY && drill.owns_alone(Seat::A);
+        let name = format!("the disk of a hangs for {} s", BUSY.as_secs());
+        self.patience = BUSY;
+        let ended = self.fault(&name, "a owns the VIP alone, all answered", &promises, |_| disk.hang(), over);
+        self.patience = Duration::ZERO;
+        disk.go_on()?;
+        ended?;
+        let director = self.lab.director_mut(Seat::A);
+        director.terminate()?;
+        director.wait_for_end(Duration::from_secs(10))?;
+        drop(disk);
+        self.lab.start_afresh(Seat::A)
     }
 
     pub(super) fn netlink_storm(&mut self) -> Result<(), LabError> {
         let line = |byte| format!("address add 192.0.2.{byte}/32 dev lo\\naddress del 192.0.2.{byte}/32 dev lo\\n");
         let batch = (1..=250).map(line).collect::<Vec<_>>().concat();
         let script = format!("while :; do printf '{batch}' | ip -batch -; done");
-        self.busy(&format!("a netlink storm on a, for {} s", BUSY.as_secs()), 1, &script)
+        self.busy(&format!("a netlink storm on a, for {} s", STORM.as_secs()), 1, &script, STORM)
     }
 
-    /// Run `count` shells with `script` on the master for a while: no move, and adverts in time.
-    fn busy(&mut self, name: &str, count: usize, script: &str) -> Result<(), LabError> {
+    /// Run `count` shells with `script` on the master for so long: no move, and adverts in time.
+    fn busy(&mut self, name: &str, count: usize, script: &str, how_long: Duration) -> Result<(), LabError> {
         let interval = self.numbers.advert_int.duration();
         let promises = [Promise::NoMove, Promise::Punctual { seat: Seat::A, interval, limit: PUNCTUAL }];
         let shells = RefCell::new(vec![]);
@@ -153,13 +181,15 @@ impl Drill<'_> {
             Ok(())
         };
         let over = |drill: &mut Self| {
-            let over = drill.since_fault() >= BUSY;
+            let over = drill.since_fault() >= how_long;
             if over {
                 end(&mut shells.borrow_mut());
             }
             over && drill.owns_alone(Seat::A)
         };
+        self.patience = how_long;
         let ended = self.fault(name, "a owns the VIP alone, all answered", &promises, start, over);
+        self.patience = Duration::ZERO;
         end(&mut shells.borrow_mut());
         ended
     }

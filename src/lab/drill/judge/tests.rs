@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::lab::records::{Advert, Answer, Broken, Claim, Move, Request};
+use crate::lab::records::{Advert, Answer, Broken, Claim, Move, Reply, Request};
 
 const INTERVAL: Duration = Duration::from_millis(2);
 const FAULT_MS: u64 = 10_000;
@@ -34,6 +34,25 @@ fn window(probes: Vec<Probe>) -> Window {
 fn request(flow: Flow, started_ms: u64, ended_ms: u64, result: Result<&str, &str>) -> Request {
     let result = result.map(Arc::from).map_err(str::to_owned);
     Request { flow, started: at(started_ms), ended: at(ended_ms), result }
+}
+
+#[test]
+fn two_answer_at_once_from_the_first_answer_of_one_to_the_last_of_the_other() {
+    /// Who answers when, and how long both did.
+    type Row = (&'static str, &'static [(Seat, u64)], Option<u64>);
+    let rows: [Row; 5] = [
+        ("a is deaf first", &[(Seat::A, 9_990), (Seat::A, 10_300), (Seat::B, 10_360)], Some(0)),
+        ("a never answers again", &[(Seat::A, 9_990), (Seat::B, 10_360)], Some(0)),
+        ("a answers for two seconds more", &[(Seat::A, 9_990), (Seat::B, 10_360), (Seat::A, 12_360)], Some(2_000)),
+        ("nobody asked", &[], None),
+        ("b does not take over", &[(Seat::A, 9_990)], None),
+    ];
+    for (name, replies, overlap_ms) in rows {
+        let replies = replies.iter().map(|(seat, ms)| Reply { at: at(*ms), seat: *seat }).collect();
+        let verdict = Promise::OneAnswers { frozen: Seat::A }.judge(&Window { replies, ..window(vec![]) }, INTERVAL, 1);
+        let measured = overlap_ms.map(|ms| Amount::Microseconds(ms * 1_000));
+        assert_eq!((verdict.measured, verdict.kept), (measured, overlap_ms == Some(0)), "{name}");
+    }
 }
 
 #[test]

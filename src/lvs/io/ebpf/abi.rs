@@ -5,11 +5,13 @@
 
 use aya::Pod;
 
-pub const ABI_VERSION: u32 = 6;
+pub const ABI_VERSION: u32 = 7;
 
-/// The compiled programs: for IPv4, with the census; and for IPv6.
+/// The compiled programs: for IPv4, with the census; and for IPv6; then those of XDP.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vipd.bpf.o"));
 pub static OBJECT6: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vipd6.bpf.o"));
+pub static XDP_OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/xdp.bpf.o"));
+pub static XDP_OBJECT6: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/xdp6.bpf.o"));
 
 pub const SCHEDULER_RR: u8 = 1;
 pub const SCHEDULER_WRR: u8 = 2;
@@ -30,6 +32,7 @@ pub const SERVICE_TWO: u8 = 2;
 pub const SERVICE_THREE: u8 = 4;
 pub const SERVICE_ONE_PACKET: u8 = 8;
 pub const SERVICE_LIMITED: u8 = 16;
+pub const SERVICE_FULLNAT: u8 = 32;
 
 pub const FORWARDING_MASQ: u8 = 1;
 pub const FORWARDING_ROUTE: u8 = 2;
@@ -48,6 +51,20 @@ pub const PROGRAM_IPV6: u32 = 0;
 pub const PROGRAM_FULLNAT: u32 = 1;
 pub const PROGRAM_FULLNAT6: u32 = 2;
 pub const PROGRAMS: u32 = 3;
+pub const XDP_PROGRAM_IPV6: u32 = 0;
+pub const XDP_PROGRAMS: u32 = 1;
+
+/// Interfaces that XDP is told of, and what of them.
+pub const PORTS: u32 = 4096;
+pub const PORT_ON: u8 = 1;
+pub const PORT_GENERIC: u8 = 2;
+pub const PORT_BACK: u8 = 4;
+pub const PORT_TARGET: u8 = 8;
+pub const PORT_ETHERNET: u8 = 16;
+pub const PORT_OFFLOADS: u8 = 32;
+
+/// Place of the word in the fence's deadlines that is all ones where there is no fence.
+pub const FENCE_EARLIEST: u32 = 4096;
 
 /// Local addresses of a service.
 pub const LOCALS: usize = 64;
@@ -252,6 +269,14 @@ pub struct Locality {
 }
 
 #[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Port {
+    pub mac: [u8; 6],
+    pub flags: u8,
+    pub reserved: u8,
+}
+
+#[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub abi_version: u32,
@@ -259,7 +284,8 @@ pub struct Settings {
     pub generation: u32,
     /// 1 while schedules are being written: whoever finds it set after a crash writes them all again.
     pub changing: u32,
-    pub reserved: u32,
+    /// XDP remembers a way out for so many milliseconds; 0: it asks for each packet.
+    pub way_ms: u32,
     pub timeout_ms: [u32; STATES],
     /// Ports that FullNat gives.
     pub local_port_first: u32,
@@ -282,7 +308,7 @@ macro_rules! plain {
 }
 
 plain! { ServiceKey ServiceSlot Service ScheduleKey SchedulePage Destination RealKey Real Flow Connection FragmentKey
-Fragment TemplateKey Template Counters Census Load LocalityKey Member Locality Settings Locals }
+Fragment TemplateKey Template Counters Census Load LocalityKey Member Locality Port Settings Locals }
 
 impl Service {
     /// A slot that no service has.

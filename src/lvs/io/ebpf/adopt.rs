@@ -58,7 +58,7 @@ pub(super) fn begin(maps: &mut Maps, limits: Limits, ports: &RangeInclusive<u16>
         abi_version: abi::ABI_VERSION,
         generation: 0,
         changing: 0,
-        reserved: 0,
+        way_ms: 0,
         timeout_ms: TIMEOUT_MS,
         local_port_first: (*ports.start()).into(),
         local_port_last: (*ports.end()).into(),

@@ -111,8 +111,8 @@ impl Kernel {
         if is_new {
             self.maps.cursors.set(now.slot, 0, 0).map_err(Fault::map("resetting the cursor of a service"))?;
         }
-        let limited = now.destinations.values().any(|held| held.destination.upper_threshold > 0);
-        let value = words::service(wire, &now.service, words::table_word(generation, length), limited);
+        let asked = words::asked_bits(now.destinations.values().map(|held| &held.destination));
+        let value = words::service(wire, &now.service, words::table_word(generation, length), asked);
         self.maps.services.set(now.slot, value, 0).map_err(Fault::map("writing a service"))?;
         if is_new {
             let slot = abi::ServiceSlot { slot: now.slot, reserved: 0 };

@@ -1,7 +1,9 @@
 //! The maps with their types, and the sizes they have.
 
 use std::error::Error;
+use std::path::Path;
 
+use aya::EbpfLoader;
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, ProgramArray};
 
 use super::abi;
@@ -102,7 +104,22 @@ impl Maps {
     }
 }
 
-fn take<M>(object: &mut aya::Ebpf, name: &str) -> Result<M, DatapathError>
+/// Loads an object beside the maps that are pinned in `dir`, and pins those that are not there.
+pub(super) fn loader(dir: &Path, limits: Limits) -> EbpfLoader<'_> {
+    let mut loader = EbpfLoader::new();
+    // The programs read no kernel structure, so they need no relocation against the kernel's BTF.
+    loader.btf(None).default_map_pin_directory(dir);
+    for shape in shapes(limits) {
+        loader.map_max_entries(shape.name, shape.entries);
+    }
+    loader
+}
+
+/// A map of an object with its type.
+///
+/// # Errors
+/// [`DatapathError::Load`] where the object lacks it or has it with other sizes.
+pub(super) fn take<M>(object: &mut aya::Ebpf, name: &str) -> Result<M, DatapathError>
 where
     M: TryFrom<Map, Error = MapError>,
 {

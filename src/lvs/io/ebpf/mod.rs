@@ -1,8 +1,9 @@
-//! Our own plane: `bpf/` on TC ingress, loaded and fed by aya.
+//! Our own plane: `bpf/` on TC ingress and, in front of it, in XDP, loaded and fed by aya.
 //!
 //! `plane` is the door; `abi` and `maps` are the kernel's side, `words` translates, `model` and `schedule` decide,
-//! `commit` and `adopt` write and read the maps, `pins` and `links` keep it alive without us, `stats` counts;
-//! `decapsulate` is for real servers, `trial` for tests and benches.
+//! `commit` and `adopt` write and read the maps, `pins` and `links` keep it alive without us, `stats` counts; `hooks`
+//! chooses, `ports` decides and `xdp` attaches XDP, by what `netlink` says; `decapsulate` is for real servers, `trial`
+//! for tests and benches.
 //!
 //! Packets count the connections of each destination as they begin and end; those that end in silence are found by the
 //! census that every `counters()` takes. Whoever uses lc, wlc, sed, nq, ovf, lblc, lblcr or thresholds should therefore
@@ -26,17 +27,21 @@ mod adopt;
 mod commit;
 mod decapsulate;
 mod fault;
+mod hooks;
 mod links;
 mod manual;
 mod maps;
 mod model;
+mod netlink;
 mod pins;
 mod plane;
+mod ports;
 pub mod schedule;
 mod slots;
 mod stats;
 mod trial;
 mod words;
+mod xdp;
 
 pub use decapsulate::Decapsulator;
 pub use plane::{Ebpf, EbpfOptions, LOCAL_PORTS};

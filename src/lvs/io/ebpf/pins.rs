@@ -20,6 +20,7 @@ use crate::lvs::datapath::DatapathError;
 /// What the mount is called in /proc/self/mountinfo; tells ours from a bpffs that somebody gave us.
 const SOURCE: &str = "vipd";
 const LINK_PREFIX: &str = "link_";
+const XDP_LINK_PREFIX: &str = "xdp_link_";
 
 fn io_error(action: String) -> impl FnOnce(io::Error) -> DatapathError {
     move |error| Fault::new(action, &error).into()
@@ -117,13 +118,26 @@ pub(super) fn link(dir: &Path, ifindex: u32) -> PathBuf {
     dir.join(format!("{LINK_PREFIX}{ifindex}"))
 }
 
+pub(super) fn xdp_link(dir: &Path, ifindex: u32) -> PathBuf {
+    dir.join(format!("{XDP_LINK_PREFIX}{ifindex}"))
+}
+
 /// Interfaces (by index) that have a pinned link.
 pub(super) fn links(dir: &Path) -> Result<Vec<u32>, DatapathError> {
+    indices(dir, LINK_PREFIX)
+}
+
+/// The same of XDP.
+pub(super) fn xdp_links(dir: &Path) -> Result<Vec<u32>, DatapathError> {
+    indices(dir, XDP_LINK_PREFIX)
+}
+
+fn indices(dir: &Path, prefix: &str) -> Result<Vec<u32>, DatapathError> {
     let listing = || io_error(format!("listing {}", dir.display()));
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).map_err(listing())? {
         let name = entry.map_err(listing())?.file_name();
-        let index = name.to_str().and_then(|name| name.strip_prefix(LINK_PREFIX)).map(str::parse);
+        let index = name.to_str().and_then(|name| name.strip_prefix(prefix)).map(str::parse);
         if let Some(Ok(index)) = index {
             found.push(index);
         }

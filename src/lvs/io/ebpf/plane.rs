@@ -7,7 +7,6 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use aya::EbpfLoader;
 use aya::programs::SchedClassifier;
 
 use super::abi;
@@ -15,13 +14,14 @@ use super::adopt;
 use super::commit::Kernel;
 use super::fault::{self, Fault};
 use super::links;
-use super::maps::{Limits, Maps};
+use super::maps::{self, Limits, Maps};
 use super::model::{Held, Model, key_of};
 use super::pins;
 use super::stats::{self, Rates, Reason};
 use super::words;
+use super::xdp::{self, Front};
 use crate::base::MonoTime;
-use crate::lvs::datapath::{ApplyError, Capabilities, Counters, Datapath, DatapathError, Locals};
+use crate::lvs::datapath::{ApplyError, Capabilities, Counters, Datapath, DatapathError, Hook, HookMode, Locals};
 use crate::lvs::table::{ServiceKey, Step, Table};
 
 /// The program on the interfaces, by its name in the object.
@@ -57,12 +57,16 @@ pub const LOCAL_PORTS: RangeInclusive<u16> = 1024..=32_767;
 ///
 /// It attaches in the network namespace of the calling thread.
 pub struct Ebpf {
-    pin_dir: PathBuf,
+    pub(super) pin_dir: PathBuf,
     pub(super) object: aya::Ebpf,
     pub(super) kernel: Kernel,
     pub(super) model: Model,
     rates: Rates,
     began: Instant,
+    /// `None`: TC alone.
+    pub(super) front: Option<Front>,
+    /// Interfaces with the program on TC.
+    pub(super) attached: Vec<String>,
 }
 
 impl fmt::Debug for Ebpf {
@@ -89,6 +93,7 @@ impl Ebpf {
             }
         };
         if !adopted {
+            xdp::detach_all(pin_dir)?;
             pins::remove_maps(pin_dir, limits)?;
         }
         let mut object = load(abi::OBJECT, &[PROGRAM, FULLNAT, CENSUS], options, limits)?;
@@ -104,7 +109,8 @@ impl Ebpf {
         lead_to(&mut kernel.maps, &mut object6, FULLNAT6, abi::PROGRAM_FULLNAT6)?;
         tracing::info!(adopted, services = model.services.len(), "eBPF plane loaded");
         let pin_dir = pin_dir.clone();
-        let mut plane = Self { pin_dir, object, kernel, model, rates: Rates::default(), began: Instant::now() };
+        let (rates, began) = (Rates::default(), Instant::now());
+        let mut plane = Self { pin_dir, object, kernel, model, rates, began, front: None, attached: vec![] };
         plane.pin_program()?;
         plane.attach(interfaces)?;
         Ok(plane)
@@ -117,7 +123,9 @@ impl Ebpf {
     /// [`DatapathError::Kernel`] naming the interface that refused.
     pub fn attach(&mut self, interfaces: &[String]) -> Result<Vec<String>, DatapathError> {
         let program = classifier(&mut self.object, PROGRAM)?;
-        links::attach(program, &self.pin_dir, interfaces)
+        self.attached = links::attach(program, &self.pin_dir, interfaces)?;
+        self.follow_links()?;
+        Ok(self.attached.clone())
     }
 
     /// Packets that were not forwarded as usual, by reason.
@@ -136,6 +144,7 @@ impl Ebpf {
             return Ok(());
         }
         let limits = Limits { connections: 0, services: 0, destinations: 0 }; // names matter, not sizes
+        xdp::detach_all(&self.pin_dir)?;
         links::detach_all(&self.pin_dir)?;
         pins::remove(&pins::program(&self.pin_dir))?;
         pins::remove_maps(&self.pin_dir, limits)?;
@@ -257,6 +266,20 @@ impl Datapath for Ebpf {
         Self::reasons(self).into_iter().map(|(reason, count)| (reason.name(), count)).collect()
     }
 
+    fn set_hooks(&mut self, mode: HookMode, fence: Option<u32>) -> Result<(), DatapathError> {
+        self.choose_hooks(mode, fence)
+    }
+
+    fn hooks(&self) -> Vec<(String, Hook)> {
+        self.hooks_in_use()
+    }
+
+    async fn tend(&mut self) -> Result<(), DatapathError> {
+        self.look_at_host()?;
+        // The counts of connections come from a census, which reading the counters takes.
+        self.counters().await.map(drop)
+    }
+
     async fn counters(&mut self) -> Result<Counters, DatapathError> {
         let now = MonoTime::from_start(self.began.elapsed());
         let Self { object, kernel, model, rates, .. } = self;
@@ -275,13 +298,7 @@ fn lead_to(maps: &mut Maps, object: &mut aya::Ebpf, name: &str, place: u32) -> R
 
 /// Both objects have the same maps: the second one finds them pinned.
 fn load(bytes: &[u8], programs: &[&str], options: &EbpfOptions, limits: Limits) -> Result<aya::Ebpf, DatapathError> {
-    let mut loader = EbpfLoader::new();
-    // The program reads no kernel structure, so it needs no relocation against the kernel's BTF.
-    loader.btf(None).default_map_pin_directory(&options.pin_dir);
-    for shape in super::maps::shapes(limits) {
-        loader.map_max_entries(shape.name, shape.entries);
-    }
-    let mut object = loader.load(bytes).map_err(|error| fault::load(&error))?;
+    let mut object = maps::loader(&options.pin_dir, limits).load(bytes).map_err(|error| fault::load(&error))?;
     for name in programs {
         classifier(&mut object, name)?.load().map_err(|error| fault::load(&error))?;
     }

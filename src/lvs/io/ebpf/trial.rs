@@ -1,9 +1,11 @@
 //! A packet through the program without a wire: what would become of it (`BPF_PROG_TEST_RUN`).
 
+use aya::programs::ProgramFd;
 use aya::{TestRun, TestRunOptions};
 
 use super::fault::Fault;
 use super::plane::Ebpf;
+use super::xdp::Front;
 use crate::lvs::datapath::DatapathError;
 
 /// What the program may make a packet longer by: an outer header of IPv6.
@@ -23,7 +25,53 @@ pub enum Verdict {
     Other(u32),
 }
 
+/// Out of XDP's sight: it goes on to TC, or is gone.
+fn of_xdp(action: u32) -> Verdict {
+    // XDP_* (linux/bpf.h)
+    match action {
+        1 => Verdict::Drop,
+        2 => Verdict::Pass,
+        3 | 4 => Verdict::Forward,
+        other => Verdict::Other(other),
+    }
+}
+
 impl Ebpf {
+    /// The same as [`Ebpf::trial`] of XDP alone, on an interface that has it by its driver.
+    ///
+    /// # Errors
+    /// As there; and where the mode is without XDP.
+    pub fn trial_xdp(&mut self, frame: &[u8], ifindex: u32) -> Result<(Verdict, Vec<u8>), DatapathError> {
+        // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex
+        let length = u32::try_from(frame.len()).unwrap_or(u32::MAX);
+        let context = [0, length, 0, ifindex, 0, 0].map(u32::to_ne_bytes).concat();
+        let mut out = vec![0; frame.len().saturating_add(ROOM)];
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            data_out: Some(&mut out),
+            ctx_in: Some(&context),
+            ..TestRunOptions::new()
+        };
+        let run = self.front()?.program()?.test_run(options).map_err(|error| Fault::new("trying a packet", &error))?;
+        out.truncate(usize::try_from(run.data_size_out).unwrap_or(usize::MAX));
+        Ok((of_xdp(run.return_value), out))
+    }
+
+    /// The program of XDP, for a bench that jumps to it.
+    ///
+    /// # Errors
+    /// As [`Ebpf::trial_xdp`].
+    pub fn xdp_program(&mut self) -> Result<ProgramFd, DatapathError> {
+        let fault = |error: &(dyn std::error::Error + 'static)| Fault::new("finding the XDP program", error);
+        let program = self.front()?.program()?;
+        Ok(program.fd().and_then(|fd| Ok(fd.try_clone()?)).map_err(|error| fault(&error))?)
+    }
+
+    fn front(&mut self) -> Result<&mut Front, DatapathError> {
+        let what = "try XDP: the mode is without it";
+        self.front.as_mut().ok_or_else(|| DatapathError::Unsupported { plane: "ebpf", what: what.to_owned() })
+    }
+
     /// Let an Ethernet frame come in at an interface of the calling thread's network namespace. The tables learn from it
     /// as from any other; nothing is sent.
     ///

@@ -116,24 +116,32 @@ pub(super) const fn scheduler_number(scheduler: Scheduler) -> u8 {
     }
 }
 
-/// The service's flags; `limited`: one of its destinations has thresholds.
-fn flag_bits(service: &Service, limited: bool) -> u8 {
+/// The flags of the service itself.
+fn flag_bits(service: &Service) -> u8 {
     let SchedulerFlags { one, two, three } = service.flags;
     let bits = [
         (one, abi::SERVICE_ONE),
         (two, abi::SERVICE_TWO),
         (three, abi::SERVICE_THREE),
         (service.one_packet, abi::SERVICE_ONE_PACKET),
-        (limited, abi::SERVICE_LIMITED),
     ];
     bits.into_iter().filter(|(set, _)| *set).fold(0, |bits, (_, bit)| bits | bit)
+}
+
+/// The flags that its destinations ask for.
+pub(super) fn asked_bits<'a>(destinations: impl Iterator<Item = &'a Destination>) -> u8 {
+    destinations.fold(0, |bits, one| {
+        let limited = if one.upper_threshold > 0 { abi::SERVICE_LIMITED } else { 0 };
+        let fullnat = if one.forwarding == Forwarding::FullNat { abi::SERVICE_FULLNAT } else { 0 };
+        bits | limited | fullnat
+    })
 }
 
 /// Bits of the 128 before an IPv4 address begins (RFC 4291 section 2.5.5.2).
 const MAPPED_BITS: u8 = 96;
 
-/// The map's value.
-pub(super) fn service(key: &abi::ServiceKey, service: &Service, table: u64, limited: bool) -> abi::Service {
+/// The map's value; `asked` as [`asked_bits`] says.
+pub(super) fn service(key: &abi::ServiceKey, service: &Service, table: u64, asked: u8) -> abi::Service {
     let mapped = if key.family == FAMILY_V4 { MAPPED_BITS } else { 0 };
     let (persistence_prefix, persistence_s) =
         service.persistence.map_or((0, 0), |kept| (kept.prefix_len.saturating_add(mapped), kept.timeout_s));
@@ -141,7 +149,7 @@ pub(super) fn service(key: &abi::ServiceKey, service: &Service, table: u64, limi
         table,
         key: *key,
         scheduler: scheduler_number(service.scheduler),
-        flags: flag_bits(service, limited),
+        flags: flag_bits(service) | asked,
         persistence_prefix,
         reserved: 0,
         persistence_s,

@@ -31,16 +31,21 @@ fn settings(priority: u8, group: bool) -> Vec<Settings> {
     if group { vec![one(1), one(2)] } else { vec![one(1)] }
 }
 
+/// A fleet that knows the interface of a host.
+fn linked(at: usize, now: MonoTime) -> Fleet {
+    let own = Held { cidr: format!("192.0.2.{}/24", at + 1).parse().unwrap(), ours: false, usable: true };
+    let link = Link { index: 2, running: true, mac: None, addresses: vec![own] };
+    let mut fleet = Fleet::default();
+    fleet.links(now, Links([("eth0".parse().unwrap(), link)].into()));
+    fleet
+}
+
 impl Wire {
     /// Host 0 is better than host 1.
     fn new(group: bool) -> Self {
         let mut wire = Self { now: MonoTime::ZERO, hosts: vec![], held: vec![] };
         for (at, priority) in [150, 100].into_iter().enumerate() {
-            let own = Held { cidr: format!("192.0.2.{}/24", at + 1).parse().unwrap(), ours: false, usable: true };
-            let link = Link { index: 2, running: true, mac: None, addresses: vec![own] };
-            let mut fleet = Fleet::default();
-            fleet.links(wire.now, Links([("eth0".parse().unwrap(), link)].into()));
-            wire.hosts.push(Some(fleet));
+            wire.hosts.push(Some(linked(at, wire.now)));
             wire.held.push(BTreeSet::new());
             wire.on(at, |fleet, now| fleet.reconfigure(now, settings(priority, group)));
         }
@@ -60,7 +65,7 @@ impl Wire {
         for output in outputs {
             match output {
                 Output::SendSealed { .. } => {}
-                Output::Send { key, source, destination, bytes, mac: _ } => {
+                Output::Send { key, source, destination, bytes, ttl: _, mac: _ } => {
                     let envelope = Envelope { source, destination, ttl: Some(255) };
                     for to in (0..self.hosts.len()).filter(|to| *to != at) {
                         let fleet = self.hosts[to].as_mut();
@@ -187,4 +192,23 @@ fn maintenance_holds_nothing_whatever_happens_until_it_ends() {
     wire.on(0, |fleet, now| fleet.maintain(now, Maintenance::default()));
     wire.pass(5.0);
     assert!(wire.owns(0));
+}
+
+#[test]
+fn a_router_that_holds_off_lets_the_other_be() {
+    let mut wire = Wire::new(false);
+    (wire.hosts[0], wire.held[0]) = (None, BTreeSet::new());
+    wire.pass(5.0);
+    assert!(wire.owns(1));
+    let mut fleet = linked(0, wire.now);
+    fleet.hold_off(wire.now + Duration::from_secs(8));
+    wire.hosts[0] = Some(fleet);
+    wire.on(0, |fleet, now| fleet.reconfigure(now, settings(150, false)));
+    for _ in 0..7 {
+        wire.pass(1.0);
+        assert!(wire.owns(1), "at {:?}", wire.now);
+        assert_eq!(wire.hosts[0].as_ref().unwrap().views()[0].state, Standing::Initialize);
+    }
+    wire.pass(6.0);
+    assert!(wire.owns(0), "it takes over as any router that starts");
 }

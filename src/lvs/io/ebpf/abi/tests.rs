@@ -36,9 +36,9 @@ fn section<'a>(elf: &'a [u8], wanted: &str) -> &'a [u8] {
 }
 
 /// The structs of the object: size and fields (`Documentation/bpf/btf.rst`).
-fn structs() -> BTreeMap<String, (usize, Fields)> {
+fn structs(object: &[u8]) -> BTreeMap<String, (usize, Fields)> {
     const STRUCT: usize = 4;
-    let btf = section(OBJECT, ".BTF");
+    let btf = section(object, ".BTF");
     let header = u32_at(btf, 4);
     let types = &btf[header + u32_at(btf, 8)..][..u32_at(btf, 12)];
     let strings = &btf[header + u32_at(btf, 16)..][..u32_at(btf, 20)];
@@ -102,11 +102,16 @@ fn every_struct_is_mirrored_to_the_byte() {
         "vipd_member" = Member { destination generation }
         "vipd_locality" = Locality { changed_ns member }
         "vipd_settings" = Settings {
-            abi_version generation changing reserved timeout_ms local_port_first local_port_last
+            abi_version generation changing way_ms timeout_ms local_port_first local_port_last
         }
         "vipd_locals" = Locals { count flags address }
+        "vipd_port" = Port { mac flags reserved }
     };
-    let mut theirs = structs();
+    let mut theirs = structs(OBJECT);
+    for (name, known) in structs(XDP_OBJECT) {
+        let other = theirs.insert(name.clone(), known.clone());
+        assert!(!name.starts_with("vipd_") || other.is_none_or(|other| other == known), "{name} differs in XDP");
+    }
     assert_eq!(theirs.remove("vipd_address"), Some((size_of::<Address>(), vec![("word".to_owned(), 0)])));
     for (name, size, fields) in ours {
         assert_eq!(theirs.remove(name), Some((size, fields)), "{name}");
@@ -145,6 +150,7 @@ fn every_number_of_the_header_is_ours() {
         ("VIPD_LOCALITY_MEMBERS", LOCALITY_MEMBERS.try_into().unwrap()),
         ("VIPD_SERVICE_ONE_PACKET", SERVICE_ONE_PACKET.into()),
         ("VIPD_SERVICE_LIMITED", SERVICE_LIMITED.into()),
+        ("VIPD_SERVICE_FULLNAT", SERVICE_FULLNAT.into()),
         ("VIPD_SERVICE_ONE", SERVICE_ONE.into()),
         ("VIPD_SERVICE_TWO", SERVICE_TWO.into()),
         ("VIPD_SERVICE_THREE", SERVICE_THREE.into()),
@@ -163,6 +169,16 @@ fn every_number_of_the_header_is_ours() {
         ("VIPD_LOCALS", LOCALS.try_into().unwrap()),
         ("VIPD_FORWARDING_FULLNAT", FORWARDING_FULLNAT.into()),
         ("VIPD_PROGRAMS", PROGRAMS),
+        ("VIPD_XDP_PROGRAM_IPV6", XDP_PROGRAM_IPV6),
+        ("VIPD_XDP_PROGRAMS", XDP_PROGRAMS),
+        ("VIPD_PORTS", PORTS),
+        ("VIPD_PORT_ON", PORT_ON.into()),
+        ("VIPD_PORT_GENERIC", PORT_GENERIC.into()),
+        ("VIPD_PORT_BACK", PORT_BACK.into()),
+        ("VIPD_PORT_TARGET", PORT_TARGET.into()),
+        ("VIPD_PORT_ETHERNET", PORT_ETHERNET.into()),
+        ("VIPD_PORT_OFFLOADS", PORT_OFFLOADS.into()),
+        ("VIPD_FENCE_EARLIEST", FENCE_EARLIEST),
         ("VIPD_SCHEDULE_PAGE", SCHEDULE_PAGE.try_into().unwrap()),
         ("VIPD_STATES", STATES.try_into().unwrap()),
         ("VIPD_REASONS", REASONS),

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
+/* Out with it by XDP: what forward.h and reply.h do, where the way is known. All that is not plain passes, as it came, to
+ * those two. */
+#pragma once
+
+#include "persist.h"
+#include "tunnel.h"
+#include "xdp_parse.h"
+
+static __always_inline int send(const struct xdp_md *xdp, const struct packet *packet, const struct remembered *way)
+{
+	if (way_is_back(xdp, packet, way))
+		return XDP_TX;
+	return bpf_redirect(way->ifindex, 0);
+}
+
+static __always_inline int drop(__u32 reason)
+{
+	count(reason);
+	return DROP;
+}
+
+static __always_inline void checksum_change(__be16 *checksum, __u64 difference, int is_udp)
+{
+	__u16 sum;
+
+	if (is_udp && !*checksum) /* it has none (RFC 768) */
+		return;
+	sum = ~fold((__u16)~*checksum + difference);
+	*checksum = is_udp && !sum ? 0xffff : sum;
+}
+
+/* Replace an address and a port, and take a hop; below 0 nothing was touched. */
+static __always_inline int rewrite(const struct xdp_md *xdp, struct plain *plain, const struct packet *packet,
+				   enum side side, const struct vipd_address *address, __be16 port)
+{
+	const struct vipd_flow *flow = &packet->flow;
+	__u64 address_difference = address_change(side == SOURCE ? &flow->source : &flow->target, address);
+	__u64 difference = address_difference + change(side == SOURCE ? flow->source_port : flow->target_port, port);
+
+	if (flow->protocol == IPPROTO_UDP) {
+		checksum_change(&plain->ports.udp_checksum, difference, 1);
+	} else {
+		if ((void *)(plain + 1) > (void *)(long)xdp->data_end)
+			return -1;
+		checksum_change(&plain->tcp.checksum, difference, 0);
+	}
+	direct_replace(ip_of(plain), packet, side, address, address_difference);
+	if (side == SOURCE)
+		plain->ports.source = port;
+	else
+		plain->ports.target = port;
+	return 0;
+}
+
+/* The packet for writing. The verifier has forgotten that it is whole. */
+static __always_inline struct plain *plain_of(const struct xdp_md *xdp)
+{
+	struct plain *plain = (void *)(long)xdp->data;
+
+	return (void *)&plain->tcp > (void *)(long)xdp->data_end ? 0 : plain;
+}
+
+/* Everything before the packet that came, in the order of the wire. */
+struct outer4 {
+	struct ethhdr ethernet;
+	struct iphdr ip;
+} __attribute__((packed, aligned(2)));
+
+struct outer6 {
+	struct ethhdr ethernet;
+	struct ipv6hdr ip;
+} __attribute__((packed, aligned(2)));
+
+static __always_inline void tunnel_head_put(const struct packet *packet, const struct vipd_destination *destination,
+					    struct tunnel_head *head)
+{
+	if (destination->tunnel == VIPD_TUNNEL_GUE)
+		gue_head(packet, destination, head);
+	else if (destination->tunnel == VIPD_TUNNEL_GRE)
+		gre_head(head);
+}
+
+static __always_inline int encapsulate(struct xdp_md *xdp, const struct packet *packet,
+				       const struct vipd_destination *destination, const struct remembered *way)
+{
+	struct outer4 *outer4;
+	struct outer6 *outer6;
+	void *end;
+
+	if (bpf_xdp_adjust_head(xdp, -(int)tunnel_overhead(destination)) < 0)
+		return -1;
+	end = (void *)(long)xdp->data_end;
+	outer4 = (void *)(long)xdp->data;
+	outer6 = (void *)(long)xdp->data;
+	/* A packet of IP is longer than the longest head that may follow. */
+	if (outer_is_v6(destination)) {
+		if ((void *)(outer6 + 1) + sizeof(struct tunnel_head) > end)
+			return -1;
+		outer_v6(packet, destination, &way->source, (void *)&outer6->ip);
+		tunnel_head_put(packet, destination, (void *)(outer6 + 1));
+	} else {
+		if ((void *)(outer4 + 1) + sizeof(struct tunnel_head) > end)
+			return -1;
+		outer_v4(packet, destination, &way->source, (void *)&outer4->ip);
+		tunnel_head_put(packet, destination, (void *)(outer4 + 1));
+	}
+	__builtin_memcpy(&outer4->ethernet, way->mac, sizeof(way->mac));
+	outer4->ethernet.h_proto = bpf_htons(outer_is_v6(destination) ? ETH_P_IPV6 : ETH_P_IP);
+	return 0;
+}
+
+static __always_inline struct remembered *way_to(struct xdp_md *xdp, const struct packet *packet, __u32 slot,
+						 const struct vipd_destination *destination)
+{
+	struct vipd_address key = { .word = { slot, destination->generation } };
+	struct ends ends = {
+		.source = &packet->flow.source,
+		.target = &destination->address,
+		.version = IPV6 ? 6 : 4,
+	};
+
+	if (destination->forwarding == VIPD_FORWARDING_TUNNEL) {
+		ends.source = 0;
+		ends.version = outer_is_v6(destination) ? 6 : 4;
+	}
+	return way_of(xdp, packet, slot, &key, &ends);
+}
+
+/* A client's packet to its destination. */
+static __always_inline int forward(struct xdp_md *xdp, const struct packet *packet, __u32 slot,
+				   const struct vipd_destination *destination)
+{
+	__u32 overhead = 0;
+	struct remembered *way;
+	struct plain *plain;
+
+	if (destination->forwarding == VIPD_FORWARDING_FULLNAT || packet->ttl <= 1)
+		return PASS;
+	way = way_to(xdp, packet, slot, destination);
+	plain = plain_of(xdp);
+	if (destination->forwarding == VIPD_FORWARDING_TUNNEL)
+		overhead = tunnel_overhead(destination);
+	if (!way || !plain || packet->bytes + overhead > way->mtu)
+		return PASS;
+	switch (destination->forwarding) {
+	case VIPD_FORWARDING_MASQ:
+		if (rewrite(xdp, plain, packet, TARGET, &destination->address,
+			    destination_port(destination, packet->flow.target_port)) < 0)
+			return PASS;
+		__builtin_memcpy(&plain->ethernet, way->mac, sizeof(way->mac));
+		break;
+	case VIPD_FORWARDING_TUNNEL:
+		direct_age(ip_of(plain), packet, 0);
+		if (encapsulate(xdp, packet, destination, way) < 0)
+			return drop(VIPD_REASON_REWRITE);
+		break;
+	default:
+		direct_age(ip_of(plain), packet, 0);
+		__builtin_memcpy(&plain->ethernet, way->mac, sizeof(way->mac));
+	}
+	account(destination->service, slot, FROM_CLIENT, packet->bytes);
+	return send(xdp, packet, way);
+}
+
+/* What a real server answers (Masq), from the address that the client knows. */
+static __always_inline int reply(struct xdp_md *xdp, const struct packet *packet, struct vipd_connection *entry)
+{
+	const struct vipd_address *client = &packet->flow.target;
+	struct ends ends = { .source = &entry->virtual_address, .target = client, .version = IPV6 ? 6 : 4 };
+	struct vipd_destination *destination;
+	struct remembered *way;
+	struct plain *plain;
+
+	if (entry->flags & (VIPD_CONNECTION_BYPASS | VIPD_CONNECTION_FULLNAT) || packet->ttl <= 1)
+		return PASS;
+	way = way_of(xdp, packet, (client->word[3] * 0x9e3779b1) >> 16, client, &ends);
+	plain = plain_of(xdp);
+	if (!way || !plain || packet->bytes > way->mtu)
+		return PASS;
+	if (rewrite(xdp, plain, packet, SOURCE, &entry->virtual_address, entry->virtual_port) < 0)
+		return PASS;
+	reply_advance(packet, entry);
+	__builtin_memcpy(&plain->ethernet, way->mac, sizeof(way->mac));
+	destination = destination_at(entry->destination, entry->generation);
+	if (destination)
+		account(destination->service, entry->destination, FROM_SERVER, packet->bytes);
+	return send(xdp, packet, way);
+}
+
+/* TC knows what these mean. */
+static __always_inline int reply_without_entry(struct xdp_md *xdp, const struct packet *packet)
+{
+	return PASS;
+}
+
+static __always_inline int follow_error(struct xdp_md *xdp, const struct packet *packet)
+{
+	return PASS;
+}

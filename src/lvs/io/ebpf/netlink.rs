@@ -1,0 +1,245 @@
+//! What the kernel says of links and routing rules, asked by blocking sockets that stay in the network namespace of the
+//! thread that opened them. Level-triggered: always read whole.
+
+use std::io;
+
+use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, XdpAttached};
+use netlink_packet_route::rule::{RuleAttribute, RuleMessage};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use netlink_sys::protocols::{NETLINK_GENERIC, NETLINK_ROUTE};
+use netlink_sys::{Socket, SocketAddr};
+
+/// `GENL_ID_CTRL` and its words (`linux/genetlink.h`).
+const CONTROL: u16 = 0x10;
+const CTRL_CMD_GETFAMILY: u8 = 3;
+const CTRL_ATTR_FAMILY_ID: u16 = 1;
+const CTRL_ATTR_FAMILY_NAME: u16 = 2;
+/// The family "netdev" (`linux/netdev.h`, Linux 6.3).
+const NETDEV_CMD_DEV_GET: u8 = 1;
+const NETDEV_A_DEV_IFINDEX: u16 = 1;
+const NETDEV_A_DEV_XDP_FEATURES: u16 = 3;
+/// Headers of netlink, generic netlink and of an attribute.
+const HEADER: usize = 16;
+const GENERIC_HEADER: usize = 4;
+const ATTRIBUTE_HEADER: usize = 4;
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+/// Rules that every host has: for the tables `local`, `main` and `default`.
+const USUAL_PRIORITIES: [u32; 3] = [0, 32_766, 32_767];
+
+/// An interface, as far as XDP asks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Link {
+    pub(super) index: u32,
+    pub(super) name: String,
+    /// `None`: not Ethernet.
+    pub(super) mac: Option<[u8; 6]>,
+    /// `None`: hardware, or what looks like it.
+    pub(super) kind: Option<InfoKind>,
+    /// Part of a bridge, a bond or the like.
+    pub(super) is_port: bool,
+    /// A program of XDP, ours or not: by the driver, or by the stack.
+    pub(super) attached: Option<XdpAttached>,
+    /// `enum netdev_xdp_act`; `None` where the kernel does not tell (before Linux 6.3).
+    pub(super) features: Option<u64>,
+}
+
+/// Two sockets of the namespace in which the plane is.
+pub(super) struct Netlink {
+    route: Socket,
+    generic: Socket,
+    /// Number of the family "netdev"; `None`: an older kernel.
+    netdev: Option<u16>,
+}
+
+impl Netlink {
+    /// # Errors
+    /// Where the kernel gives no socket.
+    pub(super) fn open() -> io::Result<Self> {
+        let open = |protocol| {
+            let mut socket = Socket::new(protocol)?;
+            socket.bind_auto()?;
+            socket.connect(&SocketAddr::new(0, 0))?;
+            Ok::<_, io::Error>(socket)
+        };
+        let (route, generic) = (open(NETLINK_ROUTE)?, open(NETLINK_GENERIC)?);
+        let netdev = family(&generic, "netdev")?;
+        Ok(Self { route, generic, netdev })
+    }
+
+    /// All interfaces.
+    ///
+    /// # Errors
+    /// Of netlink.
+    pub(super) fn links(&self) -> io::Result<Vec<Link>> {
+        let mut links: Vec<Link> = self
+            .dump(RouteNetlinkMessage::GetLink(LinkMessage::default()))?
+            .iter()
+            .filter_map(
+                |message| if let RouteNetlinkMessage::NewLink(message) = message { link(message) } else { None },
+            )
+            .collect();
+        let features = self.features()?;
+        for link in &mut links {
+            link.features = features.iter().find(|(index, _)| *index == link.index).map(|(_, features)| *features);
+        }
+        Ok(links)
+    }
+
+    /// Whether routes depend on nothing but where a packet goes to: there are the usual routing rules and no others.
+    ///
+    /// # Errors
+    /// Of netlink.
+    pub(super) fn rules_are_usual(&self) -> io::Result<bool> {
+        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+            let mut ask = RuleMessage::default();
+            ask.header.family = family;
+            let rules = match self.dump(RouteNetlinkMessage::GetRule(ask)) {
+                // A kernel without rules, or without IPv6.
+                Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => continue,
+                other => other?,
+            };
+            let usual = rules.iter().all(|rule| !matches!(rule, RouteNetlinkMessage::NewRule(rule) if !is_usual(rule)));
+            if !usual {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn dump(&self, what: RouteNetlinkMessage) -> io::Result<Vec<RouteNetlinkMessage>> {
+        let mut request = NetlinkMessage::new(NetlinkHeader::default(), NetlinkPayload::InnerMessage(what));
+        request.header.flags = NLM_F_REQUEST | NLM_F_DUMP;
+        request.finalize();
+        let mut bytes = vec![0; request.buffer_len()];
+        request.serialize(&mut bytes);
+        let mut found = vec![];
+        for message in exchange(&self.route, &bytes)? {
+            let parsed = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&message).map_err(io::Error::other)?;
+            if let NetlinkPayload::InnerMessage(inner) = parsed.payload {
+                found.push(inner);
+            }
+        }
+        Ok(found)
+    }
+
+    /// What drivers can do with XDP, by index.
+    fn features(&self) -> io::Result<Vec<(u32, u64)>> {
+        let Some(family) = self.netdev else { return Ok(vec![]) };
+        let request = generic(family, NLM_F_REQUEST | NLM_F_DUMP, NETDEV_CMD_DEV_GET, &[]);
+        let mut found = vec![];
+        for message in exchange(&self.generic, &request)? {
+            let body = message.get(HEADER + GENERIC_HEADER..).unwrap_or_default();
+            let index = attribute(body, NETDEV_A_DEV_IFINDEX).and_then(|value| value.try_into().ok());
+            let features = attribute(body, NETDEV_A_DEV_XDP_FEATURES).and_then(|value| value.try_into().ok());
+            if let (Some(index), Some(features)) = (index, features) {
+                found.push((u32::from_ne_bytes(index), u64::from_ne_bytes(features)));
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn link(message: &LinkMessage) -> Option<Link> {
+    let mut link = Link { index: message.header.index, ..Link::default() };
+    for attribute in &message.attributes {
+        if let LinkAttribute::IfName(name) = attribute {
+            link.name.clone_from(name);
+        } else if let LinkAttribute::Address(bytes) = attribute {
+            let mac = <[u8; 6]>::try_from(bytes.as_slice()).ok();
+            link.mac = mac.filter(|_| message.header.link_layer_type == LinkLayerType::Ether);
+        } else if let LinkAttribute::Controller(index) = attribute {
+            link.is_port = *index != 0;
+        } else if let LinkAttribute::LinkInfo(infos) = attribute {
+            link.kind =
+                infos.iter().find_map(|info| if let LinkInfo::Kind(kind) = info { Some(kind.clone()) } else { None });
+        } else if let LinkAttribute::Xdp(told) = attribute {
+            let attached =
+                told.iter().find_map(|one| if let LinkXdp::Attached(attached) = one { Some(*attached) } else { None });
+            link.attached = attached.filter(|attached| *attached != XdpAttached::None);
+        }
+    }
+    Some(link).filter(|link| !link.name.is_empty())
+}
+
+fn is_usual(rule: &RuleMessage) -> bool {
+    let priority = rule
+        .attributes
+        .iter()
+        .find_map(|one| if let RuleAttribute::Priority(priority) = one { Some(*priority) } else { None });
+    USUAL_PRIORITIES.contains(&priority.unwrap_or(0))
+}
+
+/// The number of a family of generic netlink; `None`: the kernel does not have it.
+fn family(socket: &Socket, name: &str) -> io::Result<Option<u16>> {
+    let mut value = name.as_bytes().to_vec();
+    value.push(0);
+    let length = u16::try_from(ATTRIBUTE_HEADER.saturating_add(value.len())).map_err(io::Error::other)?;
+    let mut body = [length.to_ne_bytes(), CTRL_ATTR_FAMILY_NAME.to_ne_bytes()].concat();
+    body.extend(&value);
+    body.resize(body.len().next_multiple_of(4), 0);
+    // One answer, without an end: as a dump it would be all families.
+    socket.send(&generic(CONTROL, NLM_F_REQUEST, CTRL_CMD_GETFAMILY, &body), 0)?;
+    let (answer, _) = socket.recv_from_full()?;
+    if u16_at(&answer, 4) == Some(NLMSG_ERROR) {
+        return Ok(None);
+    }
+    let attributes = answer.get(HEADER + GENERIC_HEADER..).unwrap_or_default();
+    Ok(attribute(attributes, CTRL_ATTR_FAMILY_ID).and_then(|value| Some(u16::from_ne_bytes(value.try_into().ok()?))))
+}
+
+/// A request (`struct nlmsghdr`, `struct genlmsghdr`).
+fn generic(family: u16, flags: u16, command: u8, body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(HEADER + GENERIC_HEADER + body.len()).unwrap_or(u32::MAX);
+    let mut bytes = length.to_ne_bytes().to_vec();
+    bytes.extend(family.to_ne_bytes());
+    bytes.extend(flags.to_ne_bytes());
+    bytes.extend([0; 8]);
+    bytes.extend([command, 1, 0, 0]);
+    bytes.extend(body);
+    bytes
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_ne_bytes(bytes.get(at..at.checked_add(2)?)?.try_into().ok()?))
+}
+
+/// The value of an attribute among these.
+fn attribute(mut bytes: &[u8], wanted: u16) -> Option<&[u8]> {
+    loop {
+        let length = usize::from(u16_at(bytes, 0)?);
+        let kind = u16_at(bytes, 2)?;
+        let value = bytes.get(ATTRIBUTE_HEADER..length)?;
+        // The highest bits say what kind of value it is.
+        if kind & 0x3fff == wanted {
+            return Some(value);
+        }
+        bytes = bytes.get(length.next_multiple_of(4)..)?;
+    }
+}
+
+/// Send, and take all messages of the answer.
+fn exchange(socket: &Socket, request: &[u8]) -> io::Result<Vec<Vec<u8>>> {
+    socket.send(request, 0)?;
+    let mut messages = vec![];
+    loop {
+        let (datagram, _) = socket.recv_from_full()?;
+        let mut rest = datagram.as_slice();
+        while let Some(length) = rest.get(..4).and_then(|four| four.try_into().ok()).map(u32::from_ne_bytes) {
+            let length = usize::try_from(length).unwrap_or(usize::MAX);
+            let Some(message) = rest.get(..length).filter(|message| message.len() >= HEADER) else { break };
+            match u16_at(message, 4) {
+                Some(NLMSG_DONE) => return Ok(messages),
+                Some(NLMSG_ERROR) => {
+                    let code = message.get(HEADER..HEADER + 4).and_then(|four| four.try_into().ok());
+                    return Err(io::Error::from_raw_os_error(
+                        code.map_or(libc::EIO, i32::from_ne_bytes).saturating_neg(),
+                    ));
+                }
+                Some(_) | None => messages.push(message.to_vec()),
+            }
+            rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        }
+    }
+}
