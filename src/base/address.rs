@@ -37,6 +37,27 @@ pub struct Cidr {
     prefix_len: u8,
 }
 
+/// What the kernel is to know of an address beyond where it stands; the words are iproute2's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a word of the configuration, free of the others")]
+pub struct AddressOptions {
+    /// `preferred_lft`: whether it may be chosen as a source; `None`: an IPv6 address with /128 is not.
+    pub preferred: Option<bool>,
+    /// `home`, of IPv6.
+    pub home: bool,
+    /// `mngtmpaddr`, of IPv6: temporary addresses are made of it.
+    pub manage_temporary: bool,
+    /// `noprefixroute`: it brings no route to its network.
+    pub no_prefix_route: bool,
+    /// `autojoin`: its multicast group is joined.
+    pub auto_join: bool,
+}
+
+impl AddressOptions {
+    pub const NONE: Self =
+        Self { preferred: None, home: false, manage_temporary: false, no_prefix_route: false, auto_join: false };
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CidrError {
     #[error("`{got}` is not an IPv4 or IPv6 address")]

@@ -12,7 +12,7 @@ mod time;
 mod vrrp;
 mod weight;
 
-pub use address::{Cidr, CidrError, Family};
+pub use address::{AddressOptions, Cidr, CidrError, Family};
 pub use answer_pattern::{AnswerPattern, AnswerPatternError, PatternOptions, PatternPlace};
 pub use dns::{DnsName, DnsNameError, RecordType, RecordTypeError};
 pub use helo::{HeloName, HeloNameError};

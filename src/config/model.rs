@@ -30,7 +30,7 @@ pub use track::{
 pub use vmac::Vmac;
 
 use super::source::Span;
-use crate::base::{AdvertInterval, Cidr, Family, IfName, Priority, Vrid, Weight};
+use crate::base::{AddressOptions, AdvertInterval, Cidr, Family, IfName, Priority, Vrid, Weight};
 
 /// As the file writes it: a number of seconds.
 fn seconds<S: Serializer, T: Into<Option<Duration>> + Copy>(value: &T, to: S) -> Result<S::Ok, S::Error> {
@@ -222,6 +222,7 @@ pub struct VirtualAddress {
     pub broadcast: Option<Broadcast>,
     /// `RT_SCOPE_*`; 0 is global.
     pub scope: u8,
+    pub options: AddressOptions,
     #[serde(skip)]
     pub at: Span,
 }
@@ -274,6 +275,8 @@ pub struct VrrpInstance {
     pub mcast_group: Option<IpAddr>,
     /// `v3_checksum_as_v2`.
     pub checksum_as_v2: bool,
+    /// `track_src_ip`.
+    pub track_source: bool,
     pub check_unicast_src: bool,
     pub skip_check_adv_addr: bool,
     pub lower_prio_no_advert: bool,

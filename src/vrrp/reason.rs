@@ -104,6 +104,10 @@ pub enum Fault {
     NoSource {
         interface: IfName,
     },
+    /// `track_src_ip`: the address that it is told to send from is not on its interface.
+    SourceGone {
+        source: IpAddr,
+    },
     /// Something tracked without a weight failed.
     TrackFailed {
         tracked: Tracked,
@@ -127,6 +131,7 @@ impl fmt::Display for Fault {
             Self::InterfaceDown { interface } => write!(f, "interface {interface} is down"),
             Self::InterfaceGone { interface } => write!(f, "interface {interface} is gone"),
             Self::NoSource { interface } => write!(f, "no address on {interface} to send from"),
+            Self::SourceGone { source } => write!(f, "its source address {source} is not there"),
             Self::TrackFailed { tracked } => write!(f, "{tracked} failed"),
             Self::GroupMember { group, member } => write!(f, "{member} of sync group {group} has a fault"),
             Self::Maintenance => f.write_str("an operator set maintenance (`vipd maintenance off` ends it)"),

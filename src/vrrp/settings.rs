@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::{AdvertInterval, Cidr, Family, IfName, Priority, Route, Rule, Vrid};
+use crate::base::{AddressOptions, AdvertInterval, Cidr, Family, IfName, Priority, Route, Rule, Vrid};
 
 /// Virtual routers that one heartbeat drives.
 pub const INSTANCES_MAX: usize = 4096;
@@ -87,6 +87,8 @@ pub struct Settings {
     /// Of VRRPv2 (RFC 2338 section 5.3.6); never sent in VRRPv3.
     pub auth: Option<Authentication>,
     pub transport: Transport,
+    /// `track_src_ip`: a configured source address that is not on the interface is a fault.
+    pub track_source: bool,
     /// Order counts: the advert lists them so.
     pub addresses: Vec<VirtualAddress>,
     /// `higher_prio_send_advert` is always on; this is `lower_prio_no_advert`.
@@ -131,6 +133,7 @@ impl Settings {
             preempt_delay: Duration::ZERO,
             auth: None,
             transport: Transport::multicast(family),
+            track_source: false,
             addresses: vec![],
             routes: vec![],
             rules: vec![],
@@ -350,13 +353,15 @@ pub struct VirtualAddress {
     pub broadcast: Option<Ipv4Addr>,
     /// `RT_SCOPE_*` (`linux/rtnetlink.h`); 0 is global.
     pub scope: u8,
+    pub options: AddressOptions,
     /// `virtual_ipaddress_excluded`: held and announced, and not listed in the advert.
     pub excluded: bool,
 }
 
 impl VirtualAddress {
     pub const fn new(cidr: Cidr) -> Self {
-        Self { cidr, dev: None, label: None, broadcast: None, scope: 0, excluded: false }
+        let options = AddressOptions::NONE;
+        Self { cidr, dev: None, label: None, broadcast: None, scope: 0, options, excluded: false }
     }
 }
 

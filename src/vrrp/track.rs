@@ -5,8 +5,9 @@ pub mod file;
 pub mod process;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
-use super::links::Links;
+use super::links::{Link, Links};
 use super::reason::Fault;
 use super::settings::{Outcome, Settings, Track, Tracked};
 use super::view::TrackView;
@@ -39,7 +40,7 @@ pub fn judge(settings: &Settings, links: &Links, outcomes: &Outcomes, fights: Op
             faults.push(Fault::InterfaceDown { interface: interface.clone() });
         }
         Some(_) if links.source(settings).is_none() => faults.push(Fault::NoSource { interface: interface.clone() }),
-        Some(_) => (),
+        Some(link) => faults.extend(lost_source(settings, link).map(|source| Fault::SourceGone { source })),
     }
     let mut unknown = false;
     let mut sum = i32::from(settings.priority.get());
@@ -52,6 +53,13 @@ pub fn judge(settings: &Settings, links: &Links, outcomes: &Outcomes, fights: Op
         }
     }
     Verdict { faults, unknown, priority: clamp(settings.priority, sum) }
+}
+
+/// The address that it is told to send from, and to watch, where it is gone.
+fn lost_source(settings: &Settings, link: &Link) -> Option<IpAddr> {
+    let source = settings.transport.source().filter(|_| settings.track_source)?;
+    let there = link.addresses.iter().any(|held| held.usable && held.cidr.addr() == source);
+    (!there).then_some(source)
 }
 
 /// In a sync group weights are ignored unless the group asks for them.
@@ -133,8 +141,8 @@ fn clamp(base: Priority, sum: i32) -> Priority {
 mod tests {
     use super::*;
     use crate::base::{Family, IfName, Vrid};
-    use crate::vrrp::links::{Held, Link};
-    use crate::vrrp::settings::SyncGroup;
+    use crate::vrrp::links::Held;
+    use crate::vrrp::settings::{SyncGroup, Transport};
 
     fn links(running: bool) -> Links {
         let addresses = vec![Held { cidr: "10.0.0.1/24".parse().unwrap(), ours: false, usable: true }];
@@ -150,6 +158,20 @@ mod tests {
 
     fn chk(good: bool) -> (Tracked, Outcome) {
         (Tracked::Script("chk".into()), Outcome::Good(good))
+    }
+
+    #[test]
+    fn a_source_that_is_gone_is_a_fault_where_it_is_watched() {
+        for (source, track_source, broken) in
+            [("10.0.0.1", true, false), ("10.0.0.7", true, true), ("10.0.0.7", false, false)]
+        {
+            let source: IpAddr = source.parse().unwrap();
+            let transport = Transport::Multicast { group: "224.0.0.18".parse().unwrap(), source: Some(source) };
+            let settings = Settings { transport, track_source, ..settings(vec![]) };
+            let faults = judge(&settings, &links(true), &Outcomes::new(), None).faults;
+            let expected = if broken { vec![Fault::SourceGone { source }] } else { vec![] };
+            assert_eq!(faults, expected, "{source} {track_source}");
+        }
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub(super) const ROWS: &[Keyword] = &[
     row(INSTANCE, "mcast_src_ip", Address, A, "first address of interface", "source of multicast adverts", Served),
     row(INSTANCE, "unicast_src_ip", Address, A, "first address of interface", "source of unicast adverts", Served),
     row(INSTANCE, "mcast_dst_ip", Word("MCAST"), C, "global group", "advert destination of this instance", Served),
-    row(INSTANCE, "track_src_ip", Flag, C, "off", "FAULT while the source address is absent", NotYet),
+    row(INSTANCE, "track_src_ip", Flag, C, "off", "FAULT while the source address is absent", Served),
     row(INSTANCE, "virtual_router_id", Int(1, 255, ""), A, "required", "VRID", Served),
     row(INSTANCE, "unicast_ttl", Int(0, 255, ""), C, "255 (IPv6: kernel)", "TTL of unicast adverts", Served),
     row(INSTANCE, "version", OneOf(&["2", "3"]), B, "global vrrp_version; 3 for IPv6", "VRRP version", Served),

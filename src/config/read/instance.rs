@@ -47,6 +47,7 @@ struct Draft {
     unicast_ttl: Option<u8>,
     mcast_group: Option<(IpAddr, Span)>,
     checksum_as_v2: Option<bool>,
+    track_source: bool,
     check_unicast_src: bool,
     skip_check_adv_addr: bool,
     lower_prio_no_advert: Option<bool>,
@@ -144,6 +145,7 @@ fn options(inner: &Statement<'_>, draft: &mut Draft, problems: &mut Vec<Problem>
             draft.preempt_delay = delay.map(|delay| (delay, inner.at()));
         }
         "strict_mode" => draft.strict = flag(problems, inner),
+        "track_src_ip" => draft.track_source = true,
         "dont_track_primary" => draft.dont_track_primary = true,
         "check_unicast_src" => draft.check_unicast_src = true,
         // Whatever boolean follows, keepalived turns it on.

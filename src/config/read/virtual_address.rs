@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::value::{error, number_word, parsed};
-use crate::base::{Cidr, CidrError, Family};
+use crate::base::{AddressOptions, Cidr, CidrError, Family};
 use crate::config::model::{Broadcast, VirtualAddress};
 use crate::config::problem::Problem;
 use crate::config::tree::{Statement, Word};
@@ -41,12 +41,17 @@ fn read_line(line: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<Virtua
         label: None,
         broadcast: None,
         scope: 0,
+        options: AddressOptions::NONE,
         at: line.keyword.at,
     };
     let mut words = line.args.iter().copied();
     while let Some(option) = words.next() {
         match option.text {
-            "home" | "mngtmpaddr" | "noprefixroute" | "autojoin" | "no_track" | "use_vmac" | "-nodad" => {}
+            "home" => address.options.home = true,
+            "mngtmpaddr" => address.options.manage_temporary = true,
+            "noprefixroute" => address.options.no_prefix_route = true,
+            "autojoin" => address.options.auto_join = true,
+            "no_track" | "use_vmac" | "-nodad" => {}
             "dev" | "label" | "broadcast" | "brd" | "scope" | "peer" | "preferred_lft" | "track_group" => {
                 let Some(given) = words.next() else {
                     let message = format!("nothing follows `{}`", option.text);
@@ -77,6 +82,11 @@ fn take(option: &str, given: Word<'_>, address: &mut VirtualAddress, problems: &
         "label" => address.label = Some(given.text.to_owned()),
         "broadcast" | "brd" => address.broadcast = broadcast(given, address.cidr.family(), problems),
         "scope" => address.scope = scope(given, problems),
+        "preferred_lft" if given.text == "forever" => address.options.preferred = Some(true),
+        "preferred_lft" => {
+            let seconds = number_word::<u32>(problems, option, given, 0..=4_294_967_295, "s");
+            address.options.preferred = seconds.map(|seconds| seconds > 0);
+        }
         // Known, and without effect here: the kernel's defaults hold.
         _ => {}
     }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::node::{Node, Nodes, boolean, word};
 use super::{global, track};
-use crate::base::Family;
+use crate::base::{AddressOptions, Family};
 use crate::config::model::{
     Broadcast, Global, InitialState, KernelRoute, KernelRule, Statics, UnicastPeer, VirtualAddress, Vmac, VrrpInstance,
 };
@@ -31,6 +31,7 @@ pub(super) fn instance(instance: &VrrpInstance, above: &Global) -> Node {
         unicast_ttl,
         mcast_group,
         checksum_as_v2,
+        track_source,
         check_unicast_src,
         skip_check_adv_addr,
         lower_prio_no_advert,
@@ -68,8 +69,7 @@ pub(super) fn instance(instance: &VrrpInstance, above: &Global) -> Node {
     nodes.flag("dont_track_primary", *dont_track_primary);
     authentication(&mut nodes, auth_pass.as_deref(), *auth_header);
     nodes.plain("mcast_dst_ip", *mcast_group);
-    nodes.plain(if unicast_peers.is_empty() { "mcast_src_ip" } else { "unicast_src_ip" }, *source);
-    nodes.list("unicast_peer", unicast_peers.iter().map(peer).collect());
+    self::source(&mut nodes, *source, *track_source, unicast_peers);
     nodes.plain("unicast_ttl", *unicast_ttl);
     nodes.plain("v3_checksum_as_v2", Some(*checksum_as_v2).filter(|own| *own != above.checksum_as_v2).map(boolean));
     global::garp(&mut nodes, "", garp);
@@ -92,6 +92,12 @@ fn authentication(nodes: &mut Nodes, pass: Option<&str>, header: bool) {
         let kind = Node::plain("auth_type", if header { "AH" } else { "PASS" });
         nodes.put(Node::block("authentication", String::new(), vec![kind, Node::word("auth_pass", pass)]));
     }
+}
+
+fn source(nodes: &mut Nodes, source: Option<IpAddr>, tracked: bool, peers: &[UnicastPeer]) {
+    nodes.plain(if peers.is_empty() { "mcast_src_ip" } else { "unicast_src_ip" }, source);
+    nodes.flag("track_src_ip", tracked);
+    nodes.list("unicast_peer", peers.iter().map(peer).collect());
 }
 
 fn peer(peer: &UnicastPeer) -> Node {
@@ -166,7 +172,7 @@ fn is_strict(instance: &VrrpInstance) -> bool {
 }
 
 fn address(address: &VirtualAddress) -> Node {
-    let VirtualAddress { cidr, dev, label, broadcast, scope, at: _ } = address;
+    let VirtualAddress { cidr, dev, label, broadcast, scope, options, at: _ } = address;
     let mut words = vec![];
     let mut put = |option: &str, value: String| words.push(format!("{option} {value}"));
     if let Some(dev) = dev {
@@ -190,5 +196,12 @@ fn address(address: &VirtualAddress) -> Node {
         255 => put("scope", "nowhere".to_owned()),
         other => put("scope", other.to_string()),
     }
+    let AddressOptions { preferred, home, manage_temporary, no_prefix_route, auto_join } = *options;
+    if let Some(preferred) = preferred {
+        put("preferred_lft", if preferred { "forever" } else { "0" }.to_owned());
+    }
+    let flags =
+        [("home", home), ("mngtmpaddr", manage_temporary), ("noprefixroute", no_prefix_route), ("autojoin", auto_join)];
+    words.extend(flags.iter().filter(|(_, on)| *on).map(|(word, _)| (*word).to_owned()));
     Node { value: words.join(" "), ..Node::item(&cidr.to_string()) }
 }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use crate::base::{Cidr, Family, IfName, Route, Rule};
+use crate::base::{AddressOptions, Cidr, Family, IfName, Route, Rule};
 use crate::config::model;
 use crate::vrrp;
 use crate::vrrp::settings::{GROUP_V4, GROUP_V6};
@@ -64,6 +64,7 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
         mcast_group: _,
         check_unicast_src: _,
         checksum_as_v2,
+        track_source,
         skip_check_adv_addr: _, // The list is checked once per sender in any case, and only warned of.
         lower_prio_no_advert,
         down_timer_adverts,
@@ -87,10 +88,7 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
         interface: interface.clone(),
         vmac: vmac.as_ref().map(|vmac| self::vmac(vmac, instance, above.config)),
         accept: *accept,
-        version: match version {
-            model::VrrpVersion::V2 => vrrp::Version::V2,
-            model::VrrpVersion::V3 => vrrp::Version::V3,
-        },
+        version: self::version(*version),
         priority: *priority,
         start_as_active: *state == model::InitialState::Master,
         interval: *interval,
@@ -99,6 +97,7 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
         preempt_delay: *preempt_delay,
         auth: auth_pass.as_deref().map(|pass| authentication(pass, *auth_header)),
         transport: transport(instance, above),
+        track_source: *track_source,
         addresses: held.chain(excluded).collect(),
         routes: routes.iter().map(route).collect(),
         rules: rules.iter().map(rule).collect(),
@@ -111,6 +110,13 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
         dont_track_primary: *dont_track_primary,
         sync_group: group
             .map(|group| vrrp::SyncGroup { name: group.name.clone(), tracking_weight: group.tracking_weight }),
+    }
+}
+
+const fn version(version: model::VrrpVersion) -> vrrp::Version {
+    match version {
+        model::VrrpVersion::V2 => vrrp::Version::V2,
+        model::VrrpVersion::V3 => vrrp::Version::V3,
     }
 }
 
@@ -228,6 +234,7 @@ fn local_addresses(group: &model::LocalAddressGroup) -> impl Iterator<Item = vrr
                 label: None,
                 broadcast: None,
                 scope: 0,
+                options: AddressOptions::NONE,
                 excluded: true,
             })
         })
@@ -246,13 +253,14 @@ fn rule(rule: &model::KernelRule) -> Rule {
 }
 
 fn virtual_address(address: &model::VirtualAddress, excluded: bool) -> vrrp::VirtualAddress {
-    let model::VirtualAddress { cidr, dev, label, broadcast, scope, at: _ } = address;
+    let model::VirtualAddress { cidr, dev, label, broadcast, scope, options, at: _ } = address;
     vrrp::VirtualAddress {
         cidr: *cidr,
         dev: dev.clone(),
         label: label.clone(),
         broadcast: broadcast.and_then(|broadcast| broadcast_address(*cidr, broadcast)),
         scope: *scope,
+        options: *options,
         excluded,
     }
 }

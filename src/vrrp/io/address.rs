@@ -6,7 +6,7 @@ use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressMessage, AddressProtocol, AddressScope, CacheInfo,
 };
 
-use crate::base::Cidr;
+use crate::base::{AddressOptions, Cidr};
 use crate::vrrp::settings::VirtualAddress;
 
 /// `IFA_PROTO` of our addresses (`linux/if_addr.h`, Linux 5.18): by it a later run knows what an earlier one left.
@@ -23,7 +23,7 @@ pub async fn hold(
     address: &VirtualAddress,
     valid_s: u32,
 ) -> Result<(), rtnetlink::Error> {
-    let VirtualAddress { cidr, dev: _, label, broadcast, scope, excluded: _ } = address;
+    let VirtualAddress { cidr, dev: _, label, broadcast, scope, options, excluded: _ } = address;
     let mut request = handle.address().add(index, cidr.addr(), cidr.prefix_len()).replace();
     let message = request.message_mut();
     message.header.scope = AddressScope::from(*scope);
@@ -31,12 +31,13 @@ pub async fn hold(
     message.attributes.retain(|attribute| !matches!(attribute, AddressAttribute::Broadcast(_)));
     let mut add = |attribute| message.attributes.push(attribute);
     // keepalived's way: a lone IPv6 address is never chosen as a source.
-    let deprecated = matches!(cidr.addr(), IpAddr::V6(_)) && cidr.prefix_len() == 128;
-    let preferred = if deprecated { 0 } else { valid_s };
+    let lone = matches!(cidr.addr(), IpAddr::V6(_)) && cidr.prefix_len() == 128;
+    let preferred = if options.preferred.unwrap_or(!lone) { valid_s } else { 0 };
     let mut lease = CacheInfo::default();
     (lease.ifa_preferred, lease.ifa_valid) = (preferred, valid_s);
     add(AddressAttribute::CacheInfo(lease));
     add(AddressAttribute::Protocol(AddressProtocol::Other(MARK)));
+    let mut flags = flags(*options);
     match cidr.addr() {
         IpAddr::V4(_) => {
             if let Some(label) = label {
@@ -47,9 +48,23 @@ pub async fn hold(
             }
         }
         // The election has decided: nobody else may have it, and there is no time to ask.
-        IpAddr::V6(_) => add(AddressAttribute::Flags(AddressFlags::Nodad)),
+        IpAddr::V6(_) => flags |= AddressFlags::Nodad,
+    }
+    if !flags.is_empty() {
+        add(AddressAttribute::Flags(flags));
     }
     request.execute().await
+}
+
+fn flags(options: AddressOptions) -> AddressFlags {
+    let AddressOptions { preferred: _, home, manage_temporary, no_prefix_route, auto_join } = options;
+    let rows = [
+        (home, AddressFlags::Homeaddress),
+        (manage_temporary, AddressFlags::Managetempaddr),
+        (no_prefix_route, AddressFlags::Noprefixroute),
+        (auto_join, AddressFlags::Mcautojoin),
+    ];
+    rows.iter().filter(|(on, _)| *on).fold(AddressFlags::empty(), |all, (_, flag)| all | *flag)
 }
 
 /// Remove it; one that is gone already is fine, and so is its link.

@@ -19,7 +19,7 @@ fn a_foreign_claim_of_an_address_that_we_hold_is_answered() {
         let a = wire.start(0, vec![only]).unwrap();
         let announced = || a.snapshot.borrow()[0].counters.announcements_sent;
         until("it is active and announced", PATIENCE, || {
-            standing(&a) == Standing::Active && wire.holds(0, vip) && announced() == 1
+            standing(&a) == Standing::Active && wire.holds(0, vip) && announced() > 0
         })
         .unwrap();
         let index: u32 = ip(&format!("-n {} -o link show dev eth0", wire.hosts[1].name()))
@@ -33,9 +33,10 @@ fn a_foreign_claim_of_an_address_that_we_hold_is_answered() {
             Family::V4 => "192.0.2.77",
             Family::V6 => "2001:db8::77",
         };
+        let before = announced();
         rival.announce(index, FOREIGN, other.parse().unwrap(), false).unwrap();
         rival.announce(index, FOREIGN, vip.parse().unwrap(), false).unwrap();
-        until("it is announced again", PATIENCE, || announced() == 2).unwrap();
+        until("it is announced again", PATIENCE, || announced() > before).unwrap();
         assert_eq!(a.snapshot.borrow()[0].counters.claims, 1, "{vip}: of that address alone");
         assert_eq!(standing(&a), Standing::Active);
         stop(&a);

@@ -62,6 +62,7 @@ pub(super) fn settle(
         unicast_peers: peers,
         unicast_ttl: draft.unicast_ttl,
         mcast_group,
+        track_source: draft.track_source,
         checksum_as_v2: draft.checksum_as_v2.unwrap_or(global.checksum_as_v2),
         check_unicast_src: draft.check_unicast_src || global.check_unicast_src,
         skip_check_adv_addr: draft.skip_check_adv_addr || global.skip_check_adv_addr,

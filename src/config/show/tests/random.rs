@@ -11,7 +11,7 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::base::{AdvertInterval, Cidr, Family, IfName, Priority, Vrid};
+use crate::base::{AddressOptions, AdvertInterval, Cidr, Family, IfName, Priority, Vrid};
 use crate::config::model::*;
 use crate::config::source::Span;
 use route::{route, rule};
@@ -325,6 +325,13 @@ fn address(choose: &mut Choices<'_>, family: Family, at: u16) -> VirtualAddress 
         label: choose.maybe(|choose| choose.of(&["eth0:1", "a b", "x#1"]).to_owned()),
         broadcast: choose.maybe(|choose| choose.of(&broadcasts)).filter(|_| v4),
         scope: choose.of(&[0, 0, 200, 253, 254, 255, 7]),
+        options: AddressOptions {
+            preferred: choose.maybe(Choices::yes),
+            home: choose.seldom(),
+            manage_temporary: choose.seldom(),
+            no_prefix_route: choose.seldom(),
+            auto_join: choose.seldom(),
+        },
         at: Span::default(),
     }
 }
@@ -395,6 +402,7 @@ fn instance(choose: &mut Choices<'_>, name: &str, config: &Config) -> VrrpInstan
         unicast_ttl: choose.maybe(|choose| choose.of(&[0, 64, 255])),
         mcast_group: choose.maybe(|_| if family == Family::V4 { "224.0.0.20" } else { "ff02::14" }.parse().unwrap()),
         checksum_as_v2: choose.seldom(),
+        track_source: choose.seldom(),
         check_unicast_src: choose.seldom() || config.global.check_unicast_src,
         skip_check_adv_addr: choose.seldom() || config.global.skip_check_adv_addr,
         lower_prio_no_advert: choose.yes(),
