@@ -98,6 +98,18 @@ static __always_inline int rewrite_sctp_port(struct __sk_buff *skb, const struct
 	return sctp_replace_port(skb, packet->l4, side, from, to, IP_LENGTH_BEGINS + bpf_ntohs(length) - packet->l4);
 }
 
+static __always_inline int port_store(struct __sk_buff *skb, const struct packet *packet, enum side side, __be16 port)
+{
+	const __u32 plain = ETH_HLEN + sizeof(ip_header);
+	__be16 *ports = data_of(skb) + plain;
+
+	if (!IPV6 && packet->l4 == plain && (void *)(ports + 2) <= data_end_of(skb)) {
+		ports[side == SOURCE ? 0 : 1] = port;
+		return 0;
+	}
+	return bpf_skb_store_bytes(skb, packet->l4 + (side == SOURCE ? 0 : 2), &port, sizeof(port), 0);
+}
+
 /* Replace an address and a port. Checksums of any kind stay right: PSEUDO_HDR tells the kernel which
  * change a CHECKSUM_PARTIAL packet must see, MANGLED_0 leaves a UDP packet without a checksum without
  * one (RFC 768). */
@@ -107,7 +119,6 @@ static __always_inline int rewrite(struct __sk_buff *skb, const struct packet *p
 	const struct vipd_flow *flow = &packet->flow;
 	const struct vipd_address *from = side == SOURCE ? &flow->source : &flow->target;
 	__be16 from_port = side == SOURCE ? flow->source_port : flow->target_port;
-	__u32 port_at = packet->l4 + (side == SOURCE ? 0 : 2);
 	__u64 flags = flow->protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
 	__u32 check_at = packet->l4 + (flow->protocol == IPPROTO_UDP ? offsetof(struct udphdr, check)
 								      : offsetof(struct tcphdr, check));
@@ -121,7 +132,7 @@ static __always_inline int rewrite(struct __sk_buff *skb, const struct packet *p
 		if (from_port != port) {
 			if (bpf_l4_csum_replace(skb, check_at, from_port, port, flags | sizeof(port)) < 0)
 				return -1;
-			if (bpf_skb_store_bytes(skb, port_at, &port, sizeof(port), 0) < 0)
+			if (port_store(skb, packet, side, port) < 0)
 				return -1;
 		}
 	}

@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include "packet.h"
+#include "direct6.h"
 
 #define ICMP_OURS IPPROTO_ICMPV6
 #define IP_FIELD(field) (ETH_HLEN + offsetof(struct ipv6hdr, field))
@@ -82,7 +82,7 @@ static __always_inline enum parsed ip_parse(struct __sk_buff *skb, struct packet
 	struct headers headers = {};
 	struct ipv6hdr ip;
 
-	if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)) < 0)
+	if (load_near(skb, ETH_HLEN, &ip, sizeof(ip)) < 0)
 		return PARSED_OTHER;
 	if (ip.version != 6)
 		return PARSED_OTHER;

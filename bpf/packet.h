@@ -103,6 +103,36 @@ static __always_inline __be16 header_checksum(const struct iphdr *ip)
 	return ~fold((__u64)word[0] + word[1] + word[2] + word[3] + word[4]);
 }
 
+#if !XDP
+/* Where the part of the packet begins and ends that lies in one piece. By hand: the verifier wants to see the field. */
+static __always_inline void *data_of(const struct __sk_buff *skb)
+{
+	void *data;
+
+	asm volatile("%0 = *(u32 *)(%1 + %2)" : "=r"(data) : "r"(skb), "i"(offsetof(struct __sk_buff, data)));
+	return data;
+}
+
+static __always_inline void *data_end_of(const struct __sk_buff *skb)
+{
+	void *end;
+
+	asm volatile("%0 = *(u32 *)(%1 + %2)" : "=r"(end) : "r"(skb), "i"(offsetof(struct __sk_buff, data_end)));
+	return end;
+}
+
+/* Bytes near the beginning mostly lie in one piece, and then need no call. `at` and `size` are constants. */
+static __always_inline int load_near(struct __sk_buff *skb, __u32 at, void *to, __u32 size)
+{
+	void *from = data_of(skb) + at;
+
+	if (from + size > data_end_of(skb))
+		return bpf_skb_load_bytes(skb, at, to, size);
+	__builtin_memcpy(to, from, size);
+	return 0;
+}
+#endif
+
 static __always_inline void fragment_key(const struct packet *packet, struct vipd_fragment_key *key)
 {
 	__builtin_memset(key, 0, sizeof(*key));

@@ -10,12 +10,23 @@
 
 #include "sctp.h"
 
+/* The head of the transport. */
+static __always_inline int load_head(struct __sk_buff *skb, const struct packet *packet, void *to, __u32 size)
+{
+	const __u32 plain = ETH_HLEN + sizeof(ip_header);
+
+	/* Over IPv6 the verifier would have too many ways to follow. */
+	if (!IPV6 && packet->l4 == plain)
+		return load_near(skb, plain, to, size);
+	return bpf_skb_load_bytes(skb, packet->l4, to, size);
+}
+
 static __always_inline enum parsed parse_ports(struct __sk_buff *skb, struct packet *packet)
 {
 	if (packet->flow.protocol == IPPROTO_TCP) {
 		__u8 head[14];
 
-		if (bpf_skb_load_bytes(skb, packet->l4, head, sizeof(head)) < 0)
+		if (load_head(skb, packet, head, sizeof(head)) < 0)
 			goto malformed;
 		packet->flow.source_port = *(__be16 *)&head[0];
 		packet->flow.target_port = *(__be16 *)&head[2];
@@ -31,7 +42,7 @@ static __always_inline enum parsed parse_ports(struct __sk_buff *skb, struct pac
 	} else {
 		__be16 head[4];
 
-		if (bpf_skb_load_bytes(skb, packet->l4, head, sizeof(head)) < 0)
+		if (load_head(skb, packet, head, sizeof(head)) < 0)
 			goto malformed;
 		packet->flow.source_port = head[0];
 		packet->flow.target_port = head[1];

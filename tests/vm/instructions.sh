@@ -44,11 +44,12 @@ flood() {
     ' "$packets" "$1" "$first_port"
 }
 arrived() { ip netns exec server cat /sys/class/net/d0/statistics/rx_packets; }
-# config PLANE METHOD
+# config PLANE METHOD MODE
 config() {
     cat <<CONF
 global_defs {
     lvs_datapath $1
+    lvs_ebpf_mode $3
 }
 virtual_server 192.0.2.100 80 {
     protocol UDP
@@ -60,6 +61,7 @@ virtual_server 192.0.2.100 80 {
 CONF
 }
 held() { ip netns exec director "$vipd" ipvsadm --run-dir "$dir/run" -Ln | grep -q 10.0.2.11; }
+served_by_xdp() { ip netns exec director "$vipd" status --run-dir "$dir/run" | grep -q 'd0 (.*xdp)'; }
 # row NAME FLOWS
 row() {
     local before cost
@@ -94,25 +96,48 @@ modprobe -a ip_vs ip_vs_rr ipip sch_ingress cls_matchall act_gact
 drop() { tc -n "$1" qdisc add dev "$2" clsact && tc -n "$1" filter add dev "$2" ingress matchall action drop; }
 drop server d0
 
-printf '%-28s %6s %10s %12s\n' 'instructions a packet' flows all 'over sender'
-drop director d0
-row sender 1
-tc -n director qdisc delete dev d0 clsact
-for plane in ipvs ebpf; do
+# By the driver from Linux 6.3 on, generic before. A veth gives XDP what XDP can send on where its sender finishes checksums, and takes its frames where it has GRO
+# (ETHTOOL_STXCSUM is 23, ETHTOOL_SGRO 44; linux/ethtool.h).
+offload() {
+    ip netns exec "$1" perl -MSocket -e '
+        my ($link, $which, $on) = @ARGV;
+        socket(my $s, PF_INET, SOCK_DGRAM, 0) or die;
+        my $value = pack("LL", $which, $on);
+        ioctl($s, 0x8946, pack("a16 P8 x16", $link, $value)) or die "offload $which of $link: $!";
+    ' "$2" "$3" "$4"
+}
+sender() {
+    drop director d0
+    row sender 1
+    tc -n director qdisc delete dev d0 clsact
+}
+# cases NAME PLANE MODE
+cases() {
+    local method pid
     for method in NAT DR TUN; do
-        if [ "$plane $method" = 'ebpf TUN' ] && [ "$(printf '6.7\n%s\n' "$(uname -r)" | sort -V | head -1)" != 6.7 ]; then
-            echo "ebpf TUN                  needs Linux 6.7, and this is $(uname -r)"
+        if [ "$2 $method" = 'ebpf TUN' ] && [ "$(printf '6.7\n%s\n' "$(uname -r)" | sort -V | head -1)" != 6.7 ]; then
+            echo "$1 TUN                  needs Linux 6.7, and this is $(uname -r)"
             continue
         fi
-        config "$plane" "$method" > "$dir/vipd.conf"
+        config "$2" "$method" "$3" > "$dir/vipd.conf"
         ip netns exec director "$vipd" run -f "$dir/vipd.conf" --run-dir "$dir/run" 2> "$dir/log" &
         pid=$!
-        until_true "$plane $method" held
+        until_true "$1 $method" held
+        [ "$3" != xdp ] || until_true "$1 $method" served_by_xdp
         # Frozen: its own work is not the packets'.
         kill -STOP "$pid"
-        for flows in 1 1000; do row "$plane $method" "$flows"; done
+        for flows in 1 1000; do row "$1 $method" "$flows"; done
         kill -CONT "$pid"
         kill "$pid"
         wait "$pid" || fail 'an orderly stop ends with 0'
     done
-done
+}
+
+printf '%-28s %6s %10s %12s\n' 'instructions a packet' flows all 'over sender'
+sender
+cases ipvs ipvs tc
+cases 'ebpf tc' ebpf tc
+offload client c0 23 0
+offload server d0 44 1
+sender
+cases 'ebpf xdp' ebpf xdp

@@ -7,7 +7,7 @@ use std::env;
 use std::net::IpAddr;
 
 use nix::net::if_::if_nametoindex;
-use vipd::lvs::datapath::Datapath;
+use vipd::lvs::datapath::{Datapath, HookMode};
 use vipd::lvs::io::ebpf::{Ebpf, Verdict};
 use vipd::lvs::table::{Encapsulation, Forwarding, Protocol, Scheduler, ServiceKey, Step, Table};
 
@@ -115,10 +115,11 @@ fn random_packets_are_forwarded_to_servers_or_not_at_all() {
     let world = world();
     let mut plane = lab.open();
     let table = fill(&mut plane, &world);
+    begin_xdp(&lab, &mut plane, &world);
     let mac = mac(&lab.director.show("link show dev wan"));
     let ifindex = lab.director.run(|| if_nametoindex("wan").unwrap());
     let mut chance = Chance(seed | 1);
-    let mut forwarded = 0_u64;
+    let (mut forwarded, mut forwarded_by_xdp) = (0_u64, 0_u64);
     lab.director.run(|| {
         for number in 0..packets {
             let flow = flow(&mut chance, &world);
@@ -126,15 +127,39 @@ fn random_packets_are_forwarded_to_servers_or_not_at_all() {
             if chance.once_in(3) {
                 hurt(&mut chance, &mut before);
             }
-            let Ok((verdict, after)) = plane.trial(&before, ifindex) else { continue };
-            forwarded += u64::from(verdict == Verdict::Forward);
-            if let Some(wrong) = wrong(&world, &before, verdict, &after) {
-                panic!("seed {seed}, packet {number}: {wrong}\n{before:02x?}\n{verdict:?}\n{after:02x?}");
+            // As on a wire: what XDP passes comes to TC.
+            let Ok((by_xdp, after)) = plane.trial_xdp(&before, ifindex) else { continue };
+            let judge = |hook, verdict, after: &[u8]| {
+                if let Some(wrong) = wrong(&world, &before, verdict, after) {
+                    panic!("seed {seed}, packet {number} by {hook}: {wrong}\n{before:02x?}\n{verdict:?}\n{after:02x?}");
+                }
+                u64::from(verdict == Verdict::Forward)
+            };
+            forwarded_by_xdp += judge("XDP", by_xdp, &after);
+            // Of a packet cut short the kernel makes none for TC.
+            if by_xdp == Verdict::Pass
+                && let Ok((verdict, after)) = plane.trial(&before, ifindex)
+            {
+                forwarded += judge("TC", verdict, &after);
             }
         }
     });
-    assert!(forwarded > packets / 10, "{forwarded} of {packets} were forwarded: that is no test");
+    assert!(forwarded > packets / 30, "{forwarded} of {packets} were forwarded by TC: that is no test");
+    assert!(forwarded_by_xdp > packets / 30, "{forwarded_by_xdp} of {packets} were forwarded by XDP: that is no test");
     nothing_stays_behind(plane, &lab, &table);
+}
+
+/// XDP in front, and everybody of the model known to be there: else it would leave all to TC, which asks.
+fn begin_xdp(lab: &Lab, plane: &mut Ebpf, world: &World) {
+    lab.make_whole();
+    for (link, addresses) in
+        [("lan", world.servers.iter().collect::<Vec<_>>()), ("wan", world.clients.iter().collect())]
+    {
+        for addr in addresses {
+            lab.director.ip(&format!("neigh replace {addr} lladdr 02:00:00:00:01:01 dev {link} nud permanent"));
+        }
+    }
+    lab.director.run(|| plane.set_hooks(HookMode::Xdp, None)).unwrap_or_else(|error| panic!("{error}"));
 }
 
 /// With their services go schedules, servers and connections; the next daemon finds nothing.

@@ -21,7 +21,8 @@ fn is_real(link: &Link) -> bool {
 /// that TC hands on whole, and generic XDP does what TC does, and more.
 pub(super) fn ways(mode: HookMode, link: &Link) -> &'static [Hook] {
     let serves = link.mac.is_some() && link.index < abi::PORTS;
-    let can_run = link.features.is_none_or(|features| features & CAN_RUN != 0);
+    // Where the kernel does not tell, hardware may be tried; a virtual link would have nobody to send to.
+    let can_run = link.features.map_or(is_real(link), |features| features & CAN_RUN != 0);
     match mode {
         HookMode::Auto if serves && can_run && is_real(link) && !link.is_port => &[Hook::Xdp],
         HookMode::Xdp if serves && can_run => &[Hook::Xdp, Hook::GenericXdp],
@@ -71,18 +72,20 @@ mod tests {
     fn auto_is_for_what_carries_the_network_and_xdp_for_all_that_can() {
         let (nic, old) = (link(None, Some(CAN_RUN)), link(None, None));
         let (veth, bond) = (link(Some(InfoKind::Veth), Some(CAN_RUN)), link(Some(InfoKind::Bond), Some(CAN_RUN)));
+        let silent = link(Some(InfoKind::Veth), None);
         let bridge = link(Some(InfoKind::Bridge), Some(0));
         let member = Link { is_port: true, ..nic.clone() };
         let point = Link { mac: None, ..nic.clone() };
         let far = Link { index: abi::PORTS, ..nic.clone() };
         let (native, both, generic): (&[Hook], &[Hook], &[Hook]) =
             (&[Hook::Xdp], &[Hook::Xdp, Hook::GenericXdp], &[Hook::GenericXdp]);
-        let rows: [(&str, &Link, &[Hook], &[Hook]); 8] = [
+        let rows: [(&str, &Link, &[Hook], &[Hook]); 9] = [
             ("hardware", &nic, native, both),
             ("hardware, a kernel that does not tell", &old, native, both),
             ("a bond", &bond, native, both),
             ("its member", &member, &[], both),
             ("veth", &veth, &[], both),
+            ("veth, a kernel that does not tell", &silent, &[], generic),
             ("a bridge", &bridge, &[], generic),
             ("without Ethernet", &point, &[], &[]),
             ("an index past the map", &far, &[], &[]),
