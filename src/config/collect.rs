@@ -1,4 +1,4 @@
-//! Problems as the text half of the room finds them: no more are kept than a person could read.
+//! Problems as reading finds them: no more are kept than a person could read.
 
 use super::problem::{Problem, Severity};
 
@@ -24,6 +24,15 @@ impl Problems {
         } else {
             self.dropped += 1;
         }
+    }
+
+    /// Of further ones, those that are no worse are not kept: nothing that only words them better needs to be found out.
+    pub fn is_full(&self) -> bool {
+        self.kept.len() >= PROBLEMS_MAX
+    }
+
+    pub fn extend(&mut self, problems: impl IntoIterator<Item = Problem>) {
+        problems.into_iter().for_each(|problem| self.push(problem));
     }
 
     /// All that were kept, and a note about the others.

@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 pub use include::{ALTERNATIVES_MAX, Strictness};
-pub use output::{EXPANDED_BYTES_MAX, Expanded, Places};
+pub use output::{EXPANDED_BYTES_MAX, Expanded, MADE_BYTES_MAX, Places};
 pub use scan::LINE_BYTES_MAX;
 
 /// Files, repetitions and multi-line definitions inside one another, at most.
@@ -275,7 +275,11 @@ impl Expander<'_> {
     }
 
     fn full(&mut self, at: Span) {
-        let message = format!("the configuration has more than {EXPANDED_BYTES_MAX} bytes after expansion");
+        let message = format!(
+            "the configuration takes more than {} MiB after expansion, or {} MiB for what was substituted in it",
+            EXPANDED_BYTES_MAX >> 20,
+            MADE_BYTES_MAX >> 20
+        );
         self.stop("too-long", at, message);
     }
 
@@ -414,7 +418,7 @@ impl Expander<'_> {
             let problem = Problem::new("escaped-comment", Severity::Warning, at, "keepalived takes this for a comment");
             self.problems.push(problem.help("put the word into double quotes: then both read it the same"));
         }
-        if self.out.is_full(line.text().len() + 1) {
+        if self.out.is_full_for(&line) {
             self.full(line.whole());
         } else {
             self.out.push_line(&line);

@@ -13,6 +13,10 @@ use super::tree::{Args, Block, Statement, Word};
 /// Blocks inside one another, at most; keepalived's grammar has five.
 pub const BLOCK_DEPTH_MAX: usize = 32;
 
+/// Words of one statement of the top level and all that stands in it, at most: a virtual server with ten thousand real
+/// servers may have some hundred thousand.
+pub const WORDS_MAX: usize = 400_000;
+
 /// The places that a problem about unclosed blocks names, at most.
 const RELATED_MAX: usize = 4;
 
@@ -33,6 +37,8 @@ pub fn parse<'a>(
         args: vec![],
         line: None,
         may_open: false,
+        held: 0,
+        told_length: false,
         too_deep: 0,
         told_depth: false,
     };
@@ -74,6 +80,9 @@ struct Parser<'a, 'p> {
     line: Option<Line<'a>>,
     /// Only a statement with nothing but line ends behind it takes a block.
     may_open: bool,
+    /// Words of the top-level statement that is not at its end.
+    held: usize,
+    told_length: bool,
     /// Open blocks beyond the limit: they are only counted, and what stands in them is not used.
     too_deep: usize,
     told_depth: bool,
@@ -129,15 +138,20 @@ impl<'a> Parser<'a, '_> {
     fn hand_out(&mut self) {
         if self.open.is_empty() {
             self.done.drain(..).for_each(&mut *self.take);
+            (self.held, self.told_length) = (0, false);
         }
     }
 
     /// `end`: where the text goes on.
     fn word(&mut self, word: Word<'a>, end: usize) {
         if self.line.is_some() {
-            self.args.push(word);
+            self.held += 1;
+            if self.has_room(word.at) {
+                self.args.push(word);
+            }
         } else {
             self.hand_out();
+            self.held += 1;
             self.line = Some(Line { keyword: word, rest_start: end, unclosed: None });
         }
     }
@@ -152,7 +166,7 @@ impl<'a> Parser<'a, '_> {
             let problem = Problem::new("unclosed-quote", Severity::Error, at, "the double quote is not closed");
             self.problems.push(problem.label("opened here").help("a quoted word ends on the line where it begins"));
         }
-        if self.too_deep > 0 {
+        if self.too_deep > 0 || !self.has_room(line.keyword.at) {
             self.args.clear();
             return false;
         }
@@ -160,6 +174,19 @@ impl<'a> Parser<'a, '_> {
         self.args.clear();
         self.done.push(Statement { keyword: line.keyword, args, rest, block: None });
         true
+    }
+
+    /// Whether what is held may grow; told once for each statement of the top level.
+    fn has_room(&mut self, at: Span) -> bool {
+        if self.held <= WORDS_MAX {
+            return true;
+        }
+        if !std::mem::replace(&mut self.told_length, true) {
+            let message = format!("a block has more than {WORDS_MAX} words");
+            let problem = Problem::new("block-too-long", Severity::Fatal, at, message);
+            self.problems.push(problem.label("what follows in it is not read"));
+        }
+        false
     }
 
     fn open_block(&mut self, brace: Span) {

@@ -27,6 +27,7 @@ mod vrrp_script;
 
 use std::collections::{HashMap, HashSet};
 
+use super::collect::Problems;
 use super::model::{Config, GroupMember, TrackEntry, Trackable, VirtualServer, VirtualServerGroup};
 use super::problem::{Problem, Severity};
 use super::tree::Statement;
@@ -37,7 +38,7 @@ use virtual_server::Groups;
 #[derive(Debug, Default)]
 pub struct Reader<'a> {
     config: Config,
-    problems: Vec<Problem>,
+    problems: Problems,
     /// What depends on blocks that may follow it, each with the number of services before it.
     later: Vec<(usize, Statement<'a>)>,
 }
@@ -45,7 +46,9 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Read a statement of the top level; false: it is to be put off, see [`Self::put_off`].
     pub fn read(&mut self, statement: &Statement<'a>) -> bool {
-        let Self { config, problems, .. } = self;
+        let config = &mut self.config;
+        let mut found = vec![];
+        let problems = &mut found;
         match statement.keyword.text {
             "global_defs" => global::read(statement, &mut config.global, problems),
             "SSL" => config.tls = ssl::read(statement),
@@ -67,6 +70,7 @@ impl<'a> Reader<'a> {
             | "vrrp_sync_group" | "vrrp_instance" => return false,
             _ => {}
         }
+        self.problems.extend(found);
         true
     }
 
@@ -77,12 +81,13 @@ impl<'a> Reader<'a> {
 
     /// The model, and all that was wrong.
     pub fn finish(self) -> (Config, Vec<Problem>) {
-        let Self { mut config, mut problems, later } = self;
+        let Self { mut config, problems: mut all, later } = self;
         let groups = families(&config.virtual_server_groups);
         let mut defined = HashSet::new();
         let mut early: Vec<(Trackable, TrackEntry)> = vec![];
         let mut grouped = vec![];
         for (place, statement) in &later {
+            let mut problems = vec![];
             match statement.keyword.text {
                 "vrrp_script" => {
                     defined.extend(statement.arg(0).map(|name| (Trackable::Script, name.text)));
@@ -117,7 +122,9 @@ impl<'a> Reader<'a> {
                     grouped.extend(server.map(|server| (*place, server)));
                 }
             }
+            all.extend(problems);
         }
+        let mut problems = all.finish();
         for (kind, entry) in early.iter().filter(|(kind, entry)| defined.contains(&(*kind, entry.name.as_str()))) {
             problems.push(defined_later(*kind, entry));
         }

@@ -7,10 +7,14 @@
 mod known;
 mod stranger;
 
+use super::collect::Problems;
 use super::keyword::{self, Context, Holds, Keyword, Service};
 use super::problem::{Problem, Severity};
 use super::source::Span;
 use super::tree::{Statement, Word};
+
+/// Statements in a row that nobody knows are held until one is known, but no more than these.
+const STRANGERS_MAX: usize = 1 << 16;
 
 /// The shape of a whole configuration, statement by statement.
 #[derive(Debug, Default)]
@@ -30,6 +34,9 @@ impl<'a> Schema<'a> {
             return Some(statement);
         }
         self.strangers.push(statement);
+        if self.strangers.len() >= STRANGERS_MAX {
+            self.settle();
+        }
         None
     }
 
@@ -44,13 +51,13 @@ impl<'a> Schema<'a> {
         self.settle();
         let Checker { mut problems, unserved } = self.checker;
         problems.extend(unserved.into_iter().map(Unserved::into_problem));
-        problems
+        problems.finish()
     }
 }
 
 #[derive(Debug, Default)]
 struct Checker {
-    problems: Vec<Problem>,
+    problems: Problems,
     /// Bounded by the table.
     unserved: Vec<Unserved>,
 }

@@ -8,6 +8,8 @@ use std::ops::Range;
 
 /// Bytes of text after expansion, at most.
 pub const EXPANDED_BYTES_MAX: usize = 128 << 20;
+/// Bytes of memory for what substitution and repetition made, at most.
+pub const MADE_BYTES_MAX: usize = 48 << 20;
 
 /// What a configuration says after includes, definitions, repetitions, conditions and comments are done with.
 /// One statement or brace at least a line; blank lines may occur. What was copied is not held twice: it is a range of
@@ -51,6 +53,12 @@ pub(super) fn offset(at: usize) -> u32 {
 impl Expanded {
     pub fn is_full(&self, more: usize) -> bool {
         self.bytes + more > EXPANDED_BYTES_MAX
+    }
+
+    /// The line would be too much beside what was made so far.
+    pub(super) fn is_full_for(&self, line: &Line) -> bool {
+        let (text, pieces) = (self.made.len() + line.text().len() + 1, self.segments.len() + line.pieces().len());
+        self.is_full(line.text().len() + 1) || text + pieces * size_of::<Segment>() > MADE_BYTES_MAX
     }
 
     /// Whole lines of a source, as they stand: these bytes of it.

@@ -239,3 +239,15 @@ fn a_random_number_is_in_its_range_and_follows_its_seed() {
     }
     assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["1", "2", "3", "4", "5", "6"]);
 }
+
+#[test]
+fn what_is_made_is_bounded_with_its_places() {
+    let line = Line::substituted(Span::default(), &"x".repeat(1 << 20));
+    let mut expanded = Expanded::default();
+    let mut lines = 0;
+    while !expanded.is_full_for(&line) {
+        expanded.push_line(&line);
+        lines += 1;
+    }
+    assert_eq!(lines, (MADE_BYTES_MAX >> 20) - 1);
+}

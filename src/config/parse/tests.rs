@@ -201,3 +201,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_block_ends_at_its_limit_and_the_next_is_read() {
+    for line in ["a\n".to_owned(), format!("a{}\n", " b".repeat(400))] {
+        let text = format!("v {{\nw {{\n{}}}\n}}\nc {{\nd\n}}", line.repeat(WORDS_MAX / (line.len() / 2) + 1));
+        let (expanded, sources, _) = expand_text(&text);
+        let mut problems = Problems::default();
+        let tree = tree(&expanded, &sources, &mut problems);
+        let codes: Vec<_> = problems.finish().iter().map(|problem| (problem.code, problem.severity)).collect();
+        assert_eq!(codes, [("block-too-long", Severity::Fatal)]);
+        let [long, next] = &tree.statements[..] else { panic!("{} statements", tree.statements.len()) };
+        assert!(words(&Block { statements: vec![long.clone()] }).len() <= WORDS_MAX);
+        assert_eq!(shown(&Block { statements: vec![next.clone()] }), "c[d]");
+    }
+}

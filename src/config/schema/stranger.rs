@@ -44,7 +44,9 @@ impl Checker {
         let message = format!("{} has no keyword `{word}`", context.name());
         let label =
             if statement.block.is_some() { "not known here; its block is passed over" } else { "not known here" };
-        let help = meant(context, word).or_else(|| habit(context, statement));
+        // The search takes far longer than all the rest.
+        let searched = !self.problems.is_full();
+        let help = if searched { meant(context, word).or_else(|| habit(context, statement)) } else { None };
         self.tell(Severity::Error, "unknown-keyword", statement.keyword.at, message, |problem| {
             let problem = problem.label(label);
             if let Some(help) = help { problem.help(help) } else { problem }

@@ -1,6 +1,7 @@
 //! Loading from a disk: what is read, what is refused, and with which words.
 
 use super::*;
+use crate::config::collect::PROBLEMS_MAX;
 use std::fs;
 
 fn options() -> LoadOptions {
@@ -87,4 +88,22 @@ fn examples_load_without_an_error() {
         count += 1;
     }
     assert!(count >= 3, "{count} examples");
+}
+
+/// Found by the fuzzer: 400 bytes that took 800 MB and 30 s.
+#[test]
+fn problems_without_end_are_bounded() {
+    // Too long to be looked for among the keywords.
+    let long = "x".repeat(70);
+    for (name, text) in [
+        ("of words", format!("global_defs {{\n~SEQ(A, 1, 11000) {long}${{A}} ${{A}} }}}}}}}}\n}}")),
+        ("of words at the top", format!("~SEQ(A, 1, 11000) {long}${{A}} {{ b }}")),
+        ("of values", "virtual_server 192.0.2.1 80 {\n~SEQ(A, 1, 11000) delay_loop x${A}\n}".to_owned()),
+    ] {
+        let loaded = load_text("/nonexistent/main.conf", &text, &options());
+        let told = loaded.problems.len();
+        assert!((PROBLEMS_MAX..3 * (PROBLEMS_MAX + 8)).contains(&told), "{name}: {told}");
+        assert!(codes(&loaded).contains(&"too-many-problems"), "{name}");
+        assert_eq!(loaded.exit_code(), 5, "{name}");
+    }
 }
