@@ -10,11 +10,11 @@ pub mod system;
 mod tests;
 mod tracking;
 
+use super::collect::Problems;
 use super::model::Config;
-use super::problem::Problem;
 
 /// Check the model as a whole.
-pub fn check(config: &Config, problems: &mut Vec<Problem>) {
+pub fn check(config: &Config, problems: &mut Problems) {
     routers::check(config, problems);
     tracking::check(config, problems);
     scripts::check(config, problems);

@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 pub use include::{ALTERNATIVES_MAX, Strictness};
-pub use output::{EXPANDED_BYTES_MAX, Expanded, MADE_BYTES_MAX, Places};
+pub use output::{EXPANDED_BYTES_MAX, Expanded, Places, REPEATED_BYTES_MAX, REPEATED_LINES_MAX};
 pub use scan::LINE_BYTES_MAX;
 
 /// Files, repetitions and multi-line definitions inside one another, at most.
@@ -37,7 +37,7 @@ pub const SOURCE_BYTES_MAX: usize = 128 << 20;
 /// Substitutions in one line, at most.
 pub const SUBSTITUTIONS_MAX: usize = 512;
 /// Turns of all `~SEQ` and `~LST`, at most.
-pub const TURNS_MAX: usize = 1 << 17;
+pub const TURNS_MAX: usize = 1 << 16;
 /// Bytes of lines that substitution and repetition may handle, at most: it bounds the time.
 pub const WORK_MAX: usize = 256 << 20;
 /// What handling a line costs beside its bytes.
@@ -160,6 +160,16 @@ enum Frame {
     Rest(Line),
 }
 
+impl Frame {
+    /// It may make any number of lines of one that was written.
+    const fn repeats(&self) -> bool {
+        match self {
+            Self::Repeat { .. } | Self::Definition { .. } => true,
+            Self::File { .. } | Self::Include { .. } | Self::Rest(_) => false,
+        }
+    }
+}
+
 struct Expander<'a> {
     settings: &'a Settings<'a>,
     outside: &'a mut dyn Outside,
@@ -276,9 +286,10 @@ impl Expander<'_> {
 
     fn full(&mut self, at: Span) {
         let message = format!(
-            "the configuration takes more than {} MiB after expansion, or {} MiB for what was substituted in it",
+            "the configuration has more than {} MiB after expansion, or more than {REPEATED_LINES_MAX} lines or {} MiB \
+             that repetitions and definitions made",
             EXPANDED_BYTES_MAX >> 20,
-            MADE_BYTES_MAX >> 20
+            REPEATED_BYTES_MAX >> 20
         );
         self.stop("too-long", at, message);
     }
@@ -418,10 +429,11 @@ impl Expander<'_> {
             let problem = Problem::new("escaped-comment", Severity::Warning, at, "keepalived takes this for a comment");
             self.problems.push(problem.help("put the word into double quotes: then both read it the same"));
         }
-        if self.out.is_full_for(&line) {
+        let repeated = self.frames.iter().any(Frame::repeats);
+        if self.out.is_full_for(&line, repeated) {
             self.full(line.whole());
         } else {
-            self.out.push_line(&line);
+            self.out.push_line(&line, repeated);
         }
     }
 }

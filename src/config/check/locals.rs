@@ -1,13 +1,14 @@
 //! `FullNat` needs addresses of this host to begin its connections at.
 
 use crate::base::Family;
+use crate::config::collect::Problems;
 use crate::config::model::{Config, LbKind, VirtualServer};
 use crate::config::problem::{Problem, Severity};
 
 /// What the eBPF plane takes for one service.
 const ADDRESSES_MAX: usize = 64;
 
-pub fn check(config: &Config, problems: &mut Vec<Problem>) {
+pub fn check(config: &Config, problems: &mut Problems) {
     for server in config.virtual_servers.iter().filter(|server| is_fullnat(server)) {
         if let Some(message) = wrong(config, server) {
             let problem = Problem::new("no-local-addresses", Severity::Error, server.at, message);

@@ -4,10 +4,11 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use crate::base::{Family, IfName, Vrid};
+use crate::config::collect::Problems;
 use crate::config::model::{Config, VrrpInstance};
 use crate::config::problem::{Problem, Severity};
 
-pub(super) fn check(config: &Config, problems: &mut Vec<Problem>) {
+pub(super) fn check(config: &Config, problems: &mut Problems) {
     vrids(&config.instances, problems);
     addresses(&config.instances, problems);
     groups(config, problems);
@@ -21,7 +22,7 @@ fn on_the_wire(instance: &VrrpInstance) -> OnTheWire<'_> {
     (&instance.interface, instance.vrid, instance.family, source)
 }
 
-fn vrids(instances: &[VrrpInstance], problems: &mut Vec<Problem>) {
+fn vrids(instances: &[VrrpInstance], problems: &mut Problems) {
     let mut seen: HashMap<OnTheWire<'_>, &VrrpInstance> = HashMap::with_capacity(instances.len());
     for instance in instances {
         let Some(first) = seen.insert(on_the_wire(instance), instance) else { continue };
@@ -36,7 +37,7 @@ fn vrids(instances: &[VrrpInstance], problems: &mut Vec<Problem>) {
     }
 }
 
-fn addresses(instances: &[VrrpInstance], problems: &mut Vec<Problem>) {
+fn addresses(instances: &[VrrpInstance], problems: &mut Problems) {
     let mut seen = HashMap::new();
     for instance in instances {
         for address in instance.addresses.iter().chain(&instance.excluded_addresses) {
@@ -61,7 +62,7 @@ fn addresses(instances: &[VrrpInstance], problems: &mut Vec<Problem>) {
     }
 }
 
-fn groups(config: &Config, problems: &mut Vec<Problem>) {
+fn groups(config: &Config, problems: &mut Problems) {
     let instances: HashSet<&str> = config.instances.iter().map(|instance| instance.name.as_str()).collect();
     let mut grouped: HashMap<&str, &str> = HashMap::new();
     for group in &config.sync_groups {

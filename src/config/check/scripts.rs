@@ -1,9 +1,10 @@
 //! Scripts that would run without protection.
 
+use crate::config::collect::Problems;
 use crate::config::model::{CheckerKind, Command, Config, Notify, OnDeletion};
 use crate::config::problem::{Problem, Severity};
 
-pub(super) fn check(config: &Config, problems: &mut Vec<Problem>) {
+pub(super) fn check(config: &Config, problems: &mut Problems) {
     if config.global.script_security {
         return;
     }

@@ -1,9 +1,10 @@
 //! The sync daemon of IPVS: an instance that is there, and a plane that has one.
 
+use crate::config::collect::Problems;
 use crate::config::model::{Config, Plane};
 use crate::config::problem::{Problem, Severity};
 
-pub fn check(config: &Config, problems: &mut Vec<Problem>) {
+pub fn check(config: &Config, problems: &mut Problems) {
     let Some(daemon) = &config.global.sync_daemon else { return };
     if let Some(name) = &daemon.instance
         && config.instances.iter().all(|instance| instance.name != *name)

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::scripts::commands;
 use crate::base::IfName;
+use crate::config::collect::Problems;
 use crate::config::model::{Command, Config, ScriptUser};
 use crate::config::problem::{Problem, Severity};
 use crate::config::source::Span;
@@ -66,7 +67,7 @@ impl Wanted {
 }
 
 /// Hold the configuration against the system.
-pub fn check(config: &Config, facts: &Facts, problems: &mut Vec<Problem>) {
+pub fn check(config: &Config, facts: &Facts, problems: &mut Problems) {
     interfaces(config, facts, problems);
     for command in commands(config) {
         script(config, command, facts, problems);
@@ -78,7 +79,7 @@ fn program(command: &Command) -> Option<&str> {
     command.argv.first().map(String::as_str).filter(|program| !program.starts_with('<'))
 }
 
-fn interfaces(config: &Config, facts: &Facts, problems: &mut Vec<Problem>) {
+fn interfaces(config: &Config, facts: &Facts, problems: &mut Problems) {
     let mut told = HashSet::new();
     let mut look = |name: &IfName, severity: Severity, at: Span, instance: &str, as_what: &str| {
         if facts.interfaces.contains(name.as_str()) || !told.insert(name.clone()) {
@@ -105,7 +106,7 @@ fn interfaces(config: &Config, facts: &Facts, problems: &mut Vec<Problem>) {
     }
 }
 
-fn script(config: &Config, command: &Command, facts: &Facts, problems: &mut Vec<Problem>) {
+fn script(config: &Config, command: &Command, facts: &Facts, problems: &mut Problems) {
     let Some(name) = program(command) else { return };
     let mut tell = |severity, code, message: String, label: &str, help: &str| {
         problems.push(Problem::new(code, severity, command.at, message).label(label).help(help));

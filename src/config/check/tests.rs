@@ -8,9 +8,9 @@ use crate::config::read::tests::read_text;
 /// Codes of the checks alone: what the reader found is another table.
 fn codes(text: &str) -> Vec<&'static str> {
     let (config, _) = read_text(text);
-    let mut problems = vec![];
+    let mut problems = Problems::default();
     check(&config, &mut problems);
-    problems.iter().map(|problem| problem.code).collect()
+    problems.finish().iter().map(|problem| problem.code).collect()
 }
 
 fn instance(name: &str, vrid: u8, addr: &str, more: &str) -> String {
@@ -160,8 +160,9 @@ fn the_system_is_held_against_facts() {
     ];
     for (name, text, facts, expected, exit) in rows {
         let (config, _) = read_text(text);
-        let mut problems = vec![];
+        let mut problems = Problems::default();
         system::check(&config, &facts, &mut problems);
+        let problems = problems.finish();
         let found: Vec<&str> = problems.iter().map(|problem| problem.code).collect();
         assert_eq!((found.as_slice(), exit_code(&problems)), (expected, exit), "{name}");
     }

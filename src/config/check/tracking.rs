@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::base::Priority;
+use crate::config::collect::Problems;
 use crate::config::model::{Config, TrackEntry, Trackable, VrrpInstance};
 use crate::config::problem::{Problem, Severity};
 use crate::config::source::Span;
@@ -11,7 +12,7 @@ use crate::config::source::Span;
 const LEAST: i32 = 1;
 const MOST: i32 = 254;
 
-pub(super) fn check(config: &Config, problems: &mut Vec<Problem>) {
+pub(super) fn check(config: &Config, problems: &mut Problems) {
     // Groups whose members may not have weights of their own.
     let grouped: HashMap<&str, &str> = config
         .sync_groups
@@ -98,7 +99,7 @@ impl Weighted<'_> {
     }
 }
 
-fn weights(instance: &VrrpInstance, group: Option<&str>, config: &Config, problems: &mut Vec<Problem>) {
+fn weights(instance: &VrrpInstance, group: Option<&str>, config: &Config, problems: &mut Problems) {
     // What a file adds depends on its number.
     let named = instance.track.all().filter(|(kind, _)| *kind != Trackable::File);
     let named = named.filter_map(|(kind, entry)| {
@@ -136,7 +137,7 @@ fn weights(instance: &VrrpInstance, group: Option<&str>, config: &Config, proble
 }
 
 /// What the failure of one tracker alone does to the priority, where that is less than it seems.
-fn effects(instance: &VrrpInstance, tracked: &[Weighted<'_>], problems: &mut Vec<Problem>) {
+fn effects(instance: &VrrpInstance, tracked: &[Weighted<'_>], problems: &mut Problems) {
     let base = i32::from(instance.priority.get());
     let good: i32 = base + tracked.iter().map(|entry| entry.change(true)).sum::<i32>();
     for entry in tracked {

@@ -8,8 +8,10 @@ use std::ops::Range;
 
 /// Bytes of text after expansion, at most.
 pub const EXPANDED_BYTES_MAX: usize = 128 << 20;
-/// Bytes of memory for what substitution and repetition made, at most.
-pub const MADE_BYTES_MAX: usize = 48 << 20;
+/// Bytes of memory for the lines that repetitions and definitions made, at most.
+pub const REPEATED_BYTES_MAX: usize = 16 << 20;
+/// Such lines, at most: what is read from one may take a kilobyte.
+pub const REPEATED_LINES_MAX: usize = 100_000;
 
 /// What a configuration says after includes, definitions, repetitions, conditions and comments are done with.
 /// One statement or brace at least a line; blank lines may occur. What was copied is not held twice: it is a range of
@@ -23,6 +25,9 @@ pub struct Expanded {
     parts: Vec<Part>,
     /// Bytes of all parts.
     bytes: usize,
+    repeated_lines: usize,
+    /// Of memory.
+    repeated_bytes: usize,
 }
 
 /// Whole lines.
@@ -50,15 +55,21 @@ pub(super) fn offset(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
 }
 
+/// Bytes that the line takes: its text, and where its pieces came from.
+fn memory_of(line: &Line) -> usize {
+    line.text().len() + 1 + line.pieces().len() * size_of::<Segment>()
+}
+
 impl Expanded {
     pub fn is_full(&self, more: usize) -> bool {
         self.bytes + more > EXPANDED_BYTES_MAX
     }
 
-    /// The line would be too much beside what was made so far.
-    pub(super) fn is_full_for(&self, line: &Line) -> bool {
-        let (text, pieces) = (self.made.len() + line.text().len() + 1, self.segments.len() + line.pieces().len());
-        self.is_full(line.text().len() + 1) || text + pieces * size_of::<Segment>() > MADE_BYTES_MAX
+    /// The line would be too much; `repeated`: a repetition or a definition made it, and may make any number.
+    pub(super) fn is_full_for(&self, line: &Line, repeated: bool) -> bool {
+        let lines_full = self.repeated_lines >= REPEATED_LINES_MAX;
+        let bytes_full = self.repeated_bytes + memory_of(line) > REPEATED_BYTES_MAX;
+        self.is_full(line.text().len() + 1) || repeated && (lines_full || bytes_full)
     }
 
     /// Whole lines of a source, as they stand: these bytes of it.
@@ -75,7 +86,11 @@ impl Expanded {
         }
     }
 
-    pub(super) fn push_line(&mut self, line: &Line) {
+    pub(super) fn push_line(&mut self, line: &Line, repeated: bool) {
+        if repeated {
+            self.repeated_lines += 1;
+            self.repeated_bytes += memory_of(line);
+        }
         let base = self.made.len();
         for &Piece { start, lo, hi, verbatim } in line.pieces() {
             self.segments.push(Segment { start: offset(base + start), source: line.source(), lo, hi, verbatim });

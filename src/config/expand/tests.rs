@@ -241,13 +241,16 @@ fn a_random_number_is_in_its_range_and_follows_its_seed() {
 }
 
 #[test]
-fn what_is_made_is_bounded_with_its_places() {
+fn what_repetitions_make_is_bounded() {
     let line = Line::substituted(Span::default(), &"x".repeat(1 << 20));
     let mut expanded = Expanded::default();
     let mut lines = 0;
-    while !expanded.is_full_for(&line) {
-        expanded.push_line(&line);
+    while !expanded.is_full_for(&line, true) {
+        expanded.push_line(&line, true);
         lines += 1;
     }
-    assert_eq!(lines, (MADE_BYTES_MAX >> 20) - 1);
+    assert_eq!(lines, (REPEATED_BYTES_MAX >> 20) - 1);
+    assert!(!expanded.is_full_for(&line, false));
+    let text = format!("$L=\\\na\\\nb\\\n\n~SEQ(N, 1, {}) $L", REPEATED_LINES_MAX / 2 + 1);
+    assert_eq!(codes(&expand_text(&text).2), ["too-long"]);
 }

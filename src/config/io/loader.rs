@@ -87,11 +87,13 @@ fn load_from(path: &Path, options: &LoadOptions, disk: &mut Disk) -> Loaded {
     let (config, found) = reader.finish();
     problems.extend(found);
     drop(expanded);
-    check::check(&config, &mut problems);
+    let mut found = Problems::default();
+    check::check(&config, &mut found);
     if options.system {
         let facts = Facts::scan(&system::wanted(&config));
-        system::check(&config, &facts, &mut problems);
+        system::check(&config, &facts, &mut found);
     }
+    problems.extend(found.finish());
     problems.sort_by_key(|problem| problem.at.map(|at| (at.source, at.start)));
     Loaded { config, problems, sources }
 }

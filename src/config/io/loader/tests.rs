@@ -98,6 +98,7 @@ fn problems_without_end_are_bounded() {
     for (name, text) in [
         ("of words", format!("global_defs {{\n~SEQ(A, 1, 11000) {long}${{A}} ${{A}} }}}}}}}}\n}}")),
         ("of words at the top", format!("~SEQ(A, 1, 11000) {long}${{A}} {{ b }}")),
+        ("of names", "~SEQ(A, 1, 2000) vrrp_sync_group a${A} {group { a b c d e f g h i j }}".to_owned()),
         ("of values", "virtual_server 192.0.2.1 80 {\n~SEQ(A, 1, 11000) delay_loop x${A}\n}".to_owned()),
     ] {
         let loaded = load_text("/nonexistent/main.conf", &text, &options());
