@@ -8,11 +8,11 @@
 #include "schedule.h"
 
 struct way {
-	const struct remembered *known; /* 0: the stack knows the next hop's MAC address */
-	struct bpf_redir_neigh next_hop;
+	const struct remembered *known;         /* with the MAC addresses; 0: the stack finds them */
+	const struct bpf_redir_neigh *next_hop; /* for the stack */
+	const struct vipd_address *source;      /* this host's own address on the way, where it was asked for */
 	__u32 ifindex;
 	__u32 mtu;
-	struct vipd_address source; /* this host's own address on the way, where it was asked for */
 };
 
 enum found {
@@ -27,10 +27,11 @@ enum found {
 static __noinline enum found find_way_of(struct __sk_buff *skb, const struct packet *packet, const struct ends *ends,
 					 struct way *way)
 {
-	struct bpf_fib_lookup *fib = way_asked(packet, skb->ingress_ifindex, ends);
+	struct inquiry *inquiry = inquire(packet, skb->ingress_ifindex, ends);
+	struct bpf_fib_lookup *fib = &inquiry->fib;
 	long found;
 
-	if (!fib)
+	if (!inquiry)
 		return FOUND_NONE;
 	found = bpf_fib_lookup(skb, fib, sizeof(*fib), ends->source ? 0 : BPF_FIB_LOOKUP_SRC);
 	switch (found) {
@@ -58,14 +59,12 @@ static __noinline enum found find_way_of(struct __sk_buff *skb, const struct pac
 	}
 	way->ifindex = fib->ifindex;
 	/* An IPv4 route may have an IPv6 gateway (RFC 8950). */
-	way->next_hop.nh_family = fib->family;
-	__builtin_memcpy(way->next_hop.ipv6_nh, fib->ipv6_dst, sizeof(fib->ipv6_dst));
-	if (!ends->source) {
-		if (ends->version == 6)
-			__builtin_memcpy(&way->source, fib->ipv6_src, sizeof(way->source));
-		else
-			way->source.word[3] = fib->ipv4_src;
-	}
+	inquiry->next_hop.nh_family = fib->family;
+	__builtin_memcpy(inquiry->next_hop.ipv6_nh, fib->ipv6_dst, sizeof(fib->ipv6_dst));
+	way->next_hop = &inquiry->next_hop;
+	if (!ends->source)
+		source_store(&inquiry->source, fib, ends);
+	way->source = &inquiry->source;
 	return FOUND;
 }
 
@@ -96,7 +95,7 @@ static __always_inline int recall(const struct packet *packet, const struct reme
 	way->known = known;
 	way->ifindex = known->ifindex;
 	way->mtu = known->mtu;
-	way->source = known->source;
+	way->source = &known->source;
 	return 1;
 }
 
@@ -182,7 +181,7 @@ static __always_inline int send(struct __sk_buff *skb, struct way *way)
 		}
 		return bpf_redirect(way->ifindex, 0);
 	}
-	return bpf_redirect_neigh(way->ifindex, &way->next_hop, sizeof(way->next_hop), 0);
+	return bpf_redirect_neigh(way->ifindex, (void *)way->next_hop, sizeof(*way->next_hop), 0);
 }
 
 /* Too large for the stack beside the packet's own words. */
@@ -221,8 +220,8 @@ static __always_inline int wrap(struct __sk_buff *skb, const struct packet *pack
 	if (destination->forwarding != VIPD_FORWARDING_TUNNEL)
 		return 0;
 	if (outer_is_v6(destination))
-		return encapsulate_v6(skb, packet, destination, &way->source);
-	return encapsulate_v4(skb, packet, destination, &way->source);
+		return encapsulate_v6(skb, packet, destination, way->source);
+	return encapsulate_v4(skb, packet, destination, way->source);
 }
 
 /* What the program of FullNat is to do. */

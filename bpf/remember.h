@@ -50,12 +50,8 @@ static __always_inline void way_store(struct remembered *way, const struct bpf_f
 	way->mtu = fib->mtu_result;
 	__builtin_memcpy(way->mac, fib->dmac, ETH_ALEN);
 	__builtin_memcpy(way->mac + ETH_ALEN, fib->smac, ETH_ALEN);
-	if (ends->source)
-		return;
-	if (ends->version == 6)
-		__builtin_memcpy(&way->source, fib->ipv6_src, sizeof(way->source));
-	else
-		way->source.word[3] = fib->ipv4_src;
+	if (!ends->source)
+		source_store(&way->source, fib, ends);
 }
 
 /* Ask the kernel. 0: this packet is to go by the stack, which knows what to do, or is to be asked to look again. */
@@ -64,7 +60,7 @@ static __noinline int way_renew(context *ctx, const struct packet *packet, struc
 {
 	__u32 zero = 0, now_ms = packet->now_ns >> 20;
 	struct vipd_settings *conf = bpf_map_lookup_elem(&settings, &zero);
-	struct bpf_fib_lookup *fib;
+	struct inquiry *inquiry;
 	long found;
 
 	way->until_ns = 0;
@@ -77,15 +73,15 @@ static __noinline int way_renew(context *ctx, const struct packet *packet, struc
 		way->passed_ms = now_ms;
 		return 0;
 	}
-	fib = way_asked(packet, ctx->ingress_ifindex, ends);
-	if (!fib)
+	inquiry = inquire(packet, ctx->ingress_ifindex, ends);
+	if (!inquiry)
 		return 0;
-	fib->tot_len = 1; /* for 0 TC would tell the MTU of the interface, not of the route */
-	found = bpf_fib_lookup(ctx, fib, sizeof(*fib), ends->source ? 0 : BPF_FIB_LOOKUP_SRC);
+	inquiry->fib.tot_len = 1; /* for 0 TC would tell the MTU of the interface, not of the route */
+	found = bpf_fib_lookup(ctx, &inquiry->fib, sizeof(inquiry->fib), ends->source ? 0 : BPF_FIB_LOOKUP_SRC);
 	if (found == BPF_FIB_LKUP_RET_NO_NEIGH) /* the stack asks for it now: the next packet may find it */
 		return 0;
 	if (found == BPF_FIB_LKUP_RET_SUCCESS)
-		way_store(way, fib, ends);
+		way_store(way, &inquiry->fib, ends);
 	way->key = *key;
 	way->until_ns = packet->now_ns + conf->way_ms * 1000000ULL;
 	return 1;

@@ -25,22 +25,28 @@ static __always_inline void ends_to(const struct packet *packet, const struct vi
 	ends->version = (is_tunnel ? outer_is_v6(destination) : IPV6) ? 6 : 4;
 }
 
-/* Too large for the stack beside the packet's own words. */
+/* Question and answer. Too large for the stack beside the packet's own words. */
+struct inquiry {
+	struct bpf_fib_lookup fib;
+	struct bpf_redir_neigh next_hop; /* TC */
+	struct vipd_address source;      /* this host's own address on the way, where it was asked for */
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct bpf_fib_lookup);
-} questions SEC(".maps");
+	__type(value, struct inquiry);
+} inquiries SEC(".maps");
 
-/* What the kernel is asked; 0: never. */
-static __always_inline struct bpf_fib_lookup *way_asked(const struct packet *packet, __u32 ingress,
-							const struct ends *ends)
+/* What the kernel is to be asked; 0: never. */
+static __always_inline struct inquiry *inquire(const struct packet *packet, __u32 ingress, const struct ends *ends)
 {
 	__u32 zero = 0;
-	struct bpf_fib_lookup *fib = bpf_map_lookup_elem(&questions, &zero);
+	struct inquiry *inquiry = bpf_map_lookup_elem(&inquiries, &zero);
+	struct bpf_fib_lookup *fib = &inquiry->fib;
 
-	if (!fib)
+	if (!inquiry)
 		return 0;
 	__builtin_memset(fib, 0, sizeof(*fib));
 	fib->l4_protocol = packet->flow.protocol;
@@ -55,5 +61,15 @@ static __always_inline struct bpf_fib_lookup *way_asked(const struct packet *pac
 		fib->ipv4_src = ends->source ? ends->source->word[3] : 0;
 		fib->ipv4_dst = ends->target->word[3];
 	}
-	return fib;
+	return inquiry;
+}
+
+/* The source that was asked for. */
+static __always_inline void source_store(struct vipd_address *source, const struct bpf_fib_lookup *fib,
+					 const struct ends *ends)
+{
+	if (ends->version == 6)
+		__builtin_memcpy(source, fib->ipv6_src, sizeof(*source));
+	else
+		source->word[3] = fib->ipv4_src;
 }
