@@ -68,6 +68,7 @@ static __always_inline int way_renew(struct xdp_md *xdp, const struct packet *pa
 	struct bpf_fib_lookup fib = { .l4_protocol = packet->flow.protocol, .ifindex = xdp->ingress_ifindex };
 	__u32 zero = 0, now_ms = packet->now_ns >> 20;
 	struct vipd_settings *conf = bpf_map_lookup_elem(&settings, &zero);
+	long found;
 
 	way->until_ns = 0;
 	way->ifindex = 0;
@@ -80,7 +81,10 @@ static __always_inline int way_renew(struct xdp_md *xdp, const struct packet *pa
 		return 0;
 	}
 	way_ends(&fib, ends->version, ends->source, ends->target);
-	if (bpf_fib_lookup(xdp, &fib, sizeof(fib), ends->source ? 0 : BPF_FIB_LOOKUP_SRC) == BPF_FIB_LKUP_RET_SUCCESS)
+	found = bpf_fib_lookup(xdp, &fib, sizeof(fib), ends->source ? 0 : BPF_FIB_LOOKUP_SRC);
+	if (found == BPF_FIB_LKUP_RET_NO_NEIGH) /* the stack asks for it now: the next packet may find it */
+		return 0;
+	if (found == BPF_FIB_LKUP_RET_SUCCESS)
 		way_store(way, &fib, ends);
 	way->key = *key;
 	way->until_ns = packet->now_ns + conf->way_ms * 1000000ULL;

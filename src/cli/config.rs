@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::print::{err, out};
+use super::print::{err, tell};
 use super::{LoadArgs, check};
 use crate::config::io::loader::load;
 use crate::config::model::Config;
@@ -43,16 +43,7 @@ pub fn run(args: &Args) -> ExitCode {
         return ExitCode::from(loaded.exit_code());
     }
     let shown = if args.json { json(&loaded.config) } else { Ok(show::show(&loaded.config)) };
-    match shown {
-        Ok(text) => {
-            out(&text);
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            err(&format!("vipd: {error}\n"));
-            ExitCode::FAILURE
-        }
-    }
+    tell(shown)
 }
 
 fn json(config: &Config) -> Result<String, serde_json::Error> {

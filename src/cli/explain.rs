@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::ask::{AskError, ask};
-use super::print::{err, out};
+use super::print::tell;
 use super::when::utc;
 use crate::control::api::{Explanation, HistoryStatus};
 use crate::control::query::encode;
@@ -23,16 +23,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> ExitCode {
-    match explain(args) {
-        Ok(text) => {
-            out(&text);
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            err(&format!("vipd: {error}\n"));
-            ExitCode::FAILURE
-        }
-    }
+    tell(explain(args))
 }
 
 fn explain(args: &Args) -> Result<String, AskError> {

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::ask::{AskError, ask};
-use super::print::{err, out};
+use super::print::tell;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -15,16 +15,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> ExitCode {
-    match metrics(args) {
-        Ok(text) => {
-            out(&text);
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            err(&format!("vipd: {error}\n"));
-            ExitCode::FAILURE
-        }
-    }
+    tell(metrics(args))
 }
 
 fn metrics(args: &Args) -> Result<String, AskError> {

@@ -1,13 +1,29 @@
 //! Writing to the terminal. A reader that went away (`vipd status | head`) is not an error.
 
+use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::process::ExitCode;
 
 /// Print to stdout what people or programs asked for.
 pub fn out(text: &str) {
     read(text);
 }
 
-/// The same; whether there is still somebody who reads.
+/// Print what a verb has found out, or why it has not: its exit status is 0 or 1.
+pub fn tell<E: Display>(found: Result<String, E>) -> ExitCode {
+    match found {
+        Ok(text) => {
+            out(&text);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            err(&format!("vipd: {error}\n"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// As [`out`]; whether there is still somebody who reads.
 pub fn read(text: &str) -> bool {
     match io::stdout().lock().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
         Ok(()) => true,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::ask::ask;
-use super::print::{err, out, table};
+use super::print::{table, tell};
 use crate::base::{Family, IfName, Vrid};
 use crate::control::api::{InstanceStatus, Status};
 use crate::daemon::scan::{ScanError, listen};
@@ -59,16 +59,7 @@ struct Own {
 }
 
 pub fn run(args: &Args) -> ExitCode {
-    match scan(args) {
-        Ok(text) => {
-            out(&text);
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            err(&format!("vipd: {error}\n"));
-            ExitCode::FAILURE
-        }
-    }
+    tell(scan(args))
 }
 
 fn scan(args: &Args) -> Result<String, Error> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::print::{err, is_terminal, out, read, table};
+use super::print::{is_terminal, read, table, tell};
 use crate::control::api::{InstanceStatus, PlaneStatus, RealServerStatus, Status, TrackerStatus, VirtualServerStatus};
 use crate::control::io::client;
 use crate::daemon::rundir::control_socket;
@@ -34,16 +34,7 @@ pub fn run(args: &Args) -> ExitCode {
         }
         None => runtime.block_on(ask(args)),
     });
-    match done {
-        Ok(text) => {
-            out(&text);
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            err(&format!("vipd: {error}\n"));
-            ExitCode::FAILURE
-        }
-    }
+    tell(done)
 }
 
 /// Until nobody reads any more. A daemon that does not answer may be one that is being restarted.

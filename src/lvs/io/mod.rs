@@ -1,5 +1,6 @@
 //! The planes.
 
+mod attribute;
 #[cfg(feature = "ebpf")]
 pub mod ebpf;
 pub mod ipvs;

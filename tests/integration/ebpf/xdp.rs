@@ -83,8 +83,7 @@ fn goes_by_xdp(lab: &Lab, plane: &mut Ebpf, tcp: ServiceKey, dns: ServiceKey) {
     assert!(bytes > BULK, "{bytes} bytes");
     assert_eq!(after.services[&dns].stats.packets_in - before.services[&dns].stats.packets_in, 5);
     let passed = runs_of_tc(lab) - runs;
-    // Those that a remembered way has run out for pass, and on a busy machine that is more of them.
-    assert!(passed < packets / 3, "{passed} of {packets} packets went by TC");
+    assert!(passed < packets / 100, "{passed} of {packets} packets went by TC");
     // What a tunnel makes too long passes, and TC tells the client how long it may be.
     let amiss = plane.reasons().into_iter().any(|(reason, count)| count > 0 && reason != Reason::TooBig);
     assert!(!amiss, "{:?}", plane.reasons());

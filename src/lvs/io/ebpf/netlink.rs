@@ -10,6 +10,8 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::protocols::{NETLINK_GENERIC, NETLINK_ROUTE};
 use netlink_sys::{Socket, SocketAddr};
 
+use crate::lvs::io::attribute::{AnswerError, Reader, Writer};
+
 /// `GENL_ID_CTRL` and its words (`linux/genetlink.h`).
 const CONTROL: u16 = 0x10;
 const CTRL_CMD_GETFAMILY: u8 = 3;
@@ -19,10 +21,9 @@ const CTRL_ATTR_FAMILY_NAME: u16 = 2;
 const NETDEV_CMD_DEV_GET: u8 = 1;
 const NETDEV_A_DEV_IFINDEX: u16 = 1;
 const NETDEV_A_DEV_XDP_FEATURES: u16 = 3;
-/// Headers of netlink, generic netlink and of an attribute.
+/// Headers of netlink and of generic netlink.
 const HEADER: usize = 16;
 const GENERIC_HEADER: usize = 4;
-const ATTRIBUTE_HEADER: usize = 4;
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 /// Rules that every host has: for the tables `local`, `main` and `default`.
@@ -130,15 +131,23 @@ impl Netlink {
         let request = generic(family, NLM_F_REQUEST | NLM_F_DUMP, NETDEV_CMD_DEV_GET, &[]);
         let mut found = vec![];
         for message in exchange(&self.generic, &request)? {
-            let body = message.get(HEADER + GENERIC_HEADER..).unwrap_or_default();
-            let index = attribute(body, NETDEV_A_DEV_IFINDEX).and_then(|value| value.try_into().ok());
-            let features = attribute(body, NETDEV_A_DEV_XDP_FEATURES).and_then(|value| value.try_into().ok());
-            if let (Some(index), Some(features)) = (index, features) {
-                found.push((u32::from_ne_bytes(index), u64::from_ne_bytes(features)));
-            }
+            let (index, features) = device(&attributes(&message)).map_err(io::Error::other)?;
+            found.push((index, features));
         }
         Ok(found)
     }
+}
+
+/// Its number, and what it can do.
+fn device(told: &Reader<'_>) -> Result<(u32, u64), AnswerError> {
+    let index = told.need(NETDEV_A_DEV_IFINDEX, "index of a device")?.u32("index of a device")?;
+    let features = told.need(NETDEV_A_DEV_XDP_FEATURES, "XDP features")?;
+    Ok((index, features.counter("XDP features")?))
+}
+
+/// What follows the headers.
+fn attributes(message: &[u8]) -> Reader<'_> {
+    Reader::new(message.get(HEADER + GENERIC_HEADER..).unwrap_or_default())
 }
 
 fn link(message: &LinkMessage) -> Option<Link> {
@@ -173,20 +182,16 @@ fn is_usual(rule: &RuleMessage) -> bool {
 
 /// The number of a family of generic netlink; `None`: the kernel does not have it.
 fn family(socket: &Socket, name: &str) -> io::Result<Option<u16>> {
-    let mut value = name.as_bytes().to_vec();
-    value.push(0);
-    let length = u16::try_from(ATTRIBUTE_HEADER.saturating_add(value.len())).map_err(io::Error::other)?;
-    let mut body = [length.to_ne_bytes(), CTRL_ATTR_FAMILY_NAME.to_ne_bytes()].concat();
-    body.extend(&value);
-    body.resize(body.len().next_multiple_of(4), 0);
+    let mut body = Writer::default();
+    body.name(CTRL_ATTR_FAMILY_NAME, name);
     // One answer, without an end: as a dump it would be all families.
-    socket.send(&generic(CONTROL, NLM_F_REQUEST, CTRL_CMD_GETFAMILY, &body), 0)?;
+    socket.send(&generic(CONTROL, NLM_F_REQUEST, CTRL_CMD_GETFAMILY, &body.finish()), 0)?;
     let (answer, _) = socket.recv_from_full()?;
     if u16_at(&answer, 4) == Some(NLMSG_ERROR) {
         return Ok(None);
     }
-    let attributes = answer.get(HEADER + GENERIC_HEADER..).unwrap_or_default();
-    Ok(attribute(attributes, CTRL_ATTR_FAMILY_ID).and_then(|value| Some(u16::from_ne_bytes(value.try_into().ok()?))))
+    let number = attributes(&answer).need(CTRL_ATTR_FAMILY_ID, "number of a family").map_err(io::Error::other)?;
+    number.u16("number of a family").map(Some).map_err(io::Error::other)
 }
 
 /// A request (`struct nlmsghdr`, `struct genlmsghdr`).
@@ -203,20 +208,6 @@ fn generic(family: u16, flags: u16, command: u8, body: &[u8]) -> Vec<u8> {
 
 fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_ne_bytes(bytes.get(at..at.checked_add(2)?)?.try_into().ok()?))
-}
-
-/// The value of an attribute among these.
-fn attribute(mut bytes: &[u8], wanted: u16) -> Option<&[u8]> {
-    loop {
-        let length = usize::from(u16_at(bytes, 0)?);
-        let kind = u16_at(bytes, 2)?;
-        let value = bytes.get(ATTRIBUTE_HEADER..length)?;
-        // The highest bits say what kind of value it is.
-        if kind & 0x3fff == wanted {
-            return Some(value);
-        }
-        bytes = bytes.get(length.next_multiple_of(4)..)?;
-    }
 }
 
 /// Send, and take all messages of the answer.

@@ -1,7 +1,7 @@
 //! A packet through the program without a wire: what would become of it (`BPF_PROG_TEST_RUN`).
 
-use aya::programs::ProgramFd;
-use aya::{TestRun, TestRunOptions};
+use aya::programs::{ProgramError, ProgramFd};
+use aya::{TestRun, TestRunOptions, TestRunResult};
 
 use super::fault::Fault;
 use super::plane::Ebpf;
@@ -36,6 +36,24 @@ fn of_xdp(action: u32) -> Verdict {
     }
 }
 
+/// Run a program on a frame once: what it returns, and what it made of the frame.
+fn try_out(
+    run: impl FnOnce(TestRunOptions<'_>) -> Result<TestRunResult, ProgramError>,
+    frame: &[u8],
+    context: &[u8],
+) -> Result<(u32, Vec<u8>), DatapathError> {
+    let mut out = vec![0; frame.len().saturating_add(ROOM)];
+    let options = TestRunOptions {
+        data_in: Some(frame),
+        data_out: Some(&mut out),
+        ctx_in: Some(context),
+        ..TestRunOptions::new()
+    };
+    let done = run(options).map_err(|error| Fault::new("trying a packet", &error))?;
+    out.truncate(usize::try_from(done.data_size_out).unwrap_or(usize::MAX));
+    Ok((done.return_value, out))
+}
+
 impl Ebpf {
     /// The same as [`Ebpf::trial`] of XDP alone, on an interface that has it by its driver.
     ///
@@ -45,16 +63,9 @@ impl Ebpf {
         // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex
         let length = u32::try_from(frame.len()).unwrap_or(u32::MAX);
         let context = [0, length, 0, ifindex, 0, 0].map(u32::to_ne_bytes).concat();
-        let mut out = vec![0; frame.len().saturating_add(ROOM)];
-        let options = TestRunOptions {
-            data_in: Some(frame),
-            data_out: Some(&mut out),
-            ctx_in: Some(&context),
-            ..TestRunOptions::new()
-        };
-        let run = self.front()?.program()?.test_run(options).map_err(|error| Fault::new("trying a packet", &error))?;
-        out.truncate(usize::try_from(run.data_size_out).unwrap_or(usize::MAX));
-        Ok((of_xdp(run.return_value), out))
+        let program = self.front()?.program()?;
+        let (action, out) = try_out(|options| program.test_run(options), frame, &context)?;
+        Ok((of_xdp(action), out))
     }
 
     /// The program of XDP, for a bench that jumps to it.
@@ -85,17 +96,9 @@ impl Ebpf {
         context.extend_from_slice(&ifindex.to_ne_bytes());
         context.extend_from_slice(&ifindex.to_ne_bytes());
         context.resize(CONTEXT, 0);
-        let mut out = vec![0; frame.len().saturating_add(ROOM)];
-        let options = TestRunOptions {
-            data_in: Some(frame),
-            data_out: Some(&mut out),
-            ctx_in: Some(&context),
-            ..TestRunOptions::new()
-        };
-        let run = program.test_run(options).map_err(|error| Fault::new("trying a packet", &error))?;
-        out.truncate(usize::try_from(run.data_size_out).unwrap_or(usize::MAX));
+        let (action, out) = try_out(|options| program.test_run(options), frame, &context)?;
         // TC_ACT_* (linux/pkt_cls.h)
-        let verdict = match run.return_value {
+        let verdict = match action {
             u32::MAX => Verdict::Pass,
             2 => Verdict::Drop,
             7 => Verdict::Forward,

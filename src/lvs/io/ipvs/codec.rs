@@ -5,10 +5,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU32;
 
-use super::AnswerError;
-use super::attribute::{Attribute, Reader, Writer};
 use crate::base::{Family, Weight};
 use crate::lvs::datapath::{DestinationStats, Rate, Stats};
+use crate::lvs::io::attribute::{AnswerError, Attribute, Reader, Writer};
 use crate::lvs::ipvsadm::Timeouts;
 use crate::lvs::table::{
     Destination, DestinationKey, Encapsulation, Forwarding, Persistence, Protocol, Scheduler, SchedulerFlags, Service,

@@ -4,7 +4,6 @@
 
 #![expect(clippy::disallowed_methods, reason = "this file may start modprobe")]
 
-mod attribute;
 mod codec;
 mod manual;
 mod socket;
@@ -20,24 +19,12 @@ use self::socket::{BATCH_MAX, Outcome, Packet, Socket};
 use crate::lvs::datapath::{
     ApplyError, Capabilities, Counters, Datapath, DatapathError, DestinationStats, Feature, ServiceStats,
 };
+use crate::lvs::io::attribute::AnswerError;
 use crate::lvs::ipvsadm::Timeouts;
 use crate::lvs::table::{DestinationKey, Entry, Scheduler, ServiceKey, Step, Table};
 
 const PLANE: &str = "ipvs";
 const MODPROBE: &str = "/sbin/modprobe";
-
-/// Why an answer of the kernel makes no sense.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum AnswerError {
-    #[error("no {name}")]
-    Missing { name: &'static str },
-    #[error("{name} has a wrong length")]
-    Length { name: &'static str },
-    #[error("{name} is {got}")]
-    Value { name: &'static str, got: u64 },
-    #[error("{name} is not UTF-8")]
-    Text { name: &'static str },
-}
 
 /// A connection to the IPVS of one network namespace.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use netlink_packet_generic::{GenlFamily, GenlHeader, GenlMessage};
 use netlink_sys::protocols::NETLINK_GENERIC;
 use netlink_sys::{AsyncSocket, AsyncSocketExt, SocketAddr, TokioSocket};
 
-use super::attribute::{Reader, Writer};
+use crate::lvs::io::attribute::{Reader, Writer};
 
 /// `GENL_ID_CTRL`: the family that knows the others.
 const CONTROL: u16 = 0x10;

@@ -2,8 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::AnswerError;
-use super::attribute::{Reader, Writer};
+use crate::lvs::io::attribute::{AnswerError, Reader, Writer};
 use crate::lvs::ipvsadm::{SyncDaemon, SyncRole};
 
 /// `IPVS_CMD_ATTR_DAEMON`.

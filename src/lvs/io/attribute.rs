@@ -3,7 +3,18 @@
 //! Four bytes of head (length with the head, type), the value, padding to four (`struct nlattr`,
 //! `linux/netlink.h`). Numbers are in the host's order unless a name says otherwise.
 
-use super::AnswerError;
+/// Why an answer of the kernel makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum AnswerError {
+    #[error("no {name}")]
+    Missing { name: &'static str },
+    #[error("{name} has a wrong length")]
+    Length { name: &'static str },
+    #[error("{name} is {got}")]
+    Value { name: &'static str, got: u64 },
+    #[error("{name} is not UTF-8")]
+    Text { name: &'static str },
+}
 
 /// `NLA_F_NESTED`.
 const NESTED: u16 = 0x8000;
