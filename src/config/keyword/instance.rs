@@ -21,6 +21,9 @@ const HMAC: &[Context] = &[AuthHmac];
 
 const LINKS: &str = "vipd takes the state of links from the kernel, which tells every change";
 pub(super) const LAST_WORD: &str = "vipd sends one in any case, so that the winner announces its addresses again";
+pub(super) const BUFFERS: &str =
+    "each VRRP socket of vipd has room for a megabyte of packets, beyond the system's limit";
+const BY_ADDRESSES: &str = "the addresses tell the family, and IPv6 has version 3 only";
 const PARSED_ONLY: &str = "keepalived reads it and does nothing with it";
 
 #[rustfmt::skip]
@@ -53,7 +56,7 @@ pub(super) const ROWS: &[Keyword] = &[
     row(INSTANCE, "unicast_fault_no_peer", Flag, C, "off", "FAULT rather than multicast if no peer is given", NotYet),
     row(INSTANCE, "check_unicast_src", Flag, C, "off", "drop adverts not from a peer", Served),
     row(INSTANCE, "old_unicast_checksum", Words("[never]", 0, 1), C, "auto", "checksum of keepalived < 1.3.7 peers", NotYet),
-    row(INSTANCE, "native_ipv6", Flag, C, "off", "legacy: force IPv6 and version 3", NotYet),
+    row(INSTANCE, "native_ipv6", Flag, C, "off", "legacy: force IPv6 and version 3", NoEffect(BY_ADDRESSES)),
     row(INSTANCE, "state", OneOf(&["MASTER", "BACKUP"]), A, "BACKUP (MASTER if priority 255)", "wanted initial state; upper case only", Served),
     row(INSTANCE, "interface", Word("IFNAME <=15"), A, "required unless unicast with source", "interface of the instance; not lo", Served),
     row(INSTANCE, "vrf", Word("IFNAME"), C, "-", "VRF for unicast without interface", NotYet),
@@ -112,7 +115,7 @@ pub(super) const ROWS: &[Keyword] = &[
     row(INSTANCE, "lower_prio_no_advert", Bool, C, "global", "do not answer a lower priority advert", Served),
     row(INSTANCE, "higher_prio_send_advert", Bool, C, "global", "send one advert before yielding to a higher priority", NoEffect(LAST_WORD)),
     row(INSTANCE, "owner_ignore_adverts", Bool, C, "global", "drop received adverts at priority 255", NotYet).standing(New),
-    row(INSTANCE, "kernel_rx_buf_size", Int(0, MAX, "bytes"), C, "policy", "receive buffer", NotYet).complains(),
+    row(INSTANCE, "kernel_rx_buf_size", Int(0, MAX, "bytes"), C, "policy", "receive buffer", NoEffect(BUFFERS)).complains(),
     row(INSTANCE, "authentication", Block("", 0, 0, Authentication), A, "-", "VRRPv2 authentication", Served),
     row(INSTANCE, "auth_hmac", Block("", 0, 0, AuthHmac), C, "-", "HMAC trailer on adverts; keepalived only", NotYet).standing(New),
     row(AUTH, "auth_type", OneOf(&["PASS", "AH"]), A, "none", "plain password or IPsec AH; refused for v3 and strict", Served),
