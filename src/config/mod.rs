@@ -10,6 +10,7 @@ pub mod io;
 pub mod keyword;
 pub mod lex;
 pub mod model;
+pub mod names;
 pub mod near;
 pub mod parse;
 pub mod print;

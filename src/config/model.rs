@@ -22,7 +22,7 @@ pub use forwarding::{
 };
 pub use http::{GrpcCheck, GrpcTls, Header, HttpCheck, HttpVersion, HttpsCheck, Sni, TlsFiles, Url};
 pub use notify::{Mail, Notify, NotifyFifo, OnDeletion};
-pub use route::{KernelRoute, KernelRule, Statics};
+pub use route::{KernelRoute, KernelRule, Statics, TrackGroup};
 pub use track::{
     ArgumentsMatch, BfdInstance, InitFile, MaxHops, TrackEntry, TrackFile, TrackInterface, TrackProcess, Trackable,
     Tracking, VrrpScript,
@@ -54,6 +54,7 @@ pub struct Config {
     pub global: Global,
     /// `SSL`.
     pub tls: TlsFiles,
+    pub track_groups: Vec<TrackGroup>,
     pub statics: Statics,
     pub scripts: Vec<VrrpScript>,
     pub track_files: Vec<TrackFile>,
@@ -91,6 +92,10 @@ pub struct Global {
     pub down_timer_adverts: Option<u8>,
     /// `vmac_prefix`.
     pub vmac_prefix: Option<String>,
+    /// `dynamic_interfaces`: an instance waits for an interface that is not there yet.
+    pub dynamic_interfaces: bool,
+    /// `default_interface`: where static addresses stand that name none.
+    pub default_interface: Option<IfName>,
     pub process: Process,
     pub mail: Mail,
     /// `notify_fifo`.
@@ -223,6 +228,8 @@ pub struct VirtualAddress {
     /// `RT_SCOPE_*`; 0 is global.
     pub scope: u8,
     pub options: AddressOptions,
+    /// `track_group`, of `static_ipaddress`.
+    pub track_group: Option<String>,
     #[serde(skip)]
     pub at: Span,
 }

@@ -13,6 +13,7 @@ mod real_server;
 mod route;
 mod rule;
 mod ssl;
+mod statics;
 mod sync_group;
 #[cfg(test)]
 pub(in crate::config) mod tests;
@@ -29,6 +30,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::collect::Problems;
 use super::model::{Config, GroupMember, TrackEntry, Trackable, VirtualServer, VirtualServerGroup};
+use super::names::Names;
 use super::problem::{Problem, Severity};
 use super::tree::Statement;
 use crate::base::Family;
@@ -38,12 +40,18 @@ use virtual_server::Groups;
 #[derive(Debug, Default)]
 pub struct Reader<'a> {
     config: Config,
+    names: Names,
     problems: Problems,
     /// What depends on blocks that may follow it, each with the number of services before it.
     later: Vec<(usize, Statement<'a>)>,
 }
 
 impl<'a> Reader<'a> {
+    /// Tables, protocols and the like may be written by these names.
+    pub fn new(names: Names) -> Self {
+        Self { names, ..Self::default() }
+    }
+
     /// Read a statement of the top level; false: it is to be put off, see [`Self::put_off`].
     pub fn read(&mut self, statement: &Statement<'a>) -> bool {
         let config = &mut self.config;
@@ -63,9 +71,10 @@ impl<'a> Reader<'a> {
                 config.virtual_servers.extend(virtual_server::read(statement, &Groups::default(), problems));
             }
             "garp_group" => config.garp_groups.push(garp_group::read(statement, problems)),
-            "static_ipaddress" => virtual_address::read_static(statement, &mut config.statics.addresses, problems),
-            "static_routes" => route::read(statement, &mut config.statics.routes, problems),
-            "static_rules" => rule::read(statement, &mut config.statics.rules, problems),
+            "track_group" => config.track_groups.extend(statics::group(statement, problems)),
+            "static_ipaddress" | "static_routes" | "static_rules" => {
+                statics::read(statement, &self.names, &mut config.statics, problems);
+            }
             "vrrp_script" | "track_file" | "vrrp_track_file" | "vrrp_track_process" | "bfd_instance"
             | "vrrp_sync_group" | "vrrp_instance" => return false,
             _ => {}
@@ -81,7 +90,7 @@ impl<'a> Reader<'a> {
 
     /// The model, and all that was wrong.
     pub fn finish(self) -> (Config, Vec<Problem>) {
-        let Self { mut config, problems: mut all, later } = self;
+        let Self { mut config, names, problems: mut all, later } = self;
         let groups = families(&config.virtual_server_groups);
         let mut defined = HashSet::new();
         let mut early: Vec<(Trackable, TrackEntry)> = vec![];
@@ -109,7 +118,7 @@ impl<'a> Reader<'a> {
                 "vrrp_instance" => {
                     let sync = ipvs::of_instance(statement, &mut problems);
                     ipvs::keep_first(&mut config.global.sync_daemon, sync, &mut problems);
-                    if let Some(instance) = instance::read(statement, &config.global, &mut problems) {
+                    if let Some(instance) = instance::read(statement, &config.global, &names, &mut problems) {
                         let entries = instance.track.all();
                         let undefined =
                             entries.filter(|(kind, entry)| !defined.contains(&(*kind, entry.name.as_str())));
@@ -129,6 +138,7 @@ impl<'a> Reader<'a> {
             problems.push(defined_later(*kind, entry));
         }
         config.virtual_servers = merge(config.virtual_servers, grouped);
+        statics::finish(&mut config, &mut problems);
         unique::keep_first(&mut config, &mut problems);
         (config, problems)
     }

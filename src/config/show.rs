@@ -22,6 +22,7 @@ pub fn statements(config: &Config, shown: &[&VirtualServer]) -> Vec<Node> {
     let Config {
         global,
         tls,
+        track_groups,
         statics,
         scripts,
         track_files,
@@ -40,6 +41,7 @@ pub fn statements(config: &Config, shown: &[&VirtualServer]) -> Vec<Node> {
         all.push(Node::block("global_defs", String::new(), defs));
     }
     all.extend(checker::ssl(tls));
+    all.extend(track_groups.iter().map(track::static_group));
     all.extend(instance::statics(statics));
     all.extend(scripts.iter().map(track::script));
     all.extend(track_files.iter().map(track::file));

@@ -207,9 +207,9 @@ impl Heartbeat {
     }
 }
 
-/// The interfaces of all these virtual routers are there.
+/// The interfaces of all these virtual routers are there, but for those that may wait for theirs.
 fn interfaces_exist(settings: &[Settings], links: &Links) -> Result<(), StartError> {
-    match settings.iter().find(|one| links.get(&one.interface).is_none()) {
+    match settings.iter().find(|one| !one.waits_for_interface && links.get(&one.interface).is_none()) {
         Some(one) => Err(StartError::NoInterface { instance: one.name.clone(), interface: one.interface.clone() }),
         None => Ok(()),
     }

@@ -50,6 +50,7 @@ fn tracker(what: Tracked, outcome: Option<Outcome>, because: Option<String>) -> 
         Tracked::File(name) => ("file", name),
         Tracked::Process(name) => ("process", name),
         Tracked::Bfd(name) => ("bfd", name),
+        Tracked::Static(item) => ("static", item),
     };
     let state = match outcome {
         None => "unknown".to_owned(),

@@ -9,6 +9,7 @@ mod operator;
 mod reload;
 mod sealed;
 mod sending;
+mod statics;
 
 pub use hearing::Heard;
 pub use operator::{HandOverError, Maintenance};

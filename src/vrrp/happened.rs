@@ -138,3 +138,20 @@ pub enum Failure {
         error: String,
     },
 }
+
+impl Failure {
+    /// The address, route or rule that the kernel does not hold, as `address 192.0.2.9/24` or in the words of ip(8).
+    pub fn item(&self) -> Option<String> {
+        match self {
+            Self::AddressAdd { address, error: _ } => Some(format!("address {address}")),
+            Self::RouteAdd { what, error: _ } => Some(what.clone()),
+            Self::Advert { .. }
+            | Self::Announce { .. }
+            | Self::AddressRemove { .. }
+            | Self::RouteRemove { .. }
+            | Self::Device { .. }
+            | Self::NotRefused { .. }
+            | Self::Sysctl { .. } => None,
+        }
+    }
+}

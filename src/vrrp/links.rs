@@ -66,7 +66,7 @@ impl Links {
 pub fn changes(at: MonoTime, settings: &Settings, before: &Links, after: &Links) -> Vec<Happened> {
     let tracked = settings.track.iter().filter_map(|track| match &track.what {
         Tracked::Interface(name) => Some(name),
-        Tracked::Script(_) | Tracked::File(_) | Tracked::Process(_) | Tracked::Bfd(_) => None,
+        Tracked::Script(_) | Tracked::File(_) | Tracked::Process(_) | Tracked::Bfd(_) | Tracked::Static(_) => None,
     });
     let names: BTreeSet<&IfName> = std::iter::once(&settings.interface).chain(tracked).collect();
     let changed = names.into_iter().filter(|name| before.state(name) != after.state(name));

@@ -71,6 +71,8 @@ pub struct Settings {
     /// Family of the packets and of the addresses inside them.
     pub family: Family,
     pub interface: IfName,
+    /// `dynamic_interfaces`: it may be driven before its interface is there.
+    pub waits_for_interface: bool,
     /// `use_vmac`: the addresses stand on an interface of their own, with the virtual MAC address.
     pub vmac: Option<Vmac>,
     pub version: Version,
@@ -120,6 +122,7 @@ impl Settings {
             vrid,
             family,
             interface,
+            waits_for_interface: false,
             vmac: None,
             version: match family {
                 Family::V4 => Version::V2,
@@ -458,6 +461,8 @@ pub enum Tracked {
     File(String),
     Process(String),
     Bfd(String),
+    /// A static address, route or rule, in the words of [`super::Failure::item`].
+    Static(String),
 }
 
 /// What is known of something tracked that reports by itself.
@@ -477,6 +482,7 @@ impl fmt::Display for Tracked {
             Self::File(name) => write!(f, "file {name}"),
             Self::Process(name) => write!(f, "process {name}"),
             Self::Bfd(name) => write!(f, "BFD session {name}"),
+            Self::Static(item) => write!(f, "static {item}"),
         }
     }
 }

@@ -13,7 +13,7 @@ use super::settings::{Outcome, Settings, Track, Tracked};
 use super::view::TrackView;
 use crate::base::Priority;
 
-/// Results of what reports by itself: scripts, files, processes. One without a first result is missing.
+/// Results of what reports by itself: scripts, files, processes, static items. One without a first result is missing.
 pub type Outcomes = BTreeMap<Tracked, Outcome>;
 
 /// What a file takes from a priority, and what is a fault: its number times the weight.
@@ -85,7 +85,9 @@ pub fn views(settings: &Settings, links: &Links, outcomes: &Outcomes) -> Vec<Tra
 fn outcome(what: &Tracked, links: &Links, outcomes: &Outcomes) -> Option<Outcome> {
     match what {
         Tracked::Interface(name) => Some(Outcome::Good(links.get(name).is_some_and(|link| link.running))),
-        Tracked::Script(_) | Tracked::File(_) | Tracked::Process(_) | Tracked::Bfd(_) => outcomes.get(what).copied(),
+        Tracked::Script(_) | Tracked::File(_) | Tracked::Process(_) | Tracked::Bfd(_) | Tracked::Static(_) => {
+            outcomes.get(what).copied()
+        }
     }
 }
 

@@ -81,27 +81,34 @@ fn program(command: &Command) -> Option<&str> {
 
 fn interfaces(config: &Config, facts: &Facts, problems: &mut Problems) {
     let mut told = HashSet::new();
-    let mut look = |name: &IfName, severity: Severity, at: Span, instance: &str, as_what: &str| {
+    let mut look = |name: &IfName, severity: Severity, at: Span, as_what: &str| {
         if facts.interfaces.contains(name.as_str()) || !told.insert(name.clone()) {
             return;
         }
-        let message = format!("there is no interface `{name}`, {as_what} of vrrp_instance `{instance}`");
+        let message = format!("there is no interface `{name}`, {as_what}");
         let problem = Problem::new("no-such-interface", severity, at, message).label("does not exist here");
         problems.push(match crate::config::near::nearest(name.as_str(), facts.interfaces.iter().map(String::as_str)) {
             Some(near) => problem.help(format!("did you mean `{near}`? `ip link` lists them all")),
             None => problem.help("`ip link` lists them all"),
         });
     };
-    // The daemon needs the interface itself; without the others it runs, with a fault.
+    // The daemon needs the interface itself, unless it may wait for it; without the others it runs, with a fault.
+    let needed = if config.global.dynamic_interfaces { Severity::Note } else { Severity::Fatal };
     for instance in &config.instances {
-        look(&instance.interface, Severity::Fatal, instance.at, &instance.name, "the interface");
+        let of = |what| format!("{what} of vrrp_instance `{}`", instance.name);
+        look(&instance.interface, needed, instance.at, &of("the interface"));
         for address in instance.addresses.iter().chain(&instance.excluded_addresses) {
             if let Some(dev) = &address.dev {
-                look(dev, Severity::Error, address.at, &instance.name, "the device of an address");
+                look(dev, Severity::Error, address.at, &of("the device of an address"));
             }
         }
         for tracked in &instance.track.interfaces {
-            look(&tracked.interface, Severity::Error, tracked.at, &instance.name, "a tracked interface");
+            look(&tracked.interface, Severity::Error, tracked.at, &of("a tracked interface"));
+        }
+    }
+    for address in &config.statics.addresses {
+        if let Some(dev) = &address.dev {
+            look(dev, Severity::Error, address.at, "the device of a static address");
         }
     }
 }

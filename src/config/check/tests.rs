@@ -137,7 +137,14 @@ fn the_system_is_held_against_facts() {
         users: names(&["nobody", "root"]),
         ..Facts::default()
     };
-    let rows: [(&str, &str, Facts, &[&str], u8); 7] = [
+    let plain = instance("A", 7, "192.0.2.1", "");
+    let dynamic = format!("global_defs {{\ndynamic_interfaces\n}}\n{plain}");
+    let fixed = "static_ipaddress {\n192.0.2.9/24\n}\n";
+    let none = || Facts { interfaces: names(&["lo"]), ..all.clone() };
+    let rows: [(&str, &str, Facts, &[&str], u8); 10] = [
+        ("no interface", &plain, none(), &["no-such-interface"], 4),
+        ("no interface yet", &dynamic, none(), &["no-such-interface"], 0),
+        ("no default interface", fixed, none(), &["no-such-interface"], 5),
         ("all is there", &text, all.clone(), &[], 0),
         ("no device", &text, Facts { interfaces: names(&["eth0"]), ..all.clone() }, &["no-such-interface"], 5),
         ("no script", &text, Facts { programs: [].into(), ..all.clone() }, &["script-not-found"], 5),
@@ -156,7 +163,7 @@ fn the_system_is_held_against_facts() {
             &["script-insecure"],
             5,
         ),
-        ("no account", &text, Facts { users: names(&["root"]), ..all }, &["no-such-user"], 0),
+        ("no account", &text, Facts { users: names(&["root"]), ..all.clone() }, &["no-such-user"], 0),
     ];
     for (name, text, facts, expected, exit) in rows {
         let (config, _) = read_text(text);

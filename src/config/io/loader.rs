@@ -4,7 +4,9 @@
 use crate::config::check::{self, system, system::Facts};
 use crate::config::collect::Problems;
 use crate::config::expand::{self, FileFault, FileText, Globbed, Outside, SOURCE_BYTES_MAX, Settings, Strictness};
+use crate::config::io::names;
 use crate::config::model::Config;
+use crate::config::names::Names;
 use crate::config::parse::parse;
 use crate::config::problem::{Problem, Severity, exit_code};
 use crate::config::read::Reader;
@@ -19,7 +21,7 @@ use std::path::{Path, PathBuf};
 /// How to load.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoadOptions {
-    /// May look at users, script files and interfaces of this host.
+    /// May look at users, script files, interfaces and names of iproute2 of this host.
     pub system: bool,
     /// What `@ID` lines compare with; `None`: the host name up to the first dot.
     pub config_id: Option<String>,
@@ -75,7 +77,7 @@ fn load_from(path: &Path, options: &LoadOptions, disk: &mut Disk) -> Loaded {
     let mut found = Problems::default();
     let expanded = expand::expand(path, &settings, disk, &mut sources, &mut found);
     let mut schema = Schema::default();
-    let mut reader = Reader::default();
+    let mut reader = Reader::new(if options.system { names::read() } else { Names::default() });
     parse(&expanded, &sources, &mut found, &mut |statement| {
         let done = reader.read(&statement);
         if let Some(statement) = schema.take(statement).filter(|_| !done) {

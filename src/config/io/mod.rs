@@ -1,4 +1,5 @@
-//! What of the configuration touches the world: files that are read, facts of the system.
+//! What of the configuration touches the world: files that are read, facts of the system, names of iproute2.
 
 pub mod facts;
 pub mod loader;
+pub mod names;

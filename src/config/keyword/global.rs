@@ -21,6 +21,8 @@ const NETLINK: &str = "vipd sizes its netlink sockets by itself and reads everyt
 const LINKS: &str = "vipd takes the state of links from the kernel, which tells every change";
 const IPTABLES: &str = "vipd does not use iptables";
 const STRANGERS: &str = "vipd logs them in any case, and counts them in `vipd status`";
+const REAL_TIME: &str = "the heartbeat of vipd is real-time from the start, and `vrrp_rt_priority` says how much";
+const CHECKED: &str = "vipd checks every file before it takes it, and logs why it refuses one";
 const NO_COPY: &str = "vipd keeps no copy of the configuration on disk";
 
 #[rustfmt::skip]
@@ -33,7 +35,7 @@ pub(super) const ROWS: &[Keyword] = &[
     row(TOP, "instance", Word("NAME"), C, "-", "instance name; goes into pid file and syslog ident; fixed at start", NotYet).complains(),
     row(TOP, "child_wait_time", Int(0, MAX, "s"), C, "5", "how long the parent waits for children at stop", NoEffect(ONE_PROCESS)),
     row(TOP, "global_defs", Block("", 0, 0, GlobalDefs), A, "-", "daemon-wide settings; may appear several times; cumulative", Served),
-    row(TOP, "track_group", Block("NAME", 1, 1, TrackGroup), C, "-", "names a set of instances that static items can track", NotYet).complains().strict(),
+    row(TOP, "track_group", Block("NAME", 1, 1, TrackGroup), C, "-", "names a set of instances that static items can track", Served).complains().strict(),
     row(TOP, "static_ipaddress", Block("", 0, 0, Addresses), B, "-", "addresses set at start and removed at stop", Served).strict(),
     row(TOP, "static_routes", Block("", 0, 0, Routes), B, "-", "routes set at start and removed at stop", Served).strict(),
     row(TOP, "static_rules", Block("", 0, 0, Rules), C, "-", "policy rules set at start and removed at stop", Served).strict(),
@@ -76,14 +78,14 @@ pub(super) const ROWS: &[Keyword] = &[
     row(GLOBAL, "startup_script_timeout", Int(1, 1_000, "s"), C, "10", "limit for startup_script", NotYet).complains(),
     row(GLOBAL, "shutdown_script", Command(true), C, "-", "run by the parent after the children ended", NotYet).complains(),
     row(GLOBAL, "shutdown_script_timeout", Int(1, 1_000, "s"), C, "10", "limit for shutdown_script", NotYet).complains(),
-    row(GLOBAL, "max_auto_priority", Words("[INT -1..99]", 0, 1), B, "0", "ceiling for raising scheduling priority by itself when late; no value means 99", NotYet),
-    row(GLOBAL, "min_auto_priority_delay", Int(1, 10_000_000, "us"), C, "1000000", "lateness that triggers a priority raise", NotYet).complains(),
+    row(GLOBAL, "max_auto_priority", Words("[INT -1..99]", 0, 1), B, "0", "ceiling for raising scheduling priority by itself when late; no value means 99", NoEffect(REAL_TIME)),
+    row(GLOBAL, "min_auto_priority_delay", Int(1, 10_000_000, "us"), C, "1000000", "lateness that triggers a priority raise", NoEffect(REAL_TIME)).complains(),
     row(GLOBAL, "smtp_alert_vrrp", Bool, C, "unset", "default smtp_alert for VRRP", Served),
     row(GLOBAL, "smtp_alert_checker", Bool, C, "unset", "default smtp_alert for checkers", Served),
     row(GLOBAL, "checker_log_all_failures", Bool, C, "false", "log each failed try, not only state changes", Served),
-    row(GLOBAL, "dynamic_interfaces", Words("[allow_if_changes]", 0, 1), B, "off", "let configuration name interfaces that do not exist yet", NotYet),
+    row(GLOBAL, "dynamic_interfaces", Words("[allow_if_changes]", 0, 1), B, "off", "let configuration name interfaces that do not exist yet", Served),
     row(GLOBAL, "no_email_faults", Flag, C, "off", "no mail for FAULT state", Served),
-    row(GLOBAL, "default_interface", Word("IFNAME"), C, "eth0 (build option)", "interface for static addresses without dev", NotYet).complains(),
+    row(GLOBAL, "default_interface", Word("IFNAME"), C, "eth0 (build option)", "interface for static addresses without dev", Served).complains(),
     row(GLOBAL, "disable_local_igmp", Flag, C, "off", "stop IGMP joins of the link-local groups system-wide", NotYet),
     row(GLOBAL, "v3_checksum_as_v2", Bool, C, "false", "VRRPv3 IPv4 checksum without pseudo header", Served).standing(New),
     row(GLOBAL, "lvs_timeouts", Words("[tcp S] [tcpfin S] [udp S], each 0..2678400", 1, ANY), C, "kernel", "how long silent connections are kept, on either plane; at least one pair", Served).complains(),
@@ -183,7 +185,7 @@ pub(super) const ROWS: &[Keyword] = &[
     row(GLOBAL, "vmac_addr_prefix", Word("STRING"), C, "vmac_prefix", "prefix for VMACs of use_vmac_addr", NotYet),
     row(GLOBAL, "umask", Words("INT | BITNAME[|BITNAME...]", 1, ANY), C, "0177 style (IXUSR IRWXG IRWXO)", "file mode mask; command line wins", NotYet),
     row(GLOBAL, "random_seed", Int(0, MAX, ""), C, "time", "seed of ${_RANDOM} and warmups", Served),
-    row(GLOBAL, "reload_check_config", Words("[LOGFILE]", 0, 1), B, "off", "test new configuration before a reload", NotYet),
+    row(GLOBAL, "reload_check_config", Words("[LOGFILE]", 0, 1), B, "off", "test new configuration before a reload", NoEffect(CHECKED)),
     row(GLOBAL, "reload_time_file", Word("PATH"), C, "-", "file holding the time of a planned reload", NotYet).complains().strict(),
     row(GLOBAL, "reload_repeat", Flag, C, "off", "repeat planned reload daily", NotYet),
     row(GLOBAL, "reload_file", Words("[PATH]", 0, 1), C, "RUNDIR/keepalived.reload", "file present while reloading", NotYet),

@@ -25,7 +25,7 @@ const PARSED_ONLY: &str = "keepalived reads it and does nothing with it";
 
 #[rustfmt::skip]
 pub(super) const ROWS: &[Keyword] = &[
-    row(TRACK_GROUP, "group", Block("", 0, 0, Names), C, "-", "member instances", NotYet).strict(),
+    row(TRACK_GROUP, "group", Block("", 0, 0, Names), C, "-", "member instances", Served).strict(),
     row(SYNC, "group", Block("", 0, 0, Names), A, "required", "member instances, one or more per line", Served).strict(),
     row(SYNC, "track_interface", Block("", 0, 0, Trackers), B, "-", "interface tracking for all members", Served).strict(),
     row(SYNC, "track_script", Block("", 0, 0, Trackers), B, "-", "script tracking for all members", Served).strict(),

@@ -11,6 +11,8 @@ use crate::config::source::Span;
 pub struct KernelRoute {
     pub route: Route,
     pub no_track: bool,
+    /// `track_group`, of `static_routes`.
+    pub track_group: Option<String>,
     #[serde(skip)]
     pub at: Span,
 }
@@ -19,6 +21,8 @@ pub struct KernelRoute {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct KernelRule {
     pub rule: Rule,
+    /// `track_group`, of `static_rules`.
+    pub track_group: Option<String>,
     #[serde(skip)]
     pub at: Span,
 }
@@ -29,4 +33,13 @@ pub struct Statics {
     pub addresses: Vec<VirtualAddress>,
     pub routes: Vec<KernelRoute>,
     pub rules: Vec<KernelRule>,
+}
+
+/// `track_group NAME`: the instances that have a fault while a static item of this group is not there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TrackGroup {
+    pub name: String,
+    #[serde(skip)]
+    pub at: Span,
+    pub members: Vec<String>,
 }

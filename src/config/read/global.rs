@@ -5,7 +5,7 @@ use std::num::NonZeroU8;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::value::{TIME_MAX, address, choice, error, flag, number, seconds, set};
+use super::value::{TIME_MAX, address, choice, error, flag, interface, number, seconds, set};
 use super::{command, ipvs, notify};
 use crate::config::model::{
     EbpfMode, Garp, Global, Mail, NotifyFifo, Plane, Process, ScriptUser, SysctlMode, VrrpVersion,
@@ -62,6 +62,8 @@ pub fn read(block: &Statement<'_>, global: &mut Global, problems: &mut Vec<Probl
             "vrrp_down_timer_adverts" => {
                 set(&mut global.down_timer_adverts, number(problems, inner, 0, 1..=100, "").map(Some));
             }
+            "dynamic_interfaces" => global.dynamic_interfaces = true,
+            "default_interface" => set(&mut global.default_interface, interface(problems, inner, 0).map(Some)),
             "vmac_prefix" => global.vmac_prefix = inner.arg(0).map(|word| word.text.to_owned()),
             "notify_fifo" => fifo(inner, &mut global.fifo),
             "vrrp_notify_fifo" => fifo(inner, &mut global.vrrp_fifo),

@@ -13,6 +13,7 @@ use crate::config::model::{
     Garp, Global, InitialState, KernelRoute, KernelRule, Notify, Tracking, UnicastPeer, VirtualAddress, Vmac,
     VrrpInstance, VrrpVersion,
 };
+use crate::config::names::Names;
 use crate::config::problem::{Problem, Severity};
 use crate::config::source::Span;
 use crate::config::tree::{Statement, Word};
@@ -77,11 +78,16 @@ struct Auth {
 }
 
 /// One instance; `None` where it could not run, with the problem that says why.
-pub fn read(statement: &Statement<'_>, global: &Global, problems: &mut Vec<Problem>) -> Option<VrrpInstance> {
+pub fn read(
+    statement: &Statement<'_>,
+    global: &Global,
+    names: &Names,
+    problems: &mut Vec<Problem>,
+) -> Option<VrrpInstance> {
     let name = statement.arg(0)?;
     let mut draft = Draft::default();
     for inner in statement.statements() {
-        if !core(inner, &mut draft, problems) && !lists(inner, &mut draft, problems) {
+        if !core(inner, names, &mut draft, problems) && !lists(inner, &mut draft, problems) {
             options(inner, &mut draft, problems);
         }
     }
@@ -89,7 +95,7 @@ pub fn read(statement: &Statement<'_>, global: &Global, problems: &mut Vec<Probl
 }
 
 /// What every instance has.
-fn core(inner: &Statement<'_>, draft: &mut Draft, problems: &mut Vec<Problem>) -> bool {
+fn core(inner: &Statement<'_>, names: &Names, draft: &mut Draft, problems: &mut Vec<Problem>) -> bool {
     const STATES: [(&str, InitialState); 2] = [("MASTER", InitialState::Master), ("BACKUP", InitialState::Backup)];
     match inner.keyword.text {
         "state" => draft.state = choice(problems, inner, 0, &STATES).map(|state| (state, inner.at())),
@@ -109,8 +115,8 @@ fn core(inner: &Statement<'_>, draft: &mut Draft, problems: &mut Vec<Problem>) -
         }
         "virtual_ipaddress" => virtual_address::read(inner, &mut draft.addresses, problems),
         "virtual_ipaddress_excluded" => virtual_address::read(inner, &mut draft.excluded, problems),
-        "virtual_routes" => route::read(inner, &mut draft.routes, problems),
-        "virtual_rules" => rule::read(inner, &mut draft.rules, problems),
+        "virtual_routes" => route::read(inner, names, &mut draft.routes, problems),
+        "virtual_rules" => rule::read(inner, names, &mut draft.rules, problems),
         "authentication" => draft.auth = Some(authentication(inner, problems)),
         _ => return false,
     }

@@ -5,28 +5,35 @@ mod words;
 use super::value::{error, parsed};
 use crate::base::{Cidr, Family, Hop, Route, RouteKind, RouterPreference, WeightedHop};
 use crate::config::model::KernelRoute;
+use crate::config::names::Names;
 use crate::config::problem::{Problem, Severity};
 use crate::config::tree::{Statement, Word};
 use words::metric;
 pub use words::{Words, family_word, protocol, realms, table, tos};
 
-/// All lines of a block; one that is not understood is left out. `virtual_routes` want a device, to be tracked by.
-pub fn read(block: &Statement<'_>, routes: &mut Vec<KernelRoute>, problems: &mut Vec<Problem>) {
-    let wants_device = block.keyword.text == "virtual_routes";
+/// All lines of a block; one that is not understood is left out. `virtual_routes` want a device, to be tracked by, and
+/// `static_routes` where they have a `track_group`.
+pub fn read(block: &Statement<'_>, names: &Names, routes: &mut Vec<KernelRoute>, problems: &mut Vec<Problem>) {
+    let is_virtual = block.keyword.text == "virtual_routes";
     for line in block.statements() {
-        let mut reader = Reader { problems, family: None, no_track: false, wrong: false };
+        let mut reader =
+            Reader { problems, names, is_virtual, family: None, no_track: false, track_group: None, wrong: false };
         let read = reader.line(line);
-        let (no_track, wrong) = (reader.no_track, reader.wrong);
+        let Reader { no_track, mut track_group, wrong, .. } = reader;
         let Some(route) = read.filter(|_| !wrong) else { continue };
-        if wants_device && !no_track && route.devices().next().is_none() && is_through_a_device(route.kind) {
+        let tracked = if is_virtual { !no_track } else { track_group.is_some() };
+        if tracked && route.devices().next().is_none() && is_through_a_device(route.kind) {
             let message = format!("the route `{}` names no device, and cannot be tracked", line.keyword.text);
             problems.push(
-                error("route-without-device", line.keyword, message)
-                    .label("not tracked")
-                    .help("add: dev IFNAME, or no_track"),
+                error("route-without-device", line.keyword, message).label("not tracked").help(if is_virtual {
+                    "add: dev IFNAME, or no_track"
+                } else {
+                    "add: dev IFNAME"
+                }),
             );
+            track_group = None;
         }
-        routes.push(KernelRoute { route, no_track, at: line.keyword.at });
+        routes.push(KernelRoute { route, no_track, track_group, at: line.keyword.at });
     }
 }
 
@@ -39,9 +46,12 @@ const fn is_through_a_device(kind: RouteKind) -> bool {
 
 struct Reader<'a> {
     problems: &'a mut Vec<Problem>,
+    names: &'a Names,
+    is_virtual: bool,
     /// `inet` or `inet6`, for `default`.
     family: Option<Family>,
     no_track: bool,
+    track_group: Option<String>,
     /// Something was not understood.
     wrong: bool,
 }
@@ -175,15 +185,15 @@ impl Reader<'_> {
         match option.text {
             "tos" | "dsfield" => {
                 let given = self.value(option, words);
-                route.tos = given.and_then(|word| tos(word, self.problems)).unwrap_or(0);
+                route.tos = given.and_then(|word| tos(word, self.names, self.problems)).unwrap_or(0);
             }
-            "table" => match self.value(option, words).and_then(|word| table(word, self.problems)) {
+            "table" => match self.value(option, words).and_then(|word| table(word, self.names, self.problems)) {
                 Some(table) => route.table = table,
                 None => self.wrong = true,
             },
             "protocol" => {
                 let given = self.value(option, words);
-                route.protocol = given.and_then(|word| protocol(word, self.problems));
+                route.protocol = given.and_then(|word| protocol(word, self.names, self.problems));
             }
             "scope" => {
                 let given = self.value(option, words);
@@ -195,7 +205,7 @@ impl Reader<'_> {
             "expires" => route.expires_s = self.number(option, words, i64::from(u32::MAX)),
             "realms" => {
                 let given = self.value(option, words);
-                route.realms = given.and_then(|word| realms(word, self.problems));
+                route.realms = given.and_then(|word| realms(word, self.names, self.problems));
             }
             _ => return false,
         }
@@ -218,7 +228,10 @@ impl Reader<'_> {
                 let locked = words.next_if(|word| word.text == "lock").is_some();
                 route.congestion = self.value(option, words).map(|word| (word.text.to_owned(), locked));
             }
-            "append" | "prepend" | "encap" | "ttl-propagate" | "vrf" | "track_group" => self.unserved(option, words),
+            "track_group" if !self.is_virtual => {
+                self.track_group = self.value(option, words).map(|word| word.text.to_owned());
+            }
+            "append" | "prepend" | "encap" | "ttl-propagate" | "vrf" => self.unserved(option, words),
             "as" => {
                 let message = "`as` of a route is refused by keepalived too".to_owned();
                 self.say("unknown-word", option, message, "the route is left out", "remove it");

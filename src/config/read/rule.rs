@@ -4,15 +4,22 @@ use super::route::{Words, family_word, protocol, realms, table, tos};
 use super::value::{error, number_word, parsed};
 use crate::base::{Cidr, Family, Rule, RuleAction};
 use crate::config::model::KernelRule;
-use crate::config::problem::{Problem, Severity};
+use crate::config::names::Names;
+use crate::config::problem::Problem;
 use crate::config::tree::{Statement, Word};
 
 /// All lines of a block; one that is not understood is left out.
-pub fn read(block: &Statement<'_>, rules: &mut Vec<KernelRule>, problems: &mut Vec<Problem>) {
+pub fn read(block: &Statement<'_>, names: &Names, rules: &mut Vec<KernelRule>, problems: &mut Vec<Problem>) {
+    let is_static = block.keyword.text == "static_rules";
     for line in block.statements() {
-        let mut reader = Reader { problems, wrong: false, acts: false };
+        let mut reader = Reader { problems, names, is_static, track_group: None, wrong: false, acts: false };
         let rule = reader.line(line);
-        let (wrong, acts) = (reader.wrong, reader.acts);
+        let Reader { mut track_group, wrong, acts, .. } = reader;
+        if rule.iif.is_none() && track_group.take().is_some() {
+            let message = "a rule without an interface (`iif`) cannot have a `track_group`";
+            let help = "add: iif IFNAME, or remove track_group";
+            problems.push(error("rule-without-device", line.keyword, message).label("not tracked").help(help));
+        }
         if rule.preference.is_none() {
             let message = "the rule has no preference, and gets one that nobody chose";
             problems.push(
@@ -26,13 +33,16 @@ pub fn read(block: &Statement<'_>, rules: &mut Vec<KernelRule>, problems: &mut V
             let help = "add: table NUMBER, goto PREFERENCE, nop, l3mdev, blackhole, unreachable or prohibit";
             problems.push(error("rule-without-action", line.keyword, message).label("left out").help(help));
         } else if !wrong {
-            rules.push(KernelRule { rule, at: line.keyword.at });
+            rules.push(KernelRule { rule, track_group, at: line.keyword.at });
         }
     }
 }
 
 struct Reader<'a> {
     problems: &'a mut Vec<Problem>,
+    names: &'a Names,
+    is_static: bool,
+    track_group: Option<String>,
     /// Something was not understood.
     wrong: bool,
     /// There is an action.
@@ -108,7 +118,7 @@ impl Reader<'_> {
             "to" => rule.to = self.network(option, words),
             "tos" | "dsfield" => {
                 let given = self.value(option, words);
-                rule.tos = given.and_then(|word| tos(word, self.problems)).unwrap_or(0);
+                rule.tos = given.and_then(|word| tos(word, self.names, self.problems)).unwrap_or(0);
             }
             "fwmark" => {
                 if let Some(given) = self.value(option, words) {
@@ -154,7 +164,7 @@ impl Reader<'_> {
     fn actions(&mut self, option: Word<'_>, words: &mut Words<'_>, rule: &mut Rule) -> bool {
         let action = match option.text {
             "table" | "lookup" => {
-                let table = self.value(option, words).and_then(|word| table(word, self.problems));
+                let table = self.value(option, words).and_then(|word| table(word, self.names, self.problems));
                 self.wrong |= table.is_none();
                 table.map(RuleAction::Table)
             }
@@ -167,7 +177,7 @@ impl Reader<'_> {
             "type" => return true,
             "realms" => {
                 let given = self.value(option, words);
-                rule.realms = given.and_then(|word| realms(word, self.problems));
+                rule.realms = given.and_then(|word| realms(word, self.names, self.problems));
                 return true;
             }
             "suppress_prefixlength" | "sup_pl" => {
@@ -192,14 +202,11 @@ impl Reader<'_> {
             "preference" | "priority" | "order" => rule.preference = self.number(option, words, u32::MAX),
             "protocol" => {
                 let given = self.value(option, words);
-                rule.protocol = given.and_then(|word| protocol(word, self.problems));
+                rule.protocol = given.and_then(|word| protocol(word, self.names, self.problems));
             }
             "no_track" => {}
-            "track_group" => {
-                let message = "`track_group` of a rule has no effect yet";
-                let problem = Problem::new("option-not-served", Severity::Warning, option.at, message);
-                self.problems.push(problem.label("no effect"));
-                words.next();
+            "track_group" if self.is_static => {
+                self.track_group = self.value(option, words).map(|word| word.text.to_owned());
             }
             text => {
                 let message = format!("`{text}` is no word of a rule");

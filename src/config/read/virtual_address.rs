@@ -13,28 +13,16 @@ const SCOPES: [(&str, u8); 5] = [("global", 0), ("site", 200), ("link", 253), ("
 /// Bytes of a label without the final NUL (`IFNAMSIZ`).
 const LABEL_MAX: usize = 15;
 
-/// All lines of a block; a line without an address is left out.
+/// All lines of a block; a line without an address is left out. In `static_ipaddress` an address may have a
+/// `track_group`.
 pub fn read(block: &Statement<'_>, addresses: &mut Vec<VirtualAddress>, problems: &mut Vec<Problem>) {
+    let is_static = block.keyword.text == "static_ipaddress";
     for line in block.statements() {
-        addresses.extend(read_line(line, problems));
+        addresses.extend(read_line(line, is_static, problems));
     }
 }
 
-/// All lines of `static_ipaddress`. Without an instance there is no interface to fall back to.
-pub fn read_static(block: &Statement<'_>, addresses: &mut Vec<VirtualAddress>, problems: &mut Vec<Problem>) {
-    for line in block.statements() {
-        let Some(address) = read_line(line, problems) else { continue };
-        if address.dev.is_some() {
-            addresses.push(address);
-        } else {
-            let message = format!("the static address `{}` names no device", line.keyword.text);
-            problems
-                .push(error("static-without-device", line.keyword, message).label("left out").help("add: dev IFNAME"));
-        }
-    }
-}
-
-fn read_line(line: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<VirtualAddress> {
+fn read_line(line: &Statement<'_>, is_static: bool, problems: &mut Vec<Problem>) -> Option<VirtualAddress> {
     let mut address = VirtualAddress {
         cidr: cidr(line.keyword, problems)?,
         dev: None,
@@ -42,6 +30,7 @@ fn read_line(line: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<Virtua
         broadcast: None,
         scope: 0,
         options: AddressOptions::NONE,
+        track_group: None,
         at: line.keyword.at,
     };
     let mut words = line.args.iter().copied();
@@ -52,7 +41,7 @@ fn read_line(line: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<Virtua
             "noprefixroute" => address.options.no_prefix_route = true,
             "autojoin" => address.options.auto_join = true,
             "no_track" | "use_vmac" | "-nodad" => {}
-            "dev" | "label" | "broadcast" | "brd" | "scope" | "peer" | "preferred_lft" | "track_group" => {
+            text if has_value(text, is_static) => {
                 let Some(given) = words.next() else {
                     let message = format!("nothing follows `{}`", option.text);
                     problems.push(error("value-missing", option, message).label("a value is missing"));
@@ -71,6 +60,14 @@ fn read_line(line: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<Virtua
     Some(address)
 }
 
+fn has_value(option: &str, is_static: bool) -> bool {
+    match option {
+        "dev" | "label" | "broadcast" | "brd" | "scope" | "peer" | "preferred_lft" => true,
+        "track_group" => is_static,
+        _ => false,
+    }
+}
+
 fn take(option: &str, given: Word<'_>, address: &mut VirtualAddress, problems: &mut Vec<Problem>) {
     match option {
         "dev" => address.dev = parsed(problems, "bad-interface-name", given),
@@ -82,6 +79,7 @@ fn take(option: &str, given: Word<'_>, address: &mut VirtualAddress, problems: &
         "label" => address.label = Some(given.text.to_owned()),
         "broadcast" | "brd" => address.broadcast = broadcast(given, address.cidr.family(), problems),
         "scope" => address.scope = scope(given, problems),
+        "track_group" => address.track_group = Some(given.text.to_owned()),
         "preferred_lft" if given.text == "forever" => address.options.preferred = Some(true),
         "preferred_lft" => {
             let seconds = number_word::<u32>(problems, option, given, 0..=4_294_967_295, "s");

@@ -24,6 +24,8 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
         strict,
         down_timer_adverts,
         vmac_prefix,
+        dynamic_interfaces,
+        default_interface,
         process,
         mail,
         fifo,
@@ -56,6 +58,8 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
     nodes.flag("v3_checksum_as_v2", *checksum_as_v2);
     nodes.plain("vrrp_down_timer_adverts", *down_timer_adverts);
     nodes.word("vmac_prefix", vmac_prefix.as_ref());
+    nodes.flag("dynamic_interfaces", *dynamic_interfaces);
+    nodes.plain("default_interface", default_interface.as_ref().map(|name| word(name.as_str())));
     self::process(&mut nodes, process);
     self::mail(&mut nodes, mail);
     self::fifo(&mut nodes, "notify_fifo", fifo);

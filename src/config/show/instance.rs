@@ -133,21 +133,24 @@ pub(super) fn statics(statics: &Statics) -> Vec<Node> {
 }
 
 fn route(route: &KernelRoute) -> Node {
-    let KernelRoute { route, no_track, at: _ } = route;
+    let KernelRoute { route, no_track, track_group, at: _ } = route;
     let text = route.to_string();
     // Next hops come last.
     let (before, hops) = text.find(" nexthop").and_then(|at| text.split_at_checked(at)).unwrap_or((&text, ""));
-    line(&if *no_track { format!("{before} no_track{hops}") } else { text })
+    let tracked = if *no_track { " no_track" } else { "" };
+    line(&format!("{before}{tracked}"), track_group.as_deref(), hops)
 }
 
 fn rule(rule: &KernelRule) -> Node {
-    let KernelRule { rule, at: _ } = rule;
-    line(&rule.to_string())
+    let KernelRule { rule, track_group, at: _ } = rule;
+    line(&rule.to_string(), track_group.as_deref(), "")
 }
 
-fn line(text: &str) -> Node {
+fn line(text: &str, track_group: Option<&str>, after: &str) -> Node {
     let (first, rest) = text.split_once(' ').unwrap_or((text, ""));
-    let rest: Vec<String> = rest.split_whitespace().map(word).collect();
+    let group = track_group.into_iter().flat_map(|group| ["track_group", group]);
+    let rest = rest.split_whitespace().chain(group).chain(after.split_whitespace());
+    let rest: Vec<String> = rest.map(word).collect();
     Node { value: rest.join(" "), ..Node::item(first) }
 }
 
@@ -172,7 +175,7 @@ fn is_strict(instance: &VrrpInstance) -> bool {
 }
 
 fn address(address: &VirtualAddress) -> Node {
-    let VirtualAddress { cidr, dev, label, broadcast, scope, options, at: _ } = address;
+    let VirtualAddress { cidr, dev, label, broadcast, scope, options, track_group, at: _ } = address;
     let mut words = vec![];
     let mut put = |option: &str, value: String| words.push(format!("{option} {value}"));
     if let Some(dev) = dev {
@@ -203,5 +206,6 @@ fn address(address: &VirtualAddress) -> Node {
     let flags =
         [("home", home), ("mngtmpaddr", manage_temporary), ("noprefixroute", no_prefix_route), ("autojoin", auto_join)];
     words.extend(flags.iter().filter(|(_, on)| *on).map(|(word, _)| (*word).to_owned()));
+    words.extend(track_group.iter().map(|group| format!("track_group {}", word(group))));
     Node { value: words.join(" "), ..Node::item(&cidr.to_string()) }
 }

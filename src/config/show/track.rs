@@ -2,8 +2,8 @@
 
 use super::node::{Node, Nodes, seconds, word};
 use crate::config::model::{
-    ArgumentsMatch, BfdInstance, MaxHops, Notify, OnDeletion, SyncGroup, TrackEntry, TrackFile, TrackInterface,
-    TrackProcess, Trackable, Tracking, VrrpScript,
+    ArgumentsMatch, BfdInstance, MaxHops, Notify, OnDeletion, SyncGroup, TrackEntry, TrackFile, TrackGroup,
+    TrackInterface, TrackProcess, Trackable, Tracking, VrrpScript,
 };
 
 pub(super) fn script(script: &VrrpScript) -> Node {
@@ -31,6 +31,12 @@ pub(super) fn group(group: &SyncGroup) -> Node {
     tracked(&mut nodes, track);
     notify(&mut nodes, scripts);
     Node::block("vrrp_sync_group", word(name), nodes.0)
+}
+
+pub(super) fn static_group(group: &TrackGroup) -> Node {
+    let TrackGroup { name, at: _, members } = group;
+    let members = members.iter().map(|member| Node::item(member)).collect();
+    Node::block("track_group", word(name), vec![Node::block("group", String::new(), members)])
 }
 
 pub(super) fn file(file: &TrackFile) -> Node {

@@ -307,6 +307,11 @@ impl Beat {
                     for what in restored {
                         self.tell(Happened::RouteRestored { at: now, instance: STATIC.to_owned(), what });
                     }
+                    // An answer to an older order knows nothing of what is new in the next one.
+                    if !self.orders.contains_key(&owner) {
+                        let outputs = self.fleet.statics(now, &failures);
+                        self.carry_out(outputs);
+                    }
                 }
             }
             if !failures.is_empty() && self.leases.contains_key(&owner) {

@@ -77,6 +77,7 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
     let Config {
         global,
         tls,
+        track_groups: _, // Read in `vrrp.rs`.
         statics,
         scripts,
         track_files,
@@ -157,6 +158,8 @@ const fn read_elsewhere(global: &Global) {
         checksum_as_v2: _,
         down_timer_adverts: _,
         vmac_prefix: _,
+        dynamic_interfaces: _,
+        default_interface: _,
         // By `scripts.rs`, as are the six to `states_on_reload`
         mail: _,
         fifo: _,

@@ -1,12 +1,15 @@
 //! `vrrp_instance` to the virtual router's settings.
 
+mod statics;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use crate::base::{AddressOptions, Cidr, Family, IfName, Route, Rule};
+use crate::base::{Cidr, Family, IfName, Route, Rule};
 use crate::config::model;
 use crate::vrrp;
 use crate::vrrp::settings::{GROUP_V4, GROUP_V6};
+pub use statics::statics;
 
 /// What an instance takes from outside of its block.
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +89,7 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
         vrid: *vrid,
         family: *family,
         interface: interface.clone(),
+        waits_for_interface: above.config.global.dynamic_interfaces,
         vmac: vmac.as_ref().map(|vmac| self::vmac(vmac, instance, above.config)),
         accept: *accept,
         version: self::version(*version),
@@ -106,7 +110,7 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
         strict_address_list: above.strict,
         checksum_without_pseudo_header: *checksum_as_v2,
         garp: garp(own_garp, &above.announcing(interface), *family),
-        track: tracks(track, group, above.config),
+        track: tracks(name, track, group, above.config),
         dont_track_primary: *dont_track_primary,
         sync_group: group
             .map(|group| vrrp::SyncGroup { name: group.name.clone(), tracking_weight: group.tracking_weight }),
@@ -170,12 +174,18 @@ fn authentication(pass: &str, header: bool) -> vrrp::Authentication {
     if header { vrrp::Authentication::Header(password) } else { vrrp::Authentication::Password(password) }
 }
 
-/// What the instance tracks, and what its group tracks for all members.
-fn tracks(own: &model::Tracking, group: Option<&model::SyncGroup>, config: &model::Config) -> Vec<vrrp::Track> {
+/// What the instance tracks, what its group tracks for all members, and the static items of its track groups.
+fn tracks(
+    name: &str,
+    own: &model::Tracking,
+    group: Option<&model::SyncGroup>,
+    config: &model::Config,
+) -> Vec<vrrp::Track> {
     let blocks: Vec<&model::Tracking> = std::iter::once(own).chain(group.map(|group| &group.track)).collect();
     let interfaces = blocks.iter().flat_map(|block| &block.interfaces).map(track_interface);
     let named = blocks.iter().flat_map(|block| block.all());
-    interfaces.chain(named.filter_map(|(kind, entry)| track_named(kind, entry, config))).collect()
+    let named = named.filter_map(|(kind, entry)| track_named(kind, entry, config));
+    interfaces.chain(named).chain(statics::tracked(name, config)).collect()
 }
 
 fn track_interface(entry: &model::TrackInterface) -> vrrp::Track {
@@ -200,60 +210,19 @@ fn track_named(kind: model::Trackable, entry: &model::TrackEntry, config: &model
     Some(vrrp::Track { what, weight, reverse })
 }
 
-/// What is there as long as the daemon runs.
-/// What the host holds while the daemon runs, whoever is MASTER.
-pub fn statics(statics: &model::Statics, locals: &[model::LocalAddressGroup]) -> vrrp::Holdings {
-    let model::Statics { addresses, routes, rules } = statics;
-    let mut held: Vec<_> = addresses.iter().map(|address| virtual_address(address, true)).collect();
-    for local in locals.iter().flat_map(local_addresses) {
-        // Two groups may share one.
-        if held.iter().all(|known| known.cidr.addr() != local.cidr.addr()) {
-            held.push(local);
-        }
-    }
-    vrrp::Holdings {
-        addresses: held,
-        routes: routes.iter().map(route).collect(),
-        rules: rules.iter().map(rule).collect(),
-        promote_secondaries: false,
-        refuse: false,
-        devices: vec![],
-    }
-}
-
-/// Where `FullNat` connections begin: those that name an interface, each alone, since the way to the real servers is
-/// that of the interface's own network.
-fn local_addresses(group: &model::LocalAddressGroup) -> impl Iterator<Item = vrrp::VirtualAddress> {
-    let model::LocalAddressGroup { name: _, at: _, lines } = group;
-    lines.iter().flat_map(|line| {
-        let model::LocalAddresses { addresses, interface, at: _ } = line;
-        interface.iter().flat_map(|dev| {
-            addresses.iter().map(|addr| vrrp::VirtualAddress {
-                cidr: Cidr::host(*addr),
-                dev: Some(dev.clone()),
-                label: None,
-                broadcast: None,
-                scope: 0,
-                options: AddressOptions::NONE,
-                excluded: true,
-            })
-        })
-    })
-}
-
 /// `no_track`: what vanishes is put back in any case.
 fn route(route: &model::KernelRoute) -> Route {
-    let model::KernelRoute { route, no_track: _, at: _ } = route;
+    let model::KernelRoute { route, no_track: _, track_group: _, at: _ } = route;
     route.clone()
 }
 
 fn rule(rule: &model::KernelRule) -> Rule {
-    let model::KernelRule { rule, at: _ } = rule;
+    let model::KernelRule { rule, track_group: _, at: _ } = rule;
     rule.clone()
 }
 
 fn virtual_address(address: &model::VirtualAddress, excluded: bool) -> vrrp::VirtualAddress {
-    let model::VirtualAddress { cidr, dev, label, broadcast, scope, options, at: _ } = address;
+    let model::VirtualAddress { cidr, dev, label, broadcast, scope, options, track_group: _, at: _ } = address;
     vrrp::VirtualAddress {
         cidr: *cidr,
         dev: dev.clone(),

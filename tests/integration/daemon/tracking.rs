@@ -54,3 +54,38 @@ fn what_is_tracked_moves_the_priority_and_routes_come_and_go() {
     assert_eq!(running.ended().code(), Some(0), "{}", host.log());
     assert_eq!(routes(), "", "nothing is left");
 }
+
+#[test]
+fn an_interface_may_come_later_and_what_stands_on_it_is_tracked() {
+    let host = Host::new();
+    let other = INSTANCE.replace("VI_1", "VI_2").replace("eth0", "eth1").replace("192.0.2.100/24", "203.0.113.100/24");
+    let text = format!(
+        "global_defs {{\ndynamic_interfaces\n}}\ntrack_group G {{\ngroup {{\nVI_1\n}}\n}}\n\
+         static_routes {{\n198.51.100.0/24 via 203.0.113.1 dev eth1 track_group G\n}}\n{INSTANCE}{other}"
+    );
+    let mut running = host.start(&host.config(&text));
+    let states = |wanted: [&str; 2]| {
+        until(&format!("the states are {wanted:?}"), PATIENCE, || {
+            host.status().is_some_and(|status| [0, 1].map(|at| status["instances"][at]["state"].clone()) == wanted)
+        })
+        .unwrap_or_else(|error| panic!("{error}\n{:?}\n{}", host.status(), host.log()));
+    };
+    states(["FAULT", "FAULT"]);
+    host.ip("link add eth1 type veth peer name far1");
+    host.ip("link set far1 up");
+    host.ip("address add 203.0.113.2/24 dev eth1");
+    host.ip("link set eth1 up");
+    states(["MASTER", "MASTER"]);
+    assert!(host.ip("route show proto 118").contains("198.51.100.0/24"));
+    host.ip("link set far1 down");
+    states(["FAULT", "FAULT"]);
+    host.ip("link set far1 up");
+    states(["MASTER", "MASTER"]);
+    // Its network goes, and with it the route: it cannot be put back.
+    host.ip("address del 203.0.113.2/24 dev eth1");
+    states(["FAULT", "FAULT"]);
+    let because = host.status().unwrap()["instances"][0]["because"].to_string();
+    assert!(because.contains("static route unicast 198.51.100.0/24"), "{because}");
+    running.signal(Signal::SIGTERM);
+    assert_eq!(running.ended().code(), Some(0), "{}", host.log());
+}

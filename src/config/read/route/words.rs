@@ -1,9 +1,11 @@
 //! Words that lines of routes and rules have in common: tables, protocols, realms, type of service, metrics.
 
+use std::collections::BTreeMap;
 use std::iter::{Chain, Copied, Once, Peekable, once};
 use std::slice::Iter;
 
-use crate::base::{Family, MetricName, RouteMetric, TABLE_MAIN};
+use crate::base::{Family, MetricName, RouteMetric};
+use crate::config::names::Names;
 use crate::config::problem::Problem;
 use crate::config::read::value::{error, number_word};
 use crate::config::tree::{Statement, Word};
@@ -37,71 +39,43 @@ pub fn family_word(word: Word<'_>) -> Option<Family> {
     }
 }
 
-/// A table by number, or by a name that needs no file to be looked up.
-pub fn table(word: Word<'_>, problems: &mut Vec<Problem>) -> Option<u32> {
-    const NAMES: [(&str, u32); 3] = [("main", TABLE_MAIN), ("local", 255), ("default", 253)];
-    named(
-        word,
-        "table",
-        &NAMES,
-        u32::MAX,
-        "write the number of the table: names of /etc/iproute2 are not looked up",
-        problems,
-    )
+/// A table by number or name.
+pub fn table(word: Word<'_>, names: &Names, problems: &mut Vec<Problem>) -> Option<u32> {
+    named(word, "table", &names.tables, u32::MAX.into(), "rt_tables", problems)
 }
 
 /// `RTPROT_*` by number or name.
-pub fn protocol(word: Word<'_>, problems: &mut Vec<Problem>) -> Option<u8> {
-    const NAMES: [(&str, u8); 17] = [
-        ("redirect", 1),
-        ("kernel", 2),
-        ("boot", 3),
-        ("static", 4),
-        ("gated", 8),
-        ("ra", 9),
-        ("mrt", 10),
-        ("zebra", 11),
-        ("bird", 12),
-        ("dhcp", 16),
-        ("keepalived", 18),
-        ("babel", 42),
-        ("bgp", 186),
-        ("isis", 187),
-        ("ospf", 188),
-        ("rip", 189),
-        ("eigrp", 192),
-    ];
-    named(word, "protocol", &NAMES, u8::MAX, "write the number of the protocol", problems)
+pub fn protocol(word: Word<'_>, names: &Names, problems: &mut Vec<Problem>) -> Option<u8> {
+    named(word, "protocol", &names.protocols, u8::MAX.into(), "rt_protos", problems)
 }
 
-fn named<T>(
+fn named<T: TryFrom<i64> + TryFrom<u32>>(
     word: Word<'_>,
     what: &str,
-    names: &[(&str, T)],
-    most: T,
-    help: &'static str,
+    names: &BTreeMap<String, u32>,
+    most: i64,
+    file: &str,
     problems: &mut Vec<Problem>,
-) -> Option<T>
-where
-    T: Copy + TryFrom<i64> + Into<i64>,
-{
-    if let Some((_, number)) = names.iter().find(|(name, _)| *name == word.text) {
-        return Some(*number);
+) -> Option<T> {
+    if let Some(number) = names.get(word.text) {
+        return T::try_from(*number).ok();
     }
     if word.text.starts_with(|c: char| c.is_ascii_digit()) {
-        return number_word(problems, what, word, 0..=most.into(), "");
+        return number_word(problems, what, word, 0..=most, "");
     }
     let message = format!("`{}` is no {what} that is known here", word.text);
+    let help = format!("write the number of the {what}, or name it in /etc/iproute2/{file}");
     problems.push(error("unknown-word", word, message).label("left out").help(help));
     None
 }
 
-/// A type of service: decimal, or hexadecimal with or without `0x`, as ip-route reads it.
-pub fn tos(word: Word<'_>, problems: &mut Vec<Problem>) -> Option<u8> {
+/// A type of service: a name, decimal, or hexadecimal with `0x`.
+pub fn tos(word: Word<'_>, names: &Names, problems: &mut Vec<Problem>) -> Option<u8> {
     let text = word.text;
-    let value = match text.strip_prefix("0x") {
-        Some(digits) => u8::from_str_radix(digits, 16).ok(),
-        None => text.parse().ok(),
+    let value = match (names.services.get(text), text.strip_prefix("0x")) {
+        (Some(number), _) => u8::try_from(*number).ok(),
+        (None, Some(digits)) => u8::from_str_radix(digits, 16).ok(),
+        (None, None) => text.parse().ok(),
     };
     if value.is_none() {
         let message = format!("the type of service is `{text}`, and it is a number from 0 to 255");
@@ -110,12 +84,17 @@ pub fn tos(word: Word<'_>, problems: &mut Vec<Problem>) -> Option<u8> {
     value
 }
 
-/// `[SOURCE/]DESTINATION`
-pub fn realms(word: Word<'_>, problems: &mut Vec<Problem>) -> Option<(u16, u16)> {
+/// `[SOURCE/]DESTINATION`, each a number or a name.
+pub fn realms(word: Word<'_>, names: &Names, problems: &mut Vec<Problem>) -> Option<(u16, u16)> {
+    let realm = |text: &str| match names.realms.get(text) {
+        Some(number) => u16::try_from(*number).ok(),
+        None => text.parse().ok(),
+    };
     let (from, to) = word.text.split_once('/').unwrap_or(("0", word.text));
-    let realms = from.parse().ok().zip(to.parse().ok());
+    let realms = realm(from).zip(realm(to));
     if realms.is_none() {
-        let message = format!("the realms are `{}`, and they are one number, or two with a slash between", word.text);
+        let message =
+            format!("the realms are `{}`, and they are one number or name, or two with a slash between", word.text);
         problems.push(error("not-a-number", word, message).label("left out"));
     }
     realms

@@ -7,7 +7,9 @@ use crate::config::problem::exit_code;
 fn routes_and_rules_are_checked() {
     let routes = |line: &str| instance(&format!("virtual_routes {{\n{line}\n}}"));
     let rules = |line: &str| instance(&format!("virtual_rules {{\n{line}\n}}"));
-    let rows: [(&str, String, &[&str]); 20] = [
+    let statics =
+        |kind: &str, line: &str| format!("track_group G {{\ngroup {{\nA B\n}}\n}}\nstatic_{kind} {{\n{line}\n}}");
+    let rows: [(&str, String, &[&str]); 26] = [
         ("a route", routes("192.0.2.0/24 via 192.0.2.254 dev eth1 metric 5"), &[]),
         ("the source first", routes("src 192.0.2.100 203.0.113.0/24 via 192.0.2.254 dev eth1"), &[]),
         ("the source first, and `to`", routes("src 192.0.2.100 to 203.0.113.0/24 dev eth1"), &[]),
@@ -27,7 +29,17 @@ fn routes_and_rules_are_checked() {
         ("a table by name", rules("to all table blue priority 3"), &["unknown-word"]),
         ("a tunnel", routes("default encap ip id 7 dst 192.0.2.9 dev eth0"), &["option-not-served"]),
         ("nothing after", routes("192.0.2.0/24 dev eth0 metric"), &["value-missing"]),
-        ("an address of nobody", "static_ipaddress {\n192.0.2.9/24\n}".to_owned(), &["static-without-device"]),
+        ("a static address, tracked", statics("ipaddress", "192.0.2.9/24 track_group G"), &[]),
+        ("a static route, tracked", statics("routes", "default dev eth1 track_group G"), &[]),
+        (
+            "tracked through nothing",
+            statics("routes", "default via 192.0.2.1 track_group G"),
+            &["route-without-device"],
+        ),
+        ("a static rule, tracked", statics("rules", "iif eth1 table 1 preference 3 track_group G"), &[]),
+        ("by nothing", statics("rules", "to all table 1 preference 3 track_group G"), &["rule-without-device"]),
+        ("by a group that is none", statics("ipaddress", "192.0.2.9/24 track_group H"), &["undefined-track-group"]),
+        ("not static", routes("192.0.2.0/24 dev eth1 track_group G"), &["unknown-word"]),
     ];
     for (name, text, expected) in rows {
         let (_, problems) = read_text(&text);

@@ -26,7 +26,8 @@ pub fn config(choices: &[u16]) -> Config {
     let mut choose = Choices(choices.iter());
     let global = global(&mut choose);
     let mut config = Config { global, ..Config::default() };
-    config.statics = statics(&mut choose);
+    config.track_groups = (0..choose.below(2)).map(|_| track_group(&mut choose)).collect();
+    config.statics = statics(&mut choose, &config.track_groups);
     config.scripts = (0..choose.below(4)).map(|at| script(&mut choose, at)).collect();
     config.track_files = (0..choose.below(3)).map(|at| track_file(&mut choose, at)).collect();
     config.track_processes = (0..choose.below(3)).map(|at| track_process(&mut choose, at)).collect();
@@ -172,6 +173,8 @@ fn global(choose: &mut Choices<'_>) -> Global {
         strict: choose.seldom(),
         down_timer_adverts: choose.maybe(|choose| choose.of(&[1, 3, 100])),
         vmac_prefix: choose.maybe(|choose| choose.of(&["vrrp", "v-"]).to_owned()),
+        dynamic_interfaces: choose.seldom(),
+        default_interface: choose.maybe(interface),
         process: process(choose),
         mail: choose.mail(),
         fifo: choose.fifo(),
@@ -209,15 +212,29 @@ fn garp_group(choose: &mut Choices<'_>) -> GarpGroup {
     GarpGroup { interval: choose.maybe(Choices::time), gna_interval: choose.maybe(Choices::time), interfaces }
 }
 
-fn statics(choose: &mut Choices<'_>) -> Statics {
+fn statics(choose: &mut Choices<'_>, groups: &[TrackGroup]) -> Statics {
     let addresses = (0..choose.below(2)).map(|at| {
         let family = choose.of(&[Family::V4, Family::V6]);
         VirtualAddress { dev: Some(interface(choose)), ..address(choose, family, 24 + at) }
     });
-    Statics {
+    let mut statics = Statics {
         addresses: addresses.collect(),
         routes: (0..choose.below(2)).map(|at| KernelRoute { no_track: false, ..route(choose, at) }).collect(),
         rules: (0..choose.below(2)).map(|at| rule(choose, at)).collect(),
+    };
+    let mut group = || groups.first().map(|group| group.name.clone()).filter(|_| choose.yes());
+    statics.addresses.iter_mut().for_each(|item| item.track_group = group());
+    let routes = statics.routes.iter_mut().filter(|item| item.route.devices().next().is_some());
+    routes.for_each(|item| item.track_group = group());
+    statics.rules.iter_mut().filter(|item| item.rule.iif.is_some()).for_each(|item| item.track_group = group());
+    statics
+}
+
+fn track_group(choose: &mut Choices<'_>) -> TrackGroup {
+    TrackGroup {
+        name: choose.of(&["G", "a_group"]).to_owned(),
+        at: Span::default(),
+        members: (0..=choose.below(2)).map(|_| choose.of(&["VI_1", "VI_2"]).to_owned()).collect(),
     }
 }
 
@@ -332,6 +349,7 @@ fn address(choose: &mut Choices<'_>, family: Family, at: u16) -> VirtualAddress 
             no_prefix_route: choose.seldom(),
             auto_join: choose.seldom(),
         },
+        track_group: None,
         at: Span::default(),
     }
 }

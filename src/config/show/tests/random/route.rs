@@ -39,7 +39,7 @@ pub(super) fn route(choose: &mut Choices<'_>, at: u16) -> KernelRoute {
     }
     route.congestion = choose.maybe(|choose| ("cubic".to_owned(), choose.yes()));
     let named = route.devices().next().is_some();
-    KernelRoute { route, no_track: !named || choose.seldom(), at: Span::default() }
+    KernelRoute { route, no_track: !named || choose.seldom(), track_group: None, at: Span::default() }
 }
 
 fn hop(choose: &mut Choices<'_>) -> Hop {
@@ -87,5 +87,5 @@ pub(super) fn rule(choose: &mut Choices<'_>, at: u16) -> KernelRule {
         protocol: choose.maybe(|_| 4),
         ..Rule::new(family)
     };
-    KernelRule { rule, at: Span::default() }
+    KernelRule { rule, track_group: None, at: Span::default() }
 }
