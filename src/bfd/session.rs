@@ -51,6 +51,13 @@ struct Remote {
     demand: bool,
 }
 
+/// Timers that the neighbour still goes by: it has not answered the poll that tells of others (section 6.8.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Told {
+    min_tx: Duration,
+    min_rx: Duration,
+}
+
 #[derive(Clone, Debug)]
 pub struct Session {
     settings: Settings,
@@ -64,6 +71,8 @@ pub struct Session {
     expires_at: Option<MonoTime>,
     /// A poll of ours waits for its answer.
     polling: bool,
+    /// While a poll tells of other timers: until its answer nothing gets slower to send, or sooner to expire.
+    told: Option<Told>,
     since: MonoTime,
     /// For the jitter; any sequence will do that is not the neighbour's.
     random: u32,
@@ -81,6 +90,7 @@ impl Session {
             send_at,
             expires_at: None,
             polling: false,
+            told: None,
             since: now,
             random: discriminator.get(),
         }
@@ -124,13 +134,15 @@ impl Session {
         let Some(remote) = self.remote else { return Some(self.desired_min_tx()) };
         let quiet = remote.demand && remote.state == State::Up && self.state == State::Up && !self.polling;
         let wanted = remote.required_min_rx;
-        (!quiet && !wanted.is_zero()).then(|| self.desired_min_tx().max(wanted))
+        let own = self.told.map_or(self.desired_min_tx(), |told| self.desired_min_tx().min(told.min_tx));
+        (!quiet && !wanted.is_zero()).then(|| own.max(wanted))
     }
 
     /// So long without a packet, and the session is down (section 6.8.4).
     pub fn detection_time(&self) -> Option<Duration> {
         let remote = self.remote?;
-        Some(self.settings.min_rx.max(remote.desired_min_tx) * u32::from(remote.multiplier.get()))
+        let min_rx = self.told.map_or(self.settings.min_rx, |told| self.settings.min_rx.max(told.min_rx));
+        Some(min_rx.max(remote.desired_min_tx) * u32::from(remote.multiplier.get()))
     }
 
     fn packet(&self) -> Packet {
@@ -198,7 +210,7 @@ impl Session {
             demand: packet.demand,
         });
         if packet.is_final {
-            self.polling = false;
+            (self.polling, self.told) = (false, None);
         }
         if self.state == State::AdminDown {
             return actions;
@@ -244,8 +256,12 @@ impl Session {
     /// Other timers, for the same neighbour: a poll tells of them (section 6.8.3).
     pub fn configure(&mut self, now: MonoTime, settings: Settings) {
         if self.settings != settings {
+            let Settings { min_tx, min_rx, .. } = self.settings;
+            let told = self.told.unwrap_or(Told { min_tx, min_rx });
+            let told = Told { min_tx: told.min_tx.min(min_tx), min_rx: told.min_rx.max(min_rx) };
             self.settings = settings;
             self.polling = self.state == State::Up;
+            self.told = self.polling.then_some(told);
             self.expires_at = self.expires_at.and(self.detection_time()).map(|time| now + time);
             if !self.settings.passive || self.remote.is_some() {
                 self.schedule(now);
@@ -262,6 +278,7 @@ impl Session {
         self.diagnostic = diagnostic;
         // Its own send interval is another one now.
         self.polling = to == State::Up;
+        self.told = None;
         actions.push(Action::Moved { from, to, diagnostic });
     }
 }

@@ -75,8 +75,6 @@ enum Error {
     Lab(#[from] LabError),
     #[error("cannot write {}: {source}", path.display())]
     Report { path: PathBuf, source: io::Error },
-    #[error("starting the runtime: {0}")]
-    Runtime(#[source] io::Error),
     #[error("cannot write the result: {0}")]
     Write(#[source] io::Error),
 }
@@ -171,13 +169,12 @@ impl Found {
 }
 
 fn detection() -> Result<Vec<Verdict>, Error> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime)?;
-    let measured = runtime.block_on(detection::measure(async |checks| {
+    let measured = detection::measure(async |checks| {
         let (checkers, events, _task) = Checkers::start(Sessions::default());
         // A task that has ended tells nothing, and that is what is measured.
         checkers.configure(checks).await.ok();
         (events, checkers)
-    }))?;
+    })?;
     Ok(measured)
 }
 

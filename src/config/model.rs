@@ -92,6 +92,8 @@ pub struct Global {
     pub down_timer_adverts: Option<u8>,
     /// `vmac_prefix`.
     pub vmac_prefix: Option<String>,
+    /// `vmac_addr_prefix`; `None`: as `vmac_prefix`.
+    pub vmac_addr_prefix: Option<String>,
     /// `dynamic_interfaces`: an instance waits for an interface that is not there yet.
     pub dynamic_interfaces: bool,
     /// `default_interface`: where static addresses stand that name none.
@@ -176,6 +178,18 @@ pub struct Garp {
     /// `vrrp_gna_interval`, `gna_interval`.
     #[serde(serialize_with = "seconds")]
     pub gna_interval: Option<Duration>,
+    /// `vrrp_garp_extra_if`, `garp_extra_if`.
+    pub extra: Option<ExtraGarp>,
+}
+
+/// `garp_extra_if [all] SECONDS`: announcements of addresses that stand elsewhere than their virtual router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ExtraGarp {
+    /// Not only on interfaces that `use_vmac` made.
+    pub all: bool,
+    /// Zero: none.
+    #[serde(serialize_with = "seconds")]
+    pub interval: Duration,
 }
 
 /// `garp_group`: for the virtual routers on these interfaces, unless they say otherwise.
@@ -230,6 +244,8 @@ pub struct VirtualAddress {
     pub options: AddressOptions,
     /// `track_group`, of `static_ipaddress`.
     pub track_group: Option<String>,
+    /// `use_vmac`, of virtual addresses.
+    pub use_vmac: bool,
     #[serde(skip)]
     pub at: Span,
 }
@@ -255,6 +271,8 @@ pub struct VrrpInstance {
     pub interface: IfName,
     /// `use_vmac`.
     pub vmac: Option<Vmac>,
+    /// `use_vmac_addr`: addresses elsewhere, or of the other family, have interfaces of their own too.
+    pub vmac_addresses: bool,
     /// `accept` and `no_accept`: packets for the addresses are taken.
     pub accept: bool,
     pub vrid: Vrid,

@@ -180,9 +180,11 @@ pub struct RealServerStatus {
 pub struct CheckStatus {
     pub kind: String,
     pub state: String,
-    /// The last result as one phrase.
+    /// The last result as one phrase; where it is `stale`, why there is none any more.
     pub last: Option<String>,
+    /// Of a result.
     pub latency_ms: Option<f64>,
+    /// Since the last run, whatever it came to.
     pub age_s: Option<f64>,
 }
 

@@ -15,12 +15,13 @@ use tokio::task::{AbortHandle, Id, JoinError, JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::base::MonoTime;
-use crate::healthcheck::board::{Action, Board, RunId};
+use crate::healthcheck::board::{Action, Board, RUNS_MAX, RunId};
 use crate::healthcheck::outcome::{LocalFault, Outcome, Stage};
 use crate::healthcheck::probe::Source;
 use crate::healthcheck::schedule::Spread;
 use crate::healthcheck::settings::{CheckEvent, CheckSettings, CheckView, Standing, TargetId};
 
+use super::descriptors;
 use super::outbox::Outbox;
 
 mod run;
@@ -31,6 +32,8 @@ pub use run::{Sessions, run};
 const EVENTS_MAX: usize = 1024;
 /// Questions that wait for the task.
 const MESSAGES_MAX: usize = 16;
+/// How often it is looked how many file descriptors there are for runs.
+const COUNT_EVERY: Duration = Duration::from_secs(10);
 /// A run is cut off this long after its own deadline.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -82,6 +85,7 @@ impl Checkers {
             aborts: HashMap::new(),
             sessions,
             outbox,
+            places: None,
         };
         (Self(handle), events, tokio::spawn(task.serve(messages)))
     }
@@ -155,6 +159,8 @@ struct Task<P> {
     aborts: HashMap<RunId, AbortHandle>,
     sessions: Sessions,
     outbox: Outbox<EventKey, CheckEvent>,
+    /// How many may run at once, and when that was counted.
+    places: Option<(usize, Instant)>,
 }
 
 impl<P, F> Task<P>
@@ -172,6 +178,7 @@ where
                     None => return,
                 },
                 () = sleep_until(wake), if deadline.is_some() => {
+                    self.count_places();
                     let actions = self.board.poll(self.now());
                     self.carry_out(actions);
                 }
@@ -185,6 +192,21 @@ where
                 () = self.outbox.deliver() => {}
             }
         }
+    }
+
+    /// As many runs as there are descriptors for: adverts, forwarding and questions are not to want for any.
+    fn count_places(&mut self) {
+        let at = Instant::now();
+        let before = self.places.filter(|(_, counted)| at < *counted + COUNT_EVERY);
+        if before.is_some() {
+            return;
+        }
+        let places = descriptors::free_besides(self.board.running());
+        if places < RUNS_MAX && self.places.is_none_or(|(before, _)| before != places) {
+            tracing::warn!(at_once = places, "few file descriptors: more checks than this wait for their turn");
+        }
+        self.board.limit_runs(places);
+        self.places = Some((places, at));
     }
 
     fn now(&self) -> MonoTime {
@@ -299,15 +321,16 @@ fn log(event: &CheckEvent) {
                 "real server asks for a weight"
             );
         }
-        CheckEvent::Silence { target, check, silent: true } => {
+        CheckEvent::Silence { target, check, because: Some(reason) } => {
             tracing::warn!(
                 service = target.service,
                 destination = target.destination,
                 check = check.index,
+                %reason,
                 "a check has no result any more"
             );
         }
-        CheckEvent::Silence { target, check, silent: false } => {
+        CheckEvent::Silence { target, check, because: None } => {
             tracing::info!(
                 service = target.service,
                 destination = target.destination,

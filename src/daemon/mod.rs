@@ -3,6 +3,7 @@
 pub mod bfd;
 pub mod checkers;
 pub mod clock;
+pub mod descriptors;
 pub mod detach;
 pub mod doctor;
 pub mod dump;

@@ -238,8 +238,14 @@ impl Task {
         let Some(name) = self.running.remove(&task) else { return };
         let Some(script) = self.scripts.get_mut(&name) else { return };
         script.run = RunState::Waiting { due: script.schedule.next(now, Next::Period) };
-        script.results = script.results.saturating_add(1);
         script.last = Some((reason.clone(), now));
+        if let TrackReason::Ended(end) = &reason
+            && is_want(end)
+        {
+            tracing::warn!(script = name, %reason, "a script has no result");
+            return;
+        }
+        script.results = script.results.saturating_add(1);
         let success = match &reason {
             TrackReason::Ended(end) => end.is_success(),
             TrackReason::TaskEnded => false,
@@ -281,4 +287,9 @@ impl Script {
             results: self.results,
         }
     }
+}
+
+/// This host had no descriptor, process or memory for the script, which says nothing of what the script would have said.
+const fn is_want(end: &ScriptEnd) -> bool {
+    matches!(end, ScriptEnd::NotStarted { errno: libc::EMFILE | libc::ENFILE | libc::EAGAIN | libc::ENOMEM })
 }

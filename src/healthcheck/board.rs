@@ -65,6 +65,8 @@ pub struct Board {
     runs: BTreeMap<RunId, Option<CheckKey>>,
     /// Services whose checks rest (`ha_suspend`).
     resting: BTreeSet<String>,
+    /// Places of [`RUNS_MAX`] that are not to be used.
+    closed: usize,
     last_run: u64,
     last_key: u64,
 }
@@ -128,6 +130,21 @@ impl Board {
         actions
     }
 
+    /// Run no more than this many at one time, from 1 to [`RUNS_MAX`]: each may hold a file descriptor.
+    pub fn limit_runs(&mut self, places: usize) {
+        self.closed = RUNS_MAX.saturating_sub(places.max(1));
+    }
+
+    /// How many may run at one time.
+    const fn places(&self) -> usize {
+        RUNS_MAX.saturating_sub(self.closed)
+    }
+
+    /// Tasks of runs that have not ended.
+    pub fn running(&self) -> usize {
+        self.runs.len()
+    }
+
     /// A fault of ours is over (a link is back): what failed meanwhile is tried again at once, and what is under
     /// way begins anew, since its result would tell of us and not of the real server.
     pub fn begin_anew(&mut self, now: MonoTime) -> Vec<Action> {
@@ -180,7 +197,7 @@ impl Board {
             self.patience.remove(&(at, key));
             self.look_for_silence(now, key, &mut actions);
         }
-        while self.runs.len() < RUNS_MAX
+        while self.runs.len() < self.places()
             && let Some((at, key)) = self.due.first().copied()
             && at <= now
         {
@@ -220,7 +237,7 @@ impl Board {
     pub fn deadline(&self) -> Option<MonoTime> {
         let first = |times: &BTreeSet<(MonoTime, CheckKey)>| times.first().map(|(at, _)| *at);
         let overdue = self.overdue.first().map(|(at, _)| *at);
-        let due = if self.runs.len() < RUNS_MAX { first(&self.due) } else { None };
+        let due = if self.runs.len() < self.places() { first(&self.due) } else { None };
         overdue.into_iter().chain(due).chain(first(&self.patience)).min()
     }
 
@@ -232,7 +249,9 @@ impl Board {
     /// Every checker, in the order of service, real server and file.
     pub fn views(&self, now: MonoTime) -> Vec<CheckView> {
         let since = |id: &CheckId| self.targets.get(&id.target).map_or(now, |target| target.since);
-        let view = |(id, key): (&CheckId, &CheckKey)| Some(self.checks.get(key)?.view(id, now.since(since(id)), now));
+        let view = |(id, key): (&CheckId, &CheckKey)| {
+            Some(self.checks.get(key)?.view(id, now.since(since(id)), now, self.places()))
+        };
         self.by_id.iter().filter_map(view).collect()
     }
 

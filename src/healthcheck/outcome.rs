@@ -63,6 +63,10 @@ pub enum LocalFault {
     TlsFile { file: TlsFile },
     /// The script could not be started.
     Script { errno: i32 },
+    /// The file of a `FILE_CHECK` may be there, and we could not open it.
+    File { errno: i32 },
+    /// It is due, and waits for others to end: so many run at once.
+    NoPlace { places: usize },
     /// The account that a script should run as is not known here.
     Account,
     /// The task of the check ended without a result.
@@ -80,6 +84,13 @@ impl fmt::Display for LocalFault {
             Self::Mark { errno } => ("cannot set the firewall mark", errno),
             Self::Connect { errno } => ("this host cannot open the connection", errno),
             Self::Script { errno } => ("cannot start the script", errno),
+            Self::File { errno } => ("cannot open the file", errno),
+            Self::NoPlace { places } => {
+                return write!(
+                    f,
+                    "{places} checks run at once, as many as file descriptors allow, and it waits for its turn"
+                );
+            }
             Self::Request => return f.write_str("the path or virtualhost cannot be sent in an HTTP request"),
             Self::Tls => return f.write_str("TLS cannot be set up with this name of the server"),
             Self::TlsFile { file } => return write!(f, "the {file} of the SSL block cannot be used"),

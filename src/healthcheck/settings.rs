@@ -107,8 +107,9 @@ pub enum CheckEvent {
     Down { target: TargetId, reason: Reason },
     /// A script with `misc_dynamic`, an agent or a file asks for a weight in place of the configured one.
     Weight { target: TargetId, wish: WeightWish },
-    /// A check of it has had no result for two periods and the deadline of a run; or has one again.
-    Silence { target: TargetId, check: CheckId, silent: bool },
+    /// A check of it has had no result for two periods and the deadline of a run, `because` of a fault of ours; `None`:
+    /// it has one again.
+    Silence { target: TargetId, check: CheckId, because: Option<Outcome> },
 }
 
 impl CheckEvent {
@@ -153,11 +154,13 @@ pub struct CheckView {
     pub state: CheckState,
     /// Failures in a row up to the last result.
     pub failures: u32,
+    /// Of the last run.
     pub last: Option<LastResult>,
-    /// Results since the checker was added.
+    /// Runs that ended since the checker was added.
     pub results: u64,
-    /// A result is overdue: two periods and the deadline of a run have passed without one.
-    pub stale: bool,
+    /// Why a result is overdue: two periods and the deadline of a run have passed without one that says anything of the
+    /// real server.
+    pub stale: Option<Outcome>,
     /// `ha_suspend`: it is not made while the service's address is not here.
     pub resting: bool,
     /// Time since the real server, by all its checks, was last found up or down where it was not before.

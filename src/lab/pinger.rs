@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::RcvBufForce;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::error::LabError;
@@ -15,8 +17,10 @@ use super::host::Host;
 use super::wait::{Clock, Stop};
 use crate::base::MonoTime;
 
-/// Between two rounds.
+/// From the last question of a round until the first of the next one, at least.
 const ROUND: Duration = Duration::from_millis(20);
+/// For the answers that come while a round is asked; as an administrator, since the usual limit holds some 300.
+const ANSWERS_BYTES: usize = 4 << 20;
 /// An IP header with options and our echo.
 const ANSWER_MAX: usize = 128;
 const REQUEST: u8 = 8;
@@ -45,7 +49,7 @@ impl Pinger {
     pub fn start(host: &Host, addresses: Vec<Ipv4Addr>, clock: Clock) -> Result<Self, LabError> {
         let open = || -> io::Result<Socket> {
             let socket = Socket::new(Domain::IPV4, Type::RAW.cloexec(), Some(Protocol::ICMPV4))?;
-            socket.set_recv_buffer_size(4 << 20)?;
+            setsockopt(&socket, RcvBufForce, &ANSWERS_BYTES)?;
             socket.set_read_timeout(Some(Duration::from_millis(1)))?;
             Ok(socket)
         };
@@ -81,32 +85,35 @@ impl Drop for Pinger {
 }
 
 fn ask(socket: &Socket, addresses: &[Ipv4Addr], clock: &Clock, answers: &Answers, stop: &Stop) {
-    let mut next = clock.now();
     while !stop.is_set() {
-        let now = clock.now();
-        if now >= next {
-            next = now + ROUND;
-            let round = {
-                let mut noted = answers.lock().unwrap_or_else(PoisonError::into_inner);
-                noted.round = noted.round.wrapping_add(1);
-                noted.round
-            };
-            for addr in addresses {
-                // An address that nobody has is what is looked for.
-                socket.send_to(&echo(round), &SocketAddr::new(IpAddr::V4(*addr), 0).into()).ok();
-            }
+        let round = {
+            let mut noted = answers.lock().unwrap_or_else(PoisonError::into_inner);
+            noted.round = noted.round.wrapping_add(1);
+            noted.round
+        };
+        for addr in addresses {
+            // An address that nobody has is what is looked for.
+            socket.send_to(&echo(round), &SocketAddr::new(IpAddr::V4(*addr), 0).into()).ok();
         }
-        let mut buffer = [MaybeUninit::uninit(); ANSWER_MAX];
-        let Ok((length, from)) = socket.recv_from(&mut buffer) else { continue };
-        let Some(from) = from.as_socket_ipv4() else { continue };
-        let at = clock.now();
-        let mut noted = answers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(round) = reply(&received(&buffer, length))
-            && round.wrapping_sub(noted.since_round) < u16::MAX / 2
-        {
-            noted.first.entry(*from.ip()).or_insert(at);
-        }
+        // However long that took: what is not read fills the socket, and answers that came in time would be lost.
+        let next = clock.now() + ROUND;
+        while note_one(socket, clock, answers) || clock.now() < next {}
     }
+}
+
+/// Note the next answer; false: none came within the socket's timeout.
+fn note_one(socket: &Socket, clock: &Clock, answers: &Answers) -> bool {
+    let mut buffer = [MaybeUninit::uninit(); ANSWER_MAX];
+    let Ok((length, from)) = socket.recv_from(&mut buffer) else { return false };
+    let at = clock.now();
+    let mut noted = answers.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(from) = from.as_socket_ipv4()
+        && let Some(round) = reply(&received(&buffer, length))
+        && round.wrapping_sub(noted.since_round) < u16::MAX / 2
+    {
+        noted.first.entry(*from.ip()).or_insert(at);
+    }
+    true
 }
 
 #[expect(unsafe_code, reason = "socket2 receives into memory that need not be initialised")]

@@ -25,7 +25,7 @@ use super::packet::{Advert, Body, Envelope};
 use super::reason::{Fault, Standing};
 use super::receive::{Discard, check};
 use super::router::{Action, Condition, Event};
-use super::settings::{Holdings, Key, Outcome, Tracked, VirtualAddress};
+use super::settings::{Device, Holdings, Key, Outcome, Tracked, VirtualAddress};
 use super::track::{self, Outcomes, judge};
 use super::view::InstanceView;
 use crate::base::{Family, IfName, MonoTime, Vrid};
@@ -137,7 +137,8 @@ impl Fleet {
         for instance in &mut self.instances {
             let count = instance.settings.addresses.len();
             let claimed = instance.claims.due(now);
-            for at in claimed.into_iter().chain(instance.announcer.due(now, count)) {
+            let extra = instance.extra_due(now);
+            for at in claimed.into_iter().chain(instance.announcer.due(now, count)).chain(extra) {
                 let Some(address) = instance.settings.addresses.get(at) else { continue };
                 instance.counters.announcements_sent += 1;
                 out.push(Output::Announce {
@@ -233,9 +234,8 @@ impl Fleet {
     pub fn links(&mut self, now: MonoTime, links: Links) -> Vec<Output> {
         let mut out = vec![];
         let before = std::mem::replace(&mut self.links, links);
-        let devices =
-            self.instances.iter().filter_map(|instance| instance.settings.vmac.as_ref()).map(|vmac| &vmac.name);
-        let gone = lost(&before, &self.links, &devices.collect());
+        let devices: Vec<Device> = self.instances.iter().flat_map(|instance| instance.settings.own_devices()).collect();
+        let gone = lost(&before, &self.links, &devices.iter().map(|device| &device.vmac.name).collect());
         for instance in &self.instances {
             out.extend(changes(now, &instance.settings, &before, &self.links).into_iter().map(Output::Happened));
         }
@@ -307,6 +307,7 @@ impl Fleet {
         {
             instance.announce_when_settled = false;
             instance.announcer.taken(now);
+            instance.extra.taken(now);
         }
     }
 
@@ -417,8 +418,7 @@ impl Fleet {
                     out.push(hold_all(instance));
                 }
                 Action::Drop => {
-                    instance.announcer.stop();
-                    instance.claims.stop();
+                    instance.quiet();
                     instance.announce_when_settled = false;
                     out.push(hold_nothing(instance, instance.settings.key()));
                 }
@@ -426,8 +426,7 @@ impl Fleet {
                 Action::Moved { from, to, reason, late } => {
                     instance.note_move(now, from, to);
                     if to == Standing::HandingOver {
-                        instance.announcer.stop();
-                        instance.claims.stop();
+                        instance.quiet();
                     }
                     if from.serves() && matches!(to, Standing::Backup | Standing::Fault) {
                         left = instance.group().map(|group| (group.to_owned(), instance.settings.name.clone()));
@@ -477,7 +476,7 @@ fn hold_all(instance: &Instance) -> Output {
         |address: &VirtualAddress| VirtualAddress { dev: Some(settings.device_of(address).clone()), ..address.clone() };
     let holdings = Holdings {
         addresses: settings.addresses.iter().map(on_device).collect(),
-        devices: settings.own_device().into_iter().collect(),
+        devices: settings.own_devices().collect(),
         routes: settings.routes.clone(),
         rules: settings.rules.clone(),
         promote_secondaries: settings.promote_secondaries,

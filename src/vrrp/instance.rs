@@ -14,7 +14,7 @@ use super::reason::{Fault, Reason, Standing};
 use super::receive::Discard;
 use super::restore::Restorer;
 use super::router::{Router, Rules};
-use super::settings::{Authentication, Password, Settings, Transport, Version};
+use super::settings::{Authentication, Garp, Password, Settings, Transport, Version};
 use super::view::{Counters, InstanceView, PeerView, TrackView};
 use crate::base::{MonoTime, Priority};
 
@@ -30,6 +30,8 @@ pub(super) struct Instance {
     pub settings: Settings,
     pub router: Router,
     pub announcer: Announcer,
+    /// Of the addresses in [`Settings::extra`].
+    pub extra: Announcer,
     /// Announce as soon as the kernel holds the addresses.
     pub announce_when_settled: bool,
     pub claims: Claims,
@@ -61,6 +63,7 @@ impl Instance {
         Self {
             router: Router::new(Rules::from(&settings), settings.priority),
             announcer: Announcer::new(settings.garp),
+            extra: Announcer::new(extra(&settings)),
             announce_when_settled: false,
             claims: Claims::default(),
             restorer: Restorer::default(),
@@ -115,8 +118,26 @@ impl Instance {
     }
 
     pub fn deadline(&self, now: MonoTime) -> Option<MonoTime> {
-        let announcements = [self.announcer.deadline(), self.claims.deadline()].into_iter().flatten().min();
-        [self.router.deadline(), announcements, self.restorer.deadline(now)].into_iter().flatten().min()
+        let announcements = [self.announcer.deadline(), self.extra.deadline(), self.claims.deadline()];
+        let others = [self.router.deadline(), self.restorer.deadline(now)];
+        announcements.into_iter().chain(others).flatten().min()
+    }
+
+    /// Which addresses of [`Settings::extra`] to announce now, by position.
+    pub fn extra_due(&mut self, now: MonoTime) -> Vec<usize> {
+        if self.extra.deadline().is_none_or(|at| now < at) {
+            return vec![];
+        }
+        let positions = self.settings.extra();
+        let due = self.extra.due(now, positions.len());
+        positions.get(due).map(<[usize]>::to_vec).unwrap_or_default()
+    }
+
+    /// Announce nothing more: the addresses are not ours.
+    pub fn quiet(&mut self) {
+        self.announcer.stop();
+        self.extra.stop();
+        self.claims.stop();
     }
 
     /// The advert with this priority, once per destination.
@@ -228,6 +249,18 @@ impl Instance {
         self.peer_told = Some((now, peer));
         let from = told.map(|(_, peer)| peer);
         Some(Happened::PeerChanged { at: now, instance: self.settings.name.clone(), from, to: peer })
+    }
+}
+
+/// Announcements that are repeated, and begin with nothing.
+pub(super) const fn extra(settings: &Settings) -> Garp {
+    Garp {
+        repeat: 0,
+        delay: Duration::ZERO,
+        refresh: settings.garp.extra,
+        refresh_repeat: 1,
+        lower_repeat: 0,
+        ..settings.garp
     }
 }
 

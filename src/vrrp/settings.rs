@@ -2,6 +2,8 @@
 //!
 //! Nothing here decides: [`super::router`], [`super::track`] and [`super::group`] do.
 
+mod garp;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -9,6 +11,8 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub use garp::Garp;
 
 use crate::base::{AddressOptions, AdvertInterval, Cidr, Family, IfName, Priority, Route, Rule, Vrid};
 
@@ -75,6 +79,8 @@ pub struct Settings {
     pub waits_for_interface: bool,
     /// `use_vmac`: the addresses stand on an interface of their own, with the virtual MAC address.
     pub vmac: Option<Vmac>,
+    /// `use_vmac` of addresses and `use_vmac_addr`: more such interfaces; addresses name them as their `dev`.
+    pub address_devices: Vec<Device>,
     pub version: Version,
     /// Base priority; trackers with a weight move it.
     pub priority: Priority,
@@ -124,6 +130,7 @@ impl Settings {
             interface,
             waits_for_interface: false,
             vmac: None,
+            address_devices: vec![],
             version: match family {
                 Family::V4 => Version::V2,
                 Family::V6 => Version::V3,
@@ -166,9 +173,21 @@ impl Settings {
         address.dev.as_ref().unwrap_or_else(|| self.device())
     }
 
-    /// The interface of its own.
-    pub fn own_device(&self) -> Option<Device> {
-        self.vmac.clone().map(|vmac| Device { base: self.interface.clone(), vmac })
+    /// The interfaces of its own.
+    pub fn own_devices(&self) -> impl Iterator<Item = Device> {
+        let vmac = self.vmac.clone().map(|vmac| Device { base: self.interface.clone(), vmac });
+        vmac.into_iter().chain(self.address_devices.iter().cloned())
+    }
+
+    /// The addresses that stand elsewhere than the virtual router, and are announced again and again (`garp_extra_if`).
+    pub fn extra(&self) -> Vec<usize> {
+        let is_own = |name: &IfName| self.address_devices.iter().any(|device| device.vmac.name == *name);
+        let is_extra = |address: &VirtualAddress| {
+            let name = self.device_of(address);
+            name != self.device() && (self.garp.extra_everywhere || is_own(name))
+        };
+        let positions = self.addresses.iter().enumerate().filter(|(_, address)| is_extra(address));
+        positions.map(|(at, _)| at).collect()
     }
 
     /// The hardware address that its adverts come from, where it is not that of the interface.
@@ -208,10 +227,11 @@ impl Settings {
                     version: settings.version.number(),
                 });
             }
-            if let Some(vmac) = &settings.vmac
-                && !devices.insert(&vmac.name)
-            {
-                return Err(SettingsError::Device { instance: settings.name.clone(), device: vmac.name.clone() });
+            let own = settings.vmac.iter().chain(settings.address_devices.iter().map(|device| &device.vmac));
+            for Vmac { name, .. } in own {
+                if !devices.insert(name) {
+                    return Err(SettingsError::Device { instance: settings.name.clone(), device: name.clone() });
+                }
             }
             if let Some(first) = names.insert(settings.key(), &settings.name) {
                 return Err(SettingsError::Duplicate { first: first.to_owned(), second: settings.name.clone() });
@@ -404,41 +424,6 @@ pub struct Holdings {
 impl Holdings {
     pub const fn is_empty(&self) -> bool {
         self.addresses.is_empty() && self.routes.is_empty() && self.rules.is_empty() && self.devices.is_empty()
-    }
-}
-
-/// Gratuitous ARP and unsolicited Neighbour Advertisements: how many, how far apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Garp {
-    /// `garp_master_repeat`: rounds at once.
-    pub repeat: u8,
-    /// `garp_master_delay`: until the same again; zero: no second burst.
-    pub delay: Duration,
-    /// `garp_master_refresh`; zero: none.
-    pub refresh: Duration,
-    /// `garp_master_refresh_repeat`.
-    pub refresh_repeat: u8,
-    /// `garp_lower_prio_repeat`: rounds after an advert of a lesser router; 0: none.
-    pub lower_repeat: u8,
-    /// `garp_lower_prio_delay`.
-    pub lower_delay: Duration,
-    /// `garp_interval` and `gna_interval`: between two packets; zero: our own pace (see [`super::announce`]).
-    pub interval: Duration,
-}
-
-impl Default for Garp {
-    /// keepalived's defaults.
-    fn default() -> Self {
-        let delay = Duration::from_secs(5);
-        Self {
-            repeat: 5,
-            delay,
-            refresh: Duration::ZERO,
-            refresh_repeat: 1,
-            lower_repeat: 5,
-            lower_delay: delay,
-            interval: Duration::ZERO,
-        }
     }
 }
 

@@ -1,10 +1,12 @@
-//! BFD sessions with FRR's bfdd, in network namespaces: up, the neighbour freezes, and comes back.
+//! BFD sessions with FRR's bfdd, in network namespaces: up, the neighbour freezes, and comes back; a real server that
+//! follows one.
 //!
 //! Needs root, and the Debian package frr.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::indexing_slicing,
     clippy::disallowed_methods,
     reason = "a test may fail, and it is the world that it touches"
 )]
@@ -13,11 +15,13 @@ use std::fs;
 use std::net::IpAddr;
 use std::num::NonZeroU8;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use vipd::bfd::{Settings, State};
@@ -43,6 +47,27 @@ const BFDD: &str = "bfd
   detect-multiplier 3
  !
 !
+";
+
+/// Periods of the check are long: what it is told must come from the session.
+const CHECKED: &str = "bfd_instance peer {
+    neighbor_ip 192.0.2.2
+    source_ip 192.0.2.1
+    min_rx 50
+    min_tx 50
+    multiplier 3
+}
+virtual_server 192.0.2.100 80 {
+    protocol TCP
+    lb_algo rr
+    lb_kind DR
+    delay_loop 600
+    real_server 192.0.2.2 80 {
+        BFD_CHECK {
+            name peer
+        }
+    }
+}
 ";
 
 fn ip(line: &str) -> String {
@@ -183,4 +208,44 @@ fn sessions_with_frr_come_up_notice_its_freeze_and_come_back() {
     });
     drop(bfd);
     until("the thread ends", PATIENCE, || commands.is_closed() || commands.try_recv().is_err()).unwrap();
+}
+
+/// The real server of the daemon's one service, and its one check.
+fn served(host: &Namespace, run_dir: &Path) -> Option<(Value, Value)> {
+    let mut status = Command::new("nsenter");
+    status.arg(format!("--net=/run/netns/{}", host.name())).arg(env!("CARGO_BIN_EXE_vipd"));
+    let output = status.args(["status", "--json", "--run-dir"]).arg(run_dir).output().unwrap();
+    let status: Value = serde_json::from_slice(&output.stdout).ok()?;
+    let server = &status["virtual_servers"][0]["real_servers"][0];
+    Some((server["state"].clone(), server["checks"][0]["last"].clone()))
+}
+
+#[test]
+fn a_real_server_follows_its_session_with_frr() {
+    let hosts = hosts();
+    let bfdd = Bfdd::start(&hosts[1]);
+    let dir = tempfile::tempdir().unwrap();
+    let (config, run_dir, log) = (dir.path().join("vipd.conf"), dir.path().join("run"), dir.path().join("log"));
+    fs::write(&config, CHECKED).unwrap();
+    let mut command = Command::new("nsenter");
+    command.arg(format!("--net=/run/netns/{}", hosts[0].name())).arg(env!("CARGO_BIN_EXE_vipd")).args(["run", "-f"]);
+    command.arg(&config).arg("--run-dir").arg(&run_dir).stdout(Stdio::null()).stderr(fs::File::create(&log).unwrap());
+    let mut daemon = command.spawn().unwrap();
+    let becomes = |state: &str, last: &str| {
+        let wanted = Some((Value::from(state), Value::from(last)));
+        until(&format!("the server is {state}: {last}"), PATIENCE, || served(&hosts[0], &run_dir) == wanted)
+            .unwrap_or_else(|error| {
+                let log = fs::read_to_string(&log).unwrap_or_default();
+                panic!("{error}\n{:?}\n{log}", served(&hosts[0], &run_dir))
+            })
+    };
+    becomes("up", "BFD session up");
+    bfdd.signal(Signal::SIGKILL);
+    let took = becomes("down", "BFD session down: no packet within the detection time");
+    eprintln!("told {took:?} after the neighbour was killed; the detection time is 150 ms, a question 50 ms and more");
+    drop(bfdd);
+    let _again = Bfdd::start(&hosts[1]);
+    becomes("up", "BFD session up");
+    kill(Pid::from_raw(daemon.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
+    assert!(daemon.wait().unwrap().success(), "{}", fs::read_to_string(&log).unwrap_or_default());
 }

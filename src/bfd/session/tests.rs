@@ -116,7 +116,27 @@ fn a_poll_is_answered_and_ours_ends_with_the_answer() {
     assert!(answer.is_final && !answer.poll && !up.packet().poll);
     up.configure(at(2), Settings { min_tx: Duration::from_millis(50), ..settings() });
     assert!(up.packet().poll);
+    assert_eq!(up.interval(), Some(Duration::from_millis(20)), "the neighbour still expects the old pace");
+    up.received(at(3), &Packet { is_final: true, ..packet(State::Up) });
     assert_eq!(up.interval(), Some(Duration::from_millis(50)));
+}
+
+#[test]
+fn other_timers_at_a_reload_do_not_end_a_session() {
+    let slow = Duration::from_millis(500);
+    let slower = Settings { min_tx: slow, min_rx: slow, ..settings() };
+    let mut wire = Wire::new(false);
+    wire.run_to(2100);
+    for (settings, pace) in [(slower, slow), (settings(), Duration::from_millis(10))] {
+        let end = wire.now + 2100;
+        wire.ends[0].configure(at(wire.now), settings);
+        while wire.now < end {
+            wire.run_to(wire.now + 1);
+            assert_eq!(wire.states(), [State::Up; 2], "at {} ms, on the way to {pace:?}", wire.now);
+        }
+        assert_eq!(wire.ends[0].interval(), Some(pace));
+        assert_eq!(wire.ends[0].detection_time(), Some(pace * 5));
+    }
 }
 
 #[test]

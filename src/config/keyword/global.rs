@@ -10,7 +10,7 @@ use super::Form::{Block, Bool, Command, Flag, Int, OneOf, Seconds, Word, Words};
 use super::Service::{NoEffect, NotYet, Served};
 use super::Standing::{Deprecated, Dpvs, New, OldName, Ours, Removed};
 use super::Tier::{A, B, C};
-use super::instance::LAST_WORD;
+use super::instance::{BUFFERS, LAST_WORD};
 use super::{ANY, Keyword, MAX, row};
 
 const TOP: &[Context] = &[Top];
@@ -21,6 +21,9 @@ const NETLINK: &str = "vipd sizes its netlink sockets by itself and reads everyt
 const LINKS: &str = "vipd takes the state of links from the kernel, which tells every change";
 const IPTABLES: &str = "vipd does not use iptables";
 const STRANGERS: &str = "vipd logs them in any case, and counts them in `vipd status`";
+const NO_TABLES: &str =
+    "vipd drops packets for an address of `no_accept` by eBPF, and a Backup's own interface is down";
+const ONE_EACH: &str = "each address of a group is a service of its own";
 const REAL_TIME: &str = "the heartbeat of vipd is real-time from the start, and `vrrp_rt_priority` says how much";
 const CHECKED: &str = "vipd checks every file before it takes it, and logs why it refuses one";
 const NO_COPY: &str = "vipd keeps no copy of the configuration on disk";
@@ -105,16 +108,16 @@ pub(super) const ROWS: &[Keyword] = &[
     row(GLOBAL, "vrrp_garp_interval", Seconds("0.000001", "4294"), A, "0", "gap between GARPs on one interface; a written 0 is an error", Served),
     row(GLOBAL, "vrrp_gna_interval", Seconds("0.000001", "4294"), A, "0", "gap between unsolicited NAs on one interface; written 0 is an error", Served),
     row(GLOBAL, "vrrp_min_garp", Bool, C, "false", "one GARP only, unless other values were set before", Served),
-    row(GLOBAL, "vrrp_garp_extra_if", Words("[all] INT s 1..86400", 1, 2), C, "0", "periodic GARP on VIP interfaces that are not the instance's", NotYet).complains(),
-    row(GLOBAL, "vrrp_vmac_garp_intvl", Words("[all] INT s", 1, 2), C, "0", "old name of vrrp_garp_extra_if", NotYet).complains().standing(Deprecated("write `vrrp_garp_extra_if`")),
+    row(GLOBAL, "vrrp_garp_extra_if", Words("[all] INT s 1..86400", 1, 2), C, "0", "periodic GARP on VIP interfaces that are not the instance's", Served).complains(),
+    row(GLOBAL, "vrrp_vmac_garp_intvl", Words("[all] INT s", 1, 2), C, "0", "old name of vrrp_garp_extra_if", Served).complains().standing(Deprecated("write `vrrp_garp_extra_if`")),
     row(GLOBAL, "vrrp_lower_prio_no_advert", Bool, C, "false", "do not answer a lower priority advert", Served),
     row(GLOBAL, "vrrp_higher_prio_send_advert", Bool, C, "false", "send one advert before yielding to higher priority", NoEffect(LAST_WORD)),
     row(GLOBAL, "vrrp_version", Int(2, 3, ""), B, "2", "default VRRP version; IPv6 instances use 3", Served),
     row(GLOBAL, "vrrp_iptables", Words("[CHAIN_IN [CHAIN_OUT]]", 0, 2), C, "INPUT OUTPUT", "use iptables; nftables-only builds treat it as nftables", NoEffect(IPTABLES)).standing(Deprecated("write `nftables`")),
     row(GLOBAL, "vrrp_ipsets", Words("[NAME...]", 0, 6), C, "keepalived keepalived6 ...", "ipset names; no name turns sets off; iptables builds only", NoEffect(IPTABLES)).standing(Removed("write `nftables`")),
-    row(GLOBAL, "nftables", Words("[TABLE]", 0, 1), C, "keepalived", "use nftables for no_accept and VMAC rules", NotYet),
-    row(GLOBAL, "nftables_priority", Int(-2_147_483_648, 2_147_483_647, ""), C, "-1", "chain priority", NotYet),
-    row(GLOBAL, "nftables_ifindex", Flag, C, "off", "sets keyed by ifindex rather than name", NotYet),
+    row(GLOBAL, "nftables", Words("[TABLE]", 0, 1), C, "keepalived", "use nftables for no_accept and VMAC rules", NoEffect(NO_TABLES)),
+    row(GLOBAL, "nftables_priority", Int(-2_147_483_648, 2_147_483_647, ""), C, "-1", "chain priority", NoEffect(NO_TABLES)),
+    row(GLOBAL, "nftables_ifindex", Flag, C, "off", "sets keyed by ifindex rather than name", NoEffect(NO_TABLES)),
     row(GLOBAL, "vrrp_check_unicast_src", Flag, C, "off", "drop unicast adverts from addresses that are not peers", Served),
     row(GLOBAL, "vrrp_skip_check_adv_addr", Bool, A, "false", "skip address list check for adverts of the same master", Served),
     row(GLOBAL, "vrrp_strict", Bool, A, "false", "strict RFC behaviour; refuses unicast, auth, preempt_delay and others", Served),
@@ -124,10 +127,10 @@ pub(super) const ROWS: &[Keyword] = &[
     row(GLOBAL, "vrrp_cpu_affinity", Words("INT...", 1, ANY), C, "all", "CPU ids", NotYet).complains(),
     row(GLOBAL, "vrrp_rlimit_rttime", Int(1, MAX, "us"), C, "500000", "longest work without a pause of a real-time thread, which is an ordinary one from then on; 1 becomes 2", Served),
     row(GLOBAL, "vrrp_rlimit_rtime", Int(0, MAX, "us"), C, "-", "old name", Served).standing(OldName("vrrp_rlimit_rttime")),
-    row(GLOBAL, "nftables_ipvs", Words("[TABLE]", 0, 1), C, "keepalived_ipvs", "collapse a virtual_server_group into one fwmark by nftables", NotYet),
-    row(GLOBAL, "nftables_ipvs_priority", Int(-2_147_483_648, 2_147_483_647, ""), C, "-1", "chain priority", NotYet),
-    row(GLOBAL, "nftables_ipvs_start_fwmark", Int(1, MAX, ""), C, "1000", "first fwmark taken", NotYet),
-    row(GLOBAL, "nftables_counters", Flag, C, "off", "add counters to the rules", NotYet),
+    row(GLOBAL, "nftables_ipvs", Words("[TABLE]", 0, 1), C, "keepalived_ipvs", "collapse a virtual_server_group into one fwmark by nftables", NoEffect(ONE_EACH)),
+    row(GLOBAL, "nftables_ipvs_priority", Int(-2_147_483_648, 2_147_483_647, ""), C, "-1", "chain priority", NoEffect(ONE_EACH)),
+    row(GLOBAL, "nftables_ipvs_start_fwmark", Int(1, MAX, ""), C, "1000", "first fwmark taken", NoEffect(ONE_EACH)),
+    row(GLOBAL, "nftables_counters", Flag, C, "off", "add counters to the rules", NoEffect(NO_TABLES)),
     row(GLOBAL, "notify_fifo", Words("PATH [USER [GROUP]]", 1, 3), B, "-", "FIFO for VRRP and LVS events", Served).complains(),
     row(GLOBAL, "notify_fifo_script", Command(true), B, "-", "reader started with the FIFO path as last argument", Served).complains(),
     row(GLOBAL, "vrrp_notify_fifo", Words("PATH [USER [GROUP]]", 1, 3), C, "-", "FIFO for VRRP events", Served).complains(),
@@ -175,14 +178,14 @@ pub(super) const ROWS: &[Keyword] = &[
     row(GLOBAL, "lvs_netlink_monitor_rcv_bufs_force", Bool, C, "false", "force buffer past rmem_max", NoEffect(NETLINK)),
     row(GLOBAL, "rs_init_notifies", Bool, C, "false", "run real server notifies at start too", Served),
     row(GLOBAL, "no_checker_emails", Bool, C, "false", "mail only when the real server as a whole changes", NotYet),
-    row(GLOBAL, "vrrp_rx_bufs_policy", Words("MTU | ADVERT | INT", 1, 1), C, "kernel", "receive buffer sizing", NotYet).complains(),
-    row(GLOBAL, "vrrp_rx_bufs_multiplier", Int(1, MAX, ""), C, "3", "factor for the policy", NotYet).complains(),
+    row(GLOBAL, "vrrp_rx_bufs_policy", Words("MTU | ADVERT | INT", 1, 1), C, "kernel", "receive buffer sizing", NoEffect(BUFFERS)).complains(),
+    row(GLOBAL, "vrrp_rx_bufs_multiplier", Int(1, MAX, ""), C, "3", "factor for the policy", NoEffect(BUFFERS)).complains(),
     row(GLOBAL, "vrrp_startup_delay", Seconds("0.001", "4294"), B, "0", "hold off VRRP after start", Served),
     row(GLOBAL, "vrrp_delay_after_boot", Seconds("0.001", "4294"), C, "0", "hold off VRRP until this uptime", Served).complains().standing(New),
     row(GLOBAL, "log_unknown_vrids", Flag, C, "off", "log adverts with VRIDs we do not run", NoEffect(STRANGERS)),
     row(GLOBAL, "vrrp_owner_ignore_adverts", Bool, C, "false", "priority 255 drops received adverts", NotYet).standing(New),
     row(GLOBAL, "vmac_prefix", Word("STRING"), C, "vrrp", "prefix of made-up VMAC names", Served),
-    row(GLOBAL, "vmac_addr_prefix", Word("STRING"), C, "vmac_prefix", "prefix for VMACs of use_vmac_addr", NotYet),
+    row(GLOBAL, "vmac_addr_prefix", Word("STRING"), C, "vmac_prefix", "prefix for VMACs of use_vmac_addr", Served),
     row(GLOBAL, "umask", Words("INT | BITNAME[|BITNAME...]", 1, ANY), C, "0177 style (IXUSR IRWXG IRWXO)", "file mode mask; command line wins", NotYet),
     row(GLOBAL, "random_seed", Int(0, MAX, ""), C, "time", "seed of ${_RANDOM} and warmups", Served),
     row(GLOBAL, "reload_check_config", Words("[LOGFILE]", 0, 1), B, "off", "test new configuration before a reload", NoEffect(CHECKED)),

@@ -21,6 +21,9 @@ const HMAC: &[Context] = &[AuthHmac];
 
 const LINKS: &str = "vipd takes the state of links from the kernel, which tells every change";
 pub(super) const LAST_WORD: &str = "vipd sends one in any case, so that the winner announces its addresses again";
+pub(super) const BUFFERS: &str =
+    "each VRRP socket of vipd has room for a megabyte of packets, beyond the system's limit";
+const BY_ADDRESSES: &str = "the addresses tell the family, and IPv6 has version 3 only";
 const PARSED_ONLY: &str = "keepalived reads it and does nothing with it";
 
 #[rustfmt::skip]
@@ -46,14 +49,14 @@ pub(super) const ROWS: &[Keyword] = &[
     row(GARP, "interface", Word("IFNAME"), C, "-", "one interface of the group", Served),
     row(GARP, "interfaces", Block("", 0, 0, Names), C, "-", "interfaces sharing one limit", Served).strict(),
     row(INSTANCE, "use_vmac", Words("[NAME] [MAC] [name NAME] [netlink_notify_msg] [group GROUP]", 0, ANY), B, "off", "macvlan with the VRRP MAC; default name vrrp.VRID or vrrp6.VRID", Served),
-    row(INSTANCE, "use_vmac_addr", Flag, C, "off", "VMACs also for VIPs on other interfaces", NotYet),
+    row(INSTANCE, "use_vmac_addr", Flag, C, "off", "VMACs also for VIPs on other interfaces", Served),
     row(INSTANCE, "vmac_xmit_base", Flag, B, "off", "send adverts from the base interface", Served),
     row(INSTANCE, "use_ipvlan", Words("[NAME] [ADDRESS] [name NAME] [bridge|private|vepa]", 0, ANY), C, "off", "ipvlan interface for the VIPs", NotYet),
     row(INSTANCE, "unicast_peer", Block("", 0, 0, Peers), A, "-", "send adverts to these addresses", Served).strict(),
     row(INSTANCE, "unicast_fault_no_peer", Flag, C, "off", "FAULT rather than multicast if no peer is given", NotYet),
     row(INSTANCE, "check_unicast_src", Flag, C, "off", "drop adverts not from a peer", Served),
     row(INSTANCE, "old_unicast_checksum", Words("[never]", 0, 1), C, "auto", "checksum of keepalived < 1.3.7 peers", NotYet),
-    row(INSTANCE, "native_ipv6", Flag, C, "off", "legacy: force IPv6 and version 3", NotYet),
+    row(INSTANCE, "native_ipv6", Flag, C, "off", "legacy: force IPv6 and version 3", NoEffect(BY_ADDRESSES)),
     row(INSTANCE, "state", OneOf(&["MASTER", "BACKUP"]), A, "BACKUP (MASTER if priority 255)", "wanted initial state; upper case only", Served),
     row(INSTANCE, "interface", Word("IFNAME <=15"), A, "required unless unicast with source", "interface of the instance; not lo", Served),
     row(INSTANCE, "vrf", Word("IFNAME"), C, "-", "VRF for unicast without interface", NotYet),
@@ -107,12 +110,12 @@ pub(super) const ROWS: &[Keyword] = &[
     row(INSTANCE, "down_timer_adverts", Int(1, 100, ""), C, "3", "missed adverts before takeover", Served),
     row(INSTANCE, "timer_expired_backup", Words("[INT 1..254]", 0, 1), C, "off", "on late timers go BACKUP; needs nopreempt", NotYet).standing(New),
     row(INSTANCE, "thread_timer_expired", Words("[INT 1..254]", 0, 1), C, "off", "misnamed synonym of timer_expired_backup", NotYet).standing(New).standing(OldName("timer_expired_backup")),
-    row(INSTANCE, "garp_extra_if", Words("[all] INT s 0..86400", 1, 2), C, "0", "periodic GARP on interfaces of addresses other than its own", NotYet).complains(),
-    row(INSTANCE, "vmac_garp_intvl", Words("[all] INT s", 1, 2), C, "0", "old name of garp_extra_if", NotYet).complains().standing(Deprecated("write `garp_extra_if`")),
+    row(INSTANCE, "garp_extra_if", Words("[all] INT s 0..86400", 1, 2), C, "0", "periodic GARP on interfaces of addresses other than its own", Served).complains(),
+    row(INSTANCE, "vmac_garp_intvl", Words("[all] INT s", 1, 2), C, "0", "old name of garp_extra_if", Served).complains().standing(Deprecated("write `garp_extra_if`")),
     row(INSTANCE, "lower_prio_no_advert", Bool, C, "global", "do not answer a lower priority advert", Served),
     row(INSTANCE, "higher_prio_send_advert", Bool, C, "global", "send one advert before yielding to a higher priority", NoEffect(LAST_WORD)),
     row(INSTANCE, "owner_ignore_adverts", Bool, C, "global", "drop received adverts at priority 255", NotYet).standing(New),
-    row(INSTANCE, "kernel_rx_buf_size", Int(0, MAX, "bytes"), C, "policy", "receive buffer", NotYet).complains(),
+    row(INSTANCE, "kernel_rx_buf_size", Int(0, MAX, "bytes"), C, "policy", "receive buffer", NoEffect(BUFFERS)).complains(),
     row(INSTANCE, "authentication", Block("", 0, 0, Authentication), A, "-", "VRRPv2 authentication", Served),
     row(INSTANCE, "auth_hmac", Block("", 0, 0, AuthHmac), C, "-", "HMAC trailer on adverts; keepalived only", NotYet).standing(New),
     row(AUTH, "auth_type", OneOf(&["PASS", "AH"]), A, "none", "plain password or IPsec AH; refused for v3 and strict", Served),

@@ -4,7 +4,7 @@
 
 use super::Context::{self, Addresses, Routes, Rules};
 use super::Form::{Address, Flag, Int, OneOf, Word, Words};
-use super::Service::{NotYet, Served};
+use super::Service::{NoEffect, NotYet, Served};
 use super::Standing::OldName;
 use super::Tier::{A, B, C};
 use super::{ANY, Keyword, MAX, MIN, row};
@@ -12,6 +12,8 @@ use super::{ANY, Keyword, MAX, MIN, row};
 const ADDRESSES: &[Context] = &[Addresses];
 const ROUTES: &[Context] = &[Routes];
 const RULES: &[Context] = &[Rules];
+
+const PUT_BACK: &str = "vipd puts back whatever somebody removes, and has a fault after five times";
 
 #[rustfmt::skip]
 pub(super) const ROWS: &[Keyword] = &[
@@ -26,10 +28,10 @@ pub(super) const ROWS: &[Keyword] = &[
     row(ADDRESSES, "mngtmpaddr", Flag, C, "off", "address flag", Served),
     row(ADDRESSES, "noprefixroute", Flag, C, "off", "address flag", Served),
     row(ADDRESSES, "autojoin", Flag, C, "off", "address flag", Served),
-    row(ADDRESSES, "no_track", Flag, C, "off", "do not FAULT if the address or its interface goes", NotYet),
+    row(ADDRESSES, "no_track", Flag, C, "off", "do not FAULT if the address or its interface goes", NoEffect(PUT_BACK)),
     row(ADDRESSES, "preferred_lft", Word("INT s | forever"), C, "forever; 0 for IPv6 /128", "0: never chosen as a source; else chosen for as long as it is held", Served),
     row(ADDRESSES, "track_group", Word("NAME"), C, "none", "static_ipaddress only", Served),
-    row(ADDRESSES, "use_vmac", Words("[NAME] [MAC] [name NAME] [netlink_notify_msg] [group GROUP]", 0, ANY), C, "off", "VMAC for this address; not in static_ipaddress", NotYet),
+    row(ADDRESSES, "use_vmac", Flag, C, "off", "VMAC for this address; not in static_ipaddress", Served),
     row(ROUTES, "inet", Word("WORD"), C, "by address", "family IPv4", Served),
     row(ROUTES, "inet6", Word("WORD"), C, "by address", "family IPv6", Served),
     row(ROUTES, "src", Address, B, "-", "preferred source", Served),

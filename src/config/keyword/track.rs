@@ -4,7 +4,7 @@
 
 use super::Context::{self, Bfd, Script, TrackFile, TrackProcess};
 use super::Form::{Address, Command, Flag, Int, Seconds, Word, Words};
-use super::Service::{NotYet, Served};
+use super::Service::Served;
 use super::Standing::New;
 use super::Tier::{A, B, C};
 use super::{ANY, Keyword, MAX, row};
@@ -50,5 +50,5 @@ pub(super) const ROWS: &[Keyword] = &[
     row(BFD, "multihop", Flag, C, "off", "port 4784", Served).standing(New),
     row(BFD, "weight", Words("INT -253..253 [reverse]", 1, 2), B, "0", "default for track_bfd", Served),
     row(BFD, "vrrp", Flag, C, "both", "events go to VRRP", Served),
-    row(BFD, "checker", Flag, C, "both", "events go to checkers", NotYet),
+    row(BFD, "checker", Flag, C, "both", "events go to checkers", Served),
 ];

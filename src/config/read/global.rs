@@ -5,10 +5,10 @@ use std::num::NonZeroU8;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::value::{TIME_MAX, address, choice, error, flag, interface, number, seconds, set};
+use super::value::{SECOND, TIME_MAX, address, choice, error, flag, interface, number, seconds, set};
 use super::{command, ipvs, notify};
 use crate::config::model::{
-    EbpfMode, Garp, Global, Mail, NotifyFifo, Plane, Process, ScriptUser, SysctlMode, VrrpVersion,
+    EbpfMode, ExtraGarp, Garp, Global, Mail, NotifyFifo, Plane, Process, ScriptUser, SysctlMode, VrrpVersion,
 };
 use crate::config::problem::{Problem, Severity};
 use crate::config::tree::Statement;
@@ -19,6 +19,8 @@ const EBPF_MODES: [(&str, EbpfMode); 3] = [("auto", EbpfMode::Auto), ("xdp", Ebp
 const SYSCTL_MODES: [(&str, SysctlMode); 2] = [("check", SysctlMode::Check), ("auto", SysctlMode::Auto)];
 /// Where Prometheus's list of ports has an exporter for keepalived.
 const METRICS_PORT: u16 = 9165;
+/// The longest `garp_extra_if`: a day, in microseconds.
+const EXTRA_MAX: u64 = 86_400 * SECOND;
 const INT_MAX: i64 = 2_147_483_647;
 
 /// Whole numbers that are held to keepalived's ranges although nothing here depends on them yet.
@@ -64,6 +66,7 @@ pub fn read(block: &Statement<'_>, global: &mut Global, problems: &mut Vec<Probl
             }
             "dynamic_interfaces" => global.dynamic_interfaces = true,
             "default_interface" => set(&mut global.default_interface, interface(problems, inner, 0).map(Some)),
+            "vmac_addr_prefix" => global.vmac_addr_prefix = inner.arg(0).map(|word| word.text.to_owned()),
             "vmac_prefix" => global.vmac_prefix = inner.arg(0).map(|word| word.text.to_owned()),
             "notify_fifo" => fifo(inner, &mut global.fifo),
             "vrrp_notify_fifo" => fifo(inner, &mut global.vrrp_fifo),
@@ -198,6 +201,11 @@ pub fn read_garp(keyword: &str, inner: &Statement<'_>, garp: &mut Garp, problems
         }
         "garp_interval" => set(&mut garp.interval, seconds(problems, inner, 0, 1..=TIME_MAX).map(Some)),
         "gna_interval" => set(&mut garp.gna_interval, seconds(problems, inner, 0, 1..=TIME_MAX).map(Some)),
+        "garp_extra_if" | "vmac_garp_intvl" => {
+            let all = inner.arg(0).is_some_and(|word| word.text == "all");
+            let interval = seconds(problems, inner, usize::from(all), 0..=EXTRA_MAX);
+            set(&mut garp.extra, interval.map(|interval| Some(ExtraGarp { all, interval })));
+        }
         _ => return false,
     }
     true

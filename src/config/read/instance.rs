@@ -31,6 +31,7 @@ struct Draft {
     interface: Option<IfName>,
     vmac: Option<Vmac>,
     xmit_base: bool,
+    vmac_addresses: bool,
     accept: Option<bool>,
     vrid: Option<Vrid>,
     priority: Option<u8>,
@@ -170,6 +171,7 @@ fn options(inner: &Statement<'_>, draft: &mut Draft, problems: &mut Vec<Problem>
             number::<u8>(problems, inner, 0, 0..=4, "");
         }
         "use_vmac" => draft.vmac = Some(vmac(inner, problems)),
+        "use_vmac_addr" => draft.vmac_addresses = true,
         "vmac_xmit_base" => draft.xmit_base = true,
         "accept" => draft.accept = Some(true),
         "no_accept" => draft.accept = Some(false),

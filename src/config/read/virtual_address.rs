@@ -31,6 +31,7 @@ fn read_line(line: &Statement<'_>, is_static: bool, problems: &mut Vec<Problem>)
         scope: 0,
         options: AddressOptions::NONE,
         track_group: None,
+        use_vmac: false,
         at: line.keyword.at,
     };
     let mut words = line.args.iter().copied();
@@ -40,7 +41,8 @@ fn read_line(line: &Statement<'_>, is_static: bool, problems: &mut Vec<Problem>)
             "mngtmpaddr" => address.options.manage_temporary = true,
             "noprefixroute" => address.options.no_prefix_route = true,
             "autojoin" => address.options.auto_join = true,
-            "no_track" | "use_vmac" | "-nodad" => {}
+            "use_vmac" if !is_static => address.use_vmac = true,
+            "no_track" | "-nodad" => {}
             text if has_value(text, is_static) => {
                 let Some(given) = words.next() else {
                     let message = format!("nothing follows `{}`", option.text);
@@ -52,7 +54,7 @@ fn read_line(line: &Statement<'_>, is_static: bool, problems: &mut Vec<Problem>)
             text => {
                 let message = format!("`{text}` is no option of a virtual address");
                 problems.push(error("unknown-word", option, message).label("left out").help(
-                    "the options are dev, label, broadcast, scope, peer, preferred_lft, home, noprefixroute, no_track",
+                    "the options are dev, label, broadcast, scope, peer, preferred_lft, home, noprefixroute, use_vmac, no_track",
                 ));
             }
         }

@@ -3,9 +3,11 @@
 use std::num::NonZeroU8;
 use std::time::Duration;
 
-use super::node::{Node, Nodes, user, word};
+use super::node::{Node, Nodes, seconds, user, word};
+use crate::base::IfName;
 use crate::config::model::{
-    EbpfMode, Garp, GarpGroup, Global, Mail, NotifyFifo, Plane, Process, SyncDaemon, SysctlMode, Timeouts, VrrpVersion,
+    EbpfMode, ExtraGarp, Garp, GarpGroup, Global, Mail, NotifyFifo, Plane, Process, SyncDaemon, SysctlMode, Timeouts,
+    VrrpVersion,
 };
 
 pub(super) fn statements(global: &Global) -> Vec<Node> {
@@ -24,6 +26,7 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
         strict,
         down_timer_adverts,
         vmac_prefix,
+        vmac_addr_prefix,
         dynamic_interfaces,
         default_interface,
         process,
@@ -57,14 +60,13 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
     nodes.flag("vrrp_strict", *strict);
     nodes.flag("v3_checksum_as_v2", *checksum_as_v2);
     nodes.plain("vrrp_down_timer_adverts", *down_timer_adverts);
-    nodes.word("vmac_prefix", vmac_prefix.as_ref());
-    nodes.flag("dynamic_interfaces", *dynamic_interfaces);
-    nodes.plain("default_interface", default_interface.as_ref().map(|name| word(name.as_str())));
+    self::prefixes(&mut nodes, vmac_prefix.as_ref(), vmac_addr_prefix.as_ref());
+    self::interfaces(&mut nodes, *dynamic_interfaces, default_interface.as_ref());
     self::process(&mut nodes, process);
     self::mail(&mut nodes, mail);
-    self::fifo(&mut nodes, "notify_fifo", fifo);
-    self::fifo(&mut nodes, "vrrp_notify_fifo", vrrp_fifo);
-    self::fifo(&mut nodes, "lvs_notify_fifo", lvs_fifo);
+    for (keyword, one) in [("notify_fifo", fifo), ("vrrp_notify_fifo", vrrp_fifo), ("lvs_notify_fifo", lvs_fifo)] {
+        self::fifo(&mut nodes, keyword, one);
+    }
     nodes.flag("vrrp_notify_priority_changes", *notify_priority_changes);
     nodes.flag("fifo_write_vrrp_states_on_reload", *states_on_reload);
     self::plane(&mut nodes, *plane, *ebpf_mode);
@@ -79,6 +81,16 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
     self::sync_daemon(&mut nodes, sync_daemon.as_ref());
     nodes.plain("metrics_listen", metrics.map(|at| format!("{} {}", at.ip(), at.port())));
     nodes.0
+}
+
+fn prefixes(nodes: &mut Nodes, own: Option<&String>, of_addresses: Option<&String>) {
+    nodes.word("vmac_prefix", own);
+    nodes.word("vmac_addr_prefix", of_addresses);
+}
+
+fn interfaces(nodes: &mut Nodes, dynamic: bool, default: Option<&IfName>) {
+    nodes.flag("dynamic_interfaces", dynamic);
+    nodes.plain("default_interface", default.map(|name| word(name.as_str())));
 }
 
 fn plane(nodes: &mut Nodes, plane: Plane, ebpf_mode: EbpfMode) {
@@ -179,6 +191,7 @@ pub(super) fn garp(nodes: &mut Nodes, prefix: &str, garp: &Garp) {
         lower_prio_repeat,
         interval,
         gna_interval,
+        extra,
     } = *garp;
     let name = |keyword: &str| format!("{prefix}{keyword}");
     nodes.time(name("garp_master_delay"), master_delay);
@@ -189,4 +202,8 @@ pub(super) fn garp(nodes: &mut Nodes, prefix: &str, garp: &Garp) {
     nodes.plain(name("garp_lower_prio_repeat"), lower_prio_repeat);
     nodes.time(name("garp_interval"), interval);
     nodes.time(name("gna_interval"), gna_interval);
+    if let Some(ExtraGarp { all, interval }) = extra {
+        let all = if all { "all " } else { "" };
+        nodes.put(Node::plain(name("garp_extra_if"), format!("{all}{}", seconds(interval))));
+    }
 }

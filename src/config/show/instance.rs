@@ -16,6 +16,7 @@ pub(super) fn instance(instance: &VrrpInstance, above: &Global) -> Node {
         state,
         interface,
         vmac,
+        vmac_addresses,
         accept,
         vrid,
         priority,
@@ -49,9 +50,7 @@ pub(super) fn instance(instance: &VrrpInstance, above: &Global) -> Node {
     let mut nodes = Nodes::default();
     nodes.put(Node::plain("state", self::state(*state)));
     nodes.put(Node::word("interface", interface.as_str()));
-    if let Some(vmac) = vmac {
-        self::vmac(&mut nodes, vmac);
-    }
+    self::vmac(&mut nodes, vmac.as_ref(), *vmac_addresses);
     nodes.put(Node::plain("virtual_router_id", vrid));
     nodes.put(Node::plain("priority", priority));
     nodes.put(Node::plain("version", global::version(*version)));
@@ -108,7 +107,9 @@ fn peer(peer: &UnicastPeer) -> Node {
     Node { value: words.join(" "), ..Node::item(&addr.to_string()) }
 }
 
-fn vmac(nodes: &mut Nodes, vmac: &Vmac) {
+fn vmac(nodes: &mut Nodes, vmac: Option<&Vmac>, of_addresses: bool) {
+    nodes.flag("use_vmac_addr", of_addresses);
+    let Some(vmac) = vmac else { return };
     let Vmac { name, mac, xmit_base } = vmac;
     let name = name.as_ref().map(|name| word(name.as_str()));
     let mac = mac.map(|[a, b, c, d, e, f]| format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}"));
@@ -175,7 +176,7 @@ fn is_strict(instance: &VrrpInstance) -> bool {
 }
 
 fn address(address: &VirtualAddress) -> Node {
-    let VirtualAddress { cidr, dev, label, broadcast, scope, options, track_group, at: _ } = address;
+    let VirtualAddress { cidr, dev, label, broadcast, scope, options, track_group, use_vmac, at: _ } = address;
     let mut words = vec![];
     let mut put = |option: &str, value: String| words.push(format!("{option} {value}"));
     if let Some(dev) = dev {
@@ -203,8 +204,13 @@ fn address(address: &VirtualAddress) -> Node {
     if let Some(preferred) = preferred {
         put("preferred_lft", if preferred { "forever" } else { "0" }.to_owned());
     }
-    let flags =
-        [("home", home), ("mngtmpaddr", manage_temporary), ("noprefixroute", no_prefix_route), ("autojoin", auto_join)];
+    let flags = [
+        ("use_vmac", *use_vmac),
+        ("home", home),
+        ("mngtmpaddr", manage_temporary),
+        ("noprefixroute", no_prefix_route),
+        ("autojoin", auto_join),
+    ];
     words.extend(flags.iter().filter(|(_, on)| *on).map(|(word, _)| (*word).to_owned()));
     words.extend(track_group.iter().map(|group| format!("track_group {}", word(group))));
     Node { value: words.join(" "), ..Node::item(&cidr.to_string()) }

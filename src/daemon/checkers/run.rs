@@ -78,20 +78,23 @@ impl Sessions {
 }
 
 /// Carry out one run for real; `url` counts from 0.
+///
+/// The kinds that need more than a connection are boxed: the task of a run is as large as the largest of what is not, and is
+/// copied more than once until it runs.
 pub async fn run(probe: &Probe, url: usize, sessions: Sessions) -> Outcome {
     match probe {
         Probe::Tcp(endpoint) => tcp::check(endpoint).await,
-        Probe::Http(probe) => http::check(probe, url).await,
-        Probe::Https(probe) => tls::check(probe, url).await,
-        Probe::Script(probe) => run_script(probe).await,
-        Probe::Smtp(probe) => smtp::check(probe).await,
-        Probe::Dns(probe) => dns::check(probe).await,
-        Probe::Udp(probe) => udp::check(probe).await,
-        Probe::Ping(endpoint) => ping::check(endpoint).await,
-        Probe::Agent(probe) => agent::check(probe).await,
-        Probe::Grpc(probe) => grpc::check(probe).await,
-        Probe::File(probe) => file::check(probe).await,
-        Probe::Bfd(probe) => sessions.check(probe).await,
+        Probe::Http(probe) => Box::pin(http::check(probe, url)).await,
+        Probe::Https(probe) => Box::pin(tls::check(probe, url)).await,
+        Probe::Script(probe) => Box::pin(run_script(probe)).await,
+        Probe::Smtp(probe) => Box::pin(smtp::check(probe)).await,
+        Probe::Dns(probe) => Box::pin(dns::check(probe)).await,
+        Probe::Udp(probe) => Box::pin(udp::check(probe)).await,
+        Probe::Ping(endpoint) => Box::pin(ping::check(endpoint)).await,
+        Probe::Agent(probe) => Box::pin(agent::check(probe)).await,
+        Probe::Grpc(probe) => Box::pin(grpc::check(probe)).await,
+        Probe::File(probe) => Box::pin(file::check(probe)).await,
+        Probe::Bfd(probe) => Box::pin(sessions.check(probe)).await,
     }
 }
 
@@ -118,8 +121,11 @@ async fn run_script(probe: &ScriptProbe) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::base::MonoTime;
+    use crate::healthcheck::probe::Endpoint;
 
     fn views(state: State, diagnostic: Diagnostic) -> Arc<Vec<View>> {
         Arc::new(vec![View { name: "a".to_owned(), state, diagnostic, since: MonoTime::ZERO }])
@@ -142,6 +148,13 @@ mod tests {
         assert_eq!(ask().await.to_string(), "BFD session down: no packet within the detection time");
         drop(publish);
         assert_eq!(Sessions::default().check(&probe).await.to_string(), "no such BFD session is kept");
+    }
+
+    #[test]
+    fn a_run_takes_little_memory_whatever_it_may_be_of() {
+        let probe = Probe::Tcp(Endpoint::new(([127, 0, 0, 1], 80).into(), Duration::from_secs(1)));
+        let size = size_of_val(&run(&probe, 0, Sessions::default()));
+        assert!(size <= 1024, "it is copied when its task begins: {size} bytes");
     }
 
     #[tokio::test]

@@ -267,13 +267,13 @@ fn check(view: CheckView) -> CheckStatus {
         view;
     CheckStatus {
         kind,
-        state: match (resting, stale) {
+        state: match (resting, &stale) {
             (true, _) => "resting".to_owned(),
-            (false, true) => "stale".to_owned(),
-            (false, false) => state.standing().to_string(),
+            (false, Some(_)) => "stale".to_owned(),
+            (false, None) => state.standing().to_string(),
         },
-        last: last.as_ref().map(|last| last.text.clone()),
-        latency_ms: last.as_ref().map(|last| last.latency.as_secs_f64() * 1e3),
+        latency_ms: last.as_ref().filter(|_| stale.is_none()).map(|last| last.latency.as_secs_f64() * 1e3),
+        last: stale.map(|because| because.to_string()).or_else(|| last.as_ref().map(|last| last.text.clone())),
         age_s: last.as_ref().map(|last| last.age.as_secs_f64()),
     }
 }

@@ -63,9 +63,11 @@ impl Daemon {
             CheckEvent::Weight { wish, .. } => {
                 (Some(Event::Weight { real_server, weight: Some(wish) }), format!("asks for weight {wish}"))
             }
-            CheckEvent::Silence { check, silent, .. } => {
-                let word = if silent { "has no result any more" } else { "has results again" };
-                (None, format!("check {} {word}", check.index))
+            CheckEvent::Silence { check, because: Some(reason), .. } => {
+                (None, format!("check {} has no result any more: {reason}", check.index))
+            }
+            CheckEvent::Silence { check, because: None, .. } => {
+                (None, format!("check {} has results again", check.index))
             }
         };
         let name = format!("{real_server} of {}", target.pool);

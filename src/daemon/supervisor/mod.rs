@@ -19,6 +19,7 @@ use std::path::PathBuf;
 
 use crate::config::io::loader::LoadOptions;
 use crate::config::model::Config;
+use crate::daemon::descriptors;
 use crate::daemon::heartbeat::StartError;
 use crate::daemon::log::{self, LogTo};
 use crate::daemon::lvs::ReconfigureError;
@@ -123,6 +124,9 @@ impl RunError {
 pub fn run(options: Options) -> Result<(), RunError> {
     let log = log::start(&options.log, options.log_to);
     let loaded = start::load(&options)?;
+    if let Err(error) = descriptors::raise() {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
     let run_dir = RunDir::lock(&options.run_dir)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

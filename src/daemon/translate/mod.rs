@@ -158,6 +158,7 @@ const fn read_elsewhere(global: &Global) {
         checksum_as_v2: _,
         down_timer_adverts: _,
         vmac_prefix: _,
+        vmac_addr_prefix: _,
         dynamic_interfaces: _,
         default_interface: _,
         // By `scripts.rs`, as are the six to `states_on_reload`

@@ -1,6 +1,7 @@
 //! `vrrp_instance` to the virtual router's settings.
 
 mod statics;
+mod vmac;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -51,6 +52,9 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
         state,
         interface,
         vmac,
+        vmac_addresses: _, // These three are read in `vmac.rs`.
+        addresses: _,
+        excluded_addresses: _,
         accept,
         vrid,
         priority,
@@ -74,15 +78,12 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
         garp: own_garp,
         dont_track_primary,
         track,
-        addresses,
-        excluded_addresses,
         routes,
         rules,
         promote_secondaries,
         notify: _,
     } = instance;
-    let held = addresses.iter().map(|address| virtual_address(address, false));
-    let excluded = excluded_addresses.iter().map(|address| virtual_address(address, true));
+    let (addresses, address_devices) = vmac::place(instance, &above.config.global);
     let group = above.config.sync_groups.iter().find(|group| group.members.contains(name));
     vrrp::Settings {
         name: name.clone(),
@@ -90,7 +91,8 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
         family: *family,
         interface: interface.clone(),
         waits_for_interface: above.config.global.dynamic_interfaces,
-        vmac: vmac.as_ref().map(|vmac| self::vmac(vmac, instance, above.config)),
+        vmac: vmac.as_ref().map(|vmac| vmac::own(vmac, instance, above.config)),
+        address_devices,
         accept: *accept,
         version: self::version(*version),
         priority: *priority,
@@ -102,7 +104,7 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
         auth: auth_pass.as_deref().map(|pass| authentication(pass, *auth_header)),
         transport: transport(instance, above),
         track_source: *track_source,
-        addresses: held.chain(excluded).collect(),
+        addresses,
         routes: routes.iter().map(route).collect(),
         rules: rules.iter().map(rule).collect(),
         promote_secondaries: *promote_secondaries,
@@ -112,9 +114,12 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
         garp: garp(own_garp, &above.announcing(interface), *family),
         track: tracks(name, track, group, above.config),
         dont_track_primary: *dont_track_primary,
-        sync_group: group
-            .map(|group| vrrp::SyncGroup { name: group.name.clone(), tracking_weight: group.tracking_weight }),
+        sync_group: group.map(sync_group),
     }
+}
+
+fn sync_group(group: &model::SyncGroup) -> vrrp::SyncGroup {
+    vrrp::SyncGroup { name: group.name.clone(), tracking_weight: group.tracking_weight }
 }
 
 const fn version(version: model::VrrpVersion) -> vrrp::Version {
@@ -138,35 +143,6 @@ fn transport(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Transpo
 fn peer(peer: &model::UnicastPeer) -> vrrp::Peer {
     let model::UnicastPeer { addr, ttl_min, ttl_max } = peer;
     vrrp::Peer { addr: *addr, ttl: *ttl_min..=*ttl_max }
-}
-
-fn vmac(vmac: &model::Vmac, instance: &model::VrrpInstance, config: &model::Config) -> vrrp::Vmac {
-    let model::Vmac { name, mac, xmit_base } = vmac;
-    let mut addresses = instance.addresses.iter().chain(&instance.excluded_addresses);
-    vrrp::Vmac {
-        name: name.clone().unwrap_or_else(|| made_up_name(instance, config)),
-        mac: mac.unwrap_or_else(|| vrrp::ip::virtual_mac(instance.family, instance.vrid)),
-        ipv6: addresses.any(|address| address.dev.is_none() && address.cidr.family() == Family::V6),
-        xmit_base: *xmit_base,
-    }
-}
-
-/// `vrrp.51`, `vrrp6.51`; where an instance on another interface has that already, `vrrp.51.1` and so on. A prefix too
-/// long for the name of an interface gives way to the default.
-fn made_up_name(instance: &model::VrrpInstance, config: &model::Config) -> IfName {
-    let made_up = |other: &&model::VrrpInstance| {
-        let same = (other.vrid, other.family) == (instance.vrid, instance.family);
-        same && other.vmac.as_ref().is_some_and(|vmac| vmac.name.is_none())
-    };
-    let before = config.instances.iter().filter(made_up).take_while(|other| other.name != instance.name).count();
-    let family = match instance.family {
-        Family::V4 => "",
-        Family::V6 => "6",
-    };
-    let number = if before == 0 { String::new() } else { format!(".{before}") };
-    let name = |prefix: &str| format!("{prefix}{family}.{}{number}", instance.vrid).parse();
-    let prefix = config.global.vmac_prefix.as_deref().unwrap_or("vrrp");
-    name(prefix).or_else(|_| name("vrrp")).unwrap_or_else(|_| instance.interface.clone())
 }
 
 fn authentication(pass: &str, header: bool) -> vrrp::Authentication {
@@ -222,7 +198,8 @@ fn rule(rule: &model::KernelRule) -> Rule {
 }
 
 fn virtual_address(address: &model::VirtualAddress, excluded: bool) -> vrrp::VirtualAddress {
-    let model::VirtualAddress { cidr, dev, label, broadcast, scope, options, track_group: _, at: _ } = address;
+    let model::VirtualAddress { cidr, dev, label, broadcast, scope, options, track_group: _, use_vmac: _, at: _ } =
+        address;
     vrrp::VirtualAddress {
         cidr: *cidr,
         dev: dev.clone(),
@@ -256,6 +233,7 @@ fn garp(own: &model::Garp, global: &model::Garp, family: Family) -> vrrp::Garp {
         lower_prio_repeat,
         interval,
         gna_interval,
+        extra,
     } = *own;
     let default = vrrp::Garp::default();
     let times = |own: Option<u32>, global: Option<u32>, default: u8| {
@@ -276,6 +254,8 @@ fn garp(own: &model::Garp, global: &model::Garp, family: Family) -> vrrp::Garp {
             Family::V4 => wait(interval, global.interval, default.interval),
             Family::V6 => wait(gna_interval, global.gna_interval, default.interval),
         },
+        extra: extra.or(global.extra).map_or(default.extra, |extra| extra.interval),
+        extra_everywhere: extra.or(global.extra).is_some_and(|extra| extra.all),
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::base::{MonoTime, WeightWish};
 use crate::healthcheck::agent;
 use crate::healthcheck::judge::{Change, Judge};
-use crate::healthcheck::outcome::{Outcome, Verdict};
+use crate::healthcheck::outcome::{LocalFault, Outcome, Verdict};
 use crate::healthcheck::schedule::{Next, Schedule};
 use crate::healthcheck::settings::{CheckId, CheckSettings, CheckState, CheckView, Kept, Standing};
 
@@ -31,6 +31,8 @@ pub(super) struct Check {
     pub wish: Option<WeightWish>,
     agent: agent::Memory,
     pub last: Option<Kept>,
+    /// When there last was a result that says something of the server.
+    heard: Option<MonoTime>,
     results: u64,
     added: MonoTime,
     /// That no result comes was told.
@@ -70,6 +72,7 @@ impl Check {
             wish: None,
             agent: agent::Memory::default(),
             last: None,
+            heard: None,
             results: 0,
             added: now,
             silent: false,
@@ -89,6 +92,7 @@ impl Check {
             self.wish = old.wish;
             self.agent = old.agent;
             self.last.clone_from(&old.last);
+            self.heard = old.heard;
             self.results = old.results;
         }
     }
@@ -104,6 +108,9 @@ impl Check {
         let change = self.judge.observe(verdict);
         self.last = Some(Kept { outcome: outcome.clone(), latency, at: now });
         self.results = self.results.saturating_add(1);
+        if verdict != Verdict::Local {
+            self.heard = Some(now);
+        }
         let hurry =
             self.settings.probe.fast_recovery() && self.judge.state() != CheckState::Tried { standing: Standing::Up };
         let next = match verdict {
@@ -134,8 +141,18 @@ impl Check {
 
     /// When a result must have come, whatever is the matter: two periods and the deadline of a run.
     pub fn patience(&self) -> MonoTime {
-        let awaited_since = self.last.as_ref().map_or(self.schedule.first().max(self.added), |last| last.at);
+        let awaited_since = self.heard.unwrap_or(self.schedule.first().max(self.added));
         awaited_since + self.settings.delay_loop * 2 + self.settings.probe.deadline()
+    }
+
+    /// Why no result comes: what the last run met, or that there is no run where `places` run at once.
+    pub fn hindrance(&self, now: MonoTime, places: usize) -> Outcome {
+        let fault = self.last.as_ref().map(|last| &last.outcome).filter(|outcome| outcome.verdict() == Verdict::Local);
+        match (self.run, fault) {
+            (RunState::Waiting { due }, _) if due <= now => Outcome::Local(LocalFault::NoPlace { places }),
+            (_, Some(fault)) => fault.clone(),
+            (_, None) => Outcome::Local(LocalFault::TaskStuck),
+        }
     }
 
     pub fn is_stale(&self, now: MonoTime) -> bool {
@@ -146,7 +163,7 @@ impl Check {
         }
     }
 
-    pub fn view(&self, id: &CheckId, standing_for: Duration, now: MonoTime) -> CheckView {
+    pub fn view(&self, id: &CheckId, standing_for: Duration, now: MonoTime, places: usize) -> CheckView {
         CheckView {
             id: id.clone(),
             kind: self.settings.probe.keyword().to_owned(),
@@ -154,7 +171,7 @@ impl Check {
             failures: self.judge.failures(),
             last: self.last.as_ref().map(|last| last.view(now)),
             results: self.results,
-            stale: self.is_stale(now),
+            stale: self.is_stale(now).then(|| self.hindrance(now, places)),
             resting: matches!(self.run, RunState::Resting),
             standing_for,
             shared_by: self.ids.len(),

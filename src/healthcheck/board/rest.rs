@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use crate::base::MonoTime;
+use crate::healthcheck::outcome::Outcome;
 use crate::healthcheck::schedule::Next;
-use crate::healthcheck::settings::CheckEvent;
+use crate::healthcheck::settings::{CheckEvent, CheckId};
 
 use super::check::{Check, RunState};
 use super::{Action, Board, CheckKey};
@@ -55,14 +56,16 @@ impl Board {
         let due = check.schedule.next(now, next);
         check.run = RunState::Waiting { due };
         self.due.insert((due, key));
-        if std::mem::take(&mut check.silent) {
-            actions.extend(silence(check, false));
+        if check.silent && !check.is_stale(now) {
+            check.silent = false;
+            actions.extend(silence(check, None));
             self.patience.insert((check.patience(), key));
         }
     }
 
     /// The time for a result has passed: tell it once, or look again when the next one is to have come.
     pub(super) fn look_for_silence(&mut self, now: MonoTime, key: CheckKey, actions: &mut Vec<Action>) {
+        let places = self.places();
         let Some(check) = self.checks.get_mut(&key) else { return };
         let at = check.patience();
         if check.silent || matches!(check.run, RunState::Resting) {
@@ -70,16 +73,16 @@ impl Board {
         }
         if matches!(check.run, RunState::Stuck { .. }) || at <= now {
             check.silent = true;
-            actions.extend(silence(check, true));
+            actions.extend(silence(check, Some(&check.hindrance(now, places))));
         } else {
             self.patience.insert((at, key));
         }
     }
 }
 
-fn silence(check: &Check, silent: bool) -> Vec<Action> {
-    let event = |id: &crate::healthcheck::settings::CheckId| {
-        Action::Tell(CheckEvent::Silence { target: id.target.clone(), check: id.clone(), silent })
+fn silence(check: &Check, because: Option<&Outcome>) -> Vec<Action> {
+    let event = |id: &CheckId| {
+        Action::Tell(CheckEvent::Silence { target: id.target.clone(), check: id.clone(), because: because.cloned() })
     };
     check.ids.iter().map(event).collect()
 }

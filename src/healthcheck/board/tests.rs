@@ -200,31 +200,6 @@ fn a_real_server_is_up_only_when_none_of_its_checkers_failed() {
 }
 
 #[test]
-fn a_run_that_does_not_come_back_is_given_up_and_never_doubled() {
-    let mut board = Board::default();
-    board.configure(at(0), vec![check("a", 0, tcp(80)), check("b", 0, tcp(81))], || 0);
-    let starts = board.poll(at(1_000));
-    let [Action::Start { run: hung, .. }, Action::Start { run: good, .. }] = starts[..] else { panic!("two are due") };
-    assert_eq!(board.finish(at(1_001), good, Outcome::Connected, Duration::ZERO), []);
-    assert_eq!(board.deadline(), Some(at(8_000)), "5 s to connect and 2 s of patience");
-    let silence = |silent| {
-        let check = CheckId { target: target("a"), index: 0 };
-        Action::Tell(CheckEvent::Silence { target: target("a"), check, silent })
-    };
-    assert_eq!(board.poll(at(8_000)), [Action::Abort(hung), silence(true)]);
-    let view = &board.views(at(8_000))[0];
-    assert!(view.stale && view.last.as_ref().unwrap().outcome == Outcome::Local(LocalFault::TaskStuck));
-    for now in [11_000, 21_000] {
-        let [Action::Start { run, ref check, .. }] = board.poll(at(now))[..] else { panic!("only b runs on") };
-        assert_eq!(check.id.target, target("b"));
-        board.finish(at(now), run, Outcome::Connected, Duration::ZERO);
-    }
-    let back = board.finish(at(22_000), hung, Outcome::Local(LocalFault::TaskEnded), Duration::ZERO);
-    assert_eq!(back, [silence(false)]);
-    assert_eq!(board.poll(at(31_000)).len(), 2, "its task ended, so it runs again");
-}
-
-#[test]
 fn a_reload_keeps_what_is_the_same_and_ends_what_is_gone() {
     let mut board = Board::default();
     board.configure(at(0), vec![check("a", 0, tcp(80)), check("b", 0, tcp(81)), check("c", 0, tcp(82))], || 0);
@@ -380,7 +355,7 @@ fn the_checks_of_a_service_that_rests_are_not_made_and_go_on_at_once() {
     let [Action::Start { ref check, .. }] = starts[..] else { panic!("only the shared one runs: {starts:?}") };
     assert_eq!(check.probe, tcp(80));
     let views = board.views(at(100_000));
-    assert!(views.iter().filter(|view| view.resting).all(|view| !view.stale), "nothing is awaited of it");
+    assert!(views.iter().filter(|view| view.resting).all(|view| view.stale.is_none()), "nothing is awaited of it");
     assert_eq!(views.iter().filter(|view| view.resting).count(), 1);
     assert_eq!(board.rest(at(5_000), BTreeSet::new()), []);
     let starts = board.poll(at(5_000));
@@ -391,22 +366,6 @@ fn the_checks_of_a_service_that_rests_are_not_made_and_go_on_at_once() {
     assert_eq!(board.finish(at(5_200), run, Outcome::Refused, Duration::ZERO), [], "and tells nothing");
     assert_eq!(board.configure(at(6_000), wanted, || 0), [], "a reload wakes nobody");
     assert!(board.views(at(6_000)).iter().any(|view| view.resting));
-}
-
-#[test]
-fn a_check_without_results_is_told_once_and_again_when_they_are_back() {
-    let mut board = Board::default();
-    // So many run at one time that this one finds no place.
-    let crowd = (0..RUNS_MAX).map(|at| check(&format!("x{at}"), 0, tcp(u16::try_from(at).unwrap())));
-    let late = CheckSettings { warmup: Duration::from_secs(4), ..check("late", 0, tcp(60_000)) };
-    board.configure(at(0), crowd.chain([late]).collect(), || u32::MAX);
-    let starts = board.poll(at(4_900));
-    assert!(starts.len() >= RUNS_MAX - 1, "{}", starts.len());
-    let mut told = vec![];
-    for now in (4_900..60_000).step_by(1_000) {
-        told.extend(told_to(board.poll(at(now))).into_iter().filter(|(_, word)| *word == "silence"));
-    }
-    assert!(told.len() > RUNS_MAX, "those that are stuck, and the one that waits for them: {}", told.len());
 }
 
 #[test]

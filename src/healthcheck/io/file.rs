@@ -2,12 +2,14 @@
 //!
 //! What the number means is in `file.rs` of the room.
 
+use std::io;
+
 use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
 use tokio::time::timeout;
 
 use crate::healthcheck::file::{TEXT_MAX_BYTES, judge};
-use crate::healthcheck::outcome::{Outcome, Stage};
+use crate::healthcheck::outcome::{LocalFault, Outcome, Stage};
 use crate::healthcheck::probe::FileProbe;
 
 /// One reading.
@@ -19,7 +21,15 @@ pub async fn check(probe: &FileProbe) -> Outcome {
         Ok::<_, std::io::Error>(text)
     };
     match timeout(FileProbe::DEADLINE, read).await {
+        Ok(Err(error)) if is_ours(&error) => {
+            Outcome::Local(LocalFault::File { errno: error.raw_os_error().unwrap_or(0) })
+        }
         Ok(text) => judge(&text.unwrap_or_default(), probe.weight),
         Err(_) => Outcome::Timeout { waiting_for: Stage::Run, after: FileProbe::DEADLINE },
     }
+}
+
+/// It tells of this host and not of the file, which keepalived takes for empty where it cannot be read.
+fn is_ours(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM))
 }

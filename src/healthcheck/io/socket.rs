@@ -65,8 +65,11 @@ pub(super) fn connect_failure(error: &io::Error) -> Outcome {
         | libc::EAFNOSUPPORT
         | libc::EAGAIN
         | libc::EINVAL
+        | libc::EMFILE
+        | libc::ENFILE
         | libc::ENOBUFS
         | libc::ENOMEM
+        | libc::ENOSPC
         | libc::EPERM => Outcome::Local(LocalFault::Connect { errno }),
         _ => stream_failure(error),
     }

@@ -191,6 +191,19 @@ s5uI8WF089xgHg5FpwxkaxL4caywnwXQnc06beC39qtY7MqeW5qRnCvTIDaPsUs=\n\
 -----END ENCRYPTED PRIVATE KEY-----\n\n";
 
     #[test]
+    fn a_key_is_read_in_each_form_that_openssl_writes() {
+        // `openssl ecparam -name prime256v1 -genkey`, which writes the curve before the key, and `openssl genrsa -traditional`.
+        let sec1 = include_bytes!("sec1.pem");
+        let pkcs1 = include_bytes!("pkcs1.pem");
+        assert!(matches!(private_key(sec1, None), Ok(PrivateKeyDer::Sec1(_))));
+        assert!(matches!(private_key(pkcs1, None), Ok(PrivateKeyDer::Pkcs1(_))));
+        for text in [&sec1[..], &pkcs1[..]] {
+            let key = private_key(text, None).unwrap();
+            assert!(ring::sign::any_supported_type(&key).is_ok(), "it signs");
+        }
+    }
+
+    #[test]
     fn an_encrypted_key_is_opened_by_its_password_alone() {
         let secret = |word: &str| Secret::new(word.to_owned());
         let wrong = Err(LocalFault::TlsFile { file: TlsFile::EncryptedKey });

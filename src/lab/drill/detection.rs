@@ -1,17 +1,23 @@
 //! How soon each kind of check finds that its server is gone: every port is closed at one moment, and what the checkers tell
 //! is held against the bound that follows from their settings.
 //!
-//! A refusal takes no time, so the bound is the period, and the pauses before the repetitions. `PING_CHECK` knows no port;
-//! an agent that cannot be asked says nothing of its server; a BFD session has a bound of its own.
+//! A refusal takes no time, so the bound is the period, and the pauses before the repetitions. `PING_CHECK` knows no port: its
+//! host falls silent, and each run waits for as long as it may. An agent that cannot be asked says nothing of its server, so
+//! one that is asked says `down`. A BFD session has a bound of its own, its detection time.
 #![expect(clippy::disallowed_methods, reason = "the lab reads the clock, waits, and writes files")]
 
 use std::fmt::Write as _;
 use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
@@ -23,17 +29,24 @@ use crate::healthcheck::expect::Expect;
 use crate::healthcheck::hex::ReplyExpect;
 use crate::healthcheck::judge::OnLocalError;
 use crate::healthcheck::probe::{
-    DnsProbe, Endpoint, FileProbe, GrpcProbe, HttpProbe, HttpVersion, HttpsProbe, Probe, ScriptProbe, SmtpProbe,
-    TlsClient, UdpProbe, Url,
+    AgentProbe, DnsProbe, Endpoint, FileProbe, GrpcProbe, HttpProbe, HttpVersion, HttpsProbe, Probe, ScriptProbe,
+    SmtpProbe, TlsClient, UdpProbe, Url,
 };
 use crate::healthcheck::settings::{CheckEvent, CheckId, CheckSettings, TargetId};
 use crate::lab::conformance::{self, Behaviour, Identities, Running};
 use crate::lab::error::LabError;
+use crate::lab::namespace::Namespace;
 
+/// What the namespace is called, with the number of the process.
+const HOST: &str = "vipd-detection";
+/// The kind whose runs take as long as they may.
+const PING: &str = "PING_CHECK";
 const PERIOD: Duration = Duration::from_secs(1);
 const RETRY: u32 = 2;
 const PAUSE: Duration = Duration::from_millis(300);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Of `PING_CHECK`, whose runs all wait so long.
+const PING_TIMEOUT: Duration = Duration::from_millis(500);
 /// For the runs themselves, and for a machine that has other things to do.
 const SLACK: Duration = Duration::from_millis(200);
 /// All servers are found up within this time, and down.
@@ -42,22 +55,37 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A certificate and its key, for a server that nobody needs to trust.
 const IDENTITY: &[u8] = include_bytes!("identity.pem");
 
-/// The longest time from the end of a server to the word that it is down.
-pub const fn bound() -> Duration {
-    PERIOD.saturating_add(PAUSE.saturating_mul(RETRY)).saturating_add(SLACK)
+/// The longest time from the end of a server to the word that it is down, and how it comes about.
+fn bound(kind: &str) -> (Duration, String) {
+    let seconds = |span: Duration| span.as_secs_f64();
+    let (runs, waits) = match kind {
+        PING => (RETRY.saturating_add(1), format!(" + {} * {}", RETRY.saturating_add(1), seconds(PING_TIMEOUT))),
+        _ => (0, String::new()),
+    };
+    let limit = PERIOD + PAUSE * RETRY + PING_TIMEOUT * runs + SLACK;
+    (limit, format!("{} + {RETRY} * {}{waits} + {} s", seconds(PERIOD), seconds(PAUSE), seconds(SLACK)))
 }
 
 /// Check a server by each kind of check, take all servers away, and wait for the news. `start` makes the checks, and gives
-/// what they tell, and what keeps them going.
+/// what they tell, and what keeps them going. All of it is in a network namespace, which needs root.
 ///
 /// # Errors
 /// [`LabError`] where a server cannot be started, or is not found up.
-pub async fn measure<H>(
+pub fn measure<H>(
+    start: impl AsyncFnOnce(Vec<CheckSettings>) -> (mpsc::Receiver<CheckEvent>, H) + Send,
+) -> Result<Vec<Verdict>, LabError> {
+    let namespace = Namespace::create(&format!("{HOST}-{}", std::process::id()))?;
+    let measured = namespace.inside(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map_err(fault("starting its runtime"))?.block_on(measure_here(start))
+    });
+    measured?
+}
+
+async fn measure_here<H>(
     start: impl AsyncFnOnce(Vec<CheckSettings>) -> (mpsc::Receiver<CheckEvent>, H),
 ) -> Result<Vec<Verdict>, LabError> {
     let dir = Scratch::new()?;
-    let fault =
-        |what: &'static str| move |source| LabError::Socket { host: "detection".into(), what: what.into(), source };
     let identities = identities().ok_or_else(|| fault("TLS")(io::ErrorKind::InvalidData.into()))?;
     let (mut servers, mut checks) = (vec![], vec![]);
     for (name, probe) in kinds() {
@@ -66,6 +94,10 @@ pub async fn measure<H>(
         servers.push(server);
     }
     checks.extend(dir.probes().map(settings));
+    let agent = Agent::start().await.map_err(fault("starting an agent"))?;
+    let endpoint = Endpoint::new(agent.at, CONNECT_TIMEOUT);
+    checks.push(settings(Probe::Agent(AgentProbe { endpoint, send: vec![] })));
+    checks.push(settings(Probe::Ping(Endpoint::new((Ipv4Addr::LOCALHOST, 0).into(), PING_TIMEOUT))));
     let mut waited: Vec<String> = checks.iter().map(|check| check.id.target.destination.clone()).collect();
     let (mut events, _running) = start(checks).await;
     let mut up = waited.clone();
@@ -74,7 +106,10 @@ pub async fn measure<H>(
         return Err(LabError::TimedOut { what: format!("{late} finds its server up"), after: PATIENCE });
     }
     drop(servers);
+    agent.is_sick.store(true, Ordering::SeqCst);
     dir.fail()?;
+    let deaf = Path::new("/proc/sys/net/ipv4/icmp_echo_ignore_all");
+    std::fs::write(deaf, "1").map_err(|source| LabError::File { action: "write", path: deaf.to_owned(), source })?;
     let gone = Instant::now();
     let kinds = waited.clone();
     let mut found = vec![];
@@ -95,14 +130,18 @@ pub fn table(verdicts: &[Verdict]) -> String {
 
 fn verdict(kind: &str, found: &[(String, Duration)]) -> Verdict {
     let measured = found.iter().find(|(name, _)| name == kind).map(|(_, after)| *after);
-    let seconds = |span: Duration| span.as_secs_f64();
+    let (limit, formula) = bound(kind);
     Verdict {
         promise: kind.to_owned(),
-        formula: format!("{} + {RETRY} * {} + {} s", seconds(PERIOD), seconds(PAUSE), seconds(SLACK)),
-        limit: bound().into(),
+        formula,
+        limit: limit.into(),
         measured: measured.map(Amount::from),
-        kept: measured.is_some_and(|after| after <= bound()),
+        kept: measured.is_some_and(|after| after <= limit),
     }
+}
+
+fn fault(what: &'static str) -> impl Fn(io::Error) -> LabError {
+    move |source| LabError::Socket { host: HOST.into(), what: what.into(), source }
 }
 
 /// Wait until such an event came for each of these, or [`PATIENCE`] is over.
@@ -187,6 +226,29 @@ fn identities() -> Option<Identities> {
     let (own, key) = (CertificateDer::from_pem_slice(IDENTITY).ok()?, PrivateKeyDer::from_pem_slice(IDENTITY).ok()?);
     let config = Arc::new(builder.with_single_cert(vec![own], key).ok()?);
     Some(Arc::new(move |_| Arc::clone(&config)))
+}
+
+/// An agent beside a server, that says what it is told to say.
+struct Agent {
+    at: SocketAddr,
+    is_sick: Arc<AtomicBool>,
+    _task: JoinSet<()>,
+}
+
+impl Agent {
+    async fn start() -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let (at, is_sick) = (listener.local_addr()?, Arc::new(AtomicBool::new(false)));
+        let (mut task, sick) = (JoinSet::new(), Arc::clone(&is_sick));
+        task.spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let line: &[u8] = if sick.load(Ordering::SeqCst) { b"down\n" } else { b"up\n" };
+                // A client that went away is the next one's affair.
+                client.write_all(line).await.ok();
+            }
+        });
+        Ok(Self { at, is_sick, _task: task })
+    }
 }
 
 /// A directory with the files that `MISC_CHECK` and `FILE_CHECK` look at.

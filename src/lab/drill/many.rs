@@ -131,6 +131,8 @@ pub fn addresses(
     pair.lab.cable(Seat::A, false)?;
     pinger.forget();
     pair.wait("every VIP answers from b", stop, |_| Ok(pinger.answers().len() == vips.len()))?;
+    // On a busy machine the ear may hear later than the client is answered.
+    pair.wait("the first advert of b is heard", stop, |pair| Ok(pair.first_advert(Seat::B, from).is_some()))?;
     let (answers, first) = (pinger.answers(), pair.first_advert(Seat::B, from));
     let last_heard = {
         let pages = pair.journal.pages();

@@ -44,7 +44,7 @@ fn told(event: CheckEvent) -> (&'static str, String) {
         CheckEvent::Up { reason, .. } => ("up", reason.to_string()),
         CheckEvent::Down { reason, .. } => ("down", reason.to_string()),
         CheckEvent::Weight { wish, .. } => ("weight", wish.to_string()),
-        CheckEvent::Silence { silent, .. } => ("silence", silent.to_string()),
+        CheckEvent::Silence { because, .. } => ("silence", because.map_or_else(String::new, |why| why.to_string())),
     }
 }
 

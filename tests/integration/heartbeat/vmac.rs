@@ -9,7 +9,7 @@ use std::time::Duration;
 use vipd::base::{Family, Priority};
 use vipd::daemon::heartbeat::{Command, Heartbeat, HeartbeatOptions};
 use vipd::lab::{Namespace, until};
-use vipd::vrrp::{Holdings, Settings, Standing, Version, Vmac, ip};
+use vipd::vrrp::{Device, Garp, Holdings, Settings, Standing, Version, Vmac, ip};
 
 use super::wire::{PATIENCE, ip as run, settings, standing, stop};
 
@@ -130,6 +130,36 @@ fn a_takeover_changes_nothing_for_a_client() {
             stop(&router);
         }
     }
+}
+
+#[test]
+fn an_address_alone_has_the_virtual_mac_and_is_announced_again_and_again() {
+    let lan = Lan::new();
+    let (vip, mac) = ("192.0.2.100", "00:00:5e:00:01:07");
+    let alone = |priority| {
+        let Settings { vmac, mut addresses, garp, interface, .. } = own_mac(Family::V4, priority, true);
+        let device = Device { base: interface, vmac: vmac.unwrap() };
+        addresses[0].dev = Some(device.vmac.name.clone());
+        let garp = Garp { extra: Duration::from_millis(20), ..garp };
+        let plain = settings(Family::V4, Version::V3, priority);
+        Settings { addresses, garp, address_devices: vec![device], ..plain }
+    };
+    let a = lan.start(0, alone(150));
+    until("a holds it", PATIENCE, || lan.holds(0, "vrrp.7", vip) && lan.is_up(0, "vrrp.7")).unwrap();
+    until("the client is answered", PATIENCE, || lan.answers(vip)).unwrap();
+    assert_eq!(lan.neighbour(vip), mac);
+    let announced = |router: &Heartbeat| router.snapshot.borrow()[0].counters.announcements_sent;
+    until("it goes on announcing", PATIENCE, || announced(&a) > 50).unwrap();
+    let b = lan.start(1, alone(100));
+    until("b has the interface, down", PATIENCE, || lan.ip(1, "-o link show").contains("vrrp.7@")).unwrap();
+    assert!(!lan.is_up(1, "vrrp.7"));
+    assert_eq!(announced(&b), 0);
+    stop(&a);
+    until("b holds it", PATIENCE, || lan.holds(1, "vrrp.7", vip) && lan.is_up(1, "vrrp.7")).unwrap();
+    until("the client is answered by b", PATIENCE, || lan.answers(vip)).unwrap();
+    assert_eq!(lan.neighbour(vip), mac);
+    assert!(!lan.ip(0, "-o link show").contains("vrrp.7"), "nothing is left on a");
+    stop(&b);
 }
 
 #[test]

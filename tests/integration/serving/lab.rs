@@ -238,6 +238,11 @@ impl Lab {
         }
     }
 
+    /// The daemon's process.
+    pub fn process(&self) -> u32 {
+        self.daemon.as_ref().expect("a daemon was started").0.id()
+    }
+
     /// End the daemon in good order.
     pub fn stop(&mut self) {
         let Some(mut daemon) = self.daemon.take() else { return };

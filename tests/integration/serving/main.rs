@@ -15,4 +15,5 @@ mod drain;
 mod examples;
 mod lab;
 mod setup;
+mod starved;
 mod traffic;

@@ -46,6 +46,7 @@ pub(super) fn settle(
         at: name.at,
         state,
         interface: draft.interface?,
+        vmac_addresses: draft.vmac_addresses,
         vmac: draft.vmac.map(|vmac| Vmac { xmit_base: draft.xmit_base, ..vmac }),
         // The owner of the addresses takes packets for them in any case (RFC 9568 section 6.1, Accept_Mode).
         accept: priority.is_owner() || draft.accept.unwrap_or(!strict),

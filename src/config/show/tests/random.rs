@@ -117,6 +117,10 @@ impl Choices<'_> {
             lower_prio_repeat: self.maybe(|choose| choose.of(&[0, 7])),
             interval: self.maybe(Self::time),
             gna_interval: self.maybe(Self::time),
+            extra: self.maybe(|choose| ExtraGarp {
+                all: choose.yes(),
+                interval: choose.of(&[Duration::ZERO, Duration::from_hours(24)]),
+            }),
         }
     }
 
@@ -173,6 +177,7 @@ fn global(choose: &mut Choices<'_>) -> Global {
         strict: choose.seldom(),
         down_timer_adverts: choose.maybe(|choose| choose.of(&[1, 3, 100])),
         vmac_prefix: choose.maybe(|choose| choose.of(&["vrrp", "v-"]).to_owned()),
+        vmac_addr_prefix: choose.maybe(|choose| choose.of(&["vrrp", "v-"]).to_owned()),
         dynamic_interfaces: choose.seldom(),
         default_interface: choose.maybe(interface),
         process: process(choose),
@@ -215,7 +220,7 @@ fn garp_group(choose: &mut Choices<'_>) -> GarpGroup {
 fn statics(choose: &mut Choices<'_>, groups: &[TrackGroup]) -> Statics {
     let addresses = (0..choose.below(2)).map(|at| {
         let family = choose.of(&[Family::V4, Family::V6]);
-        VirtualAddress { dev: Some(interface(choose)), ..address(choose, family, 24 + at) }
+        VirtualAddress { dev: Some(interface(choose)), use_vmac: false, ..address(choose, family, 24 + at) }
     });
     let mut statics = Statics {
         addresses: addresses.collect(),
@@ -350,6 +355,7 @@ fn address(choose: &mut Choices<'_>, family: Family, at: u16) -> VirtualAddress 
             auto_join: choose.seldom(),
         },
         track_group: None,
+        use_vmac: choose.seldom(),
         at: Span::default(),
     }
 }
@@ -390,6 +396,7 @@ fn instance(choose: &mut Choices<'_>, name: &str, config: &Config) -> VrrpInstan
         state,
         interface,
         vmac: choose.maybe(vmac),
+        vmac_addresses: choose.seldom(),
         accept: choose.yes() || priority.is_owner(),
         vrid: Vrid::new(choose.of(&[1, 2, 3])).unwrap(),
         priority,

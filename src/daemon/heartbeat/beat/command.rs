@@ -80,5 +80,5 @@ impl Beat {
 
 /// The interfaces of virtual routers are there as long as they are configured, like static addresses.
 pub fn with_devices(statics: Holdings, settings: &[Settings]) -> Holdings {
-    Holdings { devices: settings.iter().filter_map(Settings::own_device).collect(), ..statics }
+    Holdings { devices: settings.iter().flat_map(Settings::own_devices).collect(), ..statics }
 }
