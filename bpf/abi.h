@@ -295,7 +295,7 @@ struct vipd_settings {
 	__u32 abi_version; /* written last: 0 while the maps are being made */
 	__u32 generation;  /* the last one given away, so that a restart of the daemon gives none twice */
 	__u32 changing;    /* user space is at work: a daemon that finds it set writes all schedules again */
-	__u32 way_ms;      /* XDP remembers a way out so long; 0: routes depend on more than where a packet goes to */
+	__u32 way_ms;      /* a way out is remembered so long; 0: routes depend on more than where a packet goes to */
 	__u32 timeout_ms[VIPD_STATES]; /* a connection not seen for so long is none */
 	__u32 local_port_first; /* ports that FullNat gives, in the host's order */
 	__u32 local_port_last;

@@ -4,15 +4,15 @@
 #pragma once
 
 #include "parse.h"
+#include "remember.h"
 #include "schedule.h"
-#include "tunnel.h"
-#include "way.h"
 
 struct way {
-	struct bpf_redir_neigh next_hop;
+	const struct remembered *known;         /* with the MAC addresses; 0: the stack finds them */
+	const struct bpf_redir_neigh *next_hop; /* for the stack */
+	const struct vipd_address *source;      /* this host's own address on the way, where it was asked for */
 	__u32 ifindex;
 	__u32 mtu;
-	struct vipd_address source; /* this host's own address on the way, where it was asked for */
 };
 
 enum found {
@@ -22,23 +22,24 @@ enum found {
 	FOUND_NONE,    /* counted */
 };
 
-/* The way from `source` to `target`, both of the IP `version`; `source` 0 asks for ours (Linux 6.7). `tot_len` stays
- * 0: the kernel then checks the packet itself against the MTU, and knows that a GSO packet will be cut. */
-static __always_inline enum found find_way_of(struct __sk_buff *skb, const struct packet *packet, int version,
-					      const struct vipd_address *source, const struct vipd_address *target,
-					      struct way *way)
+/* The way from one end to the other. `tot_len` stays 0: the kernel then checks the packet itself against the MTU, and
+ * knows that a GSO packet will be cut. */
+static __noinline enum found find_way_of(struct __sk_buff *skb, const struct packet *packet, const struct ends *ends,
+					 struct way *way)
 {
-	struct bpf_fib_lookup fib = { .l4_protocol = packet->flow.protocol, .ifindex = skb->ingress_ifindex };
+	struct inquiry *inquiry = inquire(packet, skb->ingress_ifindex, ends);
+	struct bpf_fib_lookup *fib = &inquiry->fib;
 	long found;
 
-	way_ends(&fib, version, source, target);
-	found = bpf_fib_lookup(skb, &fib, sizeof(fib), source ? 0 : BPF_FIB_LOOKUP_SRC);
+	if (!inquiry)
+		return FOUND_NONE;
+	found = bpf_fib_lookup(skb, fib, sizeof(*fib), ends->source ? 0 : BPF_FIB_LOOKUP_SRC);
 	switch (found) {
 	case BPF_FIB_LKUP_RET_SUCCESS:
-		way->mtu = fib.mtu_result;
+		way->mtu = fib->mtu_result;
 		break;
 	case BPF_FIB_LKUP_RET_NO_NEIGH: /* redirect_neigh asks for it; the size was not looked at */
-		if (bpf_check_mtu(skb, fib.ifindex, &way->mtu, 0, 0) == BPF_MTU_CHK_RET_FRAG_NEEDED) {
+		if (bpf_check_mtu(skb, fib->ifindex, &way->mtu, 0, 0) == BPF_MTU_CHK_RET_FRAG_NEEDED) {
 			count(VIPD_REASON_TOO_BIG);
 			return FOUND_SMALLER;
 		}
@@ -50,22 +51,20 @@ static __always_inline enum found find_way_of(struct __sk_buff *skb, const struc
 		return FOUND_NONE;
 	case BPF_FIB_LKUP_RET_FRAG_NEEDED:
 		count(VIPD_REASON_TOO_BIG);
-		way->mtu = fib.mtu_result;
+		way->mtu = fib->mtu_result;
 		return FOUND_SMALLER;
 	default:
 		count(VIPD_REASON_NO_ROUTE);
 		return FOUND_NONE;
 	}
-	way->ifindex = fib.ifindex;
+	way->ifindex = fib->ifindex;
 	/* An IPv4 route may have an IPv6 gateway (RFC 8950). */
-	way->next_hop.nh_family = fib.family;
-	__builtin_memcpy(way->next_hop.ipv6_nh, fib.ipv6_dst, sizeof(fib.ipv6_dst));
-	if (!source) {
-		if (version == 6)
-			__builtin_memcpy(&way->source, fib.ipv6_src, sizeof(way->source));
-		else
-			way->source.word[3] = fib.ipv4_src;
-	}
+	inquiry->next_hop.nh_family = fib->family;
+	__builtin_memcpy(inquiry->next_hop.ipv6_nh, fib->ipv6_dst, sizeof(fib->ipv6_dst));
+	way->next_hop = &inquiry->next_hop;
+	if (!ends->source)
+		source_store(&inquiry->source, fib, ends);
+	way->source = &inquiry->source;
 	return FOUND;
 }
 
@@ -73,18 +72,49 @@ static __always_inline enum found find_way(struct __sk_buff *skb, const struct p
 					   const struct vipd_address *source, const struct vipd_address *target,
 					   struct way *way)
 {
-	return find_way_of(skb, packet, IPV6 ? 6 : 4, source, target, way);
+	struct ends ends = { .source = source, .target = target, .version = IPV6 ? 6 : 4 };
+
+	return find_way_of(skb, packet, &ends, way);
 }
 
-/* To a destination; of a tunnel the way begins here, and may be of the other family. */
 static __always_inline enum found find_way_to(struct __sk_buff *skb, const struct packet *packet,
 					      const struct vipd_destination *destination, struct way *way)
 {
-	if (destination->forwarding != VIPD_FORWARDING_TUNNEL)
-		return find_way(skb, packet, &packet->flow.source, &destination->address, way);
-	if (destination->flags & VIPD_DESTINATION_OTHER_FAMILY)
-		return find_way_of(skb, packet, IPV6 ? 4 : 6, 0, &destination->address, way);
-	return find_way(skb, packet, 0, &destination->address, way);
+	struct ends ends;
+
+	ends_to(packet, destination, &ends);
+	return find_way_of(skb, packet, &ends, way);
+}
+
+/* A way that is remembered, where the packet fits. A GSO packet is for the kernel to judge. */
+static __always_inline int recall(const struct packet *packet, const struct remembered *known, __u32 overhead,
+				  struct way *way)
+{
+	if (!known || packet->bytes + overhead > known->mtu)
+		return 0;
+	way->known = known;
+	way->ifindex = known->ifindex;
+	way->mtu = known->mtu;
+	way->source = &known->source;
+	return 1;
+}
+
+static __always_inline enum found recall_way_to(struct __sk_buff *skb, const struct packet *packet, __u32 slot,
+						const struct vipd_destination *destination, struct way *way)
+{
+	__u32 overhead = destination->forwarding == VIPD_FORWARDING_TUNNEL ? tunnel_overhead(destination) : 0;
+
+	if (skb->gso_segs <= 1 && recall(packet, way_to(skb, packet, slot, destination), overhead, way))
+		return FOUND;
+	return find_way_to(skb, packet, destination, way);
+}
+
+static __always_inline enum found recall_way_back(struct __sk_buff *skb, const struct packet *packet,
+						  const struct vipd_address *virtual, struct way *way)
+{
+	if (skb->gso_segs <= 1 && recall(packet, way_back(skb, packet, virtual), 0, way))
+		return FOUND;
+	return find_way(skb, packet, virtual, &packet->flow.target, way);
 }
 
 /* A port of SCTP, whose checksum sees it with the whole packet. A fragment does not know how long that is. */
@@ -139,9 +169,19 @@ static __always_inline int rewrite(struct __sk_buff *skb, const struct packet *p
 	return ip_replace(skb, ETH_HLEN, side, from, address);
 }
 
-static __always_inline int send(struct way *way)
+static __always_inline int send(struct __sk_buff *skb, struct way *way)
 {
-	return bpf_redirect_neigh(way->ifindex, &way->next_hop, sizeof(way->next_hop), 0);
+	struct ethhdr head = { .h_proto = skb->protocol };
+
+	if (way->known) {
+		__builtin_memcpy(&head, way->known->mac, sizeof(way->known->mac));
+		if (bpf_skb_store_bytes(skb, 0, &head, sizeof(head), 0) < 0) {
+			count(VIPD_REASON_REWRITE);
+			return DROP;
+		}
+		return bpf_redirect(way->ifindex, 0);
+	}
+	return bpf_redirect_neigh(way->ifindex, (void *)way->next_hop, sizeof(*way->next_hop), 0);
 }
 
 /* Too large for the stack beside the packet's own words. */
@@ -171,7 +211,7 @@ static __always_inline int tell_too_big(struct __sk_buff *skb, const struct pack
 	too_big_finish(packet, answer, mtu);
 	if (bpf_skb_store_bytes(skb, ETH_HLEN, answer, sizeof(*answer), BPF_F_INVALIDATE_HASH) < 0)
 		return DROP;
-	return send(&way);
+	return send(skb, &way);
 }
 
 static __always_inline int wrap(struct __sk_buff *skb, const struct packet *packet,
@@ -180,8 +220,8 @@ static __always_inline int wrap(struct __sk_buff *skb, const struct packet *pack
 	if (destination->forwarding != VIPD_FORWARDING_TUNNEL)
 		return 0;
 	if (outer_is_v6(destination))
-		return encapsulate_v6(skb, packet, destination, &way->source);
-	return encapsulate_v4(skb, packet, destination, &way->source);
+		return encapsulate_v6(skb, packet, destination, way->source);
+	return encapsulate_v4(skb, packet, destination, way->source);
 }
 
 /* What the program of FullNat is to do. */
@@ -213,7 +253,7 @@ static __always_inline int forward(struct __sk_buff *skb, const struct packet *p
 		count(VIPD_REASON_TTL);
 		return DROP;
 	}
-	switch (find_way_to(skb, packet, destination, &way)) {
+	switch (recall_way_to(skb, packet, slot, destination, &way)) {
 	case FOUND:
 		break;
 	case FOUND_LOCAL:
@@ -244,7 +284,7 @@ static __always_inline int forward(struct __sk_buff *skb, const struct packet *p
 		goto refused;
 	fragment_remember(packet);
 	account(destination->service, slot, FROM_CLIENT, packet->bytes);
-	return send(&way);
+	return send(skb, &way);
 refused:
 	count(VIPD_REASON_REWRITE);
 	return DROP;
@@ -263,5 +303,5 @@ static __always_inline int forward_reply(struct __sk_buff *skb, const struct pac
 	fragment_remember(packet);
 	if (destination)
 		account(destination->service, reply->destination, FROM_SERVER, packet->bytes);
-	return send(way);
+	return send(skb, way);
 }

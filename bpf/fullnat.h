@@ -204,7 +204,7 @@ static __always_inline int fullnat_forward(struct __sk_buff *skb, const struct p
 		return fullnat_drop(told == TOA_FORGED ? VIPD_REASON_FORGED : VIPD_REASON_REWRITE);
 	fragment_remember(packet);
 	account(destination->service, connection->destination, FROM_CLIENT, packet->bytes);
-	return send(&way);
+	return send(skb, &way);
 }
 
 /* What the real server answers, back to the client. */
@@ -243,7 +243,7 @@ static __always_inline int fullnat_reply(struct __sk_buff *skb, const struct pac
 		toa_reply(skb, packet, destination->service, connection);
 		account(destination->service, entry->destination, FROM_SERVER, packet->bytes);
 	}
-	return send(&way);
+	return send(skb, &way);
 }
 
 /* An error about what the client gets goes to the real server, one about what that gets to the client. */
@@ -272,7 +272,7 @@ static __always_inline int fullnat_error(struct __sk_buff *skb, const struct pac
 		    replace_quoted(skb, packet, &quote, TARGET, &entry->virtual_address, entry->virtual_port) < 0 ||
 		    replace_outer(skb, packet, TARGET, &destination->address) < 0)
 			return fullnat_drop(VIPD_REASON_REWRITE);
-		return send(&way);
+		return send(skb, &way);
 	}
 	if (!fullnat_client_flow(&quote.flow, entry, &flow) ||
 	    find_way(skb, packet, &flow.target, &flow.source, &way) != FOUND)
@@ -281,7 +281,7 @@ static __always_inline int fullnat_error(struct __sk_buff *skb, const struct pac
 	    replace_quoted(skb, packet, &quote, SOURCE, &flow.source, flow.source_port) < 0 ||
 	    replace_outer(skb, packet, SOURCE, &flow.target) < 0 || replace_outer(skb, packet, TARGET, &flow.source) < 0)
 		return fullnat_drop(VIPD_REASON_REWRITE);
-	return send(&way);
+	return send(skb, &way);
 }
 
 /* Where fullnat() of forward.h jumps. */

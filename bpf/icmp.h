@@ -87,7 +87,7 @@ static __always_inline int error_to_server(struct __sk_buff *skb, const struct p
 		goto refused;
 	if (wrap(skb, packet, destination, &way) < 0)
 		goto refused;
-	return send(&way);
+	return send(skb, &way);
 refused:
 	count(VIPD_REASON_REWRITE);
 	return DROP;
@@ -110,7 +110,7 @@ static __always_inline int error_to_client(struct __sk_buff *skb, const struct p
 		count(VIPD_REASON_REWRITE);
 		return DROP;
 	}
-	return send(&way);
+	return send(skb, &way);
 }
 
 static __always_inline int follow_error(struct __sk_buff *skb, const struct packet *packet)

@@ -110,23 +110,6 @@ static __always_inline int encapsulate(struct xdp_md *xdp, const struct packet *
 	return 0;
 }
 
-static __always_inline struct remembered *way_to(struct xdp_md *xdp, const struct packet *packet, __u32 slot,
-						 const struct vipd_destination *destination)
-{
-	struct vipd_address key = { .word = { slot, destination->generation } };
-	struct ends ends = {
-		.source = &packet->flow.source,
-		.target = &destination->address,
-		.version = IPV6 ? 6 : 4,
-	};
-
-	if (destination->forwarding == VIPD_FORWARDING_TUNNEL) {
-		ends.source = 0;
-		ends.version = outer_is_v6(destination) ? 6 : 4;
-	}
-	return way_of(xdp, packet, slot, &key, &ends);
-}
-
 /* A client's packet to its destination. */
 static __always_inline int forward(struct xdp_md *xdp, const struct packet *packet, __u32 slot,
 				   const struct vipd_destination *destination)
@@ -166,15 +149,13 @@ static __always_inline int forward(struct xdp_md *xdp, const struct packet *pack
 /* What a real server answers (Masq), from the address that the client knows. */
 static __always_inline int reply(struct xdp_md *xdp, const struct packet *packet, struct vipd_connection *entry)
 {
-	const struct vipd_address *client = &packet->flow.target;
-	struct ends ends = { .source = &entry->virtual_address, .target = client, .version = IPV6 ? 6 : 4 };
 	struct vipd_destination *destination;
 	struct remembered *way;
 	struct plain *plain;
 
 	if (entry->flags & (VIPD_CONNECTION_BYPASS | VIPD_CONNECTION_FULLNAT) || packet->ttl <= 1)
 		return PASS;
-	way = way_of(xdp, packet, (client->word[3] * 0x9e3779b1) >> 16, client, &ends);
+	way = way_back(xdp, packet, &entry->virtual_address);
 	plain = plain_of(xdp);
 	if (!way || !plain || packet->bytes > way->mtu)
 		return PASS;

@@ -7,6 +7,8 @@
 mod known;
 mod stranger;
 
+use std::collections::HashMap;
+
 use super::collect::Problems;
 use super::keyword::{self, Context, Holds, Keyword, Service};
 use super::problem::{Problem, Severity};
@@ -49,7 +51,7 @@ impl<'a> Schema<'a> {
     /// All that was wrong.
     pub fn finish(mut self) -> Vec<Problem> {
         self.settle();
-        let Checker { mut problems, unserved } = self.checker;
+        let Checker { mut problems, unserved, meant: _ } = self.checker;
         problems.extend(unserved.into_iter().map(Unserved::into_problem));
         problems.finish()
     }
@@ -60,6 +62,9 @@ struct Checker {
     problems: Problems,
     /// Bounded by the table.
     unserved: Vec<Unserved>,
+    /// What was meant by words that their block does not know: a search takes far longer than all the rest, and a file
+    /// that a program wrote has one mistake many times. At most [`stranger::MEANT_MAX`].
+    meant: HashMap<Context, HashMap<String, Option<String>>>,
 }
 
 /// A keyword that vipd accepts and does not carry out, told once for the whole file.

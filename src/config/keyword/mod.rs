@@ -225,12 +225,8 @@ pub fn of(context: Context) -> impl Iterator<Item = &'static Keyword> {
 }
 
 /// The blocks where `word` may stand; removed words stand nowhere.
-pub fn homes(word: &str) -> Vec<Context> {
-    Context::ALL
-        .into_iter()
-        .filter(|&context| context.holds() == Holds::Keywords)
-        .filter(|&context| find(context, word).is_some_and(|known| !matches!(known.standing, Standing::Removed(_))))
-        .collect()
+pub fn homes(word: &str) -> &'static [Context] {
+    INDEX.homes(word)
 }
 
 #[cfg(test)]

@@ -96,6 +96,6 @@ fn forms_are_written_as_manuals_write_them() {
 fn a_word_knows_its_homes() {
     assert_eq!(homes("real_server"), [Context::VirtualServer]);
     assert_eq!(homes("auth_pass"), [Context::Authentication]);
-    assert_eq!(homes("nat_mask"), [], "it is gone");
-    assert_eq!(homes("label"), [], "it stands inside a line");
+    assert!(homes("nat_mask").is_empty(), "it is gone");
+    assert!(homes("label").is_empty(), "it stands inside a line");
 }

@@ -8,6 +8,8 @@ use crate::config::near::nearest;
 const HOMES_MAX: usize = 3;
 /// A word that is a part of more keywords than this says too little.
 const PARTS_MAX: usize = 3;
+/// What was meant is remembered for so many words of a block.
+pub(super) const MEANT_MAX: usize = 1000;
 
 impl Checker {
     /// Tell of the statement, and return the statements that remain to be looked at.
@@ -17,7 +19,7 @@ impl Checker {
         statement: &Statement<'_>,
         after: &'s [Statement<'t>],
     ) -> &'s [Statement<'t>] {
-        let mut homes = keyword::homes(statement.keyword.text);
+        let mut homes = keyword::homes(statement.keyword.text).to_vec();
         if homes.is_empty() {
             self.unknown(context, statement);
             return after;
@@ -26,7 +28,7 @@ impl Checker {
         let mut rest = after;
         let mut more = 0_usize;
         while let Some((next, later)) = rest.split_first() {
-            let mut common = keyword::homes(next.keyword.text);
+            let mut common = keyword::homes(next.keyword.text).to_vec();
             common.retain(|home| homes.contains(home));
             if common.is_empty() || keyword::find(context, next.keyword.text).is_some() {
                 break;
@@ -44,13 +46,25 @@ impl Checker {
         let message = format!("{} has no keyword `{word}`", context.name());
         let label =
             if statement.block.is_some() { "not known here; its block is passed over" } else { "not known here" };
-        // The search takes far longer than all the rest.
+        // Nobody sees the help of a problem that is one too many.
         let searched = !self.problems.is_full();
-        let help = if searched { meant(context, word).or_else(|| habit(context, statement)) } else { None };
+        let help = if searched { self.meant(context, word).or_else(|| habit(context, statement)) } else { None };
         self.tell(Severity::Error, "unknown-keyword", statement.keyword.at, message, |problem| {
             let problem = problem.label(label);
             if let Some(help) = help { problem.help(help) } else { problem }
         });
+    }
+
+    fn meant(&mut self, context: Context, word: &str) -> Option<String> {
+        let known = self.meant.entry(context).or_default();
+        if let Some(meant) = known.get(word) {
+            return meant.clone();
+        }
+        let meant = meant(context, word);
+        if known.len() < MEANT_MAX {
+            known.insert(word.to_owned(), meant.clone());
+        }
+        meant
     }
 
     fn misplaced(&mut self, context: Context, statement: &Statement<'_>, homes: &[Context], more: usize) {
@@ -120,7 +134,7 @@ fn meant(context: Context, word: &str) -> Option<String> {
     let elsewhere = Context::ALL.into_iter().filter(|&home| home != context && home.holds() == super::Holds::Keywords);
     let words = elsewhere.flat_map(keyword::of).map(|known| known.word);
     let known = nearest(word, words)?;
-    Some(format!("`{known}` is known {}", places(&keyword::homes(known)))).filter(|_| !keyword::homes(known).is_empty())
+    Some(format!("`{known}` is known {}", places(keyword::homes(known)))).filter(|_| !keyword::homes(known).is_empty())
 }
 
 /// The few keywords that have `word` as their beginning or end, up to an underscore.

@@ -27,5 +27,6 @@ mod steps;
 mod traffic;
 mod trials;
 mod tunnel;
+mod ways;
 mod xdp;
 mod xdp_trials;

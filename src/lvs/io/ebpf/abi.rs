@@ -284,7 +284,7 @@ pub struct Settings {
     pub generation: u32,
     /// 1 while schedules are being written: whoever finds it set after a crash writes them all again.
     pub changing: u32,
-    /// XDP remembers a way out for so many milliseconds; 0: it asks for each packet.
+    /// A way out is remembered for so many milliseconds; 0: the kernel is asked for each packet.
     pub way_ms: u32,
     pub timeout_ms: [u32; STATES],
     /// Ports that FullNat gives.

@@ -6,7 +6,7 @@ use super::plane::Ebpf;
 use super::xdp::{self, Front};
 use crate::lvs::datapath::{DatapathError, Hook, HookMode};
 
-/// XDP asks the kernel for a way out so often.
+/// The kernel is asked for a way out so often.
 const WAY_MS: u32 = 100;
 
 impl Ebpf {
@@ -39,16 +39,18 @@ impl Ebpf {
     /// XDP on the interfaces that TC serves.
     pub(super) fn follow_links(&mut self) -> Result<(), DatapathError> {
         if let Some(front) = &mut self.front {
-            front.attach(&self.attached)?;
+            front.attach(&self.netlink, &self.attached)?;
         }
         self.look_at_host()
     }
 
     /// What changes without a word: rings, offloads, routing rules.
     pub(super) fn look_at_host(&mut self) -> Result<(), DatapathError> {
-        let Some(front) = &mut self.front else { return Ok(()) };
-        front.refresh()?;
-        let way_ms = if front.ways_may_be_remembered()? { WAY_MS } else { 0 };
+        if let Some(front) = &mut self.front {
+            front.refresh(&self.netlink)?;
+        }
+        let usual = self.netlink.rules_are_usual().map_err(|error| Fault::new("listing the routing rules", &error))?;
+        let way_ms = if usual { WAY_MS } else { 0 };
         let doing = "writing the settings";
         let settings = &mut self.kernel.maps.settings;
         let mut now = settings.get(&0, 0).map_err(Fault::map(doing))?;

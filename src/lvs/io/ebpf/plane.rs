@@ -16,6 +16,7 @@ use super::fault::{self, Fault};
 use super::links;
 use super::maps::{self, Limits, Maps};
 use super::model::{Held, Model, key_of};
+use super::netlink::Netlink;
 use super::pins;
 use super::stats::{self, Rates, Reason};
 use super::words;
@@ -63,6 +64,7 @@ pub struct Ebpf {
     pub(super) model: Model,
     rates: Rates,
     began: Instant,
+    pub(super) netlink: Netlink,
     /// `None`: TC alone.
     pub(super) front: Option<Front>,
     /// Interfaces with the program on TC.
@@ -110,7 +112,8 @@ impl Ebpf {
         tracing::info!(adopted, services = model.services.len(), "eBPF plane loaded");
         let pin_dir = pin_dir.clone();
         let (rates, began) = (Rates::default(), Instant::now());
-        let mut plane = Self { pin_dir, object, kernel, model, rates, began, front: None, attached: vec![] };
+        let netlink = Netlink::open().map_err(|error| Fault::new("opening netlink", &error))?;
+        let mut plane = Self { pin_dir, object, kernel, model, rates, began, netlink, front: None, attached: vec![] };
         plane.pin_program()?;
         plane.attach(interfaces)?;
         Ok(plane)

@@ -35,7 +35,6 @@ pub(super) struct Front {
     ports: Array<MapData, abi::Port>,
     /// What `ports` holds.
     known: BTreeMap<u32, abi::Port>,
-    netlink: Netlink,
     /// The interfaces that are to be served, and by which hook each one is.
     served: BTreeMap<String, Hook>,
     /// Why XDP is not where it was asked for; each is told once.
@@ -69,7 +68,6 @@ impl Front {
         let place = ipv6.fd().map_err(|error| fault::load(&error))?;
         programs.set(abi::XDP_PROGRAM_IPV6, place, 0).map_err(Fault::map("setting the XDP program of IPv6"))?;
         let ports = maps::take(&mut object, PORTS)?;
-        let netlink = Netlink::open().map_err(|error| Fault::new("opening netlink", &error))?;
         Ok(Self {
             dir: dir.to_owned(),
             mode,
@@ -77,7 +75,6 @@ impl Front {
             _object6: object6,
             ports,
             known: BTreeMap::new(),
-            netlink,
             served: BTreeMap::new(),
             refused: BTreeMap::new(),
         })
@@ -93,8 +90,8 @@ impl Front {
     /// # Errors
     /// [`DatapathError`] where the kernel lists no links or a map cannot be written. An interface that refuses is left
     /// to TC.
-    pub(super) fn attach(&mut self, interfaces: &[String]) -> Result<(), DatapathError> {
-        let links = self.links()?;
+    pub(super) fn attach(&mut self, netlink: &Netlink, interfaces: &[String]) -> Result<(), DatapathError> {
+        let links = links(netlink)?;
         let mut ours: BTreeMap<u32, Hook> = BTreeMap::new();
         self.served.clear();
         for name in interfaces {
@@ -108,16 +105,16 @@ impl Front {
                 pins::remove(&pins::xdp_link(&self.dir, index))?;
             }
         }
-        self.refresh()
+        self.refresh(netlink)
     }
 
     /// Tell the programs what the links are like now.
     ///
     /// # Errors
     /// As [`Front::attach`].
-    pub(super) fn refresh(&mut self) -> Result<(), DatapathError> {
+    pub(super) fn refresh(&mut self, netlink: &Netlink) -> Result<(), DatapathError> {
         let mut now = BTreeMap::new();
-        for link in self.links()?.iter().filter(|link| link.index < abi::PORTS) {
+        for link in links(netlink)?.iter().filter(|link| link.index < abi::PORTS) {
             let ours = self.served.get(&link.name).is_some_and(|hook| *hook != Hook::Tc);
             now.insert(link.index, ports::port(link, ours));
         }
@@ -134,21 +131,9 @@ impl Front {
         Ok(())
     }
 
-    /// Whether routes depend on nothing but where a packet goes to.
-    ///
-    /// # Errors
-    /// Of netlink.
-    pub(super) fn ways_may_be_remembered(&self) -> Result<bool, DatapathError> {
-        self.netlink.rules_are_usual().map_err(|error| Fault::new("listing the routing rules", &error).into())
-    }
-
     /// For trials.
     pub(super) fn program(&mut self) -> Result<&mut Xdp, DatapathError> {
         program(&mut self.object, PROGRAM)
-    }
-
-    fn links(&self) -> Result<Vec<Link>, DatapathError> {
-        self.netlink.links().map_err(|error| Fault::new("listing the interfaces", &error).into())
     }
 
     /// The best hook of XDP that the interface takes.
@@ -204,6 +189,10 @@ impl Front {
         held.pin(pin).map_err(|error| fault::chain(&error))?;
         Ok(())
     }
+}
+
+fn links(netlink: &Netlink) -> Result<Vec<Link>, DatapathError> {
+    netlink.links().map_err(|error| Fault::new("listing the interfaces", &error).into())
 }
 
 /// Take the programs off every interface, and forget what they were told.
