@@ -41,7 +41,8 @@ fn what_has_no_meaning_says_so() {
     let notes = |line: &str| asked(line).notes.join(" | ");
     assert_eq!(notes("-R x y"), "-R has no effect: vipd is one process | Unexpected argument(s): x y");
     assert_eq!(notes("--snmp"), "--snmp has no effect: vipd has no SNMP");
-    assert_eq!(notes("-X -B"), "", "done in any case");
+    assert_eq!(notes("-X"), "", "done in any case");
+    assert_eq!(notes("-B"), "-B has no effect: BFD sessions run where the configuration names them");
     let refused = |line: &str| read(&words(line)).unwrap_err().to_string();
     assert!(refused("-s blue").starts_with("-s: vipd does not enter a network namespace"));
     assert!(refused("-T").starts_with("-T: it must be the first option"));

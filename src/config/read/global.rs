@@ -132,7 +132,10 @@ fn mail(inner: &Statement<'_>, mail: &mut Mail, problems: &mut Vec<Problem>) -> 
     match inner.keyword.text {
         "notification_email" => {
             empty(inner, problems);
-            mail.to.extend(inner.statements().iter().map(|line| line.keyword.text.to_owned()));
+            for line in inner.statements() {
+                let words = std::iter::once(&line.keyword).chain(line.args.iter());
+                mail.to.extend(words.map(|word| word.text.to_owned()));
+            }
         }
         "notification_email_from" => mail.from = inner.arg(0).map(|word| word.text.to_owned()),
         "smtp_server" => {

@@ -219,18 +219,31 @@ fn mac(text: &str) -> Option<[u8; 6]> {
     (!group && mac != [0; 6]).then_some(mac)
 }
 
-/// `ADDR [min_ttl N] [max_ttl N]`.
+const PEER_FORM: &str = "one peer a line: ADDR [min_ttl 0..255] [max_ttl 0..255]";
+
+/// [`PEER_FORM`].
 fn peer(line: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<(UnicastPeer, Span)> {
     let addr = host_word(problems, "unicast_peer", line.keyword)?;
     let mut peer = UnicastPeer { addr, ttl_min: 0, ttl_max: u8::MAX };
-    for pair in line.args.windows(2) {
-        let [name, ttl] = pair else { continue };
+    let mut words = line.args.iter();
+    while let Some(name) = words.next() {
         let field = match name.text {
             "min_ttl" => &mut peer.ttl_min,
             "max_ttl" => &mut peer.ttl_max,
-            _ => continue,
+            other => {
+                let message = format!("`{other}` is no option of a peer");
+                problems.push(error("unknown-word", *name, message).label("not read").help(PEER_FORM));
+                continue;
+            }
         };
-        set(field, number_word(problems, name.text, *ttl, 0..=255, ""));
+        match words.next() {
+            Some(ttl) => set(field, number_word(problems, name.text, *ttl, 0..=255, "")),
+            None => problems.push(
+                error("missing-argument", *name, format!("`{}` has no value", name.text))
+                    .label("not read")
+                    .help(PEER_FORM),
+            ),
+        }
     }
     if peer.ttl_min > peer.ttl_max {
         let message = format!("the peer {addr} has min_ttl {} above max_ttl {}", peer.ttl_min, peer.ttl_max);

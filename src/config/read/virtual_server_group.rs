@@ -36,7 +36,10 @@ fn addresses(word: Word<'_>, problems: &mut Vec<Problem>) -> Option<Vec<IpAddr>>
 }
 
 fn member(line: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<GroupMember> {
-    if line.keyword.text == "fwmark" {
+    let is_mark = line.keyword.text == "fwmark";
+    let has_family = is_mark && line.arg(1).is_some_and(|word| ["inet", "inet6"].contains(&word.text));
+    surplus(line, if has_family { 2 } else { 1 }, problems);
+    if is_mark {
         let mark = number_word(problems, "fwmark", line.arg(0)?, 1..=i64::from(u32::MAX), "")?;
         return NonZeroU32::new(mark).map(GroupMember::Fwmark);
     }
@@ -46,6 +49,17 @@ fn member(line: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<GroupMemb
     };
     let addresses = addresses(line.keyword, problems);
     Some(GroupMember::Addresses { addresses: addresses?, port: port? })
+}
+
+/// Keepalived drops it in silence.
+fn surplus(line: &Statement<'_>, taken: usize, problems: &mut Vec<Problem>) {
+    let Some(first) = line.args.get(taken) else { return };
+    let message = format!("what follows from `{}` on is dropped", first.text);
+    problems.push(
+        Problem::new("surplus-words", Severity::Warning, first.at, message)
+            .label("not read")
+            .help("one member a line: ADDR[-LAST|/MASK] [PORT], or fwmark N [inet|inet6]"),
+    );
 }
 
 /// Why a range of addresses is none.

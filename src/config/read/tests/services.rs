@@ -149,3 +149,23 @@ fn a_bfd_check_names_a_session() {
         assert!(checkers.iter().all(|one| matches!(&one.kind, CheckerKind::Bfd { session, .. } if session == "f")));
     }
 }
+
+#[test]
+fn what_a_line_of_a_group_has_too_many_is_told() {
+    for (line, expected) in [
+        ("192.0.2.5 80", vec![]),
+        ("fwmark 3 inet6", vec![]),
+        ("192.0.2.5 80 192.0.2.6 80", vec!["surplus-words"]),
+        ("fwmark 3 inet6 4", vec!["surplus-words"]),
+        ("fwmark 3 junk", vec!["surplus-words"]),
+    ] {
+        let (config, problems) = read_text(&format!("virtual_server_group G {{\n{line}\n}}\n"));
+        assert_eq!((codes(&problems), config.virtual_server_groups.len()), (expected, 1), "{line}");
+    }
+}
+
+#[test]
+fn a_line_of_mail_addresses_has_one_or_several() {
+    let (config, problems) = read_text("global_defs {\nnotification_email {\na@b c@d\ne@f\n}\n}\n");
+    assert_eq!((codes(&problems), config.global.mail.to), (vec![], vec!["a@b".to_owned(), "c@d".into(), "e@f".into()]));
+}
