@@ -100,7 +100,10 @@ fn core(inner: &Statement<'_>, names: &Names, draft: &mut Draft, problems: &mut 
     const STATES: [(&str, InitialState); 2] = [("MASTER", InitialState::Master), ("BACKUP", InitialState::Backup)];
     match inner.keyword.text {
         "state" => draft.state = choice(problems, inner, 0, &STATES).map(|state| (state, inner.at())),
-        "interface" => set(&mut draft.interface, interface(problems, inner, 0).map(Some)),
+        "interface" => set(
+            &mut draft.interface,
+            interface(problems, inner, 0).filter(|_| is_no_loopback(inner, problems)).map(Some),
+        ),
         "virtual_router_id" => {
             let vrid = number::<u8>(problems, inner, 0, 1..=255, "").and_then(|vrid| Vrid::new(vrid).ok());
             set(&mut draft.vrid, vrid.map(Some));
@@ -217,6 +220,17 @@ fn mac(text: &str) -> Option<[u8; 6]> {
     let mac: [u8; 6] = bytes.try_into().ok()?;
     let group = mac.first().is_some_and(|first| first & 1 == 1);
     (!group && mac != [0; 6]).then_some(mac)
+}
+
+/// A loopback interface has nobody on it to share an address with: keepalived takes none either.
+fn is_no_loopback(inner: &Statement<'_>, problems: &mut Vec<Problem>) -> bool {
+    let Some(word) = inner.arg(0).filter(|word| word.text == "lo") else { return true };
+    problems.push(
+        error("bad-interface-name", word, "VRRP cannot run on the loopback interface")
+            .label("left out")
+            .help("name the interface on which the other router is"),
+    );
+    false
 }
 
 const PEER_FORM: &str = "one peer a line: ADDR [min_ttl 0..255] [max_ttl 0..255]";

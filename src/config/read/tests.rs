@@ -72,7 +72,7 @@ fn instance(lines: &str) -> String {
 
 #[test]
 fn values_of_instances_are_read_or_refused() {
-    let rows: [(&str, &str, &[&str]); 25] = [
+    let rows: [(&str, &str, &[&str]); 26] = [
         ("all is well", "state BACKUP\npriority 150\nadvert_int 2", &[]),
         ("a state in lower case", "state master", &["unknown-word"]),
         ("priority 0", "priority 0", &["out-of-range"]),
@@ -92,6 +92,7 @@ fn values_of_instances_are_read_or_refused() {
         ("nopreempt of a master", "state MASTER\npriority 100\nnopreempt", &["nopreempt-with-master"]),
         ("a delay that nothing uses", "nopreempt\npreempt_delay 5", &["preempt-delay-with-nopreempt"]),
         ("unicast without peers", "unicast_src_ip 192.0.2.2", &["unicast-without-peers"]),
+        ("the loopback interface", "interface lo", &["bad-interface-name"]),
         ("two peers on a line", "unicast_peer {\n192.0.2.2 192.0.2.3\n}", &["unknown-word"]),
         ("an option of a peer without its value", "unicast_peer {\n192.0.2.2 min_ttl\n}", &["missing-argument"]),
         ("a peer of the other family", "unicast_peer {\n2001:db8::2\n192.0.2.3\n}", &["unicast-family"]),
