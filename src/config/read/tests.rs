@@ -72,7 +72,7 @@ fn instance(lines: &str) -> String {
 
 #[test]
 fn values_of_instances_are_read_or_refused() {
-    let rows: [(&str, &str, &[&str]); 44] = [
+    let rows: [(&str, &str, &[&str]); 45] = [
         ("all is well", "state BACKUP\npriority 150\nadvert_int 2", &[]),
         ("a state in lower case", "state master", &["unknown-word"]),
         ("priority 0", "priority 0", &["out-of-range"]),
@@ -103,6 +103,7 @@ fn values_of_instances_are_read_or_refused() {
         ("the MAC address of a virtual router", "use_vmac vr1 00:00:5e:00:01:07", &["bad-mac"]),
         ("a MAC address of a group", "use_vmac 01:00:5e:00:00:07", &["bad-mac"]),
         ("a MAC address", "use_vmac 02:00:00:00:00:07", &[]),
+        ("all but its last byte", "use_vmac vr1 02:00:00:00:01", &[]),
         ("no interface to send by the base of", "vmac_xmit_base", &["vmac-missing"]),
         ("one, for one address", "vmac_xmit_base\nvirtual_ipaddress {\n192.0.2.2/24 use_vmac\n}", &[]),
         ("a check of peers that are none", "check_unicast_src", &["unicast-without-peers"]),
@@ -124,6 +125,14 @@ fn values_of_instances_are_read_or_refused() {
         assert_eq!(codes(&problems), expected, "{name}");
         assert_eq!(config.instances.len(), 1, "{name}");
     }
+}
+
+#[test]
+fn the_last_byte_of_a_mac_address_may_be_the_vrid() {
+    let mac = |lines: &str| read_text(&instance(lines)).0.instances[0].vmac.clone().unwrap().mac;
+    assert_eq!(mac("use_vmac 02:00:00:00:01"), Some([2, 0, 0, 0, 1, 7]));
+    assert_eq!(mac("use_vmac 02:00:00:00:01:09"), Some([2, 0, 0, 0, 1, 9]));
+    assert_eq!(mac("use_vmac"), None);
 }
 
 #[test]

@@ -45,6 +45,7 @@ pub(super) fn settle(
     if !told.could_run(&draft, block, name, version) {
         return None;
     }
+    let vmac = vmac(&mut draft);
     Some(VrrpInstance {
         name: name.text.to_owned(),
         at: InstanceAt {
@@ -55,7 +56,7 @@ pub(super) fn settle(
         state,
         interface: draft.interface?,
         vmac_addresses: draft.vmac_addresses,
-        vmac: draft.vmac.map(|vmac| Vmac { xmit_base: draft.xmit_base.is_some(), ..vmac }),
+        vmac,
         // The owner of the addresses takes packets for them in any case (RFC 9568 section 6.1, Accept_Mode).
         accept: priority.is_owner() || draft.accept.unwrap_or(!strict),
         vrid: draft.vrid?,
@@ -156,6 +157,15 @@ impl Told<'_> {
             ),
         }
     }
+}
+
+fn vmac(draft: &mut Draft) -> Option<Vmac> {
+    let mut vmac = draft.vmac.take()?;
+    vmac.xmit_base = draft.xmit_base.is_some();
+    if let Some([.., last]) = vmac.mac.as_mut().filter(|_| draft.vmac_by_vrid) {
+        *last = draft.vrid?.get();
+    }
+    Some(vmac)
 }
 
 /// Keywords that only say how something else is done, which is not asked for.
