@@ -14,15 +14,7 @@ fail() {
     tail -20 "$dir"/log* >&2
     exit 1
 }
-until_true() {
-    local what=$1 tries
-    shift
-    for tries in $(seq 300); do
-        if "$@" > "$dir/last" 2>&1; then return 0; fi
-        sleep 0.1
-    done
-    fail "$what: $* said: $(cat "$dir/last")"
-}
+. "${BASH_SOURCE[0]%/*}/until.sh"
 
 declare -A cost
 modprobe -a ip_vs ip_vs_rr

@@ -13,16 +13,7 @@ fail() {
     cat "$dir/log" >&2
     exit 1
 }
-# Wait until a command succeeds.
-until_true() {
-    local what=$1 tries
-    shift
-    for tries in $(seq 300); do
-        if "$@" > "$dir/last" 2>&1; then return 0; fi
-        read -rt 0.1 <> <(:) || true
-    done
-    fail "$what: $* said: $(cat "$dir/last")"
-}
+. "${BASH_SOURCE[0]%/*}/until.sh"
 shows() { ipvsadm -Ln | grep -q "$1"; }
 shows_no() { ! ipvsadm -Ln | grep -q "$1"; }
 held() { ip -o address show dev d0 | grep -q 192.0.2.100; }

@@ -14,16 +14,7 @@ fail() {
     cat "$dir/log" >&2
     exit 1
 }
-# Wait until a command succeeds.
-until_true() {
-    local what=$1 tries
-    shift
-    for tries in $(seq 300); do
-        if "$@" > "$dir/last" 2>&1; then return 0; fi
-        read -rt 0.1 <> <(:) || true
-    done
-    fail "$what: $* said: $(cat "$dir/last")"
-}
+. "${BASH_SOURCE[0]%/*}/until.sh"
 
 # plug HOST INTERFACE ADDRESS SWITCH
 plug() {

@@ -20,15 +20,7 @@ fail() {
     tail -20 "$dir"/log* >&2
     exit 1
 }
-until_true() {
-    local what=$1 tries
-    shift
-    for tries in $(seq 300); do
-        if "$@" > "$dir/last" 2>&1; then return 0; fi
-        read -rt 0.1 <> <(:) || true
-    done
-    fail "$what: $* said: $(cat "$dir/last")"
-}
+. "${BASH_SOURCE[0]%/*}/until.sh"
 # flood FLOWS: nanoseconds, which are instructions, of a datagram. IPVS keeps the connections of a service that was deleted,
 # so every case has ports of its own.
 first_port=10000
