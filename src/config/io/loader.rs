@@ -2,7 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "this is the part of the room that opens files")]
 
 use crate::config::check::{self, system, system::Facts};
-use crate::config::collect::Problems;
+use crate::config::collect::{Problems, in_order};
 use crate::config::expand::{self, FileFault, FileText, Globbed, Outside, SOURCE_BYTES_MAX, Settings, Strictness};
 use crate::config::io::names;
 use crate::config::model::Config;
@@ -96,8 +96,7 @@ fn load_from(path: &Path, options: &LoadOptions, disk: &mut Disk) -> Loaded {
         system::check(&config, &facts, &mut found);
     }
     problems.extend(found.finish());
-    problems.sort_by_key(|problem| problem.at.map(|at| (at.source, at.start)));
-    Loaded { config, problems, sources }
+    Loaded { config, problems: in_order(problems), sources }
 }
 
 /// The node part of the host's name; empty where the kernel does not tell it.
