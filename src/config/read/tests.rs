@@ -72,7 +72,7 @@ fn instance(lines: &str) -> String {
 
 #[test]
 fn values_of_instances_are_read_or_refused() {
-    let rows: [(&str, &str, &[&str]); 26] = [
+    let rows: [(&str, &str, &[&str]); 28] = [
         ("all is well", "state BACKUP\npriority 150\nadvert_int 2", &[]),
         ("a state in lower case", "state master", &["unknown-word"]),
         ("priority 0", "priority 0", &["out-of-range"]),
@@ -98,6 +98,8 @@ fn values_of_instances_are_read_or_refused() {
         ("a peer of the other family", "unicast_peer {\n2001:db8::2\n192.0.2.3\n}", &["unicast-family"]),
         ("own interface tracked", "track_interface {\neth0\neth1 weight -5\n}", &["tracks-own-interface"]),
         ("a bad option of tracking", "track_script {\na wieght 3\n}", &["unknown-word"]),
+        ("unicast without a peer", "unicast_src_ip 192.0.2.1", &["unicast-without-peers"]),
+        ("the same, as a fault", "unicast_src_ip 192.0.2.1\nunicast_fault_no_peer", &[]),
         ("two masters' scripts", "notify_master /bin/a\nnotify_master /bin/b", &["script-given-twice"]),
     ];
     for (name, lines, expected) in rows {
