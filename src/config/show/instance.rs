@@ -88,7 +88,7 @@ fn hearing(nodes: &mut Nodes, instance: &VrrpInstance, above: &Global) {
     let ignores = Some(instance.owner_ignore_adverts).filter(|own| *own != above.owner_ignore_adverts);
     nodes.plain("owner_ignore_adverts", ignores.map(boolean));
     nodes.flag("skip_check_adv_addr", instance.skip_check_adv_addr);
-    nodes.flag("check_unicast_src", instance.check_unicast_src);
+    nodes.flag("check_unicast_src", instance.check_unicast_src && !above.check_unicast_src);
 }
 
 fn accept(nodes: &mut Nodes, accept: bool, above: &Global) {
