@@ -108,7 +108,7 @@ impl Checkers {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let (alive, ended) = oneshot::channel::<()>();
         let body = move || {
-            // As a task: what wakes the future of `block_on` does so by a write to a pipe, though it is on its own thread.
+            // As a task: what wakes the future of `block_on` does so by a system call, though it is on its own thread.
             let serving = runtime.spawn(task.serve(messages));
             runtime.block_on(serving).ok();
             drop(alive);
