@@ -45,9 +45,10 @@ fn without_places(shown: &str) -> String {
     let mut text = String::new();
     let mut lines = shown.lines();
     while let Some(line) = lines.next() {
-        if line.trim_start().starts_with("at: Span {") {
-            let indent = line.len() - line.trim_start().len();
-            let end = format!("{}}},", " ".repeat(indent));
+        let field = line.trim_start();
+        if ["at: Span {", "at: InstanceAt {", "members_at: ["].contains(&field) {
+            let indent = " ".repeat(line.len() - field.len());
+            let end = if field.ends_with('{') { format!("{indent}}},") } else { format!("{indent}],") };
             lines.find(|line| *line == end).unwrap();
         } else {
             text.push_str(line);

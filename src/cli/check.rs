@@ -19,7 +19,8 @@ pub struct Args {
     /// Do not look at this machine's interfaces, users and script files.
     #[arg(long)]
     no_system: bool,
-    /// The problems as JSON: file, line, column, code, severity, message, help.
+    /// The problems as JSON: file, code, severity, message, help, and the place twice: `line` and `column` count from 1 in
+    /// characters, `range` is that of the Language Server Protocol, from 0 in UTF-16 code units.
     #[arg(long)]
     json: bool,
     /// What `@ID` lines are compared with; the host's name by default.

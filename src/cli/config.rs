@@ -18,7 +18,7 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
     /// Print what vipd understood, as one canonical keepalived.conf: includes, definitions and repetitions expanded, and
-    /// what was decided from defaults written out. Passwords are in it.
+    /// the defaults that decide an election or a service written out. Passwords are in it.
     ///
     /// Exit status: 0, or 4 where the file would not run.
     Show(Show),

@@ -13,7 +13,7 @@ use nix::sys::stat::{Mode, umask};
 use super::print::{err, out};
 use crate::config::expand::Strictness;
 use crate::config::io::loader::{LoadOptions, Loaded, load};
-use crate::config::problem::Severity;
+use crate::config::problem::{Problem, Severity};
 use crate::config::show;
 use crate::daemon::detach::detach;
 use crate::daemon::log::LogTo;
@@ -78,7 +78,7 @@ enum StartError {
     Run(#[from] supervisor::RunError),
 }
 
-/// keepalived's exit status: 0, 1 where it cannot run; of a test 4, 5 or 6 for what is wrong.
+/// keepalived's exit status: 0, 1 where it cannot run; of a test 2, 4, 5 or 6 for what is wrong.
 pub fn run(arguments: &[String]) -> ExitCode {
     let asked = match read(arguments) {
         Ok(asked) => asked,
@@ -205,7 +205,25 @@ fn test(asked: &Asked, log: Option<&Path>) -> ExitCode {
             }
         }
     }
-    ExitCode::from(loaded.exit_code())
+    ExitCode::from(test_status(&loaded.problems))
+}
+
+/// keepalived's exit status of `--config-test`: 2 and 6 where reading stops at once, at a missing argument and at a
+/// strict include; else the class that is seen and highest in its order, which is not that of `vipd check`.
+fn test_status(problems: &[Problem]) -> u8 {
+    let stops = |problem: &&Problem| problem.severity == Severity::Fatal;
+    match problems.iter().find(stops).map(|problem| problem.code) {
+        Some("missing-argument") => return 2,
+        Some("include-failed") => return 6,
+        Some(_) | None => {}
+    }
+    let seen = |severity| problems.iter().any(|problem| problem.severity == severity);
+    match () {
+        () if seen(Severity::ScriptSecurity) => 6,
+        () if seen(Severity::Error) => 5,
+        () if seen(Severity::Fatal) => 4,
+        () => 0,
+    }
 }
 
 /// `(FILE: Line N) text`, one line each.

@@ -219,6 +219,9 @@ pub struct SyncGroup {
     #[serde(skip)]
     pub at: Span,
     pub members: Vec<String>,
+    /// Where each of them stands.
+    #[serde(skip)]
+    pub members_at: Vec<Span>,
     pub tracking_weight: bool,
     /// For all members.
     pub track: Tracking,
@@ -259,6 +262,14 @@ pub enum Broadcast {
     Address(std::net::Ipv4Addr),
 }
 
+/// Where an instance stands, and what makes it the one that it is; what is not written is at its name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InstanceAt {
+    pub name: Span,
+    pub interface: Span,
+    pub vrid: Span,
+}
+
 /// `vrrp_instance NAME`. Only instances that could run are in the model: interface and VRID are there, in version 3 an
 /// address too. A version 2 instance without addresses elects, and its scripts do the rest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -266,7 +277,7 @@ pub enum Broadcast {
 pub struct VrrpInstance {
     pub name: String,
     #[serde(skip)]
-    pub at: Span,
+    pub at: InstanceAt,
     pub state: InitialState,
     pub interface: IfName,
     /// `use_vmac`.

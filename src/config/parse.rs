@@ -1,10 +1,15 @@
-//! Phase 2: the expanded text to statements and their blocks. Which keywords there are is not known here.
+//! Phase 2: the expanded text to statements and their blocks. Of keywords only that is known here which of them open a
+//! block: a `{` too many is passed over, and one too few is put in, as keepalived does both. What else they mean is told
+//! by `schema.rs`.
 //!
 //! It walks without recursion, and blocks are dropped by recursion of at most [`BLOCK_DEPTH_MAX`].
+
+mod braces;
 
 use super::collect::Problems;
 use super::command::split_escaped;
 use super::expand::{Expanded, Places};
+use super::keyword::Context;
 use super::lex::{Lexer, Token};
 use super::problem::{Problem, Severity};
 use super::source::{Sources, Span};
@@ -52,14 +57,11 @@ pub fn parse<'a>(
 struct Open<'a> {
     /// Where its statements begin among those that are done.
     from: usize,
-    kind: OpenKind<'a>,
-    brace: Span,
-}
-
-enum OpenKind<'a> {
-    Of(Statement<'a>),
-    /// Without a keyword: its statements are read as if they stood in the block around.
-    Stray,
+    statement: Statement<'a>,
+    /// What it holds; `None`: its keyword is not known, and everything in it may open a block.
+    holds: Option<Context>,
+    /// `None`: it has none, and was read as if it had.
+    brace: Option<Span>,
 }
 
 /// A statement of which the line is not at its end.
@@ -104,7 +106,10 @@ impl<'a> Parser<'a, '_> {
                 }
                 Token::Unclosed(word) => {
                     let at = places.span(start.saturating_sub(1), end);
-                    self.word(Word { text: word.trim_end(), quoted: true, at }, lexer.at());
+                    // Elsewhere keepalived drops the word.
+                    if self.line.as_ref().is_none_or(|line| is_command(line.keyword.text)) {
+                        self.word(Word { text: word.trim_end(), quoted: true, at }, lexer.at());
+                    }
                     if let Some(line) = &mut self.line {
                         line.unclosed = Some(at);
                     }
@@ -150,6 +155,7 @@ impl<'a> Parser<'a, '_> {
                 self.args.push(word);
             }
         } else {
+            self.begin_statement(word);
             self.hand_out();
             self.held += 1;
             self.line = Some(Line { keyword: word, rest_start: end, unclosed: None });
@@ -199,14 +205,9 @@ impl<'a> Parser<'a, '_> {
             self.too_deep += 1;
             return;
         }
-        let kind = if let Some(statement) = if self.may_open { self.done.pop() } else { None } {
-            OpenKind::Of(statement)
-        } else {
-            let problem = Problem::new("stray-brace", Severity::Error, brace, "this `{` follows no keyword");
-            self.problems.push(problem.help("write the keyword of the block before it, or take it away"));
-            OpenKind::Stray
-        };
-        self.open.push(Open { from: self.done.len(), kind, brace });
+        let Some(statement) = self.opener(brace) else { return };
+        let holds = self.holds_of(&statement);
+        self.open.push(Open { from: self.done.len(), statement, holds, brace: Some(brace) });
     }
 
     fn close_block(&mut self, brace: Span) {
@@ -214,33 +215,34 @@ impl<'a> Parser<'a, '_> {
             self.too_deep -= 1;
             return;
         }
-        let Some(open) = self.open.pop() else {
+        if !self.close_innermost() {
             let problem = Problem::new("surplus-brace", Severity::Error, brace, "this `}` closes nothing");
             self.problems.push(problem.help("take it away, or look for a missing `{` above"));
-            return;
-        };
-        match open.kind {
-            OpenKind::Of(mut statement) => {
-                statement.block = Some(Block { statements: self.done.split_off(open.from) });
-                self.done.push(statement);
-            }
-            OpenKind::Stray => {}
         }
+    }
+
+    /// Whether a block was open.
+    fn close_innermost(&mut self) -> bool {
+        let Some(Open { from, mut statement, brace, .. }) = self.open.pop() else { return false };
+        statement.block = Some(Block { statements: self.done.split_off(from), unbraced: brace.is_none() });
+        self.done.push(statement);
+        true
     }
 
     /// The end of the text came before the end of blocks.
     fn missing_braces(&mut self) {
-        let Some(innermost) = self.open.last() else { return };
-        let count = self.open.len() + self.too_deep;
+        let mut braces = self.open.iter().rev().filter_map(|open| open.brace);
+        let count = braces.clone().count() + self.too_deep;
+        let Some(innermost) = braces.next() else { return };
         let message = match count {
             1 => "a `}` is missing at the end".to_owned(),
             _ => format!("{count} `}}` are missing at the end"),
         };
-        let mut problem = Problem::new("missing-brace", Severity::Error, innermost.brace, message)
+        let mut problem = Problem::new("missing-brace", Severity::Error, innermost, message)
             .label("this block is not closed")
             .help("the block that was meant to end may be one further inside, before a keyword that it does not know");
-        for around in self.open.iter().rev().skip(1).take(RELATED_MAX) {
-            problem = problem.related(around.brace, "and neither is this one");
+        for around in braces.take(RELATED_MAX) {
+            problem = problem.related(around, "and neither is this one");
         }
         self.problems.push(problem);
     }

@@ -1,7 +1,7 @@
 //! Problems as people and editors read them. What is wrong is decided elsewhere.
 
 use super::problem::{Problem, Severity};
-use super::source::{Place, SourceId, Sources, Span};
+use super::source::{LspPosition, Place, SourceId, Sources, Span};
 use miette::{
     Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents, SourceCode,
     SourceSpan, SpanContents,
@@ -20,10 +20,20 @@ pub struct ProblemView {
     pub column: usize,
     pub end_line: usize,
     pub end_column: usize,
+    /// The same as editors want it; nothing for the configuration as a whole.
+    pub range: Option<LspRange>,
     pub code: &'static str,
     pub severity: &'static str,
     pub message: String,
     pub help: Option<String>,
+}
+
+/// `Range` of the Language Server Protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct LspRange {
+    pub start: LspPosition,
+    /// Exclusive.
+    pub end: LspPosition,
 }
 
 impl Problem {
@@ -52,6 +62,10 @@ impl Problem {
             column: from.column,
             end_line: to.line,
             end_column: to.column,
+            range: self.at.map(|at| LspRange {
+                start: sources.lsp_position(at.source, at.start),
+                end: sources.lsp_position(at.source, at.end),
+            }),
             code: self.code,
             severity: self.severity.word(),
             message: self.message.clone(),

@@ -20,7 +20,7 @@ pub(in crate::config) mod tests;
 mod track;
 mod tracked;
 mod unique;
-mod value;
+pub(in crate::config) mod value;
 mod virtual_address;
 mod virtual_server;
 mod virtual_server_group;

@@ -1,11 +1,13 @@
 //! A tree held against the keyword table: what stands where it may not, what lacks its words or its block, what is
-//! dropped in silence, and what vipd does not carry out. No value is looked at: that is `read/`.
+//! dropped in silence, and what vipd does not carry out. Of values only those of the last are looked at: all others are
+//! read by `read/`.
 //!
 //! keepalived reads the contents of an unknown block as if they stood one level up, and answers with a shower of
 //! messages. Here the block is named once, and what is in it is passed over.
 
 mod known;
 mod stranger;
+mod unserved;
 
 use std::collections::HashMap;
 
@@ -87,19 +89,6 @@ impl Checker {
                 }
                 None => self.stranger(context, statement, after),
             };
-        }
-    }
-
-    /// Free lines: their words are read elsewhere, but none of them opens a block.
-    fn lines(&mut self, opener: &Statement<'_>, lines: &[Statement<'_>]) {
-        for line in lines.iter().filter(|line| line.block.is_some()) {
-            let opener = opener.keyword.text;
-            let message = format!("a line of `{opener}` opens a block");
-            self.tell(Severity::Error, "unexpected-block", line.at(), message, |problem| {
-                problem
-                    .label("its contents are passed over")
-                    .help(format!("is the `}}` of `{opener}` missing above this line?"))
-            });
         }
     }
 

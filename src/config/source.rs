@@ -42,6 +42,13 @@ pub struct Place {
     pub column: usize,
 }
 
+/// `Position` of the Language Server Protocol: both count from 0, characters in UTF-16 code units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct LspPosition {
+    pub line: usize,
+    pub character: usize,
+}
+
 impl Sources {
     /// Keep a text; files beyond 2^32 - 1 bytes are refused by the loader before they come here.
     pub fn add(&mut self, name: String, text: String) -> SourceId {
@@ -60,13 +67,23 @@ impl Sources {
 
     /// Where a byte of a source stands. It costs the logarithm of the number of lines, and the length of the line.
     pub fn place(&self, id: SourceId, offset: u32) -> Place {
+        let (line, before) = self.line_before(id, offset);
+        Place { line, column: before.chars().count() + 1 }
+    }
+
+    pub fn lsp_position(&self, id: SourceId, offset: u32) -> LspPosition {
+        let (line, before) = self.line_before(id, offset);
+        LspPosition { line: line - 1, character: before.encode_utf16().count() }
+    }
+
+    /// The line of an offset, from 1, and what stands on it before.
+    fn line_before(&self, id: SourceId, offset: u32) -> (usize, &str) {
         let offset = usize::try_from(offset).unwrap_or(usize::MAX);
         let starts = self.line_starts(id);
         let line = starts.partition_point(|start| *start <= offset).max(1);
         let start = starts.get(line - 1).copied().unwrap_or(0);
         let text = self.text(id);
-        let before = text.get(start..offset.min(text.len())).unwrap_or("");
-        Place { line, column: before.chars().count() + 1 }
+        (line, text.get(start..offset.min(text.len())).unwrap_or(""))
     }
 
     /// The bytes of lines `first..=last`, counted from 1, as far as there are such lines.
@@ -112,5 +129,9 @@ mod tests {
         assert_eq!(sources.lines(id, 2, 2), 3..8);
         assert_eq!(sources.lines(id, 4, 9), 9..10);
         assert_eq!(sources.place(SourceId(7), 5), Place { line: 1, column: 1 });
+        let id = sources.add("b".into(), "\u{1f600}\u{e9}x\n".into());
+        assert_eq!(sources.place(id, 6), Place { line: 1, column: 3 });
+        assert_eq!(sources.lsp_position(id, 6), LspPosition { line: 0, character: 3 });
+        assert_eq!(sources.lsp_position(id, 8), LspPosition { line: 1, character: 0 });
     }
 }

@@ -69,6 +69,8 @@ impl Eq for Args<'_> {}
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Block<'a> {
     pub statements: Vec<Statement<'a>>,
+    /// It was read without its `{`, which is missing.
+    pub unbraced: bool,
 }
 
 impl<'a> Statement<'a> {

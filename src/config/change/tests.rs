@@ -107,7 +107,7 @@ fn transitions_follow_interface_family_and_vrid() {
             "another VRID",
             plain.clone(),
             other.to_owned(),
-            "VI_1: starts: BACKUP | VI_1: hands over: it becomes IPv4 VRID 9 on eth0",
+            "VI_1: hands over: it becomes IPv4 VRID 9 on eth0 | VI_1: starts: BACKUP",
         ),
         (
             "raised",

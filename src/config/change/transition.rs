@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use crate::base::{Family, IfName, Vrid};
+use crate::base::{Family, IfName, Priority, Vrid};
 use crate::config::model::{Config, InitialState, Tracking, VrrpInstance, VrrpVersion};
 
 /// One virtual router, and what is expected of it.
@@ -78,10 +78,23 @@ fn described((interface, family, vrid): Key<'_>) -> String {
     format!("{family} VRID {vrid} on {interface}")
 }
 
-/// Of every virtual router: those of the new configuration in its order, then those that go.
+/// Of every virtual router: those of the new configuration in its order, each after the one that it replaces, then those
+/// that go.
 pub(super) fn transitions(old: &Config, new: &Config) -> Vec<Transition> {
-    let stays =
-        new.instances.iter().map(|instance| match old.instances.iter().find(|before| key(before) == key(instance)) {
+    let hands_over = |instance: &VrrpInstance, because| Transition {
+        instance: instance.name.clone(),
+        expected: Expected::HandsOver { because },
+        risks: vec![],
+    };
+    let gone = old.instances.iter().filter(|instance| !new.instances.iter().any(|after| key(after) == key(instance)));
+    let (replaced, removed): (Vec<_>, Vec<_>) =
+        gone.partition(|instance| new.instances.iter().any(|other| other.name == instance.name));
+    let mut all = Vec::with_capacity(new.instances.len() + removed.len());
+    for instance in &new.instances {
+        if let Some(before) = replaced.iter().find(|before| before.name == instance.name) {
+            all.push(hands_over(before, Gone::Replaced { by: described(key(instance)) }));
+        }
+        all.push(match old.instances.iter().find(|before| key(before) == key(instance)) {
             Some(before) => kept(before, instance, old, new),
             None => Transition {
                 instance: instance.name.clone(),
@@ -89,13 +102,9 @@ pub(super) fn transitions(old: &Config, new: &Config) -> Vec<Transition> {
                 risks: vec![],
             },
         });
-    let gone = old.instances.iter().filter(|instance| !new.instances.iter().any(|after| key(after) == key(instance)));
-    let gone = gone.map(|instance| {
-        let same_name = new.instances.iter().find(|other| other.name == instance.name);
-        let because = same_name.map_or(Gone::Removed, |other| Gone::Replaced { by: described(key(other)) });
-        Transition { instance: instance.name.clone(), expected: Expected::HandsOver { because }, risks: vec![] }
-    });
-    stays.chain(gone).collect()
+    }
+    all.extend(removed.into_iter().map(|instance| hands_over(instance, Gone::Removed)));
+    all
 }
 
 fn kept(before: &VrrpInstance, after: &VrrpInstance, old: &Config, new: &Config) -> Transition {
@@ -186,6 +195,9 @@ impl fmt::Display for Expected {
 impl fmt::Display for Risk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::PriorityRaised { from, to } if *to == Priority::OWNER.get() => {
+                write!(f, "priority {from} -> {to}: the owner of the addresses takes over from every peer")
+            }
             Self::PriorityRaised { from, to } => {
                 write!(f, "priority {from} -> {to}: it may take over from a peer between the two")
             }

@@ -29,10 +29,10 @@ fn vrids(instances: &[VrrpInstance], problems: &mut Problems) {
         let VrrpInstance { name, vrid, interface, .. } = instance;
         let message = format!("virtual_router_id {vrid} on {interface} belongs to `{}` and to `{name}`", first.name);
         problems.push(
-            Problem::new("duplicate-vrid", Severity::Fatal, instance.at, message)
+            Problem::new("duplicate-vrid", Severity::Fatal, instance.at.vrid, message)
                 .label("the packets of both cannot be told apart")
                 .help("give one of them another virtual_router_id, here and on the other router")
-                .related(first.at, "the first one"),
+                .related(first.at.vrid, "the first one"),
         );
     }
 }
@@ -67,19 +67,31 @@ fn groups(config: &Config, problems: &mut Problems) {
     let mut grouped: HashMap<&str, &str> = HashMap::new();
     for group in &config.sync_groups {
         let mut members = 0;
-        let mut tell = |code, message: String, label: &str, help: &str| {
-            problems.push(Problem::new(code, Severity::Error, group.at, message).label(label).help(help));
+        let mut tell = |code, at, message: String, label: &str, help: &str| {
+            problems.push(Problem::new(code, Severity::Error, at, message).label(label).help(help));
         };
-        for member in &group.members {
+        for (member, at) in group.members.iter().zip(&group.members_at) {
             if !instances.contains(member.as_str()) {
                 let message = format!(
                     "vrrp_sync_group `{}` names the vrrp_instance `{member}`, which does not exist",
                     group.name
                 );
-                tell("undefined-member", message, "the member is left out", "define the instance, or remove the name");
+                tell(
+                    "undefined-member",
+                    *at,
+                    message,
+                    "the member is left out",
+                    "define the instance, or remove the name",
+                );
             } else if let Some(other) = grouped.insert(member, &group.name) {
                 let message = format!("vrrp_instance `{member}` is in the sync groups `{other}` and `{}`", group.name);
-                tell("member-of-two-groups", message, "can follow one group only", "remove it from one of the two");
+                tell(
+                    "member-of-two-groups",
+                    *at,
+                    message,
+                    "can follow one group only",
+                    "remove it from one of the two",
+                );
             } else {
                 members += 1;
             }
@@ -87,11 +99,17 @@ fn groups(config: &Config, problems: &mut Problems) {
         match members {
             0 => {
                 let message = format!("vrrp_sync_group `{}` has no member", group.name);
-                tell("empty-group", message, "has no effect", "name its members: group { NAME NAME }");
+                tell("empty-group", group.at, message, "has no effect", "name its members: group { NAME NAME }");
             }
             1 => {
                 let message = format!("vrrp_sync_group `{}` has one member only", group.name);
-                tell("lonely-group", message, "has no effect", "name at least two members, or remove the group");
+                tell(
+                    "lonely-group",
+                    group.at,
+                    message,
+                    "has no effect",
+                    "name at least two members, or remove the group",
+                );
             }
             _ => {}
         }

@@ -37,7 +37,19 @@ pub struct Facts {
 pub struct Program {
     pub executable: bool,
     /// The first part of its path that others than root may change.
-    pub changeable: Option<String>,
+    pub changeable: Option<Changeable>,
+}
+
+/// A part of a path, and who may change it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changeable {
+    pub part: String,
+    /// By its name, or as a number where it has none.
+    pub owner: String,
+    /// Likewise.
+    pub group: String,
+    /// The permission bits.
+    pub mode: u32,
 }
 
 /// The account that keepalived runs scripts as where none is named.
@@ -96,7 +108,7 @@ fn interfaces(config: &Config, facts: &Facts, problems: &mut Problems) {
     let needed = if config.global.dynamic_interfaces { Severity::Note } else { Severity::Fatal };
     for instance in &config.instances {
         let of = |what| format!("{what} of vrrp_instance `{}`", instance.name);
-        look(&instance.interface, needed, instance.at, &of("the interface"));
+        look(&instance.interface, needed, instance.at.interface, &of("the interface"));
         for address in instance.addresses.iter().chain(&instance.excluded_addresses) {
             if let Some(dev) = &address.dev {
                 look(dev, Severity::Error, address.at, &of("the device of an address"));
@@ -106,9 +118,22 @@ fn interfaces(config: &Config, facts: &Facts, problems: &mut Problems) {
             look(&tracked.interface, Severity::Error, tracked.at, &of("a tracked interface"));
         }
     }
+    for instance in &config.instances {
+        for route in &instance.routes {
+            for dev in route.route.devices() {
+                let what = format!("the device of a route of vrrp_instance `{}`", instance.name);
+                look(dev, Severity::Error, route.at, &what);
+            }
+        }
+    }
     for address in &config.statics.addresses {
         if let Some(dev) = &address.dev {
             look(dev, Severity::Error, address.at, "the device of a static address");
+        }
+    }
+    for route in &config.statics.routes {
+        for dev in route.route.devices() {
+            look(dev, Severity::Error, route.at, "the device of a static route");
         }
     }
 }
@@ -133,10 +158,13 @@ fn script(config: &Config, command: &Command, facts: &Facts, problems: &mut Prob
             let message = format!("the script `{name}` is not executable");
             tell(Severity::Error, "script-not-executable", message, "does not run", &format!("chmod +x {name}"));
         }
-        Some(Program { executable: true, changeable: Some(part) })
+        Some(Program { executable: true, changeable: Some(Changeable { part, owner, group, mode }) })
             if config.global.script_security && runs_as_root(config, command, facts) =>
         {
-            let message = format!("the script `{name}` runs as root, and others than root may change `{part}`");
+            let message = format!(
+                "the script `{name}` runs as root, and others than root may change `{part}` \
+                 (owner {owner}, group {group}, mode {mode:04o})"
+            );
             let help = format!("chown root:root {part}, and chmod go-w {part}");
             tell(Severity::Error, "script-insecure", message, "does not run", &help);
         }
@@ -146,7 +174,7 @@ fn script(config: &Config, command: &Command, facts: &Facts, problems: &mut Prob
         if !facts.users.contains(user) {
             let message = format!("there is no account `{user}`");
             tell(
-                Severity::Warning,
+                Severity::Error,
                 "no-such-user",
                 message,
                 "the script does not run",
@@ -156,7 +184,7 @@ fn script(config: &Config, command: &Command, facts: &Facts, problems: &mut Prob
         if let Some(group) = group.as_ref().filter(|group| !facts.groups.contains(*group)) {
             let message = format!("there is no group `{group}`");
             tell(
-                Severity::Warning,
+                Severity::Error,
                 "no-such-group",
                 message,
                 "the script does not run",

@@ -1,7 +1,7 @@
 //! What the checks of the whole find, by rows.
 
 use super::*;
-use crate::config::check::system::{Facts, Program};
+use crate::config::check::system::{Changeable, Facts, Program};
 use crate::config::problem::exit_code;
 use crate::config::read::tests::read_text;
 
@@ -128,7 +128,19 @@ fn the_system_is_held_against_facts() {
     let text = format!("{protected}{}", instance("A", 7, "192.0.2.1 dev eth1", "notify /opt/n nobody"));
     let rooted = format!("{protected}{}", instance("A", 7, "192.0.2.1", "notify /opt/n"));
     let program = |executable, changeable: Option<&str>| {
-        [("/opt/n".to_owned(), Program { executable, changeable: changeable.map(str::to_owned) })].into()
+        [(
+            "/opt/n".to_owned(),
+            Program {
+                executable,
+                changeable: changeable.map(|part| Changeable {
+                    part: part.to_owned(),
+                    owner: "deploy".to_owned(),
+                    group: "100".to_owned(),
+                    mode: 0o775,
+                }),
+            },
+        )]
+        .into()
     };
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     let all = Facts {
@@ -163,7 +175,7 @@ fn the_system_is_held_against_facts() {
             &["script-insecure"],
             5,
         ),
-        ("no account", &text, Facts { users: names(&["root"]), ..all.clone() }, &["no-such-user"], 0),
+        ("no account", &text, Facts { users: names(&["root"]), ..all.clone() }, &["no-such-user"], 5),
     ];
     for (name, text, facts, expected, exit) in rows {
         let (config, _) = read_text(text);

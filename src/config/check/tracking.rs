@@ -150,6 +150,14 @@ fn effects(instance: &VrrpInstance, tracked: &[Weighted<'_>], problems: &mut Pro
             Problem::new("weight-without-effect", Severity::Warning, entry.at, message)
                 .label(format!("{good} and {failed}, both held to {LEAST}..{MOST}"))
                 .help("lower the weights, or move the priority away from the border")
+        } else if to == LEAST && from > to {
+            let message = format!(
+                "vrrp_instance `{name}`: the failure of `{}` lowers the priority from {from} to {LEAST}, the least there is",
+                entry.name
+            );
+            Problem::new("weight-below-all", Severity::Note, entry.at, message)
+                .label(format!("{failed}, held to {LEAST}..{MOST}: any healthy peer takes over"))
+                .help("if both routers fail this check, their addresses decide; a smaller weight leaves room for other checks")
         } else if to > i32::from(Priority::DEFAULT.get()) && from > to {
             let message = format!(
                 "vrrp_instance `{name}`: the failure of `{}` lowers the priority from {from} to {to}",

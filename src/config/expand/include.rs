@@ -29,6 +29,17 @@ impl Strictness {
         self.0 & other.0 != 0
     }
 
+    /// One word of `include_check`, whatever its sign.
+    pub fn of_word(word: &str) -> Option<Self> {
+        match word.trim_start_matches(['+', '-']) {
+            "read" => Some(Self::READ),
+            "match" => Some(Self::MATCH),
+            "wildcard_match" => Some(Self::WILDCARD),
+            "brace_match" => Some(Self::BRACE),
+            _ => None,
+        }
+    }
+
     /// The words of `include_check`: a plain first word sets, `+` adds, `-` takes away; none at all is everything.
     /// Words that are not known change nothing.
     #[must_use]
@@ -39,13 +50,7 @@ impl Strictness {
             return Self::ALL;
         }
         for (index, word) in words.enumerate() {
-            let bit = match word.trim_start_matches(['+', '-']) {
-                "read" => Self::READ,
-                "match" => Self::MATCH,
-                "wildcard_match" => Self::WILDCARD,
-                "brace_match" => Self::BRACE,
-                _ => continue,
-            };
+            let Some(bit) = Self::of_word(word) else { continue };
             level = match word.as_bytes().first() {
                 Some(b'+') => level.and(bit),
                 Some(b'-') => level.without(bit),

@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use nix::net::if_::if_nameindex;
 use nix::unistd::{Group, User};
 
-use crate::config::check::system::{Facts, Program, Wanted};
+use crate::config::check::system::{Changeable, Facts, Program, Wanted};
 
 /// Group and others may write.
 const GROUP_WRITE: u32 = 0o020;
 const OTHER_WRITE: u32 = 0o002;
 const STICKY: u32 = 0o1000;
+const PERMISSIONS: u32 = 0o7777;
 const ANY_EXECUTE: u32 = 0o111;
 
 impl Facts {
@@ -54,11 +55,20 @@ fn find(name: &str) -> Option<PathBuf> {
 }
 
 /// The first part of the path, from the root, that others than root may change.
-fn changeable(path: &Path) -> Option<String> {
+fn changeable(path: &Path) -> Option<Changeable> {
     let mut parts: Vec<&Path> = path.ancestors().collect();
     parts.reverse();
-    let open = parts.into_iter().find(|part| fs::metadata(part).is_ok_and(|metadata| is_open(&metadata)))?;
-    Some(open.display().to_string())
+    parts.into_iter().find_map(|part| {
+        let metadata = fs::metadata(part).ok().filter(is_open)?;
+        let user = User::from_uid(metadata.uid().into()).ok().flatten();
+        let group = Group::from_gid(metadata.gid().into()).ok().flatten();
+        Some(Changeable {
+            part: part.display().to_string(),
+            owner: user.map_or_else(|| metadata.uid().to_string(), |user| user.name),
+            group: group.map_or_else(|| metadata.gid().to_string(), |group| group.name),
+            mode: metadata.mode() & PERMISSIONS,
+        })
+    })
 }
 
 /// In a directory with the sticky bit nobody can replace what belongs to another.
@@ -87,7 +97,7 @@ mod tests {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             let seen = program(path.to_str().unwrap()).unwrap();
             assert_eq!(seen.executable, executable, "{name}");
-            assert_eq!(seen.changeable.is_some_and(|part| part.ends_with(name)), open, "{name}");
+            assert_eq!(seen.changeable.is_some_and(|part| part.part.ends_with(name)), open, "{name}");
         }
         assert_eq!(program(dir.path().join("absent").to_str().unwrap()), None);
     }

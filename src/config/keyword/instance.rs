@@ -6,7 +6,7 @@ use super::Context::{
     self, Addresses, AuthHmac, Authentication, GarpGroup, Instance, Names, Peers, Routes, Rules, SyncGroup, TrackGroup,
     Trackers,
 };
-use super::Form::{Address, Block, Bool, Command, Flag, Int, OneOf, Seconds, Word, Words};
+use super::Form::{Address, Block, Bool, Command, Flag, Int, Maybe, OneOf, Seconds, Word, Words};
 use super::Service::{NoEffect, NotYet, Served};
 use super::Standing::{Deprecated, New, OldName, Removed};
 use super::Tier::{A, B, C};
@@ -55,7 +55,7 @@ pub(super) const ROWS: &[Keyword] = &[
     row(INSTANCE, "unicast_peer", Block("", 0, 0, Peers), A, "-", "send adverts to these addresses", Served).strict(),
     row(INSTANCE, "unicast_fault_no_peer", Flag, C, "off", "FAULT rather than multicast if no peer is given", NotYet),
     row(INSTANCE, "check_unicast_src", Flag, C, "off", "drop adverts not from a peer", Served),
-    row(INSTANCE, "old_unicast_checksum", Words("[never]", 0, 1), C, "auto", "checksum of keepalived < 1.3.7 peers", NotYet),
+    row(INSTANCE, "old_unicast_checksum", Maybe(&["never"]), C, "auto", "checksum of keepalived < 1.3.7 peers", NotYet),
     row(INSTANCE, "native_ipv6", Flag, C, "off", "legacy: force IPv6 and version 3", NoEffect(BY_ADDRESSES)),
     row(INSTANCE, "state", OneOf(&["MASTER", "BACKUP"]), A, "BACKUP (MASTER if priority 255)", "wanted initial state; upper case only", Served),
     row(INSTANCE, "interface", Word("IFNAME <=15"), A, "required unless unicast with source", "interface of the instance; not lo", Served),

@@ -47,12 +47,16 @@ pub enum Form {
     Int(i64, i64, &'static str),
     /// Decimal seconds, at most 6 decimals: the least and the greatest; empty: no limit of its own.
     Seconds(&'static str, &'static str),
-    /// One word, named for what it is.
+    /// One word, named for what it is; `<=N` in the name: of at most N bytes.
     Word(&'static str),
     /// An IPv4 or IPv6 address.
     Address,
     /// One of these.
     OneOf(&'static [&'static str]),
+    /// Nothing, or one of these.
+    Maybe(&'static [&'static str]),
+    /// Decimal integers: the least and the greatest.
+    Ints(i64, i64),
     /// Several words: how they are written, how many are needed, how many are taken ([`ANY`]: all).
     Words(&'static str, usize, usize),
     /// A command in one (quoted) word; true: a user and a group may follow.
@@ -109,7 +113,8 @@ impl Form {
     pub const fn count(self) -> (usize, usize) {
         match self {
             Self::Flag => (0, 0),
-            Self::Bool => (0, 1),
+            Self::Bool | Self::Maybe(_) => (0, 1),
+            Self::Ints(..) => (1, ANY),
             Self::Int(..)
             | Self::Seconds(..)
             | Self::Word(_)
@@ -132,6 +137,8 @@ impl Form {
             | Self::Word(_)
             | Self::Address
             | Self::OneOf(_)
+            | Self::Maybe(_)
+            | Self::Ints(..)
             | Self::Words(..)
             | Self::Command(_) => None,
         }
@@ -155,6 +162,8 @@ impl Form {
             Self::Word(name) => name.to_owned(),
             Self::Address => "ADDRESS".to_owned(),
             Self::OneOf(words) => words.join(" | "),
+            Self::Maybe(words) => format!("[{}]", words.join(" | ")),
+            Self::Ints(least, most) => format!("INT {least}..{most} ..."),
             Self::Words(form, ..) => form.to_owned(),
             Self::Command(true) => "COMMAND [USER [GROUP]]".to_owned(),
             Self::Command(false) => "COMMAND".to_owned(),

@@ -6,9 +6,11 @@ mod http;
 mod misc;
 mod smtp;
 
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 
 use super::value::{SECOND, TIME_MAX, address, flag, interface, number, seconds, set};
+use crate::base::Family;
 use crate::config::model::{CheckDefaults, Checker, CheckerKind};
 use crate::config::problem::{Problem, Severity};
 use crate::config::tree::Statement;
@@ -100,6 +102,26 @@ pub fn times(inner: &Statement<'_>, check: &mut CheckDefaults, problems: &mut Ve
 /// `retry` of a service or a real server, which is at least 1 there.
 pub fn retry(inner: &Statement<'_>, check: &mut CheckDefaults, problems: &mut Vec<Problem>) {
     set(&mut check.retry, number(problems, inner, 0, 1..=RETRY_MAX, "").map(Some));
+}
+
+/// What excludes what, once the whole check of a real server is read.
+pub fn settle(checker: &mut Checker, real_server: IpAddr, problems: &mut Vec<Problem>) {
+    let target = checker.connect_ip.unwrap_or(real_server);
+    if let Some(source) = checker.bind_ip.filter(|source| Family::of(*source) != Family::of(target)) {
+        let message = format!("`bindto` is {source}, and {target} is not of its family");
+        problems
+            .push(Problem::new("wrong-family", Severity::Error, checker.at, message).label("`bindto` is passed over"));
+        checker.bind_ip = None;
+    }
+    let is_local = |addr: IpAddr| matches!(addr, IpAddr::V6(addr) if addr.is_unicast_link_local());
+    if is_local(target) && checker.bind_if.is_none() {
+        let message = format!("{target} is a link-local address, and the check names no interface");
+        problems.push(
+            Problem::new("link-local-without-interface", Severity::Error, checker.at, message)
+                .label("cannot be reached")
+                .help("add: bind_if IFNAME"),
+        );
+    }
 }
 
 fn incomplete(block: &Statement<'_>, needed: &str) -> Problem {

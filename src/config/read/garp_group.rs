@@ -2,7 +2,7 @@
 
 use super::value::{TIME_MAX, interface, parsed, seconds, set};
 use crate::config::model::GarpGroup;
-use crate::config::problem::Problem;
+use crate::config::problem::{Problem, Severity};
 use crate::config::tree::Statement;
 
 pub fn read(statement: &Statement<'_>, problems: &mut Vec<Problem>) -> GarpGroup {
@@ -19,6 +19,14 @@ pub fn read(statement: &Statement<'_>, problems: &mut Vec<Problem>) -> GarpGroup
             }
             _ => {}
         }
+    }
+    if group.interval.is_none() && group.gna_interval.is_none() {
+        let message = "the garp_group has neither `garp_interval` nor `gna_interval`";
+        problems.push(
+            Problem::new("block-incomplete", Severity::Error, statement.keyword.at, message)
+                .label("has no effect")
+                .help("add: garp_interval SECONDS"),
+        );
     }
     group
 }

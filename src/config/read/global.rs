@@ -2,16 +2,16 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU8;
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::value::{SECOND, TIME_MAX, address, choice, error, flag, interface, number, seconds, set};
 use super::{command, ipvs, notify};
+use crate::config::expand::Strictness;
 use crate::config::model::{
     EbpfMode, ExtraGarp, Garp, Global, Mail, NotifyFifo, Plane, Process, ScriptUser, SysctlMode, VrrpVersion,
 };
 use crate::config::problem::{Problem, Severity};
-use crate::config::tree::Statement;
+use crate::config::tree::{Statement, Word};
 
 pub const VERSIONS: [(&str, VrrpVersion); 2] = [("2", VrrpVersion::V2), ("3", VrrpVersion::V3)];
 const PLANES: [(&str, Plane); 2] = [("ebpf", Plane::Ebpf), ("ipvs", Plane::Ipvs)];
@@ -22,21 +22,6 @@ const METRICS_PORT: u16 = 9165;
 /// The longest `garp_extra_if`: a day, in microseconds.
 const EXTRA_MAX: u64 = 86_400 * SECOND;
 const INT_MAX: i64 = 2_147_483_647;
-
-/// Whole numbers that are held to keepalived's ranges although nothing here depends on them yet.
-const CHECKED: [(&str, RangeInclusive<i64>); 11] = [
-    ("startup_script_timeout", 1..=1000),
-    ("shutdown_script_timeout", 1..=1000),
-    ("max_auto_priority", -1..=99),
-    ("min_auto_priority_delay", 1..=10_000_000),
-    ("checker_priority", -20..=19),
-    ("bfd_priority", -20..=19),
-    ("checker_rt_priority", 1..=99),
-    ("bfd_rt_priority", 1..=99),
-    ("nftables_ipvs_start_fwmark", 1..=4_294_967_295),
-    ("checker_rlimit_rttime", 1..=INT_MAX),
-    ("vrrp_rx_bufs_multiplier", 1..=INT_MAX),
-];
 
 pub fn read(block: &Statement<'_>, global: &mut Global, problems: &mut Vec<Problem>) {
     for inner in block.statements() {
@@ -64,7 +49,12 @@ pub fn read(block: &Statement<'_>, global: &mut Global, problems: &mut Vec<Probl
             "vrrp_down_timer_adverts" => {
                 set(&mut global.down_timer_adverts, number(problems, inner, 0, 1..=100, "").map(Some));
             }
-            "dynamic_interfaces" => global.dynamic_interfaces = true,
+            "dynamic_interfaces" => {
+                _ = choice(problems, inner, 0, &[("allow_if_changes", ())]);
+                global.dynamic_interfaces = true;
+            }
+            "include_check" => include_check(inner, problems),
+            "random_seed" => _ = number::<u32>(problems, inner, 0, 0..=4_294_967_295, ""),
             "default_interface" => set(&mut global.default_interface, interface(problems, inner, 0).map(Some)),
             "vmac_addr_prefix" => global.vmac_addr_prefix = inner.arg(0).map(|word| word.text.to_owned()),
             "vmac_prefix" => global.vmac_prefix = inner.arg(0).map(|word| word.text.to_owned()),
@@ -87,12 +77,9 @@ pub fn read(block: &Statement<'_>, global: &mut Global, problems: &mut Vec<Probl
             "lvs_sync_daemon" => set(&mut global.sync_daemon, ipvs::sync_daemon(inner, problems).map(Some)),
             keyword => {
                 let garp = keyword.strip_prefix("vrrp_").unwrap_or("");
-                let known = mail(inner, &mut global.mail, problems)
+                _ = mail(inner, &mut global.mail, problems)
                     || process(inner, &mut global.process, problems)
                     || read_garp(garp, inner, &mut global.garp, problems);
-                if !known {
-                    only_checked(keyword, inner, problems);
-                }
             }
         }
     }
@@ -139,14 +126,13 @@ fn mail(inner: &Statement<'_>, mail: &mut Mail, problems: &mut Vec<Problem>) -> 
         }
         "notification_email_from" => mail.from = inner.arg(0).map(|word| word.text.to_owned()),
         "smtp_server" => {
-            mail.server = inner.arg(0).map(|word| word.text.to_owned());
+            mail.server = inner.arg(0).filter(|word| is_host(*word, problems)).map(|word| word.text.to_owned());
             mail.port = if inner.arg(1).is_some() { number(problems, inner, 1, 1..=65_535, "") } else { None };
         }
         "smtp_helo_name" => mail.helo = inner.arg(0).map(|word| word.text.to_owned()),
         "smtp_connect_timeout" => {
-            let timeout = number::<u32>(problems, inner, 0, 0..=4294, "s");
-            // As keepalived: no time at all is one second.
-            mail.timeout = timeout.map(|seconds| Duration::from_secs(seconds.max(1).into()));
+            let timeout = number::<u32>(problems, inner, 0, 1..=4294, "s");
+            mail.timeout = timeout.map(|seconds| Duration::from_secs(seconds.into()));
         }
         "smtp_alert" => mail.alert = flag(problems, inner),
         "smtp_alert_vrrp" => mail.alert_vrrp = flag(problems, inner),
@@ -157,24 +143,36 @@ fn mail(inner: &Statement<'_>, mail: &mut Mail, problems: &mut Vec<Problem>) -> 
     true
 }
 
+/// The words of `include_check`, which were obeyed when the files were read.
+fn include_check(inner: &Statement<'_>, problems: &mut Vec<Problem>) {
+    for word in inner.args.iter().filter(|word| Strictness::of_word(word.text).is_none()) {
+        let message = format!("`include_check` has no kind of check `{}`", word.text);
+        let help = "the kinds are read, match, wildcard_match and brace_match; + adds one, - takes one away";
+        problems.push(error("unknown-word", *word, message).label("passed over").help(help));
+    }
+}
+
+/// An address, or a name as DNS has it (RFC 1123 section 2.1, and `_`).
+fn is_host(word: Word<'_>, problems: &mut Vec<Problem>) -> bool {
+    const LABEL_MAX: usize = 63;
+    let is_label = |label: &str| {
+        (1..=LABEL_MAX).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    let text = word.text;
+    if text.parse::<IpAddr>().is_ok() || text.strip_suffix('.').unwrap_or(text).split('.').all(is_label) {
+        return true;
+    }
+    let message = format!("`smtp_server` is `{text}`, and it is an address or the name of a host");
+    problems.push(error("not-a-host", word, message).label("neither an address nor a name"));
+    false
+}
+
 /// `PATH [USER [GROUP]]`; what comes later counts, as for the other values of the block.
 fn fifo(inner: &Statement<'_>, fifo: &mut NotifyFifo) {
     fifo.path = inner.arg(0).map(|word| word.text.to_owned());
     let group = inner.arg(2).map(|word| word.text.to_owned());
     fifo.owner = inner.arg(1).map(|user| ScriptUser { user: user.text.to_owned(), group });
-}
-
-fn only_checked(keyword: &str, inner: &Statement<'_>, problems: &mut Vec<Problem>) {
-    match keyword {
-        "vrrp_higher_prio_send_advert" | "no_checker_emails" => {
-            flag(problems, inner);
-        }
-        _ => {
-            if let Some((_, range)) = CHECKED.iter().find(|(name, _)| *name == keyword) {
-                number::<i64>(problems, inner, 0, range.clone(), "");
-            }
-        }
-    }
 }
 
 /// `vrrp_min_garp`: one announcement and no more, unless what stands before it says otherwise.
@@ -206,6 +204,11 @@ pub fn read_garp(keyword: &str, inner: &Statement<'_>, garp: &mut Garp, problems
         "gna_interval" => set(&mut garp.gna_interval, seconds(problems, inner, 0, 1..=TIME_MAX).map(Some)),
         "garp_extra_if" | "vmac_garp_intvl" => {
             let all = inner.arg(0).is_some_and(|word| word.text == "all");
+            if all && inner.arg(1).is_none() {
+                let message = format!("`{keyword} all` lacks its seconds");
+                let problem = Problem::new("value-missing", Severity::Error, inner.at(), message);
+                problems.push(problem.label("not looked at").help(format!("the form is: {keyword} [all] SECONDS")));
+            }
             let interval = seconds(problems, inner, usize::from(all), 0..=EXTRA_MAX);
             set(&mut garp.extra, interval.map(|interval| Some(ExtraGarp { all, interval })));
         }

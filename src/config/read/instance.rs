@@ -30,7 +30,10 @@ struct Draft {
     state: Option<(InitialState, Span)>,
     interface: Option<IfName>,
     vmac: Option<Vmac>,
-    xmit_base: bool,
+    /// The last byte of its MAC address is the VRID.
+    vmac_by_vrid: bool,
+    xmit_base: Option<Span>,
+    native_ipv6: Option<Span>,
     vmac_addresses: bool,
     accept: Option<bool>,
     vrid: Option<Vrid>,
@@ -92,7 +95,7 @@ pub fn read(
             options(inner, &mut draft, problems);
         }
     }
-    settle::settle(name, draft, global, problems)
+    settle::settle(statement, name, draft, global, problems)
 }
 
 /// What every instance has.
@@ -157,7 +160,11 @@ fn options(inner: &Statement<'_>, draft: &mut Draft, problems: &mut Vec<Problem>
         "strict_mode" => draft.strict = flag(problems, inner),
         "track_src_ip" => draft.track_source = true,
         "dont_track_primary" => draft.dont_track_primary = true,
-        "check_unicast_src" => draft.check_unicast_src = true,
+        "check_unicast_src" => {
+            draft.check_unicast_src = true;
+            draft.unicast = Some(draft.unicast.unwrap_or(inner.keyword.at));
+        }
+        "old_unicast_checksum" => draft.unicast = Some(draft.unicast.unwrap_or(inner.keyword.at)),
         // Whatever boolean follows, keepalived turns it on.
         "skip_check_adv_addr" => draft.skip_check_adv_addr = flag(problems, inner).is_some(),
         "lower_prio_no_advert" => draft.lower_prio_no_advert = flag(problems, inner),
@@ -173,9 +180,10 @@ fn options(inner: &Statement<'_>, draft: &mut Draft, problems: &mut Vec<Problem>
         "debug" => {
             number::<u8>(problems, inner, 0, 0..=4, "");
         }
-        "use_vmac" => draft.vmac = Some(vmac(inner, problems)),
+        "use_vmac" => vmac(inner, draft, problems),
         "use_vmac_addr" => draft.vmac_addresses = true,
-        "vmac_xmit_base" => draft.xmit_base = true,
+        "vmac_xmit_base" => draft.xmit_base = Some(inner.keyword.at),
+        "native_ipv6" => draft.native_ipv6 = Some(inner.keyword.at),
         "accept" => draft.accept = Some(true),
         "no_accept" => draft.accept = Some(false),
         "promote_secondaries" => draft.promote_secondaries = true,
@@ -187,7 +195,7 @@ fn options(inner: &Statement<'_>, draft: &mut Draft, problems: &mut Vec<Problem>
 
 /// `[NAME] [MAC] [name NAME] [netlink_notify_msg] [group GROUP]`; of the MAC address, the last byte may be left to the
 /// VRID.
-fn vmac(inner: &Statement<'_>, problems: &mut Vec<Problem>) -> Vmac {
+fn vmac(inner: &Statement<'_>, draft: &mut Draft, problems: &mut Vec<Problem>) {
     let mut vmac = Vmac { name: None, mac: None, xmit_base: false };
     let mut words = inner.args.iter().copied();
     while let Some(word) = words.next() {
@@ -203,20 +211,40 @@ fn vmac(inner: &Statement<'_>, problems: &mut Vec<Problem>) -> Vmac {
                 words.next();
             }
             text if text.contains(':') => match mac(text) {
-                Some(bytes) => vmac.mac = Some(bytes),
-                None => problems.push(
-                    error("bad-mac", word, format!("`{text}` is no MAC address of an interface"))
-                        .help("six bytes in hexadecimal, as 00:00:5e:00:01:33; not of a group, not only zeros"),
+                Some([0, 0, 0x5e, 0, 1 | 2, _]) => problems.push(
+                    error(
+                        "bad-mac",
+                        word,
+                        format!("`{text}` is an address of a virtual router (RFC 9568 section 7.3)"),
+                    )
+                    .label("passed over")
+                    .help("leave it out: the one of this VRID is taken by itself"),
                 ),
+                Some(bytes) => {
+                    vmac.mac = Some(bytes);
+                    draft.vmac_by_vrid = text.split(':').count() < bytes.len();
+                }
+                None => problems
+                    .push(error("bad-mac", word, format!("`{text}` is no MAC address of an interface")).help(
+                    "six bytes in hexadecimal, as 02:00:00:00:01:33, or the first five; not of a group, not only zeros",
+                )),
             },
+            text if vmac.name.is_some() => {
+                let message = format!("`use_vmac` names its interface already, before `{text}`");
+                problems.push(error("surplus-words", word, message).label("passed over"));
+            }
             _ => vmac.name = parsed(problems, "bad-interface-name", word),
         }
     }
-    vmac
+    draft.vmac = Some(vmac);
 }
 
+/// Six bytes, or five and a 0.
 fn mac(text: &str) -> Option<[u8; 6]> {
-    let bytes: Vec<u8> = text.split(':').map(|byte| u8::from_str_radix(byte, 16).ok()).collect::<Option<_>>()?;
+    let mut bytes: Vec<u8> = text.split(':').map(|byte| u8::from_str_radix(byte, 16).ok()).collect::<Option<_>>()?;
+    if bytes.len() == 5 {
+        bytes.push(0);
+    }
     let mac: [u8; 6] = bytes.try_into().ok()?;
     let group = mac.first().is_some_and(|first| first & 1 == 1);
     (!group && mac != [0; 6]).then_some(mac)

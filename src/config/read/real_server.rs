@@ -40,6 +40,9 @@ pub fn read(statement: &Statement<'_>, weight: Weight, problems: &mut Vec<Proble
             option(inner, &mut server, problems);
         }
     }
+    for one in &mut server.checkers {
+        checker::settle(one, server.addr, problems);
+    }
     Some(server)
 }
 

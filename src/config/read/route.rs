@@ -21,26 +21,17 @@ pub fn read(block: &Statement<'_>, names: &Names, routes: &mut Vec<KernelRoute>,
         let read = reader.line(line);
         let Reader { no_track, mut track_group, wrong, .. } = reader;
         let Some(route) = read.filter(|_| !wrong) else { continue };
-        let tracked = if is_virtual { !no_track } else { track_group.is_some() };
-        if tracked && route.devices().next().is_none() && is_through_a_device(route.kind) {
+        let tracked = !no_track || track_group.is_some();
+        if tracked && route.devices().next().is_none() {
             let message = format!("the route `{}` names no device, and cannot be tracked", line.keyword.text);
             problems.push(
-                error("route-without-device", line.keyword, message).label("not tracked").help(if is_virtual {
-                    "add: dev IFNAME, or no_track"
-                } else {
-                    "add: dev IFNAME"
-                }),
+                error("route-without-device", line.keyword, message)
+                    .label("not tracked")
+                    .help("add: dev IFNAME, or no_track"),
             );
             track_group = None;
         }
         routes.push(KernelRoute { route, no_track, track_group, at: line.keyword.at });
-    }
-}
-
-const fn is_through_a_device(kind: RouteKind) -> bool {
-    match kind {
-        RouteKind::Unicast | RouteKind::Local | RouteKind::Broadcast | RouteKind::Multicast => true,
-        RouteKind::Blackhole | RouteKind::Unreachable | RouteKind::Prohibit | RouteKind::Throw => false,
     }
 }
 

@@ -12,6 +12,7 @@ pub fn read(statement: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<Sy
         name: name.text.to_owned(),
         at: name.at,
         members: vec![],
+        members_at: vec![],
         tracking_weight: false,
         track: Tracking::default(),
         notify: Notify::default(),
@@ -32,8 +33,10 @@ pub fn read(statement: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<Sy
 /// `group { NAME... }`: one name or several on a line.
 fn members(block: &Statement<'_>, group: &mut SyncGroup, problems: &mut Vec<Problem>) {
     for line in block.statements() {
-        group.members.push(line.keyword.text.to_owned());
-        group.members.extend(line.args.iter().map(|word| word.text.to_owned()));
+        for word in std::iter::once(&line.keyword).chain(line.args.iter()) {
+            group.members.push(word.text.to_owned());
+            group.members_at.push(word.at);
+        }
     }
     if block.block.is_some() && block.statements().is_empty() {
         let message = format!("the group block of vrrp_sync_group `{}` is empty", group.name);

@@ -72,7 +72,7 @@ fn instance(lines: &str) -> String {
 
 #[test]
 fn values_of_instances_are_read_or_refused() {
-    let rows: [(&str, &str, &[&str]); 26] = [
+    let rows: [(&str, &str, &[&str]); 45] = [
         ("all is well", "state BACKUP\npriority 150\nadvert_int 2", &[]),
         ("a state in lower case", "state master", &["unknown-word"]),
         ("priority 0", "priority 0", &["out-of-range"]),
@@ -98,6 +98,25 @@ fn values_of_instances_are_read_or_refused() {
         ("a peer of the other family", "unicast_peer {\n2001:db8::2\n192.0.2.3\n}", &["unicast-family"]),
         ("own interface tracked", "track_interface {\neth0\neth1 weight -5\n}", &["tracks-own-interface"]),
         ("a bad option of tracking", "track_script {\na wieght 3\n}", &["unknown-word"]),
+        ("extra announcements everywhere, and no time", "garp_extra_if all", &["value-missing"]),
+        ("two names of an interface", "use_vmac a b", &["surplus-words"]),
+        ("the MAC address of a virtual router", "use_vmac vr1 00:00:5e:00:01:07", &["bad-mac"]),
+        ("a MAC address of a group", "use_vmac 01:00:5e:00:00:07", &["bad-mac"]),
+        ("a MAC address", "use_vmac 02:00:00:00:00:07", &[]),
+        ("all but its last byte", "use_vmac vr1 02:00:00:00:01", &[]),
+        ("no interface to send by the base of", "vmac_xmit_base", &["vmac-missing"]),
+        ("one, for one address", "vmac_xmit_base\nvirtual_ipaddress {\n192.0.2.2/24 use_vmac\n}", &[]),
+        ("a check of peers that are none", "check_unicast_src", &["unicast-without-peers"]),
+        ("an old checksum for peers that are none", "old_unicast_checksum never", &["unicast-without-peers"]),
+        ("IPv6 of IPv4", "native_ipv6", &["wrong-family"]),
+        ("two devices", "virtual_ipaddress {\n192.0.2.2/24 dev eth1 dev eth1\n}", &["surplus-words"]),
+        ("a peer of an address", "virtual_ipaddress {\n192.0.2.2 peer 192.0.2.3/32\n}", &["option-not-served"]),
+        ("a peer and a prefix", "virtual_ipaddress {\n192.0.2.2/24 peer 192.0.2.3\n}", &["prefix-with-peer"]),
+        ("a peer that is none", "virtual_ipaddress {\n192.0.2.2 peer x\n}", &["not-an-address"]),
+        ("a group and its end", "garp_master_delay 1\ngarp_extra_if all 5", &[]),
+        ("no time", "garp_extra_if soon", &["not-a-time"]),
+        ("a refused TTL", "unicast_ttl 256", &["out-of-range"]),
+        ("an option of a peer that is none", "unicast_peer {\n192.0.2.2 ttl 5\n}", &["unknown-word", "unknown-word"]),
         ("two masters' scripts", "notify_master /bin/a\nnotify_master /bin/b", &["script-given-twice"]),
     ];
     for (name, lines, expected) in rows {
@@ -109,10 +128,19 @@ fn values_of_instances_are_read_or_refused() {
 }
 
 #[test]
+fn the_last_byte_of_a_mac_address_may_be_the_vrid() {
+    let mac = |lines: &str| read_text(&instance(lines)).0.instances[0].vmac.clone().unwrap().mac;
+    assert_eq!(mac("use_vmac 02:00:00:00:01"), Some([2, 0, 0, 0, 1, 7]));
+    assert_eq!(mac("use_vmac 02:00:00:00:01:09"), Some([2, 0, 0, 0, 1, 9]));
+    assert_eq!(mac("use_vmac"), None);
+}
+
+#[test]
 fn an_instance_that_could_not_run_is_left_out() {
     let vip = "virtual_ipaddress {\n192.0.2.1/24\n}";
     let rows = [
         ("no interface", format!("virtual_router_id 7\n{vip}"), "interface-missing", 0),
+        ("nothing behind it", format!("interface eth0\nvirtual_router_id\n{vip}"), "vrid-missing", 0),
         ("no VRID", format!("interface eth0\n{vip}"), "vrid-missing", 0),
         ("no address in v3", "version 3\ninterface eth0\nvirtual_router_id 7".to_owned(), "address-missing", 0),
         ("no address in v2", "interface eth0\nvirtual_router_id 7".to_owned(), "address-missing", 1),
@@ -213,7 +241,7 @@ fn a_script_without_a_command_is_left_out() {
 
 #[test]
 fn global_values_are_read_or_refused() {
-    let rows: [(&str, &str, &[&str]); 22] = [
+    let rows: [(&str, &str, &[&str]); 28] = [
         (
             "nothing amiss",
             "router_id lb\nvrrp_version 3\nlvs_datapath ipvs\nlvs_ebpf_mode tc\nvrrp_garp_master_delay 1.5",
@@ -227,7 +255,13 @@ fn global_values_are_read_or_refused() {
         ("version 1", "vrrp_version 1", &["unknown-word"]),
         ("a unicast group", "vrrp_mcast_group4 192.0.2.1", &["not-multicast"]),
         ("a group of the other family", "vrrp_mcast_group6 224.0.0.18", &["wrong-family"]),
-        ("an unserved value out of range", "startup_script_timeout 0", &["out-of-range"]),
+        ("no time for a mail", "smtp_connect_timeout 0", &["out-of-range"]),
+        ("a mail server that cannot be", "smtp_server not..a..host", &["not-a-host"]),
+        ("mail servers", "smtp_server mail.example.net. 25\nsmtp_server 2001:db8::25\nsmtp_server localhost", &[]),
+        ("includes that are looked at", "include_check readable", &["unknown-word"]),
+        ("looked at by kinds", "include_check +match -read", &[]),
+        ("interfaces that change", "dynamic_interfaces allow_changes", &["unknown-word"]),
+        ("a seed", "random_seed x", &["not-a-number"]),
         ("a flag that is none", "vrrp_strict TRUE", &["not-a-boolean"]),
         ("seven decimals", "vrrp_garp_interval 0.1234567", &["too-fine"]),
         ("a negative time", "vrrp_garp_master_delay -1", &["not-a-time"]),

@@ -9,7 +9,7 @@ use crate::config::source::Span;
 
 /// Leave out instances, groups, scripts and services whose name is taken.
 pub fn keep_first(config: &mut Config, problems: &mut Vec<Problem>) {
-    retain(&mut config.instances, "vrrp_instance", |item| (item.name.clone(), item.at), problems);
+    retain(&mut config.instances, "vrrp_instance", |item| (item.name.clone(), item.at.name), problems);
     retain(&mut config.sync_groups, "vrrp_sync_group", |item| (item.name.clone(), item.at), problems);
     retain(&mut config.track_groups, "track_group", |item| (item.name.clone(), item.at), problems);
     retain(&mut config.scripts, "vrrp_script", |item| (item.name.clone(), item.at), problems);

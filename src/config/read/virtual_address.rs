@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::value::{error, number_word, parsed};
 use crate::base::{AddressOptions, Cidr, CidrError, Family};
 use crate::config::model::{Broadcast, VirtualAddress};
-use crate::config::problem::Problem;
+use crate::config::problem::{Problem, Severity};
 use crate::config::tree::{Statement, Word};
 
 /// `RT_SCOPE_*` of linux/rtnetlink.h by the names of iproute2.
@@ -72,6 +72,10 @@ fn has_value(option: &str, is_static: bool) -> bool {
 
 fn take(option: &str, given: Word<'_>, address: &mut VirtualAddress, problems: &mut Vec<Problem>) {
     match option {
+        "dev" if address.dev.is_some() => {
+            problems.push(error("surplus-words", given, "the address has a device already").label("passed over"));
+        }
+        "peer" => peer(given, address, problems),
         "dev" => address.dev = parsed(problems, "bad-interface-name", given),
         "label" if given.text.len() > LABEL_MAX => {
             let message =
@@ -90,6 +94,27 @@ fn take(option: &str, given: Word<'_>, address: &mut VirtualAddress, problems: &
         // Known, and without effect here: the kernel's defaults hold.
         _ => {}
     }
+}
+
+/// Read, and not carried out yet.
+fn peer(given: Word<'_>, address: &VirtualAddress, problems: &mut Vec<Problem>) {
+    if given.text.parse::<Cidr>().is_err() {
+        let message = format!("`peer` is `{}`, and it is an IPv4 or IPv6 address", given.text);
+        problems.push(error("not-an-address", given, message).label("passed over"));
+        return;
+    }
+    let addr = address.cidr.addr();
+    if address.cidr != Cidr::host(addr) {
+        let message = format!("{addr} has a prefix, and a `peer`, which has one of its own");
+        problems.push(
+            error("prefix-with-peer", given, message)
+                .label("passed over")
+                .help(format!("write: {addr} peer {}", given.text)),
+        );
+        return;
+    }
+    let message = "`peer` of a virtual address has no effect yet";
+    problems.push(Problem::new("option-not-served", Severity::Warning, given.at, message).label("no effect"));
 }
 
 fn broadcast(given: Word<'_>, family: Family, problems: &mut Vec<Problem>) -> Option<Broadcast> {

@@ -51,7 +51,7 @@ const PERSISTENCE_DEFAULT: u32 = 360;
 #[derive(Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a keyword of the file, free of the others")]
 struct Draft {
-    family: Option<Family>,
+    family: Option<(Family, Span)>,
     lb_algo: Option<&'static str>,
     sched_flags: [bool; 3],
     lb_kind: Option<LbKind>,
@@ -78,6 +78,8 @@ struct Draft {
     virtualhost: Option<String>,
     mail: Option<bool>,
     real_servers: Vec<RealServer>,
+    /// One at least was named, whatever came of it.
+    named_real_servers: bool,
 }
 
 /// One service; `None` where it could not run, with the problem that says why.
@@ -94,7 +96,10 @@ pub fn read(statement: &Statement<'_>, groups: &Groups<'_>, problems: &mut Vec<P
     }
     for inner in statement.statements() {
         match inner.keyword.text {
-            "real_server" => draft.real_servers.extend(real_server::read(inner, service_weight, problems)),
+            "real_server" => {
+                draft.named_real_servers = true;
+                draft.real_servers.extend(real_server::read(inner, service_weight, problems));
+            }
             keyword => {
                 let read =
                     balancing(keyword, inner, &mut draft, problems) || quorum(keyword, inner, &mut draft, problems);
@@ -134,6 +139,14 @@ fn balancing(keyword: &str, inner: &Statement<'_>, draft: &mut Draft, problems: 
         "lb_kind" | "lvs_method" => set(&mut draft.lb_kind, kind(inner, problems).map(Some)),
         "toa" => set(&mut draft.toa, flag(problems, inner)),
         "laddr_group_name" => draft.local_addresses = inner.arg(0).map(|name| name.text.to_owned()),
+        "sh-fallback" | "mh-fallback" | "sh-port" | "mh-port" | "hashed" if !hashes(draft.lb_algo) => {
+            let message = format!("`{keyword}` is for the schedulers sh and mh");
+            problems.push(
+                Problem::new("flag-without-scheduler", Severity::Error, inner.keyword.at, message)
+                    .label("passed over")
+                    .help("write it below `lb_algo sh` or `lb_algo mh`"),
+            );
+        }
         "flag-1" | "sh-fallback" | "mh-fallback" => raise(&mut draft.sched_flags, 0),
         "flag-2" | "sh-port" | "mh-port" => raise(&mut draft.sched_flags, 1),
         "flag-3" => raise(&mut draft.sched_flags, 2),
@@ -151,7 +164,7 @@ fn balancing(keyword: &str, inner: &Statement<'_>, draft: &mut Draft, problems: 
         }
         "ip_family" => {
             const FAMILIES: [(&str, Family); 2] = [("inet", Family::V4), ("inet6", Family::V6)];
-            draft.family = choice(problems, inner, 0, &FAMILIES);
+            draft.family = choice(problems, inner, 0, &FAMILIES).map(|family| (family, inner.at()));
         }
         _ => return false,
     }
@@ -172,16 +185,29 @@ fn quorum(keyword: &str, inner: &Statement<'_>, draft: &mut Draft, problems: &mu
         "quorum_up" => notify::first_only(&mut draft.quorum_up, inner, problems),
         "quorum_down" => notify::first_only(&mut draft.quorum_down, inner, problems),
         "sorry_server" => draft.sorry = sorry_server(inner, problems).map(|sorry| (sorry, inner.at())),
-        "sorry_server_inhibit" => draft.sorry_inhibit = true,
+        "sorry_server_inhibit" if draft.sorry.is_some() => draft.sorry_inhibit = true,
         "sorry_server_lvs_method" => {
             let kind = kind(inner, problems);
-            if let Some((sorry, _)) = &mut draft.sorry {
-                sorry.lb_kind = kind;
+            match &mut draft.sorry {
+                Some((sorry, _)) => sorry.lb_kind = kind,
+                None => problems.push(before_sorry(inner)),
             }
         }
+        "sorry_server_inhibit" => problems.push(before_sorry(inner)),
         _ => return false,
     }
     true
+}
+
+fn before_sorry(inner: &Statement<'_>) -> Problem {
+    let message = format!("no `sorry_server` stands before `{}`", inner.keyword.text);
+    Problem::new("no-sorry-server", Severity::Error, inner.keyword.at, message)
+        .label("passed over")
+        .help("write it below the line of the sorry server")
+}
+
+fn hashes(lb_algo: Option<&str>) -> bool {
+    lb_algo.is_some_and(|name| ["sh", "mh"].contains(&name))
 }
 
 fn options(keyword: &str, inner: &Statement<'_>, draft: &mut Draft, problems: &mut Vec<Problem>) {

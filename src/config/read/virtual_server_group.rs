@@ -40,6 +40,10 @@ fn member(line: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<GroupMemb
     let has_family = is_mark && line.arg(1).is_some_and(|word| ["inet", "inet6"].contains(&word.text));
     surplus(line, if has_family { 2 } else { 1 }, problems);
     if is_mark {
+        if line.args.is_empty() {
+            let problem = Problem::new("missing-argument", Severity::Fatal, line.keyword.at, "`fwmark` has no value");
+            problems.push(problem.label("something is missing after it").help("the form is: fwmark INT 1..4294967295"));
+        }
         let mark = number_word(problems, "fwmark", line.arg(0)?, 1..=i64::from(u32::MAX), "")?;
         return NonZeroU32::new(mark).map(GroupMember::Fwmark);
     }

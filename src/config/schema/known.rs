@@ -1,6 +1,8 @@
 //! A keyword that stands where it may: its words, its block, its history.
 
-use super::{Checker, Context, Holds, Keyword, Service, Severity, Span, Statement, Word, join, keyword, span};
+use super::{
+    Checker, Context, Holds, Keyword, Service, Severity, Span, Statement, Word, join, keyword, span, unserved,
+};
 use crate::config::command::split_command;
 use crate::config::keyword::{Form, Standing};
 
@@ -22,14 +24,23 @@ impl Checker {
             self.count_unserved(keyword, statement.keyword.at);
         }
         self.words(context, keyword, statement);
+        if !served {
+            let mut problems = vec![];
+            unserved::values(keyword, statement, &mut problems);
+            self.problems.extend(problems);
+        }
         match (keyword.form.block(), &statement.block) {
-            (Some(inner), Some(block)) => match inner.holds() {
-                Holds::Keywords => self.block(inner, &block.statements, quiet || !served),
-                Holds::Lines(_) => self.lines(statement, &block.statements),
-            },
-            (Some(_), None) => self.without_block(keyword, statement),
-            (None, Some(block)) => self.with_block(keyword, statement, block.statements.is_empty()),
-            (None, None) => {}
+            (Some(inner), Some(block)) => {
+                if block.unbraced {
+                    self.missing_block(keyword, statement, "what follows is read as its contents");
+                }
+                if inner.holds() == Holds::Keywords {
+                    self.block(inner, &block.statements, quiet || !served);
+                }
+            }
+            (Some(_), None) => self.missing_block(keyword, statement, "a `{` is missing after it"),
+            // Those that take no block have none: `parse.rs` passes such braces over.
+            (None, _) => {}
         }
     }
 
@@ -76,6 +87,8 @@ impl Checker {
             | Form::Word(_)
             | Form::Address
             | Form::OneOf(_)
+            | Form::Maybe(_)
+            | Form::Ints(..)
             | Form::Words(..)
             | Form::Block(..) => {
                 if let Some(surplus) = statement.args.get(most..).filter(|surplus| !surplus.is_empty()) {
@@ -154,20 +167,11 @@ impl Checker {
         }
     }
 
-    fn without_block(&mut self, keyword: &Keyword, statement: &Statement<'_>) {
+    fn missing_block(&mut self, keyword: &Keyword, statement: &Statement<'_>, label: &str) {
         let word = keyword.word;
         let message = format!("`{word}` opens a block, and no `{{` follows");
         self.tell(Severity::Error, "missing-block", statement.at(), message, |problem| {
-            problem
-                .label("a `{` is missing after it")
-                .help("put `{` at the end of the line, and `}` after the last one")
-        });
-    }
-
-    fn with_block(&mut self, keyword: &Keyword, statement: &Statement<'_>, empty: bool) {
-        let message = format!("`{}` takes no block", keyword.word);
-        self.tell(Severity::Error, "unexpected-block", statement.at(), message, |problem| {
-            problem.label(if empty { "a `{` follows it" } else { "its contents are passed over" })
+            problem.label(label).help("put `{` at the end of the line, and `}` after the last one")
         });
     }
 }
@@ -185,6 +189,8 @@ fn quote_hint(keyword: &Keyword, statement: &Statement<'_>) -> Option<String> {
         | Form::Word(_)
         | Form::Address
         | Form::OneOf(_)
+        | Form::Maybe(_)
+        | Form::Ints(..)
         | Form::Words(..)
         | Form::Command(_)
         | Form::Block(..) => None,

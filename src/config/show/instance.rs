@@ -64,7 +64,7 @@ pub(super) fn instance(instance: &VrrpInstance, above: &Global) -> Node {
     nodes.time("preempt_delay", Some(*preempt_delay).filter(|delay| !delay.is_zero()));
     nodes.put(Node::plain("lower_prio_no_advert", boolean(*lower_prio_no_advert)));
     nodes.flag("skip_check_adv_addr", *skip_check_adv_addr);
-    nodes.flag("check_unicast_src", *check_unicast_src);
+    nodes.flag("check_unicast_src", *check_unicast_src && !above.check_unicast_src);
     nodes.flag("dont_track_primary", *dont_track_primary);
     authentication(&mut nodes, auth_pass.as_deref(), *auth_header);
     nodes.plain("mcast_dst_ip", *mcast_group);

@@ -24,7 +24,7 @@ pub(super) fn script(script: &VrrpScript) -> Node {
 }
 
 pub(super) fn group(group: &SyncGroup) -> Node {
-    let SyncGroup { name, at: _, members, tracking_weight, track, notify: scripts } = group;
+    let SyncGroup { name, at: _, members, members_at: _, tracking_weight, track, notify: scripts } = group;
     let mut nodes = Nodes::default();
     nodes.put(Node::block("group", String::new(), members.iter().map(|member| Node::item(member)).collect()));
     nodes.flag("sync_group_tracking_weight", *tracking_weight);

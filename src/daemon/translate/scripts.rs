@@ -117,7 +117,7 @@ pub fn scripts(config: &model::Config, pools: &Pools<'_>) -> Result<Scripts, Tra
     for instance in instances {
         all.instances.insert(instance.name.clone(), states(by, &instance.name, &instance.notify)?);
     }
-    for model::SyncGroup { name, at: _, members, tracking_weight: _, notify, track: _ } in groups {
+    for model::SyncGroup { name, at: _, members, members_at: _, tracking_weight: _, notify, track: _ } in groups {
         let scripts = states(by, name, notify)?;
         all.groups.push(Group { name: name.clone(), members: members.clone(), scripts });
     }

@@ -5,14 +5,17 @@ use std::time::Duration;
 
 use super::{AuthKind, Draft};
 use crate::base::{AdvertInterval, Family, Priority};
-use crate::config::model::{Global, InitialState, UnicastPeer, VirtualAddress, Vmac, VrrpInstance, VrrpVersion};
+use crate::config::model::{
+    Global, InitialState, InstanceAt, UnicastPeer, VirtualAddress, Vmac, VrrpInstance, VrrpVersion,
+};
 use crate::config::problem::{Problem, Severity};
 use crate::config::source::Span;
-use crate::config::tree::Word;
+use crate::config::tree::{Statement, Word};
 
 const DOWN_TIMER_ADVERTS: u8 = 3;
 
 pub(super) fn settle(
+    block: &Statement<'_>,
     name: Word<'_>,
     mut draft: Draft,
     global: &Global,
@@ -34,20 +37,26 @@ pub(super) fn settle(
     let mcast_group = mcast_group(&draft, family, &mut told);
     sort_families(&mut draft, family, &mut told);
     own_interface(&mut draft, &mut told);
+    without_what_they_are_for(&draft, family, &mut told);
     if strict && family == Family::V6 {
         link_local_first(&draft, &mut told);
     }
 
-    if !told.could_run(&draft, name, version) {
+    if !told.could_run(&draft, block, name, version) {
         return None;
     }
+    let vmac = vmac(&mut draft);
     Some(VrrpInstance {
         name: name.text.to_owned(),
-        at: name.at,
+        at: InstanceAt {
+            name: name.at,
+            interface: at_of(block, "interface", name),
+            vrid: at_of(block, "virtual_router_id", name),
+        },
         state,
         interface: draft.interface?,
         vmac_addresses: draft.vmac_addresses,
-        vmac: draft.vmac.map(|vmac| Vmac { xmit_base: draft.xmit_base, ..vmac }),
+        vmac,
         // The owner of the addresses takes packets for them in any case (RFC 9568 section 6.1, Accept_Mode).
         accept: priority.is_owner() || draft.accept.unwrap_or(!strict),
         vrid: draft.vrid?,
@@ -81,6 +90,12 @@ pub(super) fn settle(
     })
 }
 
+/// Where the last statement of this keyword stands; the name of the instance where there is none.
+fn at_of(block: &Statement<'_>, keyword: &str, name: Word<'_>) -> Span {
+    let statement = block.statements().iter().rfind(|inner| inner.keyword.text == keyword);
+    statement.map_or(name.at, Statement::at)
+}
+
 /// Problems of one instance.
 struct Told<'a> {
     name: &'a str,
@@ -94,30 +109,44 @@ impl Told<'_> {
         self.problems.push(if help.is_empty() { problem } else { problem.help(help) });
     }
 
-    fn left_out(&mut self, code: &'static str, name: Word<'_>, keyword: &str, example: &str) {
-        let message = format!("there is no `{keyword}`, and without it the instance is left out");
-        self.error(code, name.at, &message, "left out", &format!("add: {example}"));
+    /// The keyword is not there, or its value was refused.
+    fn left_out(&mut self, code: &'static str, block: &Statement<'_>, name: Word<'_>, keyword: &str, example: &str) {
+        let refused = block.statements().iter().rfind(|inner| inner.keyword.text == keyword);
+        let (at, message, help) = match refused {
+            Some(refused) => (
+                refused.arg(0).unwrap_or(refused.keyword).at,
+                format!("`{keyword}` says nothing that can be used, and without it the instance is left out"),
+                format!("write: {example}"),
+            ),
+            None => (
+                name.at,
+                format!("there is no `{keyword}`, and without it the instance is left out"),
+                format!("add: {example}"),
+            ),
+        };
+        self.error(code, at, &message, "left out", &help);
     }
 
     /// Says what is missing.
-    fn could_run(&mut self, draft: &Draft, name: Word<'_>, version: VrrpVersion) -> bool {
+    fn could_run(&mut self, draft: &Draft, block: &Statement<'_>, name: Word<'_>, version: VrrpVersion) -> bool {
         if draft.interface.is_none() {
-            self.left_out("interface-missing", name, "interface", "interface eth0");
+            self.left_out("interface-missing", block, name, "interface", "interface eth0");
         }
         if draft.vrid.is_none() {
-            self.left_out("vrid-missing", name, "virtual_router_id", "virtual_router_id 51");
+            self.left_out("vrid-missing", block, name, "virtual_router_id", "virtual_router_id 51");
         }
         if draft.addresses.is_empty() {
-            self.no_address(name, version);
+            self.no_address(block, name, version);
         }
         let named = draft.interface.is_some() && draft.vrid.is_some();
         named && (version == VrrpVersion::V2 || !draft.addresses.is_empty())
     }
 
-    fn no_address(&mut self, name: Word<'_>, version: VrrpVersion) {
+    fn no_address(&mut self, block: &Statement<'_>, name: Word<'_>, version: VrrpVersion) {
         match version {
             VrrpVersion::V3 => {
-                self.left_out("address-missing", name, "virtual_ipaddress", "virtual_ipaddress { ADDR/PREFIX }");
+                let example = "virtual_ipaddress { ADDR/PREFIX }";
+                self.left_out("address-missing", block, name, "virtual_ipaddress", example);
             }
             VrrpVersion::V2 => self.error(
                 "address-missing",
@@ -127,6 +156,28 @@ impl Told<'_> {
                 "add: virtual_ipaddress { ADDR/PREFIX }",
             ),
         }
+    }
+}
+
+fn vmac(draft: &mut Draft) -> Option<Vmac> {
+    let mut vmac = draft.vmac.take()?;
+    vmac.xmit_base = draft.xmit_base.is_some();
+    if let Some([.., last]) = vmac.mac.as_mut().filter(|_| draft.vmac_by_vrid) {
+        *last = draft.vrid?.get();
+    }
+    Some(vmac)
+}
+
+/// Keywords that only say how something else is done, which is not asked for.
+fn without_what_they_are_for(draft: &Draft, family: Family, told: &mut Told<'_>) {
+    let vmac = draft.vmac.is_some() || draft.addresses.iter().chain(&draft.excluded).any(|address| address.use_vmac);
+    if let Some(at) = draft.xmit_base.filter(|_| !vmac) {
+        let message = "`vmac_xmit_base` is for an interface of `use_vmac`, and there is none";
+        told.error("vmac-missing", at, message, "has no effect", "add: use_vmac");
+    }
+    if let Some(at) = draft.native_ipv6.filter(|_| family == Family::V4 && !draft.addresses.is_empty()) {
+        let message = "`native_ipv6` does not go with IPv4 addresses";
+        told.error("wrong-family", at, message, "has no effect", "remove the line: the addresses say it");
     }
 }
 
@@ -305,7 +356,7 @@ fn peers(draft: &Draft, family: Family, strict: bool, told: &mut Told<'_>) -> Ve
             told.error(
                 "unicast-without-peers",
                 at,
-                "unicast is asked for, and there is no peer",
+                "unicast is asked for, and there is no peer that can be used",
                 "multicast is used",
                 help,
             );

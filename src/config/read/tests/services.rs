@@ -17,7 +17,7 @@ fn service(id: &str, lines: &str) -> String {
 #[test]
 fn values_of_services_are_read_or_refused() {
     let real = |lines: &str| format!("{REAL}\nreal_server 192.0.2.12 80 {{\n{lines}\n}}");
-    let rows: [(&str, String, usize, &[&str]); 30] = [
+    let rows: [(&str, String, usize, &[&str]); 43] = [
         ("all is well", REAL.to_owned(), 1, &[]),
         ("an unknown scheduler", format!("lb_algo fastest\n{REAL}"), 1, &["unknown-word"]),
         ("a GUE tunnel", format!("lb_kind TUN type gue port 6080 csum\n{REAL}"), 1, &[]),
@@ -52,6 +52,19 @@ fn values_of_services_are_read_or_refused() {
         ("a bad status", real("HTTP_GET {\nurl {\npath /\nstatus_code 20-30 200\n}\n}"), 1, &["bad-status-code"]),
         ("a bad digest", real("HTTP_GET {\nurl {\npath /\ndigest 12\n}\n}"), 1, &["bad-digest"]),
         ("an old keyword", real("HTTP_GET {\nnb_get_retry 3\nurl {\npath /\n}\n}"), 1, &[]),
+        ("a port to hash, and no hash", format!("sh-port\n{REAL}"), 1, &["flag-without-scheduler"]),
+        ("a port to hash", format!("lb_algo mh\nmh-port\n{REAL}"), 1, &[]),
+        ("the flag of any scheduler", format!("flag-2\n{REAL}"), 1, &[]),
+        ("nobody to be sorry", format!("sorry_server_inhibit\n{REAL}"), 1, &["no-sorry-server"]),
+        ("not yet", format!("sorry_server_inhibit\nsorry_server 192.0.2.9 80\n{REAL}"), 1, &["no-sorry-server"]),
+        ("a way to nobody", format!("sorry_server_lvs_method DR\n{REAL}"), 1, &["no-sorry-server"]),
+        ("a sorry server", format!("sorry_server 192.0.2.9 80\nsorry_server_inhibit\n{REAL}"), 1, &[]),
+        ("the other family", format!("ip_family inet6\n{REAL}"), 1, &["wrong-family"]),
+        ("its own family", format!("ip_family inet\n{REAL}"), 1, &[]),
+        ("no weight at all", "real_server 192.0.2.11 80 {\nweight 0\n}".to_owned(), 1, &["quorum-above-weights"]),
+        ("a source of the other family", real("TCP_CHECK {\nbindto 2001:db8::1\n}"), 1, &["wrong-family"]),
+        ("a link-local target", real("TCP_CHECK {\nconnect_ip fe80::1\n}"), 1, &["link-local-without-interface"]),
+        ("and its interface", real("TCP_CHECK {\nconnect_ip fe80::1\nbind_if eth0\n}"), 1, &[]),
         ("a check of mail", real("SMTP_CHECK {\nconnect_port 99999\n}"), 1, &["out-of-range"]),
     ];
     for (name, lines, left, expected) in rows {

@@ -21,7 +21,7 @@ fn routes_and_rules_are_checked() {
         ("no device, and no wish to track", routes("192.0.2.0/24 via 192.0.2.254 no_track"), &[]),
         ("old words", routes("default gw 192.0.2.1 dev eth0"), &["deprecated-keyword"]),
         ("a slip", routes("192.0.2.0/24 vai dev eth0"), &["unknown-word"]),
-        ("static, without device", "static_routes {\ndefault via 192.0.2.1\n}".to_owned(), &[]),
+        ("static, without device", "static_routes {\ndefault via 192.0.2.1\n}".to_owned(), &["route-without-device"]),
         ("a rule", rules("from 192.0.2.0/24 table 1 preference 9"), &[]),
         ("a rule without preference", rules("to all table 1"), &["rule-without-preference"]),
         ("a bad network", rules("to 192.0.2./24 table 1 priority 3"), &["not-an-address"]),

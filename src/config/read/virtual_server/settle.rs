@@ -30,13 +30,12 @@ pub(super) fn settle(
     let persistence = persistence(&draft, &id);
     let real_servers = real_servers(&mut draft, family, lb_kind, &mut told);
     if real_servers.is_empty() {
-        told.error(
-            "no-real-servers",
-            at,
-            "there is no real server",
-            "the service is left out",
-            "add: real_server ADDR PORT { }",
-        );
+        let (message, help) = if draft.named_real_servers {
+            ("no real server can be used", "see what is told of each")
+        } else {
+            ("there is no real server", "add: real_server ADDR PORT { }")
+        };
+        told.error("no-real-servers", at, message, "the service is left out", help);
         return None;
     }
     let (quorum, hysteresis) = quorum(&draft, &real_servers, &mut told);
@@ -61,8 +60,8 @@ pub(super) fn settle(
         ha_suspend: draft.ha_suspend,
         slow_start: draft.slow_start,
         drain_time: draft.drain_time,
+        sorry_inhibit: draft.sorry_inhibit && sorry_server.is_some(),
         sorry_server,
-        sorry_inhibit: draft.sorry_inhibit,
         inhibit_on_failure: draft.inhibit_on_failure,
         check: draft.check,
         virtualhost: draft.virtualhost,
@@ -103,10 +102,17 @@ impl fmt::Display for VirtualServerId {
 
 fn family(draft: &Draft, groups: &Groups<'_>, told: &mut Told<'_>) -> Option<Family> {
     match told.id {
-        VirtualServerId::Address { addr, .. } => Some(Family::of(*addr)),
+        VirtualServerId::Address { addr, .. } => {
+            let family = Family::of(*addr);
+            if let Some((_, at)) = draft.family.filter(|(asked, _)| *asked != family) {
+                let help = "remove the line: the address says it";
+                told.error("wrong-family", at, "`ip_family` is not that of the address", "passed over", help);
+            }
+            Some(family)
+        }
         VirtualServerId::Fwmark { .. } => {
             let real = draft.real_servers.first().map(|server| Family::of(server.addr));
-            Some(draft.family.or(real).unwrap_or(Family::V4))
+            Some(draft.family.map(|(family, _)| family).or(real).unwrap_or(Family::V4))
         }
         VirtualServerId::Group { name } => {
             let family = groups.get(name.as_str()).copied();
@@ -231,7 +237,11 @@ fn quorum(draft: &Draft, real_servers: &[RealServer], told: &mut Told<'_>) -> (u
     let (mut quorum, mut hysteresis) =
         (draft.quorum.map_or(1, |(quorum, _)| quorum), draft.hysteresis.map_or(0, |(hysteresis, _)| hysteresis));
     let sum: u64 = real_servers.iter().map(|server| u64::from(server.weight.get())).sum();
-    if let Some((_, at)) = draft.quorum.filter(|(quorum, _)| u64::from(*quorum) > sum && sum > 0) {
+    if sum == 0 {
+        let at = draft.quorum.map_or(told.at, |(_, at)| at);
+        let message = format!("the weights of all real servers are 0, and do not reach the quorum of {quorum}");
+        told.error("quorum-above-weights", at, &message, "nobody is served", "raise the weight of a real server");
+    } else if let Some((_, at)) = draft.quorum.filter(|(quorum, _)| u64::from(*quorum) > sum) {
         let message = format!("the quorum is {quorum}, and the weights of all real servers add up to {sum}");
         told.error(
             "quorum-above-weights",

@@ -214,7 +214,7 @@ fn process(choose: &mut Choices<'_>) -> Process {
 
 fn garp_group(choose: &mut Choices<'_>) -> GarpGroup {
     let interfaces = (0..choose.below(3)).map(|_| interface(choose)).collect();
-    GarpGroup { interval: choose.maybe(Choices::time), gna_interval: choose.maybe(Choices::time), interfaces }
+    GarpGroup { interval: Some(choose.time()), gna_interval: choose.maybe(Choices::time), interfaces }
 }
 
 fn statics(choose: &mut Choices<'_>, groups: &[TrackGroup]) -> Statics {
@@ -224,7 +224,7 @@ fn statics(choose: &mut Choices<'_>, groups: &[TrackGroup]) -> Statics {
     });
     let mut statics = Statics {
         addresses: addresses.collect(),
-        routes: (0..choose.below(2)).map(|at| KernelRoute { no_track: false, ..route(choose, at) }).collect(),
+        routes: (0..choose.below(2)).map(|at| route(choose, at)).collect(),
         rules: (0..choose.below(2)).map(|at| rule(choose, at)).collect(),
     };
     let mut group = || groups.first().map(|group| group.name.clone()).filter(|_| choose.yes());
@@ -392,7 +392,7 @@ fn instance(choose: &mut Choices<'_>, name: &str, config: &Config) -> VrrpInstan
     let excluded_addresses = excluded.collect();
     VrrpInstance {
         name: name.to_owned(),
-        at: Span::default(),
+        at: InstanceAt::default(),
         state,
         interface,
         vmac: choose.maybe(vmac),
@@ -428,7 +428,7 @@ fn instance(choose: &mut Choices<'_>, name: &str, config: &Config) -> VrrpInstan
         mcast_group: choose.maybe(|_| if family == Family::V4 { "224.0.0.20" } else { "ff02::14" }.parse().unwrap()),
         checksum_as_v2: choose.seldom(),
         track_source: choose.seldom(),
-        check_unicast_src: choose.seldom() || config.global.check_unicast_src,
+        check_unicast_src: (peers > 0 && choose.seldom()) || config.global.check_unicast_src,
         skip_check_adv_addr: choose.seldom() || config.global.skip_check_adv_addr,
         lower_prio_no_advert: choose.yes(),
         down_timer_adverts: choose.of(&[3, 1, 100]),
@@ -485,6 +485,7 @@ fn groups(choose: &mut Choices<'_>, config: &mut Config) -> Vec<SyncGroup> {
     vec![SyncGroup {
         name: choose.of(&["G", "G 2", "include"]).to_owned(),
         at: Span::default(),
+        members_at: vec![Span::default(); config.instances.len()],
         members: config.instances.iter().map(|instance| instance.name.clone()).collect(),
         tracking_weight: own || named || choose.yes(),
         track: Tracking {

@@ -106,6 +106,10 @@ fn service(choose: &mut Choices<'_>, config: &Config) -> Option<VirtualServer> {
             real_servers.push(real);
         }
     }
+    // A service of weights 0 alone is told of.
+    if let Some(first) = real_servers.first_mut().filter(|first| first.weight.get() == 0) {
+        first.weight = Weight::ONE;
+    }
     let sum: u32 = real_servers.iter().map(|real| real.weight.get()).sum();
     let quorum = 1 + u32::from(choose.below(5)) % sum.max(1);
     let persistence = Persistence {
@@ -142,8 +146,8 @@ fn service(choose: &mut Choices<'_>, config: &Config) -> Option<VirtualServer> {
         ha_suspend: choose.seldom(),
         slow_start: choose.maybe(Choices::time),
         drain_time: choose.maybe(Choices::time),
+        sorry_inhibit: sorry_server.is_some() && choose.seldom(),
         sorry_server,
-        sorry_inhibit: choose.seldom(),
         inhibit_on_failure: choose.seldom(),
         check: times(choose, true),
         virtualhost: choose.maybe(Choices::text),
@@ -185,7 +189,7 @@ fn real_server(choose: &mut Choices<'_>, family: Family, port: Option<u16>, serv
         check: times(choose, true),
         virtualhost: choose.maybe(Choices::text),
         mail: choose.maybe(Choices::yes),
-        checkers: (0..choose.below(3)).map(|_| checker(choose)).collect(),
+        checkers: (0..choose.below(3)).map(|_| checker(choose, family)).collect(),
     }
 }
 
@@ -199,7 +203,7 @@ fn times(choose: &mut Choices<'_>, connecting: bool) -> CheckDefaults {
     }
 }
 
-fn checker(choose: &mut Choices<'_>) -> Checker {
+fn checker(choose: &mut Choices<'_>, family: Family) -> Checker {
     let kind = match choose.below(10) {
         0 => CheckerKind::Tcp,
         1 => CheckerKind::Http(Box::new(http(choose))),
@@ -236,13 +240,18 @@ fn checker(choose: &mut Choices<'_>) -> Checker {
         })),
     };
     let connecting = !matches!(kind, CheckerKind::Misc(_));
+    let connect_ip: Option<IpAddr> = choose.maybe(|_| "10.9.9.9".parse().unwrap()).filter(|_| connecting);
+    let source = match connect_ip.map_or(family, Family::of) {
+        Family::V4 => "10.8.8.8",
+        Family::V6 => "fd00::8",
+    };
     Checker {
         at: Span::default(),
         kind,
         check: times(choose, connecting),
-        connect_ip: choose.maybe(|_| "10.9.9.9".parse().unwrap()).filter(|_| connecting),
+        connect_ip,
         connect_port: choose.maybe(|choose| choose.of(&[1, 65_535])).filter(|_| connecting),
-        bind_ip: choose.maybe(|_| "10.8.8.8".parse().unwrap()).filter(|_| connecting),
+        bind_ip: choose.maybe(|_| source.parse().unwrap()).filter(|_| connecting),
         bind_port: choose.maybe(|_| 4000).filter(|_| connecting),
         bind_if: choose.maybe(super::interface).filter(|_| connecting),
         fwmark: choose.maybe(|_| 7.try_into().unwrap()).filter(|_| connecting),
