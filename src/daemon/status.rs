@@ -286,9 +286,9 @@ fn unchecked(
     weight: (u32, u32),
     service: ServiceKey,
     (address, forwarding): (DestinationKey, Forwarding),
-    stats: &ServiceStats,
+    counters: &ServiceStats,
 ) -> RealServerStatus {
-    let counted = counted(stats, service, address, forwarding);
+    let counted = counted(counters, service, address, forwarding);
     RealServerStatus {
         address: address.to_string(),
         state: state.to_owned(),
