@@ -72,6 +72,7 @@ pub fn plan(old: &Config, new: &Config) -> Plan {
         ("vrrp_priority", was.nice != is.nice),
         ("vrrp_rlimit_rttime", was.rt_limit != is.rt_limit),
         ("vip_fence", was.fence != is.fence),
+        ("startup_script", old.global.startup != new.global.startup),
     ];
     at_next_start.extend(rows.iter().filter(|(_, changed)| *changed).map(|(keyword, _)| *keyword));
     // A plane is open as soon as there is a virtual server, and stays.

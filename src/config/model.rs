@@ -21,7 +21,7 @@ pub use forwarding::{
     SysctlMode, Timeouts, VirtualServerGroup, VirtualServerId, Wrapping, WrappingChecksum,
 };
 pub use http::{GrpcCheck, GrpcTls, Header, HttpCheck, HttpVersion, HttpsCheck, Sni, TlsFiles, Url};
-pub use notify::{Mail, Notify, NotifyFifo, OnDeletion};
+pub use notify::{HostScript, Mail, Notify, NotifyFifo, OnDeletion};
 pub use route::{KernelRoute, KernelRule, Statics, TrackGroup};
 pub use track::{
     ArgumentsMatch, BfdInstance, InitFile, MaxHops, TrackEntry, TrackFile, TrackInterface, TrackProcess, Trackable,
@@ -85,6 +85,8 @@ pub struct Global {
     /// `vrrp_check_unicast_src`.
     pub check_unicast_src: bool,
     pub lower_prio_no_advert: bool,
+    /// `vrrp_owner_ignore_adverts`.
+    pub owner_ignore_adverts: bool,
     /// `v3_checksum_as_v2`.
     pub checksum_as_v2: bool,
     /// `vrrp_strict`: what is not in the RFC is refused.
@@ -99,6 +101,8 @@ pub struct Global {
     /// `default_interface`: where static addresses stand that name none.
     pub default_interface: Option<IfName>,
     pub process: Process,
+    pub startup: HostScript,
+    pub shutdown: HostScript,
     pub mail: Mail,
     /// `notify_fifo`.
     pub fifo: NotifyFifo,
@@ -305,6 +309,8 @@ pub struct VrrpInstance {
     pub source: Option<IpAddr>,
     /// Not empty: unicast.
     pub unicast_peers: Vec<UnicastPeer>,
+    /// Without a peer it has a fault; else multicast is used.
+    pub unicast_fault_no_peer: bool,
     /// `unicast_ttl`: of our adverts.
     pub unicast_ttl: Option<u8>,
     /// `mcast_dst_ip`; `None`: the global group.
@@ -316,6 +322,8 @@ pub struct VrrpInstance {
     pub check_unicast_src: bool,
     pub skip_check_adv_addr: bool,
     pub lower_prio_no_advert: bool,
+    /// With priority 255 the adverts of others move nothing.
+    pub owner_ignore_adverts: bool,
     pub down_timer_adverts: u8,
     pub garp: Garp,
     pub dont_track_primary: bool,

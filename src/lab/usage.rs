@@ -12,6 +12,8 @@ pub struct Usage {
     pub cpu: Duration,
     /// Proportional set size: what is shared counts by its share.
     pub memory_kib: u64,
+    /// Of it, what no file has: heap and stacks. The rest is programs and libraries, which the page cache holds anyway.
+    pub anonymous_kib: u64,
 }
 
 impl Usage {
@@ -21,7 +23,9 @@ impl Usage {
         for pid in processes {
             let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
             sum.cpu += cpu(&read("stat"), ticks_per_second()).unwrap_or_default();
-            sum.memory_kib += memory(&read("smaps_rollup")).unwrap_or_default();
+            let rollup = read("smaps_rollup");
+            sum.memory_kib += memory(&rollup, "Pss:").unwrap_or_default();
+            sum.anonymous_kib += memory(&rollup, "Pss_Anon:").unwrap_or_default();
         }
         sum
     }
@@ -29,7 +33,7 @@ impl Usage {
     /// The CPU time since `before`, the memory of now.
     #[must_use]
     pub fn since(self, before: &Self) -> Self {
-        Self { cpu: self.cpu.saturating_sub(before.cpu), memory_kib: self.memory_kib }
+        Self { cpu: self.cpu.saturating_sub(before.cpu), ..self }
     }
 }
 
@@ -47,8 +51,8 @@ fn cpu(stat: &str, ticks_per_second: u64) -> Option<Duration> {
 }
 
 /// `Pss:  123 kB` of `/proc/PID/smaps_rollup`.
-fn memory(rollup: &str) -> Option<u64> {
-    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+fn memory(rollup: &str, field: &str) -> Option<u64> {
+    let line = rollup.lines().find_map(|line| line.strip_prefix(field))?;
     line.split_whitespace().next()?.parse().ok()
 }
 
@@ -61,14 +65,15 @@ mod tests {
         let stat = "12 (a b) c) S 1 12 12 0 -1 4194560 1 2 3 4 150 50 7 8 20 0 3 0 100 1000 200";
         assert_eq!(cpu(stat, 100), Some(Duration::from_secs(2)));
         assert_eq!(cpu("12 (x) S", 100), None);
-        assert_eq!(
-            memory("55d-7ff ---p 00000000 00:00 0 [rollup]\nRss:  9000 kB\nPss:  4321 kB\nPss_Dirty: 1 kB\n"),
-            Some(4321)
-        );
+        let rollup = "55d-7ff ---p 00000000 00:00 0 [rollup]\nRss:  9000 kB\nPss:  4321 kB\nPss_Anon:    77 kB\n";
+        assert_eq!(memory(rollup, "Pss:"), Some(4321));
+        assert_eq!(memory(rollup, "Pss_Anon:"), Some(77));
+        assert_eq!(memory(rollup, "Pss_File:"), None);
     }
 
     #[test]
     fn this_process_costs_something() {
-        assert!(Usage::of(&[Pid::this()]).memory_kib > 0);
+        let usage = Usage::of(&[Pid::this()]);
+        assert!(usage.anonymous_kib > 0 && usage.memory_kib > usage.anonymous_kib, "{usage:?}");
     }
 }

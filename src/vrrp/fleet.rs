@@ -226,6 +226,9 @@ impl Fleet {
         for warning in warnings {
             out.extend(instance.warn(now, heard.from, warning).map(Output::Happened));
         }
+        if instance.settings.owner_ignores_adverts && instance.settings.priority.is_owner() {
+            return Ok(());
+        }
         self.event(now, at, Event::Heard(heard), out);
         Ok(())
     }

@@ -108,6 +108,8 @@ pub enum Fault {
     SourceGone {
         source: IpAddr,
     },
+    /// `unicast_fault_no_peer`: it speaks to peers, and has none.
+    NoPeer,
     /// Something tracked without a weight failed.
     TrackFailed {
         tracked: Tracked,
@@ -132,6 +134,7 @@ impl fmt::Display for Fault {
             Self::InterfaceGone { interface } => write!(f, "interface {interface} is gone"),
             Self::NoSource { interface } => write!(f, "no address on {interface} to send from"),
             Self::SourceGone { source } => write!(f, "its source address {source} is not there"),
+            Self::NoPeer => f.write_str("it has no unicast peer, and is told not to use multicast"),
             Self::TrackFailed { tracked } => write!(f, "{tracked} failed"),
             Self::GroupMember { group, member } => write!(f, "{member} of sync group {group} has a fault"),
             Self::Maintenance => f.write_str("an operator set maintenance (`vipd maintenance off` ends it)"),

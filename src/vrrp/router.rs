@@ -18,6 +18,9 @@ use crate::base::{AdvertInterval, MonoTime, Priority};
 pub const HAND_OVER_MAX: Duration = Duration::from_secs(25);
 /// How long it serves on when it has heard its successor, whose first advert goes out before it has the addresses.
 pub const LINGER: Duration = Duration::from_millis(100);
+/// Adverts of others that are answered in one interval. A flood gets no more; and when an Active goes, each of several equal
+/// routers may begin and resign once, which makes all others begin unless the one that stays answers.
+pub const ANSWERS_MAX: u8 = 8;
 
 /// What the state machine needs of the [`Settings`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -188,8 +191,15 @@ enum Then {
 struct Active {
     advert_at: MonoTime,
     rival: Option<Rival>,
-    /// When an advert of somebody else was answered last: however many there are, once an interval is enough.
-    answered: Option<MonoTime>,
+    answers: Option<Answers>,
+}
+
+/// Adverts of others that were answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Answers {
+    /// They are counted from here on, for an interval.
+    since: MonoTime,
+    given: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -101,6 +101,8 @@ pub struct Settings {
     pub addresses: Vec<VirtualAddress>,
     /// `higher_prio_send_advert` is always on; this is `lower_prio_no_advert`.
     pub silent_to_lower: bool,
+    /// `owner_ignore_adverts`: with priority 255, what others advertise is counted and moves nothing.
+    pub owner_ignores_adverts: bool,
     /// An advert that lists other addresses than ours: `false` takes it and warns (a change that rolls over the
     /// routers one by one is no failure), `true` drops it (keepalived's rule).
     pub strict_address_list: bool,
@@ -149,6 +151,7 @@ impl Settings {
             rules: vec![],
             promote_secondaries: false,
             silent_to_lower: false,
+            owner_ignores_adverts: false,
             strict_address_list: false,
             checksum_without_pseudo_header: false,
             garp: Garp::default(),
@@ -279,6 +282,7 @@ pub enum Transport {
     },
     Unicast {
         source: Option<IpAddr>,
+        /// None is a fault.
         peers: Vec<Peer>,
         /// `unicast_ttl`: TTL or hop limit of our adverts.
         ttl: u8,

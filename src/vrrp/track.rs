@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use super::links::{Link, Links};
 use super::reason::Fault;
-use super::settings::{Outcome, Settings, Track, Tracked};
+use super::settings::{Outcome, Settings, Track, Tracked, Transport};
 use super::view::TrackView;
 use crate::base::Priority;
 
@@ -41,6 +41,10 @@ pub fn judge(settings: &Settings, links: &Links, outcomes: &Outcomes, fights: Op
         }
         Some(_) if links.source(settings).is_none() => faults.push(Fault::NoSource { interface: interface.clone() }),
         Some(link) => faults.extend(lost_source(settings, link).map(|source| Fault::SourceGone { source })),
+    }
+    match &settings.transport {
+        Transport::Unicast { peers, .. } if peers.is_empty() => faults.push(Fault::NoPeer),
+        Transport::Multicast { .. } | Transport::Unicast { .. } => (),
     }
     let mut unknown = false;
     let mut sum = i32::from(settings.priority.get());
@@ -144,7 +148,7 @@ mod tests {
     use super::*;
     use crate::base::{Family, IfName, Vrid};
     use crate::vrrp::links::Held;
-    use crate::vrrp::settings::{SyncGroup, Transport};
+    use crate::vrrp::settings::{Peer, SyncGroup};
 
     fn links(running: bool) -> Links {
         let addresses = vec![Held { cidr: "10.0.0.1/24".parse().unwrap(), ours: false, usable: true }];
@@ -160,6 +164,16 @@ mod tests {
 
     fn chk(good: bool) -> (Tracked, Outcome) {
         (Tracked::Script("chk".into()), Outcome::Good(good))
+    }
+
+    #[test]
+    fn unicast_without_a_peer_is_a_fault() {
+        let peer = Peer::new("10.0.0.2".parse().unwrap());
+        for (peers, faults) in [(vec![peer], vec![]), (vec![], vec![Fault::NoPeer])] {
+            let transport = Transport::Unicast { source: None, peers, ttl: 255, only_peers: false };
+            let settings = Settings { transport, ..settings(vec![]) };
+            assert_eq!(judge(&settings, &links(true), &Outcomes::new(), None).faults, faults);
+        }
     }
 
     #[test]

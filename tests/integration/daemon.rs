@@ -10,6 +10,8 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+#[path = "daemon/around.rs"]
+mod around;
 #[cfg(feature = "ebpf")]
 #[path = "daemon/hooks.rs"]
 mod hooks;
@@ -120,11 +122,15 @@ impl Host {
         command
     }
 
+    /// Start the daemon.
+    fn spawn(&self, config: &Path) -> Running {
+        let log = fs::File::create(self.dir.path().join("log")).unwrap();
+        Running(self.run_command(config).stdout(Stdio::null()).stderr(log).spawn().unwrap())
+    }
+
     /// Start the daemon and wait until it answers.
     fn start(&self, config: &Path) -> Running {
-        let log = fs::File::create(self.dir.path().join("log")).unwrap();
-        let child = self.run_command(config).stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        let running = Running(child);
+        let running = self.spawn(config);
         until("the daemon answers", PATIENCE, || self.status().is_some()).unwrap_or_else(|error| {
             panic!("{error}\n{}", self.log());
         });

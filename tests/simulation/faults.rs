@@ -109,6 +109,10 @@ pub fn happen(lan: &mut Lan, fault: Fault) {
         Fault::Stall(at) => lan.nodes[at].stalled = true,
         Fault::Wake(at) => {
             lan.nodes[at].stalled = false;
+            // What became of its links and its script meanwhile waits for it.
+            for outputs in [lan.nodes[at].look(at, now), lan.nodes[at].report(now)] {
+                lan.carry_out(at, outputs);
+            }
             lan.turn(at);
         }
         Fault::Link { at, up } => {

@@ -30,7 +30,9 @@ fn executes(command: &Command) -> bool {
 /// Every command of the configuration, in the order of blocks; those of VRRP count where there is an instance.
 pub(super) fn commands(config: &Config) -> Vec<&Command> {
     let fifos = [&config.global.fifo, &config.global.vrrp_fifo, &config.global.lvs_fifo];
-    let mut all: Vec<&Command> = fifos.into_iter().filter_map(|fifo| fifo.script.as_deref()).collect();
+    let around = [&config.global.startup, &config.global.shutdown];
+    let mut all: Vec<&Command> = around.into_iter().filter_map(|script| script.command.as_deref()).collect();
+    all.extend(fifos.into_iter().filter_map(|fifo| fifo.script.as_deref()));
     if !config.instances.is_empty() {
         all.extend(config.scripts.iter().map(|script| &script.command));
         all.extend(config.instances.iter().flat_map(|instance| of_notify(&instance.notify)));

@@ -24,6 +24,7 @@ pub(super) const LAST_WORD: &str = "vipd sends one in any case, so that the winn
 pub(super) const BUFFERS: &str =
     "each VRRP socket of vipd has room for a megabyte of packets, beyond the system's limit";
 const BY_ADDRESSES: &str = "the addresses tell the family, and IPv6 has version 3 only";
+const LISTENS: &str = "vipd listens before it speaks whenever it slept past its Active_Down";
 const PARSED_ONLY: &str = "keepalived reads it and does nothing with it";
 
 #[rustfmt::skip]
@@ -53,7 +54,7 @@ pub(super) const ROWS: &[Keyword] = &[
     row(INSTANCE, "vmac_xmit_base", Flag, B, "off", "send adverts from the base interface", Served),
     row(INSTANCE, "use_ipvlan", Words("[NAME] [ADDRESS] [name NAME] [bridge|private|vepa]", 0, ANY), C, "off", "ipvlan interface for the VIPs", NotYet),
     row(INSTANCE, "unicast_peer", Block("", 0, 0, Peers), A, "-", "send adverts to these addresses", Served).strict(),
-    row(INSTANCE, "unicast_fault_no_peer", Flag, C, "off", "FAULT rather than multicast if no peer is given", NotYet),
+    row(INSTANCE, "unicast_fault_no_peer", Flag, C, "off", "FAULT rather than multicast if no peer is given", Served),
     row(INSTANCE, "check_unicast_src", Flag, C, "off", "drop adverts not from a peer", Served),
     row(INSTANCE, "old_unicast_checksum", Maybe(&["never"]), C, "auto", "checksum of keepalived < 1.3.7 peers", NotYet),
     row(INSTANCE, "native_ipv6", Flag, C, "off", "legacy: force IPv6 and version 3", NoEffect(BY_ADDRESSES)),
@@ -108,13 +109,13 @@ pub(super) const ROWS: &[Keyword] = &[
     row(INSTANCE, "garp_lower_prio_delay", Int(0, 4_294, "s"), C, "global", "delay of the second burst after a lower priority advert", Served),
     row(INSTANCE, "garp_lower_prio_repeat", Int(0, MAX, ""), C, "global", "GARPs after a lower priority advert; 0: none", Served),
     row(INSTANCE, "down_timer_adverts", Int(1, 100, ""), C, "3", "missed adverts before takeover", Served),
-    row(INSTANCE, "timer_expired_backup", Words("[INT 1..254]", 0, 1), C, "off", "on late timers go BACKUP; needs nopreempt", NotYet).standing(New),
-    row(INSTANCE, "thread_timer_expired", Words("[INT 1..254]", 0, 1), C, "off", "misnamed synonym of timer_expired_backup", NotYet).standing(New).standing(OldName("timer_expired_backup")),
+    row(INSTANCE, "timer_expired_backup", Words("[INT 1..254]", 0, 1), C, "off", "on late timers go BACKUP; needs nopreempt", NoEffect(LISTENS)).standing(New),
+    row(INSTANCE, "thread_timer_expired", Words("[INT 1..254]", 0, 1), C, "off", "misnamed synonym of timer_expired_backup", NoEffect(LISTENS)).standing(New).standing(OldName("timer_expired_backup")),
     row(INSTANCE, "garp_extra_if", Words("[all] INT s 0..86400", 1, 2), C, "0", "periodic GARP on interfaces of addresses other than its own", Served).complains(),
     row(INSTANCE, "vmac_garp_intvl", Words("[all] INT s", 1, 2), C, "0", "old name of garp_extra_if", Served).complains().standing(Deprecated("write `garp_extra_if`")),
     row(INSTANCE, "lower_prio_no_advert", Bool, C, "global", "do not answer a lower priority advert", Served),
     row(INSTANCE, "higher_prio_send_advert", Bool, C, "global", "send one advert before yielding to a higher priority", NoEffect(LAST_WORD)),
-    row(INSTANCE, "owner_ignore_adverts", Bool, C, "global", "drop received adverts at priority 255", NotYet).standing(New),
+    row(INSTANCE, "owner_ignore_adverts", Bool, C, "global", "drop received adverts at priority 255", Served).standing(New),
     row(INSTANCE, "kernel_rx_buf_size", Int(0, MAX, "bytes"), C, "policy", "receive buffer", NoEffect(BUFFERS)).complains(),
     row(INSTANCE, "authentication", Block("", 0, 0, Authentication), A, "-", "VRRPv2 authentication", Served),
     row(INSTANCE, "auth_hmac", Block("", 0, 0, AuthHmac), C, "-", "HMAC trailer on adverts; keepalived only", NotYet).standing(New),

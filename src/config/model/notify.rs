@@ -33,6 +33,15 @@ pub enum OnDeletion {
     Deleted(Option<Box<Command>>),
 }
 
+/// `startup_script` or `shutdown_script`: run once, before anything is started or after all of it has ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct HostScript {
+    pub command: Option<Box<Command>>,
+    /// `startup_script_timeout`, `shutdown_script_timeout`; 10 s where none is given.
+    #[serde(serialize_with = "seconds")]
+    pub timeout: Option<Duration>,
+}
+
 /// Alert mails: `notification_email` and what belongs to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Mail {

@@ -43,6 +43,7 @@ pub fn read(block: &Statement<'_>, global: &mut Global, problems: &mut Vec<Probl
             "vrrp_skip_check_adv_addr" => set(&mut global.skip_check_adv_addr, flag(problems, inner)),
             "vrrp_check_unicast_src" => global.check_unicast_src = true,
             "vrrp_lower_prio_no_advert" => set(&mut global.lower_prio_no_advert, flag(problems, inner)),
+            "vrrp_owner_ignore_adverts" => set(&mut global.owner_ignore_adverts, flag(problems, inner)),
             "v3_checksum_as_v2" => set(&mut global.checksum_as_v2, flag(problems, inner)),
             "vrrp_min_garp" if flag(problems, inner) == Some(true) => least_garp(&mut global.garp),
             "vrrp_strict" => set(&mut global.strict, flag(problems, inner)),
@@ -78,6 +79,7 @@ pub fn read(block: &Statement<'_>, global: &mut Global, problems: &mut Vec<Probl
             keyword => {
                 let garp = keyword.strip_prefix("vrrp_").unwrap_or("");
                 _ = mail(inner, &mut global.mail, problems)
+                    || host_script(inner, global, problems)
                     || process(inner, &mut global.process, problems)
                     || read_garp(garp, inner, &mut global.garp, problems);
             }
@@ -103,6 +105,23 @@ fn process(inner: &Statement<'_>, process: &mut Process, problems: &mut Vec<Prob
             set(&mut process.rt_limit, limit.map(|us| Some(Duration::from_micros(us))));
         }
         _ => return false,
+    }
+    true
+}
+
+/// What runs before the daemon's work and after it; false: the keyword is none of them.
+fn host_script(inner: &Statement<'_>, global: &mut Global, problems: &mut Vec<Problem>) -> bool {
+    let keyword = inner.keyword.text;
+    let script = match keyword {
+        "startup_script" | "startup_script_timeout" => &mut global.startup,
+        "shutdown_script" | "shutdown_script_timeout" => &mut global.shutdown,
+        _ => return false,
+    };
+    if keyword.ends_with("_timeout") {
+        let timeout = number(problems, inner, 0, 1..=1000, "s").map(Duration::from_secs);
+        set(&mut script.timeout, timeout.map(Some));
+    } else {
+        notify::first_only(&mut script.command, inner, problems);
     }
     true
 }

@@ -49,6 +49,7 @@ struct Draft {
     /// A keyword of unicast was met.
     unicast: Option<Span>,
     peers: Vec<(UnicastPeer, Span)>,
+    fault_without_peers: bool,
     unicast_ttl: Option<u8>,
     mcast_group: Option<(IpAddr, Span)>,
     checksum_as_v2: Option<bool>,
@@ -56,6 +57,7 @@ struct Draft {
     check_unicast_src: bool,
     skip_check_adv_addr: bool,
     lower_prio_no_advert: Option<bool>,
+    owner_ignores_adverts: Option<bool>,
     down_timer_adverts: Option<u8>,
     garp: Garp,
     dont_track_primary: bool,
@@ -171,9 +173,11 @@ fn options(inner: &Statement<'_>, draft: &mut Draft, problems: &mut Vec<Problem>
         "down_timer_adverts" => {
             set(&mut draft.down_timer_adverts, number(problems, inner, 0, 1..=100, "").map(Some));
         }
-        "higher_prio_send_advert" | "owner_ignore_adverts" => {
+        "owner_ignore_adverts" => draft.owner_ignores_adverts = flag(problems, inner),
+        "higher_prio_send_advert" => {
             flag(problems, inner);
         }
+        "unicast_fault_no_peer" => draft.fault_without_peers = true,
         "unicast_ttl" => set(&mut draft.unicast_ttl, number(problems, inner, 0, 0..=255, "").map(Some)),
         "mcast_dst_ip" => draft.mcast_group = multicast(problems, inner).map(|group| (group, inner.at())),
         "v3_checksum_as_v2" => draft.checksum_as_v2 = flag(problems, inner),

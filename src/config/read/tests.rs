@@ -72,7 +72,7 @@ fn instance(lines: &str) -> String {
 
 #[test]
 fn values_of_instances_are_read_or_refused() {
-    let rows: [(&str, &str, &[&str]); 45] = [
+    let rows: [(&str, &str, &[&str]); 47] = [
         ("all is well", "state BACKUP\npriority 150\nadvert_int 2", &[]),
         ("a state in lower case", "state master", &["unknown-word"]),
         ("priority 0", "priority 0", &["out-of-range"]),
@@ -98,6 +98,8 @@ fn values_of_instances_are_read_or_refused() {
         ("a peer of the other family", "unicast_peer {\n2001:db8::2\n192.0.2.3\n}", &["unicast-family"]),
         ("own interface tracked", "track_interface {\neth0\neth1 weight -5\n}", &["tracks-own-interface"]),
         ("a bad option of tracking", "track_script {\na wieght 3\n}", &["unknown-word"]),
+        ("unicast without a peer", "unicast_src_ip 192.0.2.1", &["unicast-without-peers"]),
+        ("the same, as a fault", "unicast_src_ip 192.0.2.1\nunicast_fault_no_peer", &[]),
         ("extra announcements everywhere, and no time", "garp_extra_if all", &["value-missing"]),
         ("two names of an interface", "use_vmac a b", &["surplus-words"]),
         ("the MAC address of a virtual router", "use_vmac vr1 00:00:5e:00:01:07", &["bad-mac"]),

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::node::{Node, Nodes, seconds, user, word};
 use crate::base::IfName;
 use crate::config::model::{
-    EbpfMode, ExtraGarp, Garp, GarpGroup, Global, Mail, NotifyFifo, Plane, Process, SyncDaemon, SysctlMode, Timeouts,
-    VrrpVersion,
+    EbpfMode, ExtraGarp, Garp, GarpGroup, Global, HostScript, Mail, NotifyFifo, Plane, Process, SyncDaemon, SysctlMode,
+    Timeouts, VrrpVersion,
 };
 
 pub(super) fn statements(global: &Global) -> Vec<Node> {
@@ -19,17 +19,20 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
         mcast_group4,
         mcast_group6,
         garp,
-        skip_check_adv_addr,
-        check_unicast_src,
-        lower_prio_no_advert,
-        checksum_as_v2,
-        strict,
+        skip_check_adv_addr: _, // These six are in `adverts`.
+        check_unicast_src: _,
+        lower_prio_no_advert: _,
+        owner_ignore_adverts: _,
+        checksum_as_v2: _,
+        strict: _,
         down_timer_adverts,
         vmac_prefix,
         vmac_addr_prefix,
         dynamic_interfaces,
         default_interface,
         process,
+        startup,
+        shutdown,
         mail,
         fifo,
         vrrp_fifo,
@@ -54,15 +57,12 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
     nodes.plain("vrrp_mcast_group4", *mcast_group4);
     nodes.plain("vrrp_mcast_group6", *mcast_group6);
     self::garp(&mut nodes, "vrrp_", garp);
-    nodes.flag("vrrp_skip_check_adv_addr", *skip_check_adv_addr);
-    nodes.flag("vrrp_check_unicast_src", *check_unicast_src);
-    nodes.flag("vrrp_lower_prio_no_advert", *lower_prio_no_advert);
-    nodes.flag("vrrp_strict", *strict);
-    nodes.flag("v3_checksum_as_v2", *checksum_as_v2);
+    adverts(&mut nodes, global);
     nodes.plain("vrrp_down_timer_adverts", *down_timer_adverts);
     self::prefixes(&mut nodes, vmac_prefix.as_ref(), vmac_addr_prefix.as_ref());
     self::interfaces(&mut nodes, *dynamic_interfaces, default_interface.as_ref());
     self::process(&mut nodes, process);
+    host_scripts(&mut nodes, [("startup_script", startup), ("shutdown_script", shutdown)]);
     self::mail(&mut nodes, mail);
     for (keyword, one) in [("notify_fifo", fifo), ("vrrp_notify_fifo", vrrp_fifo), ("lvs_notify_fifo", lvs_fifo)] {
         self::fifo(&mut nodes, keyword, one);
@@ -81,6 +81,23 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
     self::sync_daemon(&mut nodes, sync_daemon.as_ref());
     nodes.plain("metrics_listen", metrics.map(|at| format!("{} {}", at.ip(), at.port())));
     nodes.0
+}
+
+/// What is sent, and what becomes of what is heard.
+fn adverts(nodes: &mut Nodes, global: &Global) {
+    nodes.flag("vrrp_skip_check_adv_addr", global.skip_check_adv_addr);
+    nodes.flag("vrrp_check_unicast_src", global.check_unicast_src);
+    nodes.flag("vrrp_lower_prio_no_advert", global.lower_prio_no_advert);
+    nodes.flag("vrrp_owner_ignore_adverts", global.owner_ignore_adverts);
+    nodes.flag("vrrp_strict", global.strict);
+    nodes.flag("v3_checksum_as_v2", global.checksum_as_v2);
+}
+
+fn host_scripts(nodes: &mut Nodes, scripts: [(&str, &HostScript); 2]) {
+    for (keyword, HostScript { command, timeout }) in scripts {
+        nodes.command(keyword.to_owned(), command.as_deref());
+        nodes.time(format!("{keyword}_timeout"), *timeout);
+    }
 }
 
 fn prefixes(nodes: &mut Nodes, own: Option<&String>, of_addresses: Option<&String>) {

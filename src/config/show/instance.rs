@@ -29,13 +29,15 @@ pub(super) fn instance(instance: &VrrpInstance, above: &Global) -> Node {
         auth_header,
         source,
         unicast_peers,
+        unicast_fault_no_peer,
         unicast_ttl,
         mcast_group,
         checksum_as_v2,
         track_source,
-        check_unicast_src,
-        skip_check_adv_addr,
-        lower_prio_no_advert,
+        check_unicast_src: _, // These four are in `hearing`.
+        skip_check_adv_addr: _,
+        lower_prio_no_advert: _,
+        owner_ignore_adverts: _,
         down_timer_adverts,
         garp,
         dont_track_primary,
@@ -62,13 +64,12 @@ pub(super) fn instance(instance: &VrrpInstance, above: &Global) -> Node {
     self::accept(&mut nodes, *accept, above);
     nodes.flag("nopreempt", !preempt);
     nodes.time("preempt_delay", Some(*preempt_delay).filter(|delay| !delay.is_zero()));
-    nodes.put(Node::plain("lower_prio_no_advert", boolean(*lower_prio_no_advert)));
-    nodes.flag("skip_check_adv_addr", *skip_check_adv_addr);
-    nodes.flag("check_unicast_src", *check_unicast_src && !above.check_unicast_src);
+    hearing(&mut nodes, instance, above);
     nodes.flag("dont_track_primary", *dont_track_primary);
     authentication(&mut nodes, auth_pass.as_deref(), *auth_header);
     nodes.plain("mcast_dst_ip", *mcast_group);
     self::source(&mut nodes, *source, *track_source, unicast_peers);
+    nodes.flag("unicast_fault_no_peer", *unicast_fault_no_peer);
     nodes.plain("unicast_ttl", *unicast_ttl);
     nodes.plain("v3_checksum_as_v2", Some(*checksum_as_v2).filter(|own| *own != above.checksum_as_v2).map(boolean));
     global::garp(&mut nodes, "", garp);
@@ -79,6 +80,15 @@ pub(super) fn instance(instance: &VrrpInstance, above: &Global) -> Node {
     nodes.flag("promote_secondaries", *promote_secondaries);
     track::notify(&mut nodes, notify);
     Node::block("vrrp_instance", word(name), nodes.0)
+}
+
+/// What becomes of the adverts of others.
+fn hearing(nodes: &mut Nodes, instance: &VrrpInstance, above: &Global) {
+    nodes.put(Node::plain("lower_prio_no_advert", boolean(instance.lower_prio_no_advert)));
+    let ignores = Some(instance.owner_ignore_adverts).filter(|own| *own != above.owner_ignore_adverts);
+    nodes.plain("owner_ignore_adverts", ignores.map(boolean));
+    nodes.flag("skip_check_adv_addr", instance.skip_check_adv_addr);
+    nodes.flag("check_unicast_src", instance.check_unicast_src && !above.check_unicast_src);
 }
 
 fn accept(nodes: &mut Nodes, accept: bool, above: &Global) {

@@ -2,6 +2,7 @@
 //!
 //! It decides nothing about election, health or forwarding: it carries words from room to room.
 
+mod around;
 mod control;
 mod dumps;
 mod events;
@@ -117,6 +118,13 @@ impl RunError {
     }
 }
 
+async fn serve(daemon: &mut running::Daemon, signals: &mut signals::Signals) -> Result<(), RunError> {
+    daemon.settle();
+    let ended = daemon.run(signals).await;
+    daemon.stop().await;
+    ended
+}
+
 /// Run until told to stop.
 ///
 /// # Errors
@@ -135,10 +143,16 @@ pub fn run(options: Options) -> Result<(), RunError> {
         .map_err(|error| RunError::System { action: "starting the runtime", error })?;
     let ran = runtime.block_on(async {
         let mut signals = signals::Signals::listen()?;
-        let mut daemon = start::start(options, loaded, &run_dir, &log).await?;
-        daemon.settle();
-        let ended = daemon.run(&mut signals).await;
-        daemon.stop().await;
+        let shutdown = loaded.shutdown.clone();
+        let (ended, shutdown) = if around::start(loaded.startup.as_ref(), &mut signals).await {
+            match start::start(options, loaded, &run_dir, &log).await {
+                Ok(mut daemon) => (serve(&mut daemon, &mut signals).await, daemon.wanted.shutdown),
+                Err(error) => (Err(error), shutdown),
+            }
+        } else {
+            (Ok(()), shutdown)
+        };
+        around::end(shutdown.as_ref()).await;
         ended
     });
     // What still runs (a name lookup, a script's last second) does not hold up the end.

@@ -62,6 +62,14 @@ impl Signals {
         })
     }
 
+    /// The next one that asks to stop; the others wait. Dropping the future loses none.
+    pub async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => (),
+            _ = self.interrupt.recv() => (),
+        }
+    }
+
     /// The next one. Dropping the future loses none.
     pub async fn next(&mut self) -> Asked {
         tokio::select! {

@@ -24,7 +24,7 @@ use crate::lvs::pool::{Adjustment, PoolSettings};
 use crate::vrrp::{Holdings, Settings};
 pub use checks::{Target, Targets};
 pub use lvs::Sync;
-pub use scripts::{Group, Mails, PoolScripts, RealServerScripts, Scripts};
+pub use scripts::{Group, HostScript, Mails, PoolScripts, RealServerScripts, Scripts};
 
 /// What the tasks are to do.
 #[derive(Clone, Debug)]
@@ -45,6 +45,10 @@ pub struct Wanted {
     /// Whose checks these are.
     pub targets: Targets,
     pub scripts: Scripts,
+    /// `startup_script`.
+    pub startup: Option<HostScript>,
+    /// `shutdown_script`.
+    pub shutdown: Option<HostScript>,
     pub plane: Plane,
     /// `lvs_flush`: delete what is in the plane at the start.
     pub flush_at_start: bool,
@@ -97,6 +101,8 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
         strict,
         garp,
         process,
+        startup,
+        shutdown,
         plane,
         lvs_flush,
         rs_init_notifies,
@@ -116,6 +122,8 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
         bfds: bfds.iter().map(bfd::session).collect(),
         watched: watched::watched(track_files, track_processes, &watched::used(config)),
         scripts: scripts::scripts(config, &pools)?,
+        startup: scripts::of_host("startup_script", startup, script_user.as_ref())?,
+        shutdown: scripts::of_host("shutdown_script", shutdown, script_user.as_ref())?,
         pools: settings,
         adjustments: adjustments.into_iter().flatten().collect(),
         suspended: pools.iter().filter_map(|(server, pool)| lvs::suspended(server, pool)).collect(),
@@ -155,6 +163,7 @@ const fn read_elsewhere(global: &Global) {
         skip_check_adv_addr: _,
         check_unicast_src: _,
         lower_prio_no_advert: _,
+        owner_ignore_adverts: _,
         checksum_as_v2: _,
         down_timer_adverts: _,
         vmac_prefix: _,
@@ -183,6 +192,8 @@ const fn read_elsewhere(global: &Global) {
         mcast_group6: _,
         garp: _,
         process: _,
+        startup: _,
+        shutdown: _,
         plane: _,
         lvs_flush: _,
         rs_init_notifies: _,

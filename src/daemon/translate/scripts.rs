@@ -61,10 +61,26 @@ pub struct RealServerScripts {
     pub down: Option<ScriptCommand>,
 }
 
+/// Run once, before anything is started or after all of it has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostScript {
+    pub command: ScriptCommand,
+    pub limit: Duration,
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct PoolScripts {
     pub quorum_up: Option<ScriptCommand>,
     pub quorum_down: Option<ScriptCommand>,
+}
+
+/// How long a script of the start or the stop may run where nothing is said (keepalived.conf(5)).
+const HOST_SCRIPT_LIMIT: Duration = Duration::from_secs(10);
+
+pub fn of_host(keyword: &str, script: &model::HostScript, by: By<'_>) -> Result<Option<HostScript>, TranslateError> {
+    let model::HostScript { command, timeout } = script;
+    let limit = timeout.unwrap_or(HOST_SCRIPT_LIMIT);
+    Ok(optional(by, keyword, command.as_deref())?.map(|command| HostScript { command, limit }))
 }
 
 /// The scripts that somebody tracks; the others are not run, as with keepalived.

@@ -46,15 +46,14 @@ impl Above<'_> {
 }
 
 pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Settings {
+    #[rustfmt::skip] // What is read elsewhere stands on one line.
     let model::VrrpInstance {
         name,
         at: _,
         state,
         interface,
         vmac,
-        vmac_addresses: _, // These three are read in `vmac.rs`.
-        addresses: _,
-        excluded_addresses: _,
+        vmac_addresses: _, addresses: _, excluded_addresses: _, // In `vmac.rs`.
         accept,
         vrid,
         priority,
@@ -65,15 +64,13 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
         preempt_delay,
         auth_pass,
         auth_header,
-        source: _, // These five are read in `transport`.
-        unicast_peers: _,
-        unicast_ttl: _,
-        mcast_group: _,
-        check_unicast_src: _,
+        // In `transport`.
+        source: _, unicast_peers: _, unicast_fault_no_peer: _, unicast_ttl: _, mcast_group: _, check_unicast_src: _,
         checksum_as_v2,
         track_source,
         skip_check_adv_addr: _, // The list is checked once per sender in any case, and only warned of.
         lower_prio_no_advert,
+        owner_ignore_adverts,
         down_timer_adverts,
         garp: own_garp,
         dont_track_primary,
@@ -109,6 +106,7 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
         rules: rules.iter().map(rule).collect(),
         promote_secondaries: *promote_secondaries,
         silent_to_lower: *lower_prio_no_advert,
+        owner_ignores_adverts: *owner_ignore_adverts,
         strict_address_list: above.strict,
         checksum_without_pseudo_header: *checksum_as_v2,
         garp: garp(own_garp, &above.announcing(interface), *family),
@@ -131,7 +129,7 @@ const fn version(version: model::VrrpVersion) -> vrrp::Version {
 
 fn transport(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Transport {
     let source = instance.source;
-    if instance.unicast_peers.is_empty() {
+    if instance.unicast_peers.is_empty() && !instance.unicast_fault_no_peer {
         let group = instance.mcast_group.unwrap_or_else(|| above.group(instance.family));
         return vrrp::Transport::Multicast { group, source };
     }

@@ -178,7 +178,16 @@ pub fn routers(
     let text =
         format!("keepalived beside it: p99.9 of its adverts {theirs}, {} adverts of its backup", keepalived.moves);
     timeline.tell(ours.at, "drill", &text);
+    let text = format!("memory of the master: {}; keepalived: {}", parts(&ours.usage), parts(&keepalived.usage));
+    timeline.tell(ours.at, "drill", &text);
     Ok(FaultReport::measured(name, ours.at, verdicts))
+}
+
+/// What memory consists of.
+fn parts(usage: &Usage) -> String {
+    let Usage { cpu: _, memory_kib, anonymous_kib } = *usage;
+    let [own, program] = [anonymous_kib, memory_kib.saturating_sub(anonymous_kib)];
+    format!("{own} KiB of heap and stacks, {program} KiB of program and libraries")
 }
 
 struct Cost {
@@ -221,7 +230,7 @@ impl Pair {
     /// CPU time of both, memory of the master.
     fn usage(&self) -> Usage {
         let [a, b] = Seat::BOTH.map(|seat| Usage::of(&self.lab.director(seat).host().processes()));
-        Usage { cpu: a.cpu + b.cpu, memory_kib: a.memory_kib }
+        Usage { cpu: a.cpu + b.cpu, ..a }
     }
 }
 

@@ -53,7 +53,7 @@ pub fn repeat(plan: &Plan, runs: u32, stop: &Stop, out: &mut (dyn Write + Send))
     // Measured beside keepalived as they are.
     theirs.scenarios.retain(|scenario| !matches!(scenario, Scenario::Addresses | Scenario::Routers));
     theirs.keep = false;
-    let beside = plan.setup.daemon_a != Daemon::Keepalived;
+    let beside = plan.setup.daemon_a != Daemon::Keepalived && !theirs.scenarios.is_empty();
     let (mut ours, mut keepalived) = (vec![], vec![]);
     for number in 1..=runs {
         // A reader that went away does not end a drill.

@@ -35,3 +35,50 @@ impl Fleet {
         needed
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::base::{AdvertInterval, MonoTime, Priority, Vrid};
+    use crate::vrrp::Standing;
+    use crate::vrrp::links::{Held, Link, Links};
+    use crate::vrrp::packet::{Advert, Auth, Body, Envelope};
+    use crate::vrrp::settings::{GROUP_V4, Settings, VirtualAddress};
+
+    /// An owner on 192.0.2.1 that hears another one, which wins, on 192.0.2.2.
+    fn owner_hears_another(ignores: bool) -> Fleet {
+        let address: IpAddr = "192.0.2.10".parse().unwrap();
+        let eth0: IfName = "eth0".parse().unwrap();
+        let mut owner = Settings::new("VI_1", eth0.clone(), Vrid::new(7).unwrap(), Family::V4);
+        owner.priority = Priority::OWNER;
+        owner.owner_ignores_adverts = ignores;
+        owner.addresses = vec![VirtualAddress::new("192.0.2.10/24".parse().unwrap())];
+        let own = Held { cidr: "192.0.2.1/24".parse().unwrap(), ours: false, usable: true };
+        let link = Link { index: 2, running: true, mac: None, addresses: vec![own] };
+        let mut fleet = Fleet::default();
+        fleet.links(MonoTime::ZERO, Links([(eth0.clone(), link)].into()));
+        fleet.reconfigure(MonoTime::ZERO, vec![owner]);
+        let advert = Advert {
+            vrid: Vrid::new(7).unwrap(),
+            priority: 255,
+            interval: AdvertInterval::DEFAULT,
+            addresses: vec![address],
+            body: Body::V2(Auth::None),
+        };
+        let (source, destination) = ("192.0.2.2".parse().unwrap(), IpAddr::V4(GROUP_V4));
+        let envelope = Envelope { source, destination, ttl: Some(255) };
+        let now = MonoTime::from_start(Duration::from_millis(10));
+        fleet.packet(now, &eth0, &envelope, &advert.emit(source, destination));
+        fleet
+    }
+
+    #[test]
+    fn an_owner_that_ignores_adverts_counts_them_and_stays() {
+        for (ignores, standing) in [(false, Standing::Backup), (true, Standing::Active)] {
+            let view = owner_hears_another(ignores).view("VI_1").unwrap();
+            assert_eq!((view.state, view.counters.adverts_received), (standing, 1), "ignores: {ignores}");
+        }
+    }
+}

@@ -38,3 +38,20 @@ fn of_two_owners_the_greater_address_serves_and_the_other_follows_when_it_falls_
     less.handle(silent, Event::DeadlineReached);
     assert_eq!(less.standing(), Standing::Active);
 }
+
+#[test]
+fn an_active_answers_several_that_resign_and_no_flood() {
+    let at = |ms| MonoTime::from_start(Duration::from_millis(ms));
+    let resigned = || {
+        let from = "192.0.2.2".parse().unwrap();
+        Event::Heard(Heard { from, priority: None, interval: AdvertInterval::DEFAULT, from_greater: true })
+    };
+    let mut router = owner();
+    // A flood, from before the first deadline on, for two intervals of a second.
+    let answers = |router: &mut Router, from: u64| {
+        let all = (from..from + 1000).filter(|ms| !router.handle(at(*ms), resigned()).is_empty());
+        all.collect::<Vec<_>>()
+    };
+    assert_eq!(answers(&mut router, 10), (10..10 + u64::from(ANSWERS_MAX)).collect::<Vec<_>>());
+    assert_eq!(answers(&mut router, 1010).len(), usize::from(ANSWERS_MAX));
+}

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Action, Active, Backup, Condition, Event, HAND_OVER_MAX, HandingOver, Heard, LINGER, Last, Move, Rival, Router,
-    State, Then,
+    ANSWERS_MAX, Action, Active, Answers, Backup, Condition, Event, HAND_OVER_MAX, HandingOver, Heard, LINGER, Last,
+    Move, Rival, Router, State, Then,
 };
 use crate::base::{MonoTime, Priority};
 use crate::vrrp::happened::ConflictPhase;
@@ -220,8 +220,11 @@ impl Router {
 
     fn heard_as_active(&self, now: MonoTime, active: Active, heard: Heard) -> Move {
         let own = Action::Advert { priority: self.priority.get() };
-        let may_answer = active.answered.is_none_or(|answered| now - answered >= self.rules.interval.duration());
-        let answer = Active { answered: Some(now), rival: active.rival, ..self.active_from(now) };
+        let counted = active.answers.filter(|answers| now - answers.since < self.rules.interval.duration());
+        let Answers { since, given } = counted.unwrap_or(Answers { since: now, given: 0 });
+        let may_answer = given < ANSWERS_MAX;
+        let answers = Some(Answers { since, given: given.saturating_add(1) });
+        let answer = Active { answers, rival: active.rival, ..self.active_from(now) };
         let Some(theirs) = heard.priority else {
             return if may_answer { (State::Active(answer), vec![own]) } else { (State::Active(active), vec![]) };
         };
@@ -251,7 +254,7 @@ impl Router {
     }
 
     fn advert_due(&self, now: MonoTime, active: Active) -> Move {
-        let Active { advert_at, rival, answered } = active;
+        let Active { advert_at, rival, answers } = active;
         let late = now - advert_at;
         let own_active_down = self.rules.active_down(self.rules.interval, self.priority);
         if late > own_active_down {
@@ -268,11 +271,11 @@ impl Router {
         let interval = self.rules.interval.duration();
         // On the beat while that is possible, so that lateness does not add up.
         let next = if late < interval { advert_at + interval } else { now + interval };
-        (State::Active(Active { advert_at: next, rival, answered }), actions)
+        (State::Active(Active { advert_at: next, rival, answers }), actions)
     }
 
     fn active_from(&self, now: MonoTime) -> Active {
-        Active { advert_at: now + self.rules.interval.duration(), rival: None, answered: None }
+        Active { advert_at: now + self.rules.interval.duration(), rival: None, answers: None }
     }
 
     fn become_active(&self, now: MonoTime, reason: Reason, late: Duration) -> Move {

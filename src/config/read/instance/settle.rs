@@ -70,6 +70,7 @@ pub(super) fn settle(
         auth_header,
         source,
         unicast_peers: peers,
+        unicast_fault_no_peer: draft.fault_without_peers,
         unicast_ttl: draft.unicast_ttl,
         mcast_group,
         track_source: draft.track_source,
@@ -77,6 +78,7 @@ pub(super) fn settle(
         check_unicast_src: draft.check_unicast_src || global.check_unicast_src,
         skip_check_adv_addr: draft.skip_check_adv_addr || global.skip_check_adv_addr,
         lower_prio_no_advert: draft.lower_prio_no_advert.unwrap_or(global.lower_prio_no_advert || strict),
+        owner_ignore_adverts: draft.owner_ignores_adverts.unwrap_or(global.owner_ignore_adverts),
         down_timer_adverts: draft.down_timer_adverts.or(global.down_timer_adverts).unwrap_or(DOWN_TIMER_ADVERTS),
         garp: draft.garp,
         dont_track_primary: draft.dont_track_primary,
@@ -351,6 +353,7 @@ fn peers(draft: &Draft, family: Family, strict: bool, told: &mut Told<'_>) -> Ve
         }
     }
     match draft.unicast {
+        Some(_) if peers.is_empty() && draft.fault_without_peers => {}
         Some(at) if peers.is_empty() => {
             let help = "name the other router in `unicast_peer`, or remove the keywords of unicast";
             told.error(

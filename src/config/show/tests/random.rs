@@ -4,6 +4,7 @@
 
 mod route;
 mod service;
+mod telling;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use route::{route, rule};
 
 /// Any model.
 pub fn any_config() -> impl Strategy<Value = Config> {
-    vec(any::<u16>(), 0..900).prop_map(|choices| config(&choices))
+    vec(any::<u16>(), 0..1000).prop_map(|choices| config(&choices))
 }
 
 /// The model that these choices make; choices that are not there count as 0.
@@ -123,42 +124,6 @@ impl Choices<'_> {
             }),
         }
     }
-
-    fn notify(&mut self) -> Notify {
-        Notify {
-            master: self.maybe(|choose| Box::new(choose.command(true))),
-            backup: self.maybe(|choose| Box::new(choose.command(true))),
-            fault: self.maybe(|choose| Box::new(choose.command(true))),
-            stop: self.maybe(|choose| Box::new(choose.command(true))),
-            any: self.maybe(|choose| Box::new(choose.command(true))),
-            lower_prio: None,
-            deleted: OnDeletion::Fault,
-            priority_changes: self.maybe(Self::yes),
-            mail: self.maybe(Self::yes),
-        }
-    }
-
-    fn mail(&mut self) -> Mail {
-        let server = self.maybe(|choose| choose.of(&["192.0.2.25", "mail.example.org"]).to_owned());
-        Mail {
-            to: self.maybe(|_| vec!["a@example.org".to_owned(), "b@example.org".to_owned()]).unwrap_or_default(),
-            from: self.maybe(|_| "vipd@example.org".to_owned()),
-            port: server.is_some().then(|| self.maybe(|choose| choose.of(&[25, 65_535]))).flatten(),
-            server,
-            helo: self.maybe(|_| "lb1".to_owned()),
-            timeout: self.maybe(|_| std::time::Duration::from_secs(7)),
-            alert: self.maybe(Self::yes),
-            alert_vrrp: self.maybe(Self::yes),
-            alert_checker: self.maybe(Self::yes),
-            no_faults: self.seldom(),
-        }
-    }
-
-    fn fifo(&mut self) -> NotifyFifo {
-        let path = self.maybe(|choose| choose.of(&["/run/fifo", "/run/a fifo"]).to_owned());
-        let owner = path.is_some().then(|| self.maybe(Self::user)).flatten();
-        NotifyFifo { path, owner, script: self.maybe(|choose| Box::new(choose.command(true))) }
-    }
 }
 
 fn global(choose: &mut Choices<'_>) -> Global {
@@ -173,6 +138,7 @@ fn global(choose: &mut Choices<'_>) -> Global {
         skip_check_adv_addr: choose.seldom(),
         check_unicast_src: choose.seldom(),
         lower_prio_no_advert: choose.seldom(),
+        owner_ignore_adverts: choose.seldom(),
         checksum_as_v2: choose.seldom(),
         strict: choose.seldom(),
         down_timer_adverts: choose.maybe(|choose| choose.of(&[1, 3, 100])),
@@ -181,6 +147,8 @@ fn global(choose: &mut Choices<'_>) -> Global {
         dynamic_interfaces: choose.seldom(),
         default_interface: choose.maybe(interface),
         process: process(choose),
+        startup: choose.host_script(),
+        shutdown: choose.host_script(),
         mail: choose.mail(),
         fifo: choose.fifo(),
         vrrp_fifo: choose.fifo(),
@@ -424,6 +392,7 @@ fn instance(choose: &mut Choices<'_>, name: &str, config: &Config) -> VrrpInstan
                 ttl_max: [255, 64][usize::from(at)],
             })
             .collect(),
+        unicast_fault_no_peer: choose.seldom(),
         unicast_ttl: choose.maybe(|choose| choose.of(&[0, 64, 255])),
         mcast_group: choose.maybe(|_| if family == Family::V4 { "224.0.0.20" } else { "ff02::14" }.parse().unwrap()),
         checksum_as_v2: choose.seldom(),
@@ -431,6 +400,7 @@ fn instance(choose: &mut Choices<'_>, name: &str, config: &Config) -> VrrpInstan
         check_unicast_src: (peers > 0 && choose.seldom()) || config.global.check_unicast_src,
         skip_check_adv_addr: choose.seldom() || config.global.skip_check_adv_addr,
         lower_prio_no_advert: choose.yes(),
+        owner_ignore_adverts: choose.seldom(),
         down_timer_adverts: choose.of(&[3, 1, 100]),
         garp: Garp { interval: None, gna_interval: None, ..choose.garp() },
         dont_track_primary: choose.seldom(),
