@@ -167,13 +167,14 @@ fn report(name: &str, count: u32, probe: impl Fn(u32) -> Probe) -> f64 {
                 shared.lock().unwrap().starts.entry(name).or_default().push(Instant::now());
                 let shared = Arc::clone(&shared);
                 async move {
-                    let outcome = checkers::run(&check.probe, url, Sessions::default()).await;
+                    let outcome = checkers::run(&check.probe, url, &Sessions::default()).await;
                     if outcome.verdict() != Verdict::Pass {
                         shared.lock().unwrap().failed = Some(outcome.to_string());
                     }
                     outcome
                 }
-            });
+            })
+            .unwrap();
         tokio::spawn(async move { while events.recv().await.is_some() {} });
         handle.configure(checks).await.unwrap();
         tokio::time::sleep(PERIOD * 3).await;

@@ -12,7 +12,7 @@ use clap::ValueEnum as _;
 use serde::Serialize;
 
 use crate::base::AdvertInterval;
-use crate::daemon::checkers::{Checkers, Sessions};
+use crate::daemon::checkers::alone;
 use crate::lab::drill::judge::Verdict;
 use crate::lab::drill::{Plan, PlanError, Scenario, page, repeat as repeat_drill, run as run_drill, stop_on_signals};
 use crate::lab::drill::{Report, detection};
@@ -169,13 +169,7 @@ impl Found {
 }
 
 fn detection() -> Result<Vec<Verdict>, Error> {
-    let measured = detection::measure(async |checks| {
-        let (checkers, events, _task) = Checkers::start(Sessions::default());
-        // A task that has ended tells nothing, and that is what is measured.
-        checkers.configure(checks).await.ok();
-        (events, checkers)
-    })?;
-    Ok(measured)
+    Ok(detection::measure(alone::start)?)
 }
 
 /// What one drill, or several, say in the end.

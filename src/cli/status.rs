@@ -232,7 +232,11 @@ fn real_server(server: &RealServerStatus) -> Vec<String> {
             let latency = check.latency_ms.map_or_else(String::new, |latency| format!(" in {latency:.1} ms"));
             let age = check.age_s.map_or_else(String::new, |age| format!(", {age:.1} s ago"));
             // What its last result says of a server is not what counts while no result comes.
-            let silent = if check.state == "stale" { "NO RESULT ANY MORE; " } else { "" };
+            let silent = match check.state.as_str() {
+                "stale" => "NO RESULT ANY MORE; ",
+                "resting" => "rests, since no address of the service is here; ",
+                _ => "",
+            };
             let last = check.last.as_deref().unwrap_or("not checked yet");
             format!("{}: {silent}{last}{latency}{age}", check.kind)
         })

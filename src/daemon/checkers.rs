@@ -1,29 +1,36 @@
-//! The checkers' task: it runs what [`Board`] says is due, each run in a task of its own, and hands events on.
+//! The checkers' thread: it runs what [`Board`] says is due, each run in a task of its own, and hands events on.
 //!
 //! What a result means is decided in `healthcheck/`. A run that panics, hangs or spins delays no other one;
 //! it ends as a fault of our own and the check goes on at its next time.
-#![expect(clippy::disallowed_methods, reason = "a task of the daemon waits")]
+//! Runs that only connect stay on the thread, which saves a wake of another one for each; what reads a server's answer, or
+//! starts a script, runs on the runtime of the daemon.
+#![expect(clippy::disallowed_methods, reason = "a thread of the daemon waits")]
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher as _, RandomState};
+use std::io;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
+use tokio::runtime::{Builder, Handle};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{AbortHandle, Id, JoinError, JoinHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinError, JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::base::MonoTime;
 use crate::healthcheck::board::{Action, Board, RUNS_MAX, RunId};
 use crate::healthcheck::outcome::{LocalFault, Outcome, Stage};
-use crate::healthcheck::probe::Source;
+use crate::healthcheck::probe::{Probe, Source};
 use crate::healthcheck::schedule::Spread;
 use crate::healthcheck::settings::{CheckEvent, CheckSettings, CheckView, Standing, TargetId};
 
 use super::descriptors;
 use super::outbox::Outbox;
 
+pub mod alone;
 mod run;
 
 pub use run::{Sessions, run};
@@ -34,15 +41,15 @@ const EVENTS_MAX: usize = 1024;
 const MESSAGES_MAX: usize = 16;
 /// How often it is looked how many file descriptors there are for runs.
 const COUNT_EVERY: Duration = Duration::from_secs(10);
-/// A run is cut off this long after its own deadline.
+/// A run that is not brief is cut off this long after its own deadline.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// The checkers' task does not run any more.
+/// The checkers' thread does not run any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the checkers' task has ended")]
+#[error("the checkers' thread has ended")]
 pub struct CheckersGone;
 
-/// A handle on the checkers' task, which ends when the last handle is dropped.
+/// A handle on the checkers' thread, which ends when the last handle is dropped.
 #[derive(Clone, Debug)]
 pub struct Checkers(mpsc::Sender<Message>);
 
@@ -57,18 +64,28 @@ enum Message {
 }
 
 impl Checkers {
-    /// Start the task, on the present runtime, without a checker. Its events must be read until it ends.
-    pub fn start(sessions: Sessions) -> (Self, mpsc::Receiver<CheckEvent>, JoinHandle<()>) {
-        let asked = sessions.clone();
+    /// Start the thread without a checker, with the present runtime for runs that do more than connect. Its events must
+    /// be read until it ends; the task that is returned ends with it.
+    ///
+    /// # Errors
+    /// Where the thread cannot start.
+    pub fn start(sessions: Sessions) -> io::Result<(Self, mpsc::Receiver<CheckEvent>, JoinHandle<()>)> {
+        let asked = Arc::new(sessions.clone());
         let probe = move |check: Arc<CheckSettings>, url| {
-            let sessions = asked.clone();
-            async move { run(&check.probe, url, sessions).await }
+            let sessions = Arc::clone(&asked);
+            async move { run(&check.probe, url, &sessions).await }
         };
         Self::start_with(sessions, probe)
     }
 
     /// The same with another way to carry out a run: the checker and, for `HTTP_GET`, the url counted from 0.
-    pub fn start_with<P, F>(sessions: Sessions, probe: P) -> (Self, mpsc::Receiver<CheckEvent>, JoinHandle<()>)
+    ///
+    /// # Errors
+    /// As those of [`Checkers::start`].
+    pub fn start_with<P, F>(
+        sessions: Sessions,
+        probe: P,
+    ) -> io::Result<(Self, mpsc::Receiver<CheckEvent>, JoinHandle<()>)>
     where
         P: Fn(Arc<CheckSettings>, usize) -> F + Send + 'static,
         F: Future<Output = Outcome> + Send + 'static,
@@ -80,21 +97,35 @@ impl Checkers {
             spread: Spread::new(random()),
             started: Instant::now(),
             probe,
+            daemon: Handle::current(),
             runs: JoinSet::new(),
-            running: HashMap::new(),
-            aborts: HashMap::new(),
+            aborts: BTreeMap::new(),
             sessions,
+            follows_sessions: false,
             outbox,
             places: None,
         };
-        (Self(handle), events, tokio::spawn(task.serve(messages)))
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let (alive, ended) = oneshot::channel::<()>();
+        let body = move || {
+            // As a task: what wakes the future of `block_on` does so by a system call, though it is on its own thread.
+            let serving = runtime.spawn(task.serve(messages));
+            runtime.block_on(serving).ok();
+            drop(alive);
+        };
+        thread::Builder::new().name("checkers".to_owned()).spawn(body)?;
+        let running = tokio::spawn(async move {
+            // Whether it returned or panicked.
+            ended.await.ok();
+        });
+        Ok((Self(handle), events, running))
     }
 
     /// Check these in place of the present ones, and return when that is in force. A checker whose probe is the
     /// same keeps its state.
     ///
     /// # Errors
-    /// [`CheckersGone`] where the task has ended.
+    /// [`CheckersGone`] where the thread has ended.
     pub async fn configure(&self, checks: Vec<CheckSettings>) -> Result<(), CheckersGone> {
         self.ask(|answer| Message::Configure(checks, answer)).await
     }
@@ -102,7 +133,7 @@ impl Checkers {
     /// A fault of ours is over: see [`Board::begin_anew`].
     ///
     /// # Errors
-    /// [`CheckersGone`] where the task has ended.
+    /// [`CheckersGone`] where the thread has ended.
     pub async fn begin_anew(&self) -> Result<(), CheckersGone> {
         self.0.send(Message::BeginAnew).await.map_err(|_| CheckersGone)
     }
@@ -110,7 +141,7 @@ impl Checkers {
     /// The standing of each real server that has a checker; one without is up.
     ///
     /// # Errors
-    /// [`CheckersGone`] where the task has ended.
+    /// [`CheckersGone`] where the thread has ended.
     pub async fn standings(&self) -> Result<BTreeMap<TargetId, Standing>, CheckersGone> {
         self.ask(Message::Standings).await
     }
@@ -118,7 +149,7 @@ impl Checkers {
     /// The checks of these services rest: see [`Board::rest`].
     ///
     /// # Errors
-    /// [`CheckersGone`] where the task has ended.
+    /// [`CheckersGone`] where the thread has ended.
     pub async fn rest(&self, services: BTreeSet<String>) -> Result<(), CheckersGone> {
         self.0.send(Message::Rest(services)).await.map_err(|_| CheckersGone)
     }
@@ -126,7 +157,7 @@ impl Checkers {
     /// A file that a check may read was written.
     ///
     /// # Errors
-    /// [`CheckersGone`] where the task has ended.
+    /// [`CheckersGone`] where the thread has ended.
     pub async fn file_changed(&self, path: PathBuf) -> Result<(), CheckersGone> {
         self.0.send(Message::FileChanged(path)).await.map_err(|_| CheckersGone)
     }
@@ -134,7 +165,7 @@ impl Checkers {
     /// Every checker, for `status`.
     ///
     /// # Errors
-    /// [`CheckersGone`] where the task has ended.
+    /// [`CheckersGone`] where the thread has ended.
     pub async fn views(&self) -> Result<Vec<CheckView>, CheckersGone> {
         self.ask(Message::Views).await
     }
@@ -149,15 +180,25 @@ impl Checkers {
 /// Of one real server, the standing and the weight are told apart.
 type EventKey = (TargetId, u32);
 
+/// What a run came to.
+struct Ended {
+    run: RunId,
+    outcome: Outcome,
+    latency: Duration,
+}
+
 struct Task<P> {
     board: Board,
     spread: Spread,
     started: Instant,
     probe: P,
-    runs: JoinSet<(Outcome, Duration)>,
-    running: HashMap<Id, RunId>,
-    aborts: HashMap<RunId, AbortHandle>,
+    /// The runtime of the daemon.
+    daemon: Handle,
+    runs: JoinSet<Ended>,
+    aborts: BTreeMap<RunId, AbortHandle>,
     sessions: Sessions,
+    /// Some check is of a session.
+    follows_sessions: bool,
     outbox: Outbox<EventKey, CheckEvent>,
     /// How many may run at once, and when that was counted.
     places: Option<(usize, Instant)>,
@@ -169,21 +210,25 @@ where
     F: Future<Output = Outcome> + Send + 'static,
 {
     async fn serve(mut self, mut messages: mpsc::Receiver<Message>) {
+        let mut timer = pin!(sleep_until(self.started));
         loop {
             let deadline = self.board.deadline();
             let wake = self.started + deadline.unwrap_or_default().since_start();
+            if timer.deadline() != wake {
+                timer.as_mut().reset(wake);
+            }
             tokio::select! {
                 message = messages.recv() => match message {
                     Some(message) => self.answer(message),
                     None => return,
                 },
-                () = sleep_until(wake), if deadline.is_some() => {
+                () = &mut timer, if deadline.is_some() => {
                     self.count_places();
                     let actions = self.board.poll(self.now());
                     self.carry_out(actions);
                 }
-                Some(ended) = self.runs.join_next_with_id() => self.run_ended(ended),
-                moved = self.sessions.moved() => {
+                Some(ended) = self.runs.join_next() => self.run_ended(ended),
+                moved = self.sessions.moved(), if self.follows_sessions => {
                     let now = self.now();
                     for name in &moved {
                         self.board.changed(now, Source::Session(name));
@@ -218,6 +263,7 @@ where
         let now = self.now();
         match message {
             Message::Configure(checks, answer) => {
+                self.follows_sessions = checks.iter().any(|check| matches!(check.probe, Probe::Bfd(_)));
                 let actions = self.board.configure(now, checks, || self.spread.draw());
                 self.carry_out(actions);
                 answer.send(()).ok();
@@ -245,9 +291,13 @@ where
             match action {
                 Action::Start { run, check, url } => {
                     let deadline = check.probe.deadline().saturating_add(GRACE);
+                    let is_brief = is_brief(&check.probe);
                     let probing = (self.probe)(check, url);
-                    let task = self.runs.spawn(timed(probing, deadline));
-                    self.running.insert(task.id(), run);
+                    let task = if is_brief {
+                        self.runs.spawn(timed(run, probing))
+                    } else {
+                        self.runs.spawn_on(timed(run, bounded(probing, deadline)), &self.daemon)
+                    };
                     self.aborts.insert(run, task);
                 }
                 Action::Abort(run) => {
@@ -271,17 +321,18 @@ where
         }
     }
 
-    fn run_ended(&mut self, ended: Result<(Id, (Outcome, Duration)), JoinError>) {
-        let (task, outcome, latency) = match ended {
-            Ok((task, (outcome, latency))) => (task, outcome, latency),
+    fn run_ended(&mut self, ended: Result<Ended, JoinError>) {
+        let ended = match ended {
+            Ok(ended) => ended,
             Err(error) => {
                 if error.is_panic() {
                     tracing::error!(%error, "a check's task panicked");
                 }
-                (error.id(), Outcome::Local(LocalFault::TaskEnded), Duration::ZERO)
+                let Some((run, _)) = self.aborts.iter().find(|(_, task)| task.id() == error.id()) else { return };
+                Ended { run: *run, outcome: Outcome::Local(LocalFault::TaskEnded), latency: Duration::ZERO }
             }
         };
-        let Some(run) = self.running.remove(&task) else { return };
+        let Ended { run, outcome, latency } = ended;
         self.aborts.remove(&run);
         tracing::debug!(%outcome, latency_us = latency.as_micros(), "check ended");
         let actions = self.board.finish(self.now(), run, outcome, latency);
@@ -289,11 +340,34 @@ where
     }
 }
 
-async fn timed(probing: impl Future<Output = Outcome>, deadline: Duration) -> (Outcome, Duration) {
+/// Whether a run is a few system calls, and reads nothing that a server says: nothing of it can take long, and its one wait
+/// has a bound.
+const fn is_brief(probe: &Probe) -> bool {
+    match probe {
+        Probe::Tcp(_) => true,
+        Probe::Http(_)
+        | Probe::Https(_)
+        | Probe::Script(_)
+        | Probe::Smtp(_)
+        | Probe::Dns(_)
+        | Probe::Udp(_)
+        | Probe::Ping(_)
+        | Probe::Agent(_)
+        | Probe::Grpc(_)
+        | Probe::File(_)
+        | Probe::Bfd(_) => false,
+    }
+}
+
+async fn timed(run: RunId, probing: impl Future<Output = Outcome>) -> Ended {
     let started = Instant::now();
+    let outcome = probing.await;
+    Ended { run, outcome, latency: started.elapsed() }
+}
+
+async fn bounded(probing: impl Future<Output = Outcome>, deadline: Duration) -> Outcome {
     let outcome = timeout(deadline, probing).await;
-    let outcome = outcome.unwrap_or(Outcome::Timeout { waiting_for: Stage::Run, after: deadline });
-    (outcome, started.elapsed())
+    outcome.unwrap_or(Outcome::Timeout { waiting_for: Stage::Run, after: deadline })
 }
 
 /// Of what an event tells: a later one about the same takes the place of one that nobody has read.

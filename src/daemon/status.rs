@@ -17,7 +17,7 @@ use crate::daemon::telling::keepalived_word;
 use crate::daemon::trackers::TrackView;
 use crate::daemon::watchers::WatchView;
 use crate::lvs::datapath::{Counters, DestinationStats, ServiceStats};
-use crate::lvs::pool::{Health, PoolId, PoolView, RealServerView, SorryServerView, Wish, table_key};
+use crate::lvs::pool::{Health, PoolId, PoolView, RealServerView, Wish, table_key};
 use crate::lvs::table::{DestinationKey, Forwarding, ServiceKey};
 use crate::vrrp::{self, Discard, InstanceView, Outcome, PeerView, Tracked};
 
@@ -195,7 +195,14 @@ pub fn virtual_servers(plane: &str, view: &PoolView, counters: &Counters, checks
             let sorry = view.sorry_server.as_ref();
             let mut real_servers: Vec<RealServerStatus> =
                 view.real_servers.iter().map(|server| real_server(view, *service, server, stats, checks)).collect();
-            real_servers.extend(sorry.map(|sorry| sorry_server(*service, sorry, stats)));
+            let unchecked = |state, weight, at| unchecked(state, weight, *service, at, stats);
+            real_servers.extend(
+                view.leaving
+                    .iter()
+                    .map(|one| unchecked("leaving", (0, one.weight_configured.get()), (one.address, one.forwarding))),
+            );
+            real_servers
+                .extend(sorry.map(|one| unchecked("sorry", (u32::from(one.active), 1), (one.address, one.forwarding))));
             VirtualServerStatus {
                 virtual_server: view.id.to_string(),
                 service: service.to_string(),
@@ -273,14 +280,21 @@ fn real_server(
     }
 }
 
-fn sorry_server(service: ServiceKey, sorry: &SorryServerView, stats: &ServiceStats) -> RealServerStatus {
-    let counted = counted(stats, service, sorry.address, sorry.forwarding);
+/// What runs on without a checker; `weight`: now, and as configured.
+fn unchecked(
+    state: &str,
+    weight: (u32, u32),
+    service: ServiceKey,
+    (address, forwarding): (DestinationKey, Forwarding),
+    counters: &ServiceStats,
+) -> RealServerStatus {
+    let counted = counted(counters, service, address, forwarding);
     RealServerStatus {
-        address: sorry.address.to_string(),
-        state: "sorry".to_owned(),
+        address: address.to_string(),
+        state: state.to_owned(),
         by_operator: None,
-        weight: u32::from(sorry.active),
-        configured_weight: 1,
+        weight: weight.0,
+        configured_weight: weight.1,
         active: counted.active,
         inactive: counted.inactive,
         connections: counted.stats.connections,

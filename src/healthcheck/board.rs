@@ -23,6 +23,9 @@ pub const RUNS_MAX: usize = 4096;
 /// A run that has not come back this long after its own deadline is stuck.
 pub const STUCK_AFTER: Duration = Duration::from_secs(2);
 
+/// That a check is silent may be told so much later: a wake that comes anyway will do.
+const SILENCE_SLACK: Duration = Duration::from_secs(1);
+
 /// Names one run of one check; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RunId(u64);
@@ -238,7 +241,8 @@ impl Board {
         let first = |times: &BTreeSet<(MonoTime, CheckKey)>| times.first().map(|(at, _)| *at);
         let overdue = self.overdue.first().map(|(at, _)| *at);
         let due = if self.runs.len() < self.places() { first(&self.due) } else { None };
-        overdue.into_iter().chain(due).chain(first(&self.patience)).min()
+        let silence = first(&self.patience).map(|at| at + SILENCE_SLACK);
+        overdue.into_iter().chain(due).chain(silence).min()
     }
 
     /// The standing of every real server that has a checker; one that has none is up.

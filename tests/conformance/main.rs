@@ -196,7 +196,7 @@ async fn cells(behaviours: &[Behaviour], servers: &[Running], kinds: &[Kind], re
 async fn cell(probes: &[(Duration, Probe)], recorded: Option<String>) -> String {
     let mut text = String::new();
     for (limit, probe) in probes {
-        let outcome = checkers::run(probe, 0, Sessions::default()).await;
+        let outcome = checkers::run(probe, 0, &Sessions::default()).await;
         text = format!("{:5} {}", word(&outcome), lasting(&outcome.to_string(), *limit));
         if !text.contains("within") || recorded.as_ref() == Some(&text) {
             break;
@@ -252,11 +252,7 @@ async fn every_way_of_a_datagram_server_has_its_outcome_and_reason() {
 /// It needs root: a host of its own is to fall silent.
 #[test]
 fn every_kind_of_check_finds_that_its_server_is_gone() {
-    let measured = detection::measure(async |checks| {
-        let (checkers, events, _task) = checkers::Checkers::start(Sessions::default());
-        checkers.configure(checks).await.unwrap();
-        (events, checkers)
-    });
+    let measured = detection::measure(checkers::alone::start);
     // How soon is for `vipd drill` to say, on a machine that has time.
     for verdict in measured.unwrap() {
         assert!(verdict.measured.is_some(), "{verdict}");

@@ -167,6 +167,14 @@ fn the_promises_hold_for_every_seed() {
     }
 }
 
+/// 31885: a host slept while its link came back. 50710: an Active left unanswered those that began and resigned beside it.
+#[test]
+fn seeds_that_once_broke_a_promise_hold() {
+    for seed in [31_885, 50_710] {
+        story(seed, None).unwrap_or_else(|violation| panic!("\n{violation}"));
+    }
+}
+
 #[test]
 fn a_seed_always_gives_the_same_history() {
     for seed in [0, 7, 255] {

@@ -116,3 +116,20 @@ fn spans_are_short() {
         assert_eq!(span(seconds), text);
     }
 }
+
+#[test]
+fn the_last_result_of_a_check_that_makes_none_is_not_all_that_is_told() {
+    let rows = [
+        ("down", "TCP_CHECK: connection refused in 0.2 ms, 0.7 s ago"),
+        ("stale", "TCP_CHECK: NO RESULT ANY MORE; connection refused in 0.2 ms, 0.7 s ago"),
+        (
+            "resting",
+            "TCP_CHECK: rests, since no address of the service is here; connection refused in 0.2 ms, 0.7 s ago",
+        ),
+    ];
+    for (state, told) in rows {
+        let mut server = example().virtual_servers.remove(0).real_servers.remove(0);
+        server.checks[0].state = state.to_owned();
+        assert_eq!(real_server(&server).last().unwrap(), told, "{state}");
+    }
+}

@@ -81,7 +81,7 @@ impl Sessions {
 ///
 /// The kinds that need more than a connection are boxed: the task of a run is as large as the largest of what is not, and is
 /// copied more than once until it runs.
-pub async fn run(probe: &Probe, url: usize, sessions: Sessions) -> Outcome {
+pub async fn run(probe: &Probe, url: usize, sessions: &Sessions) -> Outcome {
     match probe {
         Probe::Tcp(endpoint) => tcp::check(endpoint).await,
         Probe::Http(probe) => Box::pin(http::check(probe, url)).await,
@@ -94,7 +94,7 @@ pub async fn run(probe: &Probe, url: usize, sessions: Sessions) -> Outcome {
         Probe::Agent(probe) => Box::pin(agent::check(probe)).await,
         Probe::Grpc(probe) => Box::pin(grpc::check(probe)).await,
         Probe::File(probe) => Box::pin(file::check(probe)).await,
-        Probe::Bfd(probe) => Box::pin(sessions.check(probe)).await,
+        Probe::Bfd(probe) => Box::pin(sessions.clone().check(probe)).await,
     }
 }
 
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn a_run_takes_little_memory_whatever_it_may_be_of() {
         let probe = Probe::Tcp(Endpoint::new(([127, 0, 0, 1], 80).into(), Duration::from_secs(1)));
-        let size = size_of_val(&run(&probe, 0, Sessions::default()));
+        let size = size_of_val(&run(&probe, 0, &Sessions::default()));
         assert!(size <= 1024, "it is copied when its task begins: {size} bytes");
     }
 

@@ -37,8 +37,10 @@ use routes::Placed;
 
 /// After a change, the links are read once for all changes that come within this time.
 const SETTLE: Duration = Duration::from_millis(10);
-/// The links are read at least this often, whatever the kernel tells.
+/// The links are read at least this often while something of ours is there, whatever the kernel tells.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// While nothing is, what the kernel tells has nearly all to say.
+const LOOK_SELDOM: Duration = Duration::from_secs(10);
 /// Requests that are under way at once.
 const PIPELINE: usize = 64;
 
@@ -209,13 +211,14 @@ impl Work {
                     Some(Ask::Hold { at, orders, reply }) => {
                         drop(reply.send(self.carry_out(at, orders).await));
                         self.look(0).await;
+                        look_at = look_at.min(Instant::now() + LOOK_EVERY);
                     }
                     Some(Ask::Renew { at, reply }) => drop(reply.send(self.renew(at, &BTreeSet::new()).await)),
                     None => return,
                 },
                 () = sleep_until(look_at) => {
                     self.look(std::mem::take(&mut overruns)).await;
-                    look_at = Instant::now() + LOOK_EVERY;
+                    look_at = Instant::now() + if self.held.is_empty() { LOOK_SELDOM } else { LOOK_EVERY };
                 }
                 () = lost(&mut self.routes) => {
                     self.publish.send_modify(|seen| seen.routes_lost += 1);

@@ -108,7 +108,8 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
     let heartbeat = elected?;
     let (bfd, bfd_events) = start_bfd(&heartbeat)?;
     let mut tasks = JoinSet::new();
-    let (checkers, check_events, running) = Checkers::start(Sessions::new(bfd.snapshot.clone()));
+    let (checkers, check_events, running) = Checkers::start(Sessions::new(bfd.snapshot.clone()))
+        .map_err(|error| RunError::System { action: "starting the checkers", error })?;
     spawn(&mut tasks, "checkers", running);
     let (trackers, track_events, running) = Trackers::start();
     spawn(&mut tasks, "trackers", running);

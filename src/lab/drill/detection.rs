@@ -3,7 +3,7 @@
 //!
 //! A refusal takes no time, so the bound is the period, and the pauses before the repetitions. `PING_CHECK` knows no port: its
 //! host falls silent, and each run waits for as long as it may. An agent that cannot be asked says nothing of its server, so
-//! one that is asked says `down`. A BFD session has a bound of its own, its detection time.
+//! one that is asked says `down`. The bound of `BFD_CHECK` is the session's detection time, after which it is told at once.
 #![expect(clippy::disallowed_methods, reason = "the lab reads the clock, waits, and writes files")]
 
 use std::fmt::Write as _;
@@ -25,12 +25,14 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::judge::{Amount, Verdict};
+use super::neighbor::{self, Neighbor};
+use crate::bfd::Settings;
 use crate::healthcheck::expect::Expect;
 use crate::healthcheck::hex::ReplyExpect;
 use crate::healthcheck::judge::OnLocalError;
 use crate::healthcheck::probe::{
-    AgentProbe, DnsProbe, Endpoint, FileProbe, GrpcProbe, HttpProbe, HttpVersion, HttpsProbe, Probe, ScriptProbe,
-    SmtpProbe, TlsClient, UdpProbe, Url,
+    AgentProbe, BfdProbe, DnsProbe, Endpoint, FileProbe, GrpcProbe, HttpProbe, HttpVersion, HttpsProbe, Probe,
+    ScriptProbe, SmtpProbe, TlsClient, UdpProbe, Url,
 };
 use crate::healthcheck::settings::{CheckEvent, CheckId, CheckSettings, TargetId};
 use crate::lab::conformance::{self, Behaviour, Identities, Running};
@@ -41,7 +43,11 @@ use crate::lab::namespace::Namespace;
 const HOST: &str = "vipd-detection";
 /// The kind whose runs take as long as they may.
 const PING: &str = "PING_CHECK";
+/// The kind that is told of by the session, whenever its next run is.
+const BFD: &str = "BFD_CHECK";
 const PERIOD: Duration = Duration::from_secs(1);
+/// Of `BFD_CHECK`: longer than all of this takes.
+const BFD_PERIOD: Duration = Duration::from_hours(1);
 const RETRY: u32 = 2;
 const PAUSE: Duration = Duration::from_millis(300);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -58,6 +64,10 @@ const IDENTITY: &[u8] = include_bytes!("identity.pem");
 /// The longest time from the end of a server to the word that it is down, and how it comes about.
 fn bound(kind: &str) -> (Duration, String) {
     let seconds = |span: Duration| span.as_secs_f64();
+    if kind == BFD {
+        let (intervals, interval) = (u32::from(neighbor::MULTIPLIER.get()), neighbor::INTERVAL);
+        return (interval * intervals + SLACK, format!("{intervals} * {} + {} s", seconds(interval), seconds(SLACK)));
+    }
     let (runs, waits) = match kind {
         PING => (RETRY.saturating_add(1), format!(" + {} * {}", RETRY.saturating_add(1), seconds(PING_TIMEOUT))),
         _ => (0, String::new()),
@@ -66,24 +76,27 @@ fn bound(kind: &str) -> (Duration, String) {
     (limit, format!("{} + {RETRY} * {}{waits} + {} s", seconds(PERIOD), seconds(PAUSE), seconds(SLACK)))
 }
 
-/// Check a server by each kind of check, take all servers away, and wait for the news. `start` makes the checks, and gives
-/// what they tell, and what keeps them going. All of it is in a network namespace, which needs root.
+/// Check a server by each kind of check, take all servers away, and wait for the news. `start` makes the checks, keeps the
+/// BFD sessions, and gives what the checks tell, and what keeps them going. All of it is in network namespaces, which needs
+/// root.
 ///
 /// # Errors
-/// [`LabError`] where a server cannot be started, or is not found up.
+/// [`LabError`] where the checks or a server cannot be started, or a server is not found up.
 pub fn measure<H>(
-    start: impl AsyncFnOnce(Vec<CheckSettings>) -> (mpsc::Receiver<CheckEvent>, H) + Send,
+    start: impl AsyncFnOnce(Vec<CheckSettings>, Vec<Settings>) -> io::Result<(mpsc::Receiver<CheckEvent>, H)> + Send,
 ) -> Result<Vec<Verdict>, LabError> {
     let namespace = Namespace::create(&format!("{HOST}-{}", std::process::id()))?;
+    let neighbor = Neighbor::start(&namespace)?;
     let measured = namespace.inside(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.map_err(fault("starting its runtime"))?.block_on(measure_here(start))
+        runtime.map_err(fault("starting its runtime"))?.block_on(measure_here(&neighbor, start))
     });
     measured?
 }
 
 async fn measure_here<H>(
-    start: impl AsyncFnOnce(Vec<CheckSettings>) -> (mpsc::Receiver<CheckEvent>, H),
+    neighbor: &Neighbor,
+    start: impl AsyncFnOnce(Vec<CheckSettings>, Vec<Settings>) -> io::Result<(mpsc::Receiver<CheckEvent>, H)>,
 ) -> Result<Vec<Verdict>, LabError> {
     let dir = Scratch::new()?;
     let identities = identities().ok_or_else(|| fault("TLS")(io::ErrorKind::InvalidData.into()))?;
@@ -98,14 +111,18 @@ async fn measure_here<H>(
     let endpoint = Endpoint::new(agent.at, CONNECT_TIMEOUT);
     checks.push(settings(Probe::Agent(AgentProbe { endpoint, send: vec![] })));
     checks.push(settings(Probe::Ping(Endpoint::new((Ipv4Addr::LOCALHOST, 0).into(), PING_TIMEOUT))));
+    let by_session = settings(Probe::Bfd(BfdProbe { session: neighbor::SESSION.to_owned() }));
+    checks.push(CheckSettings { delay_loop: BFD_PERIOD, retry: 0, ..by_session });
     let mut waited: Vec<String> = checks.iter().map(|check| check.id.target.destination.clone()).collect();
-    let (mut events, _running) = start(checks).await;
+    let (mut events, _running) =
+        start(checks, vec![neighbor::settings_with_it()]).await.map_err(fault("starting the checks"))?;
     let mut up = waited.clone();
     news(&mut events, &mut up, |event| matches!(event, CheckEvent::Up { .. }), |_| ()).await;
     if let Some(late) = up.first() {
         return Err(LabError::TimedOut { what: format!("{late} finds its server up"), after: PATIENCE });
     }
     drop(servers);
+    neighbor.fall_silent();
     agent.is_sick.store(true, Ordering::SeqCst);
     dir.fail()?;
     let deaf = Path::new("/proc/sys/net/ipv4/icmp_echo_ignore_all");

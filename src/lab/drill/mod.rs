@@ -10,6 +10,7 @@ pub mod faults;
 pub mod html;
 pub mod judge;
 mod many;
+mod neighbor;
 pub mod picture;
 mod plan;
 pub mod repeat;

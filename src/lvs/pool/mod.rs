@@ -16,7 +16,7 @@ use super::timed::{FIRST_PERCENT, Timer};
 use crate::base::{Weight, WeightWish};
 use settings::reaches;
 pub use settings::{Adjustment, PoolId, PoolSettings, RealServer, SorryServer, Start, table_key};
-pub use view::{PoolView, RealServerView, SorryServerView};
+pub use view::{LeavingView, PoolView, RealServerView, SorryServerView};
 
 /// What is known of a real server's health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -426,9 +426,11 @@ fn a_server_that_leaves_keeps_its_connections_for_a_while() {
         entry.destinations.into_values().map(|to| to.weight.get()).collect::<Vec<_>>()
     };
     assert_eq!(weights(&pool), [7, 0]);
+    assert_eq!(pool.view().leaving.iter().map(|one| one.address).collect::<Vec<_>>(), [rs(2)]);
     assert_eq!(pool.timers().collect::<Vec<_>>(), [(rs(2), Timer::Drain(Duration::from_secs(30)))]);
     assert_eq!(pool.handle(Event::Left { real_server: rs(2) }), Ok(vec![]));
     assert_eq!((weights(&pool), pool.timers().count()), (vec![7], 0));
+    assert_eq!(pool.view().leaving, []);
     // One that comes back is served again, and one that was down has nothing to keep.
     pool.reconfigure(drained(&[7, 7]));
     pool.reconfigure(drained(&[7]));

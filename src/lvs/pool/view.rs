@@ -19,6 +19,16 @@ pub struct PoolView {
     pub live_weight: u64,
     pub sorry_server: Option<SorryServerView>,
     pub real_servers: Vec<RealServerView>,
+    /// They left the configuration, and keep their connections for `drain_time`.
+    pub leaving: Vec<LeavingView>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeavingView {
+    pub address: DestinationKey,
+    pub forwarding: Forwarding,
+    /// The weight that was configured.
+    pub weight_configured: Weight,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +65,11 @@ impl Pool {
                 wish: member.wish,
             })
         });
+        let leaving = self.leaving.iter().map(|(at, real)| LeavingView {
+            address: *at,
+            forwarding: real.forwarding,
+            weight_configured: real.weight,
+        });
         let active = !self.has_quorum();
         PoolView {
             id: settings.id.clone(),
@@ -70,6 +85,7 @@ impl Pool {
                 active,
             }),
             real_servers: real_servers.collect(),
+            leaving: leaving.collect(),
         }
     }
 }

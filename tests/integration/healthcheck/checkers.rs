@@ -1,12 +1,13 @@
 //! The checkers' task, end to end: what happens to a server is told, and no run is in another one's way.
 
-use std::future::pending;
+use std::future::{Ready, pending};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 use vipd::daemon::checkers::{Checkers, CheckersGone, Sessions};
 use vipd::healthcheck::judge::OnLocalError;
 use vipd::healthcheck::outcome::{LocalFault, Outcome};
@@ -55,7 +56,7 @@ fn script(line: &str, dynamic: bool) -> Probe {
 
 #[tokio::test]
 async fn a_server_that_dies_goes_down_and_one_that_returns_comes_up() {
-    let (checkers, mut events, _) = Checkers::start(Sessions::default());
+    let (checkers, mut events, _) = Checkers::start(Sessions::default()).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     checkers.configure(vec![check("a", tcp(addr))]).await.unwrap();
@@ -83,15 +84,18 @@ async fn a_run_that_panics_or_hangs_delays_no_other_and_decides_nothing() {
     let (checkers, mut events, _) =
         Checkers::start_with(Sessions::default(), |check: Arc<CheckSettings>, _| async move {
             match check.id.target.destination.as_str() {
-                "panics" => panic!("as the test wants it"),
+                "panics" | "panics while it connects" => panic!("as the test wants it"),
                 "hangs" => pending().await,
                 _ => Outcome::Refused,
             }
-        });
-    // Each asks another port: those that ask the same would share a run.
+        })
+        .unwrap();
+    // Each asks another port: those that ask the same would share a run. What only connects is run by another runtime.
     let endpoint = |port| Endpoint::new(([127, 0, 0, 1], port).into(), Duration::from_millis(1));
-    let checks = [("panics", 1), ("hangs", 2), ("fails", 3)];
-    let checks = checks.map(|(name, port)| check(name, Probe::Tcp(endpoint(port))));
+    let ping = |port| Probe::Ping(endpoint(port));
+    let tcp = |port| Probe::Tcp(endpoint(port));
+    let checks = [("panics", ping(1)), ("panics while it connects", tcp(2)), ("hangs", ping(3)), ("fails", tcp(4))];
+    let checks = checks.map(|(name, probe)| check(name, probe));
     checkers.configure(checks.to_vec()).await.unwrap();
     let event = next(&mut events).await;
     assert_eq!((event.target(), told(event.clone()).0), (&target("fails"), "down"));
@@ -101,15 +105,17 @@ async fn a_run_that_panics_or_hangs_delays_no_other_and_decides_nothing() {
     .await;
     let views = checkers.views().await.unwrap();
     let of = |name: &str| views.iter().find(|view| view.id.target == target(name)).unwrap();
-    assert_eq!(of("panics").last.as_ref().unwrap().outcome, Outcome::Local(LocalFault::TaskEnded));
-    assert_eq!(of("panics").state, CheckState::Untried { believed: Standing::Up });
+    for name in ["panics", "panics while it connects"] {
+        assert_eq!(of(name).last.as_ref().unwrap().outcome, Outcome::Local(LocalFault::TaskEnded), "{name}");
+        assert_eq!(of(name).state, CheckState::Untried { believed: Standing::Up }, "{name}");
+    }
     assert_eq!(of("hangs").last.as_ref().unwrap().text, "no end of the check within 1.001s");
     assert!(of("fails").results > 10 * of("hangs").results, "{views:?}");
 }
 
 #[tokio::test]
 async fn a_reload_keeps_unchanged_checks_and_forgets_those_that_are_gone() {
-    let (checkers, mut events, task) = Checkers::start(Sessions::default());
+    let (checkers, mut events, _) = Checkers::start(Sessions::default()).unwrap();
     let dead = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let checks = vec![check("kept", tcp(dead)), check("gone", tcp(dead))];
     checkers.configure(checks.clone()).await.unwrap();
@@ -121,9 +127,18 @@ async fn a_reload_keeps_unchanged_checks_and_forgets_those_that_are_gone() {
     assert_eq!(told(next(&mut events).await), ("up", "the checkers were reconfigured".to_owned()));
     checkers.configure(vec![]).await.unwrap();
     assert_eq!(checkers.views().await, Ok(vec![]));
+}
 
-    task.abort();
-    task.await.unwrap_err();
+#[tokio::test]
+async fn the_end_of_the_thread_is_told_whatever_it_comes_from() {
+    let (checkers, _, running) = Checkers::start(Sessions::default()).unwrap();
+    drop(checkers);
+    timeout(PATIENCE, running).await.expect("no handle is left").unwrap();
+
+    let start_run = |_, _| -> Ready<Outcome> { panic!("as the test wants it: on the thread itself") };
+    let (checkers, _, running) = Checkers::start_with(Sessions::default(), start_run).unwrap();
+    checkers.configure(vec![check("a", tcp(([127, 0, 0, 1], 1).into()))]).await.unwrap();
+    timeout(PATIENCE, running).await.expect("it has panicked").unwrap();
     assert_eq!(checkers.views().await, Err(CheckersGone));
 }
 
@@ -139,7 +154,7 @@ async fn a_script_decides_by_its_exit_code() {
         ("a signal", "kill -9 $$", false, vec![("down", "script ended by signal 9")], None),
     ];
     for (name, line, dynamic, wanted, last) in rows {
-        let (checkers, mut events, _) = Checkers::start(Sessions::default());
+        let (checkers, mut events, _) = Checkers::start(Sessions::default()).unwrap();
         checkers.configure(vec![check("a", script(line, dynamic))]).await.unwrap();
         for (word, why) in wanted {
             assert_eq!(told(next(&mut events).await), (word, why.to_owned()), "{name}");
@@ -158,7 +173,7 @@ async fn a_file_that_changes_is_read_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("share");
     std::fs::write(&path, "5\n").unwrap();
-    let (checkers, mut events, _) = Checkers::start(Sessions::default());
+    let (checkers, mut events, _) = Checkers::start(Sessions::default()).unwrap();
     let probe = Probe::File(FileProbe { path: path.clone(), weight: 2 });
     let often = CheckSettings { delay_loop: Duration::from_hours(1), retry: 0, ..check("a", probe) };
     checkers.configure(vec![often]).await.unwrap();
@@ -187,7 +202,7 @@ fn without_descriptors_checks_say_so_and_decide_nothing() {
 
 async fn without_descriptors() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (checkers, _events, _) = Checkers::start(Sessions::default());
+    let (checkers, _events, _) = Checkers::start(Sessions::default()).unwrap();
     checkers.configure(vec![check("a", tcp(listener.local_addr().unwrap()))]).await.unwrap();
     let last = async || checkers.views().await.unwrap()[0].last.as_ref().map(|last| last.text.clone());
     until("it passes", async || last().await.as_deref() == Some("connected")).await;
