@@ -8,7 +8,7 @@ use crate::config::io::names;
 use crate::config::model::Config;
 use crate::config::names::Names;
 use crate::config::parse::parse;
-use crate::config::problem::{Problem, Severity, exit_code};
+use crate::config::problem::{Flaws, Problem, Severity, exit_code};
 use crate::config::read::Reader;
 use crate::config::schema::Schema;
 use crate::config::source::Sources;
@@ -47,6 +47,13 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    pub fn flaws(&self) -> Flaws {
+        Flaws {
+            errors: self.problems.iter().filter(|problem| problem.severity == Severity::Error).count(),
+            unclosed: self.problems.iter().any(|problem| problem.code == "missing-brace"),
+        }
+    }
+
     /// The exit status of `vipd check`.
     pub fn exit_code(&self) -> u8 {
         exit_code(&self.problems)
