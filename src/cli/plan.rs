@@ -8,7 +8,6 @@ use super::{LoadArgs, RunDirArg, check};
 use crate::config::change::{Plan, plan};
 use crate::config::io::loader::{LoadOptions, Loaded, load, load_text};
 use crate::config::model::Config;
-use crate::config::problem::Severity;
 use crate::control::io::client;
 use crate::daemon::rundir::control_socket;
 
@@ -71,7 +70,7 @@ fn work(args: &Args) -> Result<String, PlanError> {
         Some(from) => runnable(load(from, &args.load.options()))?.config,
         None => ask(args)?,
     };
-    let plan = plan(&running, &wanted.config);
+    let plan = plan(&running, &wanted.config, wanted.flaws());
     if args.json {
         return Ok(serde_json::to_string_pretty(&plan)? + "\n");
     }
@@ -80,7 +79,7 @@ fn work(args: &Args) -> Result<String, PlanError> {
 
 /// The plan, and a word on problems that would not keep it from being loaded.
 fn shown(plan: &Plan, wanted: &Loaded, colour: bool) -> String {
-    let errors = wanted.problems.iter().filter(|problem| problem.severity == Severity::Error).count();
+    let errors = wanted.flaws().errors;
     let hint = match errors {
         0 => String::new(),
         _ => format!("errors in the file, which leave parts of it out: {errors} (`vipd check` shows them)\n"),
@@ -115,7 +114,7 @@ mod tests {
             "vrrp_instance VI_1 {\ninterface eth0\nvirtual_router_id 51\nvirtual_ipaddress {\n192.0.2.1/24\n}\n}\n";
         let old = load_text("old", good, &options);
         let new = load_text("new", &good.replace("51", "51\npriority 999\ndont_track_primary"), &options);
-        insta::assert_snapshot!(shown(&plan(&old.config, &new.config), &new, false));
+        insta::assert_snapshot!(shown(&plan(&old.config, &new.config, new.flaws()), &new, false));
     }
 
     #[test]

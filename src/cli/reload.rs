@@ -19,7 +19,11 @@ pub fn run(args: &Args) -> ExitCode {
         .map_err(|error| format!("starting the runtime: {error}"))
         .and_then(|runtime| {
             let socket = control_socket(&args.at.run_dir);
-            runtime.block_on(client::call(&socket, "POST", "/reload", vec![])).map_err(|error| error.to_string())
+            runtime.block_on(client::call(&socket, "POST", "/reload", vec![])).map_err(|error| {
+                let refused = matches!(error, client::CallError::Refused { .. });
+                let before = if refused { "not reloaded, and what ran runs on: " } else { "" };
+                format!("{before}{error}")
+            })
         });
     match told {
         Ok(_) => {

@@ -2,6 +2,7 @@
 //!
 //! It compares the canonical statements (`show.rs`): whatever a file can say is compared, without a list of fields here.
 
+mod refusal;
 mod render;
 #[cfg(test)]
 mod tests;
@@ -12,7 +13,9 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use super::model::{Config, VirtualServer};
+use super::problem::Flaws;
 use super::show::{Node, statements};
+pub use refusal::{Refusal, refusal};
 pub use transition::{Expected, Risk, Transition};
 
 /// What would be shown of a password.
@@ -57,11 +60,11 @@ pub struct Plan {
     /// What the running daemon takes up at its next start only.
     pub at_next_start: Vec<&'static str>,
     /// Why a running daemon would refuse the reload; nothing is changed then.
-    pub refused: Option<&'static str>,
+    pub refused: Option<String>,
 }
 
-/// What turns `old` into `new`.
-pub fn plan(old: &Config, new: &Config) -> Plan {
+/// What turns `old` into `new`, of which the file has these flaws.
+pub fn plan(old: &Config, new: &Config, flaws: Flaws) -> Plan {
     let mut at_next_start = vec![];
     if old.global.lvs_flush != new.global.lvs_flush {
         at_next_start.push("lvs_flush");
@@ -75,14 +78,11 @@ pub fn plan(old: &Config, new: &Config) -> Plan {
         ("startup_script", old.global.startup != new.global.startup),
     ];
     at_next_start.extend(rows.iter().filter(|(_, changed)| *changed).map(|(keyword, _)| *keyword));
-    // A plane is open as soon as there is a virtual server, and stays.
-    let plane_changes = old.global.plane != new.global.plane && !old.virtual_servers.is_empty();
     Plan {
         changes: changes(&statements(old, &unlike(old, new)), &statements(new, &unlike(new, old))),
         transitions: transition::transitions(old, new),
         at_next_start,
-        refused: plane_changes
-            .then_some("lvs_datapath cannot change while vipd runs: restart it, the peer takes over meanwhile"),
+        refused: refusal(old, new, flaws).map(|refusal| refusal.to_string()),
     }
 }
 

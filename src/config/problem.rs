@@ -83,6 +83,15 @@ impl Problem {
     }
 }
 
+/// What makes a file suspicious that could run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flaws {
+    /// Problems that are errors, and not fatal.
+    pub errors: usize,
+    /// It ends inside a block.
+    pub unclosed: bool,
+}
+
 /// The exit status of `vipd check` for these.
 pub fn exit_code(problems: &[Problem]) -> u8 {
     match problems.iter().map(|problem| problem.severity).min() {

@@ -31,7 +31,7 @@ impl Plan {
         for keyword in &self.at_next_start {
             text.push_str(&format!("\nnote: `{keyword}` takes effect when vipd starts again\n"));
         }
-        if let Some(refused) = self.refused {
+        if let Some(refused) = &self.refused {
             text.push_str(&format!("\na running daemon REFUSES this: {refused}\n"));
         }
         if !text.is_empty() {

@@ -77,7 +77,7 @@ fn a_plan_is_read_object_by_object() {
         .replace("TCP_CHECK {\n", "TCP_CHECK {\nconnect_timeout 2\n")
         .replace("192.0.2.1 443", "192.0.2.2 443")
         .replace("wrr\n    lb_kind NAT\n    real_server 10.0.0.1 443", "rr\nlb_kind DR\nreal_server 10.0.0.1 443");
-    let plan = plan(&read(BEFORE), &read(&after));
+    let plan = plan(&read(BEFORE), &read(&after), Flaws::default());
     insta::assert_snapshot!(plan.render(false));
     insta::assert_snapshot!("a_plan_as_json", serde_json::to_string_pretty(&plan).unwrap());
     let colourless = plan.render(true).replace(ANSI_END, "");
@@ -102,6 +102,12 @@ fn transitions_follow_interface_family_and_vrid() {
             "VI_1: starts: MASTER after one interval, unless it hears a better peer",
         ),
         ("gone", plain.clone(), String::new(), "VI_1: hands over: removed"),
+        (
+            "an owner comes",
+            String::new(),
+            instance("VI_1", "priority 255"),
+            "VI_1: starts: MASTER at once, as the owner of the addresses",
+        ),
         ("renamed", plain.clone(), instance("A", ""), "A: no transition (its name was VI_1)"),
         (
             "another VRID",
@@ -149,7 +155,8 @@ fn transitions_follow_interface_family_and_vrid() {
         ),
     ];
     for (name, old, new, expected) in rows {
-        let told: Vec<String> = plan(&read(&old), &read(&new)).transitions.iter().map(ToString::to_string).collect();
+        let told: Vec<String> =
+            plan(&read(&old), &read(&new), Flaws::default()).transitions.iter().map(ToString::to_string).collect();
         assert_eq!(told.join(" | "), expected, "{name}");
     }
 }
@@ -188,9 +195,33 @@ fn statements_find_their_counterparts() {
         ),
     ];
     for (name, after, expected) in rows {
-        let told = plan(&read(&before), &read(&after)).render(false);
+        let told = plan(&read(&before), &read(&after), Flaws::default()).render(false);
         assert_eq!(told.trim_end().replace('\n', "|"), expected, "{name}");
     }
+}
+
+#[test]
+fn a_reload_that_would_hurt_is_refused() {
+    let router = |name: &str, vrid: u8| {
+        format!(
+            "vrrp_instance {name} {{\ninterface eth0\nvirtual_router_id {vrid}\nvirtual_ipaddress {{\n192.0.2.{vrid}/24\n}}\n}}\n"
+        )
+    };
+    let both = router("A", 1) + &router("B", 2);
+    let of = |new: &str, errors, unclosed| refusal(&read(&both), &read(new), Flaws { errors, unclosed });
+    let loses = |errors| Some(Refusal::Loses { errors, lost: "vrrp_instance B".to_owned() });
+    let rows = [
+        ("all stays, with errors", of(&both, 3, false), None),
+        ("one goes", of(&router("A", 1), 0, false), None),
+        ("one goes, with an error", of(&router("A", 1), 1, false), loses(1)),
+        ("all goes", of("global_defs {\n}\n", 0, false), Some(Refusal::Empty)),
+        ("saved halfway", of(&both, 1, true), Some(Refusal::Unclosed)),
+        ("another name of the same router", of(&(router("C", 1) + &router("D", 2)), 1, false), None),
+    ];
+    for (name, found, expected) in rows {
+        assert_eq!(found, expected, "{name}");
+    }
+    assert!(loses(1).unwrap().to_string().starts_with("the file has 1 error, and no `vrrp_instance B`"));
 }
 
 #[test]
@@ -198,7 +229,7 @@ fn what_a_reload_cannot_do_is_said() {
     let service =
         "virtual_server 192.0.2.1 80 {\nprotocol TCP\nlb_algo rr\nlb_kind NAT\nreal_server 10.0.0.1 80 {\n}\n}\n";
     let (ebpf, ipvs) = (String::new(), "global_defs {\nlvs_datapath ipvs\nlvs_flush\n}\n".to_owned());
-    let told = |old: &str, new: &str| plan(&read(old), &read(new));
+    let told = |old: &str, new: &str| plan(&read(old), &read(new), Flaws::default());
     assert!(told(&(ebpf.clone() + service), &(ipvs.clone() + service)).refused.is_some());
     assert!(told(&ebpf, &(ipvs.clone() + service)).refused.is_none(), "no plane is open yet");
     assert_eq!(told(&ebpf, &ipvs).at_next_start, ["lvs_flush"]);
@@ -208,14 +239,14 @@ fn what_a_reload_cannot_do_is_said() {
 proptest! {
     #[test]
     fn a_plan_is_empty_only_between_equals(a in any_config(), b in any_config()) {
-        prop_assert_eq!(plan(&a, &a).changes, vec![]);
+        prop_assert_eq!(plan(&a, &a, Flaws::default()).changes, vec![]);
         let sorted = |config: &Config| {
             let every: Vec<_> = config.virtual_servers.iter().collect();
             let mut all: Vec<String> = statements(config, &every).iter().map(ToString::to_string).collect();
             all.sort_unstable();
             all
         };
-        prop_assert_eq!(plan(&a, &b).changes.is_empty(), sorted(&a) == sorted(&b));
+        prop_assert_eq!(plan(&a, &b, Flaws::default()).changes.is_empty(), sorted(&a) == sorted(&b));
     }
 
     #[test]
@@ -225,7 +256,7 @@ proptest! {
             let removed = plan.changes.iter().filter(|change| matches!(change, Change::Removed { .. })).count();
             (added, removed)
         };
-        let ((added, removed), back) = (count(&plan(&a, &b)), count(&plan(&b, &a)));
+        let ((added, removed), back) = (count(&plan(&a, &b, Flaws::default())), count(&plan(&b, &a, Flaws::default())));
         prop_assert_eq!((removed, added), back);
     }
 }

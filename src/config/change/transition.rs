@@ -28,6 +28,8 @@ pub enum Expected {
     Renamed { from: String },
     /// It is new, and begins as Backup; with `short_wait` it does not wait for a whole `Active_Down` first.
     Starts { short_wait: bool },
+    /// It is new, and has the priority of the owner of its addresses (RFC 9568 section 6.4.1).
+    StartsAsOwner,
     /// A master sends priority 0 and serves until the peer has taken over.
     HandsOver { because: Gone },
 }
@@ -66,7 +68,7 @@ pub enum Risk {
 /// What the daemon knows a virtual router by.
 type Key<'a> = (&'a IfName, Family, Vrid);
 
-fn key(instance: &VrrpInstance) -> Key<'_> {
+pub(super) fn key(instance: &VrrpInstance) -> Key<'_> {
     (&instance.interface, instance.family, instance.vrid)
 }
 
@@ -96,15 +98,18 @@ pub(super) fn transitions(old: &Config, new: &Config) -> Vec<Transition> {
         }
         all.push(match old.instances.iter().find(|before| key(before) == key(instance)) {
             Some(before) => kept(before, instance, old, new),
-            None => Transition {
-                instance: instance.name.clone(),
-                expected: Expected::Starts { short_wait: instance.state == InitialState::Master },
-                risks: vec![],
-            },
+            None => Transition { instance: instance.name.clone(), expected: starts(instance), risks: vec![] },
         });
     }
     all.extend(removed.into_iter().map(|instance| hands_over(instance, Gone::Removed)));
     all
+}
+
+fn starts(instance: &VrrpInstance) -> Expected {
+    if instance.priority.is_owner() {
+        return Expected::StartsAsOwner;
+    }
+    Expected::Starts { short_wait: instance.state == InitialState::Master }
 }
 
 fn kept(before: &VrrpInstance, after: &VrrpInstance, old: &Config, new: &Config) -> Transition {
@@ -185,6 +190,7 @@ impl fmt::Display for Expected {
             Self::Starts { short_wait: true } => {
                 f.write_str("starts: MASTER after one interval, unless it hears a better peer")
             }
+            Self::StartsAsOwner => f.write_str("starts: MASTER at once, as the owner of the addresses"),
             Self::Starts { short_wait: false } => f.write_str("starts: BACKUP"),
             Self::HandsOver { because: Gone::Removed } => f.write_str("hands over: removed"),
             Self::HandsOver { because: Gone::Replaced { by } } => write!(f, "hands over: it becomes {by}"),

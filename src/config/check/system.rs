@@ -170,6 +170,14 @@ fn script(config: &Config, command: &Command, facts: &Facts, problems: &mut Prob
         }
         Some(Program { executable: true, .. }) => {}
     }
+    if config.global.script_security
+        && command.user.is_none()
+        && config.global.script_user.is_none()
+        && !facts.users.contains(DEFAULT_USER)
+    {
+        let message = format!("the script `{name}` has no user, and there is no account `{DEFAULT_USER}`");
+        tell(Severity::Error, "no-default-user", message, "runs as root", "add to global_defs: script_user ACCOUNT");
+    }
     if let Some(ScriptUser { user, group }) = command.user.as_ref().or(config.global.script_user.as_ref()) {
         if !facts.users.contains(user) {
             let message = format!("there is no account `{user}`");

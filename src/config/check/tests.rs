@@ -127,6 +127,8 @@ fn the_system_is_held_against_facts() {
     let protected = "global_defs {\nenable_script_security\nscript_user root\n}\n";
     let text = format!("{protected}{}", instance("A", 7, "192.0.2.1 dev eth1", "notify /opt/n nobody"));
     let rooted = format!("{protected}{}", instance("A", 7, "192.0.2.1", "notify /opt/n"));
+    let unnamed =
+        format!("global_defs {{\nenable_script_security\n}}\n{}", instance("A", 7, "192.0.2.1", "notify /opt/n"));
     let program = |executable, changeable: Option<&str>| {
         [(
             "/opt/n".to_owned(),
@@ -153,7 +155,7 @@ fn the_system_is_held_against_facts() {
     let dynamic = format!("global_defs {{\ndynamic_interfaces\n}}\n{plain}");
     let fixed = "static_ipaddress {\n192.0.2.9/24\n}\n";
     let none = || Facts { interfaces: names(&["lo"]), ..all.clone() };
-    let rows: [(&str, &str, Facts, &[&str], u8); 10] = [
+    let rows: [(&str, &str, Facts, &[&str], u8); 11] = [
         ("no interface", &plain, none(), &["no-such-interface"], 4),
         ("no interface yet", &dynamic, none(), &["no-such-interface"], 0),
         ("no default interface", fixed, none(), &["no-such-interface"], 5),
@@ -175,6 +177,7 @@ fn the_system_is_held_against_facts() {
             &["script-insecure"],
             5,
         ),
+        ("no account at all", &unnamed, all.clone(), &["no-default-user"], 5),
         ("no account", &text, Facts { users: names(&["root"]), ..all.clone() }, &["no-such-user"], 5),
     ];
     for (name, text, facts, expected, exit) in rows {

@@ -2,13 +2,13 @@
 #![expect(clippy::disallowed_methods, reason = "this is the part of the room that opens files")]
 
 use crate::config::check::{self, system, system::Facts};
-use crate::config::collect::Problems;
+use crate::config::collect::{Problems, in_order};
 use crate::config::expand::{self, FileFault, FileText, Globbed, Outside, SOURCE_BYTES_MAX, Settings, Strictness};
 use crate::config::io::names;
 use crate::config::model::Config;
 use crate::config::names::Names;
 use crate::config::parse::parse;
-use crate::config::problem::{Problem, Severity, exit_code};
+use crate::config::problem::{Flaws, Problem, Severity, exit_code};
 use crate::config::read::Reader;
 use crate::config::schema::Schema;
 use crate::config::source::Sources;
@@ -47,6 +47,13 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    pub fn flaws(&self) -> Flaws {
+        Flaws {
+            errors: self.problems.iter().filter(|problem| problem.severity == Severity::Error).count(),
+            unclosed: self.problems.iter().any(|problem| problem.code == "missing-brace"),
+        }
+    }
+
     /// The exit status of `vipd check`.
     pub fn exit_code(&self) -> u8 {
         exit_code(&self.problems)
@@ -96,8 +103,7 @@ fn load_from(path: &Path, options: &LoadOptions, disk: &mut Disk) -> Loaded {
         system::check(&config, &facts, &mut found);
     }
     problems.extend(found.finish());
-    problems.sort_by_key(|problem| problem.at.map(|at| (at.source, at.start)));
-    Loaded { config, problems, sources }
+    Loaded { config, problems: in_order(problems), sources }
 }
 
 /// The node part of the host's name; empty where the kernel does not tell it.

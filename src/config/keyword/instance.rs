@@ -23,7 +23,6 @@ const LINKS: &str = "vipd takes the state of links from the kernel, which tells 
 pub(super) const LAST_WORD: &str = "vipd sends one in any case, so that the winner announces its addresses again";
 pub(super) const BUFFERS: &str =
     "each VRRP socket of vipd has room for a megabyte of packets, beyond the system's limit";
-const BY_ADDRESSES: &str = "the addresses tell the family, and IPv6 has version 3 only";
 const LISTENS: &str = "vipd listens before it speaks whenever it slept past its Active_Down";
 const PARSED_ONLY: &str = "keepalived reads it and does nothing with it";
 
@@ -57,7 +56,7 @@ pub(super) const ROWS: &[Keyword] = &[
     row(INSTANCE, "unicast_fault_no_peer", Flag, C, "off", "FAULT rather than multicast if no peer is given", Served),
     row(INSTANCE, "check_unicast_src", Flag, C, "off", "drop adverts not from a peer", Served),
     row(INSTANCE, "old_unicast_checksum", Maybe(&["never"]), C, "auto", "checksum of keepalived < 1.3.7 peers", NotYet),
-    row(INSTANCE, "native_ipv6", Flag, C, "off", "legacy: force IPv6 and version 3", NoEffect(BY_ADDRESSES)),
+    row(INSTANCE, "native_ipv6", Flag, C, "off", "legacy: force IPv6 and version 3", Served),
     row(INSTANCE, "state", OneOf(&["MASTER", "BACKUP"]), A, "BACKUP (MASTER if priority 255)", "wanted initial state; upper case only", Served),
     row(INSTANCE, "interface", Word("IFNAME <=15"), A, "required unless unicast with source", "interface of the instance; not lo", Served),
     row(INSTANCE, "vrf", Word("IFNAME"), C, "-", "VRF for unicast without interface", NotYet),

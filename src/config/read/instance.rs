@@ -120,13 +120,22 @@ fn core(inner: &Statement<'_>, names: &Names, draft: &mut Draft, problems: &mut 
         }
         "version" => {
             let version = choice(problems, inner, 0, &VERSIONS);
-            set(&mut draft.version, version.map(|version| Some((version, inner.at()))));
+            match (draft.version, version) {
+                (Some((first, at)), Some(second)) if first != second => problems.push(
+                    Problem::new("version-given-twice", Severity::Error, inner.at(), "there is a version already")
+                        .label("passed over")
+                        .related(at, "the first one is used")
+                        .help("remove one of the two, and let the other router have the same"),
+                ),
+                (_, Some(version)) => draft.version = Some((version, inner.at())),
+                (_, None) => {}
+            }
         }
         "virtual_ipaddress" => virtual_address::read(inner, &mut draft.addresses, problems),
         "virtual_ipaddress_excluded" => virtual_address::read(inner, &mut draft.excluded, problems),
         "virtual_routes" => route::read(inner, names, &mut draft.routes, problems),
         "virtual_rules" => rule::read(inner, names, &mut draft.rules, problems),
-        "authentication" => draft.auth = Some(authentication(inner, problems)),
+        "authentication" => draft.auth = Some(authentication(inner, draft.auth.take(), problems)),
         _ => return false,
     }
     true
@@ -243,9 +252,13 @@ fn vmac(inner: &Statement<'_>, draft: &mut Draft, problems: &mut Vec<Problem>) {
     draft.vmac = Some(vmac);
 }
 
+fn hex_byte(text: &str) -> Option<u8> {
+    u8::from_str_radix(text, 16).ok().filter(|_| text.bytes().all(|digit| digit.is_ascii_hexdigit()))
+}
+
 /// Six bytes, or five and a 0.
 fn mac(text: &str) -> Option<[u8; 6]> {
-    let mut bytes: Vec<u8> = text.split(':').map(|byte| u8::from_str_radix(byte, 16).ok()).collect::<Option<_>>()?;
+    let mut bytes: Vec<u8> = text.split(':').map(hex_byte).collect::<Option<_>>()?;
     if bytes.len() == 5 {
         bytes.push(0);
     }
@@ -298,9 +311,10 @@ fn peer(line: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<(UnicastPee
     Some((peer, line.keyword.at))
 }
 
-fn authentication(block: &Statement<'_>, problems: &mut Vec<Problem>) -> Auth {
+/// What a block says adds to what one before it said.
+fn authentication(block: &Statement<'_>, before: Option<Auth>, problems: &mut Vec<Problem>) -> Auth {
     const KINDS: [(&str, AuthKind); 2] = [("PASS", AuthKind::Pass), ("AH", AuthKind::Ah)];
-    let mut auth = Auth { kind: None, pass: None, at: block.keyword.at };
+    let mut auth = before.unwrap_or(Auth { kind: None, pass: None, at: block.keyword.at });
     for inner in block.statements() {
         match inner.keyword.text {
             "auth_type" => auth.kind = choice(problems, inner, 0, &KINDS),

@@ -19,6 +19,11 @@ pub fn read(statement: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<Sy
     };
     for inner in statement.statements() {
         match inner.keyword.text {
+            "group" if !group.members.is_empty() => problems.push(
+                Problem::new("group-given-twice", Severity::Error, inner.keyword.at, "there is a `group` already")
+                    .label("passed over")
+                    .help("name all members in one block: group { NAME NAME }"),
+            ),
             "group" => members(inner, &mut group, problems),
             "sync_group_tracking_weight" | "global_tracking" => group.tracking_weight = true,
             _ => {

@@ -72,7 +72,7 @@ fn instance(lines: &str) -> String {
 
 #[test]
 fn values_of_instances_are_read_or_refused() {
-    let rows: [(&str, &str, &[&str]); 47] = [
+    let rows: [(&str, &str, &[&str]); 52] = [
         ("all is well", "state BACKUP\npriority 150\nadvert_int 2", &[]),
         ("a state in lower case", "state master", &["unknown-word"]),
         ("priority 0", "priority 0", &["out-of-range"]),
@@ -91,6 +91,15 @@ fn values_of_instances_are_read_or_refused() {
         ("AH as master", "state MASTER\nauthentication {\nauth_type AH\nauth_pass x\n}", &["ah-with-master"]),
         ("nopreempt of a master", "state MASTER\npriority 100\nnopreempt", &["nopreempt-with-master"]),
         ("a delay that nothing uses", "nopreempt\npreempt_delay 5", &["preempt-delay-with-nopreempt"]),
+        ("two versions", "version 3\nversion 2", &["version-given-twice"]),
+        ("one version twice", "version 3\nversion 3", &[]),
+        (
+            "half of the authentication twice",
+            "authentication {\nauth_type PASS\n}\nauthentication {\nauth_pass b\n}",
+            &[],
+        ),
+        ("a weight without its number", "track_interface {\neth1 weight\n}", &["value-missing"]),
+        ("a MAC address with a sign", "use_vmac vr1 02:+0:00:00:00:01", &["bad-mac"]),
         ("unicast without peers", "unicast_src_ip 192.0.2.2", &["unicast-without-peers"]),
         ("the loopback interface", "interface lo", &["bad-interface-name"]),
         ("two peers on a line", "unicast_peer {\n192.0.2.2 192.0.2.3\n}", &["unknown-word"]),

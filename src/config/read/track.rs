@@ -63,6 +63,9 @@ fn options(problems: &mut Vec<Problem>, line: &Statement<'_>, block: &str, range
     let mut options = Options::default();
     let Some(word) = line.arg(0) else { return options };
     if word.text == "weight" {
+        if line.arg(1).is_none() {
+            problems.push(error("value-missing", word, "nothing follows `weight`").label("a value is missing"));
+        }
         options.weight = line.arg(1).and_then(|weight| number_word(problems, "weight", weight, range.clone(), ""));
         options.reverse = is_reverse(problems, line.arg(2));
     } else {

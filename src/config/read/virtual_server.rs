@@ -115,6 +115,14 @@ pub fn read(statement: &Statement<'_>, groups: &Groups<'_>, problems: &mut Vec<P
 /// `ADDR [PORT]`, `fwmark N` or `group NAME`.
 fn id(statement: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<VirtualServerId> {
     let first = statement.arg(0)?;
+    if ["fwmark", "group"].contains(&first.text) && statement.arg(1).is_none() {
+        let message = format!("`virtual_server {}` does not say which one", first.text);
+        problems.push(
+            Problem::new("missing-argument", Severity::Fatal, first.at, message)
+                .label("something is missing after it")
+                .help("the form is: virtual_server ADDR PORT | fwmark MARK | group NAME"),
+        );
+    }
     match first.text {
         "fwmark" => {
             let mark = number_word(problems, "fwmark", statement.arg(1)?, 1..=i64::from(u32::MAX), "")?;

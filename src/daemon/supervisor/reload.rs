@@ -1,10 +1,9 @@
 //! Reload: all of a new configuration, or nothing of it. Adverts, health and connections go on meanwhile.
 
-use std::collections::{BTreeSet, HashSet};
-
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::config::change::{Refusal, refusal};
 use crate::daemon::heartbeat::Command;
 use crate::daemon::lvs::{LvsCommand, ReconfigureError};
 use crate::daemon::recorder::Kind;
@@ -14,23 +13,18 @@ use crate::daemon::supervisor::start::{forward, load, services};
 use crate::daemon::systemd::{Told, tell};
 use crate::daemon::translate::Wanted;
 use crate::daemon::{clock, owned, sysctls};
-use crate::vrrp::Settings;
 
 /// Why a reload did not take place; what ran before runs on.
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
     #[error(transparent)]
     Run(#[from] RunError),
-    #[error("lvs_datapath cannot change while vipd runs: restart it, the peer takes over meanwhile")]
-    PlaneChanged,
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     #[error("reading the configuration: {0}")]
     Reading(tokio::task::JoinError),
     #[error("the {task} task has ended")]
     Ended { task: &'static str },
-    #[error("the file has no virtual router and no virtual server left; to end everything, stop the daemon")]
-    Empty,
-    #[error("the file has {errors} errors, and lacks `{lost}`, which runs: repair it (`vipd check` shows them)")]
-    Loses { errors: usize, lost: String },
     #[error("the daemon is stopping")]
     Stopping,
 }
@@ -114,7 +108,9 @@ impl Daemon {
     }
 
     async fn take_up(&mut self, wanted: Wanted) -> Result<(), ReloadError> {
-        self.loses_nothing_by_mistake(&wanted)?;
+        if let Some(refusal) = refusal(&self.wanted.config, &wanted.config, wanted.flaws) {
+            return Err(refusal.into());
+        }
         self.validate_forwarding(&wanted).await?;
         self.reconfigure_heartbeat(&wanted).await?;
         // From here on nothing refuses any more: the plane is tried again until it follows.
@@ -130,21 +126,6 @@ impl Daemon {
         Ok(())
     }
 
-    /// A file that was saved halfway has errors, and lacks what runs.
-    fn loses_nothing_by_mistake(&self, wanted: &Wanted) -> Result<(), ReloadError> {
-        let instances: HashSet<_> = wanted.instances.iter().map(Settings::key).collect();
-        let pools: BTreeSet<_> = wanted.pools.iter().map(|pool| &pool.id).collect();
-        let gone = self.wanted.instances.iter().find(|one| !instances.contains(&one.key())).map(|one| one.name.clone());
-        let gone = gone.or_else(|| {
-            self.wanted.pools.iter().find(|pool| !pools.contains(&pool.id)).map(|pool| pool.id.to_string())
-        });
-        match gone {
-            Some(_) if instances.is_empty() && pools.is_empty() => Err(ReloadError::Empty),
-            Some(lost) if wanted.errors > 0 => Err(ReloadError::Loses { errors: wanted.errors, lost }),
-            Some(_) | None => Ok(()),
-        }
-    }
-
     /// Would forwarding take it? Opens the plane where there is none yet.
     async fn validate_forwarding(&mut self, wanted: &Wanted) -> Result<(), ReloadError> {
         let Some(forwarding) = &self.forwarding else {
@@ -155,7 +136,7 @@ impl Daemon {
             return Ok(());
         };
         if forwarding.kind != wanted.plane {
-            return Err(ReloadError::PlaneChanged);
+            return Err(Refusal::PlaneChanged.into());
         }
         let pools = wanted.pools.clone();
         match forwarding.ask(|reply| LvsCommand::Validate { pools, reply }).await {

@@ -61,8 +61,8 @@ pub fn load(options: &Options) -> Result<Wanted, RunError> {
         return Err(RunError::Config { file: options.file.clone(), fatal });
     }
     options.parts.keep(&mut loaded.config);
-    let errors = loaded.problems.iter().filter(|problem| problem.severity == Severity::Error).count();
-    let wanted = Wanted { errors, ..translate(&Arc::new(loaded.config))? };
+    let flaws = loaded.flaws();
+    let wanted = Wanted { flaws, ..translate(&Arc::new(loaded.config))? };
     for adjustment in &wanted.adjustments {
         tracing::warn!("{adjustment}");
     }

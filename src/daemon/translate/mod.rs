@@ -14,6 +14,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::config::model::{Config, Global, Plane, Process};
+use crate::config::problem::Flaws;
 use crate::daemon::heartbeat::HeartbeatOptions;
 use crate::daemon::heartbeat::processor::Scheduling;
 use crate::daemon::trackers::TrackSettings;
@@ -58,8 +59,8 @@ pub struct Wanted {
     pub sync: Option<Sync>,
     pub heartbeat: HeartbeatOptions,
     pub process: Process,
-    /// Problems of the file that are errors and not fatal; a reload is more careful then.
-    pub errors: usize,
+    /// Of the file: a reload is more careful then.
+    pub flaws: Flaws,
 }
 
 /// A configuration that the rooms cannot take.
@@ -135,7 +136,7 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
         sync: sync_daemon.as_ref().filter(|_| *plane == Plane::Ipvs).map(|daemon| lvs::sync(daemon, instances)),
         heartbeat: heartbeat(process, *plane),
         process: *process,
-        errors: 0,
+        flaws: Flaws::default(),
         config: Arc::clone(config),
     })
 }

@@ -1,7 +1,6 @@
 //! Loading from a disk: what is read, what is refused, and with which words.
 
 use super::*;
-use crate::config::collect::PROBLEMS_MAX;
 use std::fs;
 
 fn options() -> LoadOptions {
@@ -103,7 +102,8 @@ fn problems_without_end_are_bounded() {
     ] {
         let loaded = load_text("/nonexistent/main.conf", &text, &options());
         let told = loaded.problems.len();
-        assert!((PROBLEMS_MAX..3 * (PROBLEMS_MAX + 8)).contains(&told), "{name}: {told}");
+        assert!(told < 100, "{name}: {told}");
+        assert!(codes(&loaded).contains(&"more-alike"), "{name}");
         assert!(codes(&loaded).contains(&"too-many-problems"), "{name}");
         assert_eq!(loaded.exit_code(), 5, "{name}");
     }

@@ -77,12 +77,16 @@ fn values_of_services_are_read_or_refused() {
 #[test]
 fn a_service_has_a_name_that_exists() {
     let group = "virtual_server_group G {\n2001:db8::1-3 80\nfwmark 7\n}\n";
-    let rows: [(&str, String, &[&str], usize); 7] = [
+    let rows: [(&str, String, &[&str], usize); 11] = [
         ("an address and a port", service("192.0.2.80 80", REAL), &[], 1),
         ("a port too high", service("192.0.2.80 99999", REAL), &["out-of-range"], 0),
         ("a name", service("www.example.net 80", REAL), &["not-an-address"], 0),
         ("an undefined group", service("group G", REAL), &["undefined-group"], 0),
         ("a group", format!("{}{}", group, service("group G", "real_server 2001:db8::9 80 {\n}")), &[], 1),
+        ("a mark that is not named", service("fwmark", REAL), &["missing-argument"], 0),
+        ("a group that is not named", service("group", REAL), &["missing-argument"], 0),
+        ("all ports", service("192.0.2.80 0", REAL), &["persistence-missing"], 1),
+        ("all ports of a client together", service("192.0.2.80", &format!("persistence_timeout 60\n{REAL}")), &[], 1),
         ("a mark with a protocol", service("fwmark 3", REAL), &["protocol-with-fwmark"], 1),
         (
             "one service twice",
@@ -113,7 +117,7 @@ fn what_is_not_said_is_the_default_with_a_complaint() {
 fn a_service_of_all_ports_is_persistent() {
     let text = service("192.0.2.80", "real_server 192.0.2.11 {\n}");
     let (config, problems) = read_text(&text);
-    assert_eq!(codes(&problems), Vec::<&str>::new());
+    assert_eq!(codes(&problems), ["persistence-missing"]);
     let read = &config.virtual_servers[0];
     assert_eq!(read.id, VirtualServerId::Address { addr: "192.0.2.80".parse().unwrap(), port: 0 });
     assert_eq!(read.persistence, Some(Persistence { timeout_s: 360, prefix_len: None }));

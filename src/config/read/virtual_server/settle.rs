@@ -27,7 +27,7 @@ pub(super) fn settle(
         LbKind::Nat
     });
     let protocol = protocol(&draft, &mut told);
-    let persistence = persistence(&draft, &id);
+    let persistence = persistence(&draft, &mut told);
     let real_servers = real_servers(&mut draft, family, lb_kind, &mut told);
     if real_servers.is_empty() {
         let (message, help) = if draft.named_real_servers {
@@ -119,7 +119,7 @@ fn family(draft: &Draft, groups: &Groups<'_>, told: &mut Told<'_>) -> Option<Fam
             if family.is_none() {
                 let message = format!("there is no virtual_server_group `{name}` with a member");
                 let help = "define the group, or write its name as it is defined";
-                told.tell(Severity::Warning, "undefined-group", told.at, &message, "the service is left out", help);
+                told.tell(Severity::Error, "undefined-group", told.at, &message, "the service is left out", help);
             }
             family
         }
@@ -172,10 +172,15 @@ fn protocol(draft: &Draft, told: &mut Told<'_>) -> Protocol {
 }
 
 /// A service of all ports needs persistence: the connections of a client belong together.
-fn persistence(draft: &Draft, id: &VirtualServerId) -> Option<Persistence> {
-    let all_ports = matches!(id, VirtualServerId::Address { port: 0, .. });
-    let asked = draft.persistence_asked || draft.persistence_timeout.is_some() || all_ports;
-    asked.then(|| Persistence {
+fn persistence(draft: &Draft, told: &mut Told<'_>) -> Option<Persistence> {
+    let all_ports = matches!(told.id, VirtualServerId::Address { port: 0, .. });
+    let asked = draft.persistence_asked || draft.persistence_timeout.is_some();
+    if all_ports && !asked {
+        let message = "a service of all ports needs persistence: the connections of a client belong together";
+        let label = format!("{PERSISTENCE_DEFAULT} seconds are used");
+        told.error("persistence-missing", told.at, message, &label, "add: persistence_timeout 360");
+    }
+    (asked || all_ports).then(|| Persistence {
         timeout_s: draft.persistence_timeout.unwrap_or(PERSISTENCE_DEFAULT),
         prefix_len: draft.persistence_prefix,
     })
