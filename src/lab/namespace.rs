@@ -106,17 +106,22 @@ fn processes_in(path: &Path) -> Vec<Pid> {
     let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
     let lives_there =
         |pid: &i32| fs::metadata(format!("/proc/{pid}/ns/net")).is_ok_and(|meta| (meta.dev(), meta.ino()) == wanted);
-    pids.filter(lives_there).map(Pid::from_raw).filter(|&pid| pid != Pid::this()).collect()
+    let mut found: Vec<Pid> = pids.filter(lives_there).map(Pid::from_raw).filter(|&pid| pid != Pid::this()).collect();
+    found.sort_unstable();
+    found
 }
 
 /// Stop all before the first is killed: a child that hears of its parent's death would begin to tidy up.
 fn kill_all(path: &Path) -> usize {
     let found = processes_in(path);
-    for signal in [Signal::SIGSTOP, Signal::SIGKILL] {
-        for &pid in &found {
-            // One that ended by itself in the meantime is as good as killed.
-            kill(pid, signal).ok();
-        }
+    // One that ended by itself in the meantime is as good as killed.
+    for &pid in &found {
+        kill(pid, Signal::SIGSTOP).ok();
+    }
+    // Children have the higher numbers, and go first: the end of a parent would wake them (a stopped process group that
+    // becomes an orphan gets SIGHUP and SIGCONT), and keepalived's would take the VIP away before its own end comes.
+    for &pid in found.iter().rev() {
+        kill(pid, Signal::SIGKILL).ok();
     }
     found.len()
 }

@@ -99,7 +99,9 @@ fn interfaces(config: &Config, facts: &Facts, problems: &mut Problems) {
         }
         let message = format!("there is no interface `{name}`, {as_what}");
         let problem = Problem::new("no-such-interface", severity, at, message).label("does not exist here");
-        problems.push(match crate::config::near::nearest(name.as_str(), facts.interfaces.iter().map(String::as_str)) {
+        let mut known: Vec<&str> = facts.interfaces.iter().map(String::as_str).collect();
+        known.sort_unstable();
+        problems.push(match crate::config::near::nearest(name.as_str(), known) {
             Some(near) => problem.help(format!("did you mean `{near}`? `ip link` lists them all")),
             None => problem.help("`ip link` lists them all"),
         });

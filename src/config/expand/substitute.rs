@@ -5,7 +5,14 @@ use super::line::Line;
 use super::{Expander, Frame, LINE_BYTES_MAX, SUBSTITUTIONS_MAX, WORK_MAX, WORK_STEP};
 use crate::config::near::nearest;
 use crate::config::problem::{Problem, Severity};
+use crate::config::source::Span;
+use std::collections::HashSet;
 use std::rc::Rc;
+
+fn endless(name: &str, at: Span) -> Problem {
+    Problem::new("endless-definition", Severity::Error, at, format!("the definition of `{name}` leads to itself"))
+        .help("a definition may use others, and not itself")
+}
 
 /// What became of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,17 +45,26 @@ impl Expander<'_> {
             *count += 1;
             self.work += line.text().len() + WORK_STEP;
             if *count > SUBSTITUTIONS_MAX || self.work > WORK_MAX {
-                let message = format!("more than {SUBSTITUTIONS_MAX} substitutions in one line");
-                let problem = Problem::new("endless-definition", Severity::Error, line.span(range), message);
-                self.problems.push(problem.label("the line is not used").help("a definition may not lead to itself"));
+                let problem = if self.leads_to_itself(found.name) {
+                    endless(found.name, line.span(range))
+                } else {
+                    let message = format!("more than {SUBSTITUTIONS_MAX} substitutions in one line");
+                    Problem::new("endless-definition", Severity::Error, line.span(range), message)
+                        .help("definitions that use others several times multiply: spread them over lines")
+                };
+                self.problems.push(problem.label("the line is not used"));
                 return Outcome::Refused;
             }
             let text = definition.first();
             let length = line.text().len() - range.len() + text.len();
             if length > LINE_BYTES_MAX {
-                let message =
-                    format!("the line has {length} bytes after substitution, and {LINE_BYTES_MAX} is the limit");
-                let problem = Problem::new("line-too-long", Severity::Error, line.span(range), message);
+                let problem = if self.leads_to_itself(found.name) {
+                    endless(found.name, line.span(range))
+                } else {
+                    let message =
+                        format!("the line has {length} bytes after substitution, and {LINE_BYTES_MAX} is the limit");
+                    Problem::new("line-too-long", Severity::Error, line.span(range), message)
+                };
                 self.problems.push(problem.label("the line is not used"));
                 return Outcome::Refused;
             }
@@ -64,6 +80,25 @@ impl Expander<'_> {
             }
         }
         outcome
+    }
+
+    /// Whether what stands for a name uses it, by itself or through others.
+    fn leads_to_itself(&self, name: &str) -> bool {
+        let mut seen = HashSet::new();
+        let mut open = vec![name];
+        while let Some(next) = open.pop() {
+            let Some(text) = self.definitions.get(next).map(Definition::first) else { continue };
+            let uses = text.match_indices('$').filter_map(|(at, _)| definitions::a_use(text.get(at..)?));
+            for found in uses {
+                if found.name == name {
+                    return true;
+                }
+                if seen.insert(found.name) {
+                    open.push(found.name);
+                }
+            }
+        }
+        false
     }
 
     /// What a use is replaced by; `ends` where it ends the line.

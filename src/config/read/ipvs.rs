@@ -31,7 +31,7 @@ pub fn timeouts(inner: &Statement<'_>, timeouts: &mut Option<Timeouts>, problems
         };
         value::set(place, number_word(problems, name.text, *given, 0..=TIMEOUT_MAX_S, "s").map(Some));
     }
-    *timeouts = Some(held);
+    *timeouts = Some(held).filter(|held| *held != Timeouts::default());
 }
 
 fn unknown(word: Word<'_>, known: &str) -> Problem {

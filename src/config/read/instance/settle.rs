@@ -33,7 +33,8 @@ pub(super) fn settle(
     let state = if auth_header { InitialState::Backup } else { state };
     let interval = interval(&draft, version, &mut told);
     let peers = peers(&draft, family, strict, &mut told);
-    let source = source(&draft, family, name.at, &mut told);
+    let asked = if draft.unicast_source.is_some() { "unicast_src_ip" } else { "mcast_src_ip" };
+    let source = source(&draft, family, at_of(block, asked, name), &mut told);
     let mcast_group = mcast_group(&draft, family, &mut told);
     sort_families(&mut draft, family, &mut told);
     own_interface(&mut draft, &mut told);
