@@ -14,6 +14,7 @@ use super::print::{err, out};
 use crate::config::expand::Strictness;
 use crate::config::io::loader::{LoadOptions, Loaded, load};
 use crate::config::problem::{Problem, Severity};
+use crate::config::schema::umask as umask_of;
 use crate::config::show;
 use crate::daemon::detach::detach;
 use crate::daemon::log::LogTo;
@@ -135,7 +136,7 @@ fn read(arguments: &[String]) -> Result<Asked, AskError> {
             Opt::CheckersOnly => checkers = true,
             Opt::LogConsole => asked.console = true,
             Opt::LogDetail => asked.detail = asked.detail.saturating_add(1),
-            Opt::Umask => asked.umask = Some(mask(&value)?),
+            Opt::Umask => asked.umask = Some(umask_of(&value).ok_or(AskError::Umask { got: value })?),
             Opt::DontFork => asked.fork = false,
             Opt::Pid => pid = PathBuf::from(value),
             Opt::VrrpPid | Opt::CheckersPid => asked.pid_files.push(PathBuf::from(value)),
@@ -181,16 +182,6 @@ fn signum(function: &str) -> Result<i32, AskError> {
         "JSON" => Ok(supervisor::signals::json()),
         got => Err(AskError::Signum { got: got.to_owned() }),
     }
-}
-
-/// A number as C writes it: `022`, `0x12`, `18`.
-fn mask(text: &str) -> Result<u32, AskError> {
-    let parsed = match (text.strip_prefix("0x"), text.strip_prefix('0')) {
-        (Some(hex), _) => u32::from_str_radix(hex, 16),
-        (None, Some(octal)) if !octal.is_empty() => u32::from_str_radix(octal, 8),
-        (None, _) => text.parse(),
-    };
-    parsed.ok().filter(|mask| *mask <= 0o777).ok_or_else(|| AskError::Umask { got: text.to_owned() })
 }
 
 fn test(asked: &Asked, log: Option<&Path>) -> ExitCode {

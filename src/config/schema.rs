@@ -11,6 +11,8 @@ mod unserved;
 
 use std::collections::HashMap;
 
+pub use unserved::umask;
+
 use super::collect::Problems;
 use super::keyword::{self, Context, Holds, Keyword, Service};
 use super::problem::{Problem, Severity};

@@ -69,13 +69,18 @@ fn special(keyword: &str, statement: &Statement<'_>, problems: &mut Vec<Problem>
     _ = number_word::<i64>(problems, keyword, first, numbered, "");
 }
 
-/// A number as C writes it, or permission bits with `|` between them.
+/// A number, or permission bits with `|` between them.
 fn is_mask(statement: &Statement<'_>) -> bool {
     let text = statement.args.iter().map(|word| word.text).collect::<Vec<_>>().join(" ");
+    umask(&text).is_some() || text.split('|').all(|bit| BITS.contains(&bit.trim()))
+}
+
+/// A mask of permission bits up to 0777, as C writes numbers: `022`, `0x12`, `18`.
+pub fn umask(text: &str) -> Option<u32> {
     let number = match (text.strip_prefix("0x"), text.strip_prefix('0')) {
         (Some(hex), _) => u32::from_str_radix(hex, 16),
         (None, Some(octal)) if !octal.is_empty() => u32::from_str_radix(octal, 8),
         (None, _) => text.parse(),
     };
-    number.is_ok_and(|mask| mask <= 0o777) || text.split('|').all(|bit| BITS.contains(&bit.trim()))
+    number.ok().filter(|mask| *mask <= 0o777)
 }

@@ -95,8 +95,11 @@ pub(super) fn settle(
 
 /// Where the last statement of this keyword stands; the name of the instance where there is none.
 fn at_of(block: &Statement<'_>, keyword: &str, name: Word<'_>) -> Span {
-    let statement = block.statements().iter().rfind(|inner| inner.keyword.text == keyword);
-    statement.map_or(name.at, Statement::at)
+    last(block, keyword).map_or(name.at, Statement::at)
+}
+
+fn last<'s, 'a>(block: &'s Statement<'a>, keyword: &str) -> Option<&'s Statement<'a>> {
+    block.statements().iter().rfind(|inner| inner.keyword.text == keyword)
 }
 
 /// Problems of one instance.
@@ -114,8 +117,7 @@ impl Told<'_> {
 
     /// The keyword is not there, or its value was refused.
     fn left_out(&mut self, code: &'static str, block: &Statement<'_>, name: Word<'_>, keyword: &str, example: &str) {
-        let refused = block.statements().iter().rfind(|inner| inner.keyword.text == keyword);
-        let (at, message, help) = match refused {
+        let (at, message, help) = match last(block, keyword) {
             Some(refused) => (
                 refused.arg(0).unwrap_or(refused.keyword).at,
                 format!("`{keyword}` says nothing that can be used, and without it the instance is left out"),
