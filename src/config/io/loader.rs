@@ -44,13 +44,15 @@ pub struct Loaded {
     /// Those of the configuration as a whole first, then by place.
     pub problems: Vec<Problem>,
     pub sources: Sources,
+    /// The text ended inside a block.
+    unclosed: bool,
 }
 
 impl Loaded {
     pub fn flaws(&self) -> Flaws {
         Flaws {
             errors: self.problems.iter().filter(|problem| problem.severity == Severity::Error).count(),
-            unclosed: self.problems.iter().any(|problem| problem.code == "missing-brace"),
+            unclosed: self.unclosed,
         }
     }
 
@@ -85,7 +87,7 @@ fn load_from(path: &Path, options: &LoadOptions, disk: &mut Disk) -> Loaded {
     let expanded = expand::expand(path, &settings, disk, &mut sources, &mut found);
     let mut schema = Schema::default();
     let mut reader = Reader::new(if options.system { names::read() } else { Names::default() });
-    parse(&expanded, &sources, &mut found, &mut |statement| {
+    let unclosed = parse(&expanded, &sources, &mut found, &mut |statement| {
         let done = reader.read(&statement);
         if let Some(statement) = schema.take(statement).filter(|_| !done) {
             reader.put_off(statement);
@@ -103,7 +105,7 @@ fn load_from(path: &Path, options: &LoadOptions, disk: &mut Disk) -> Loaded {
         system::check(&config, &facts, &mut found);
     }
     problems.extend(found.finish());
-    Loaded { config, problems: in_order(problems), sources }
+    Loaded { config, problems: in_order(problems), sources, unclosed }
 }
 
 /// The node part of the host's name; empty where the kernel does not tell it.
