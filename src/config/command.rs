@@ -40,8 +40,8 @@ const fn is_blank(c: char) -> bool {
 /// One step of [`split_command`]; `regex` has only this one.
 ///
 /// # Errors
-/// The same. A quote that is open where the text ends behind it, or behind an escape, is closed there, as keepalived
-/// has it.
+/// The same. A `'` that is open where the text ends behind it, or behind an escape, is closed there, as keepalived has
+/// it.
 pub fn split_escaped(text: &str) -> Result<Vec<String>, CommandError> {
     let mut words = vec![];
     let mut word: Option<String> = None;
@@ -65,7 +65,7 @@ pub fn split_escaped(text: &str) -> Result<Vec<String>, CommandError> {
             }
         }
     }
-    if let Some(quote) = quote.filter(|_| plain) {
+    if let Some(quote) = quote.filter(|quote| plain || *quote == '"') {
         return Err(CommandError::OpenQuote { quote });
     }
     words.extend(word);
@@ -180,6 +180,7 @@ mod tests {
             (r#""a 'b' c\x41 \"q""#, CommandError::OpenQuote { quote: '"' }),
             (r"'a b\'c'", CommandError::OpenQuote { quote: '\'' }),
             (r#""a b\\""#, CommandError::TrailingBackslash),
+            (r#""a b\""#, CommandError::OpenQuote { quote: '"' }),
             ("a \\", CommandError::TrailingBackslash),
         ];
         for (rest, error) in rows {

@@ -174,14 +174,17 @@ fn defined_later(kind: Trackable, entry: &TrackEntry) -> Problem {
 fn members(groups: &[VirtualServerGroup]) -> Groups<'_> {
     let filled = groups.iter().filter(|group| !group.members.is_empty());
     let of = |group: &VirtualServerGroup| {
-        let (mut family, mut ports) = (None, vec![]);
+        let (mut family, mut ports, mut marked) = (None, vec![], false);
         for member in &group.members {
-            if let GroupMember::Addresses { addresses, port } = member {
-                family = family.or(addresses.first().map(|addr| Family::of(*addr)));
-                ports.push(*port);
+            match member {
+                GroupMember::Addresses { addresses, ports: range } => {
+                    family = family.or(addresses.first().map(|addr| Family::of(*addr)));
+                    ports.extend([*range.start(), *range.end()]);
+                }
+                GroupMember::Fwmark(_) => marked = true,
             }
         }
-        Members { family: family.unwrap_or(Family::V4), ports }
+        Members { family: family.unwrap_or(Family::V4), ports, marked }
     };
     filled.map(|group| (group.name.as_str(), of(group))).collect()
 }

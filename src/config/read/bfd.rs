@@ -96,7 +96,7 @@ fn address(statement: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<IpA
 }
 
 fn millis(statement: &Statement<'_>, least: u64, problems: &mut Vec<Problem>) -> Option<Duration> {
-    let time = thousandths(problems, statement, 0, least * MILLI..=TIME_MAX)?;
+    let time = thousandths(problems, statement, 0, least * MILLI..=TIME_MAX / MILLI * MILLI)?;
     if time > LONG {
         let what = statement.keyword.text;
         let message = format!("`{what}` is {} s, so that a failure is seen late", time.as_secs());

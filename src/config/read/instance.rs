@@ -220,7 +220,7 @@ fn options(inner: &Statement<'_>, draft: &mut Draft, problems: &mut Vec<Problem>
         }
         "unicast_fault_no_peer" => draft.fault_without_peers = true,
         "unicast_ttl" => {
-            set(&mut draft.unicast_ttl, number(problems, inner, 0, 0..=255, "").map(|ttl| Some((ttl, inner.at()))))
+            set(&mut draft.unicast_ttl, number(problems, inner, 0, 0..=255, "").map(|ttl| Some((ttl, inner.at()))));
         }
         "mcast_dst_ip" => set(&mut draft.mcast_group, own_group(inner, problems).map(Some)),
         "v3_checksum_as_v2" => draft.checksum_as_v2 = flag(problems, inner),

@@ -16,8 +16,10 @@ pub type Groups<'a> = HashMap<&'a str, Members>;
 #[derive(Debug)]
 pub struct Members {
     pub family: Family,
-    /// Of its addresses, in order.
+    /// Of its addresses, in order: the first and the last of each range.
     pub ports: Vec<u16>,
+    /// There are marks too, which say nothing of ports.
+    pub marked: bool,
 }
 
 pub(super) fn settle(
@@ -235,7 +237,7 @@ enum Ports<'a> {
     Of(u16),
     /// A mark says nothing of them.
     Mark,
-    Group(&'a [u16]),
+    Group(Option<&'a Members>),
 }
 
 impl<'a> Ports<'a> {
@@ -243,7 +245,7 @@ impl<'a> Ports<'a> {
         match id {
             VirtualServerId::Address { port, .. } => Self::Of(*port),
             VirtualServerId::Fwmark { .. } => Self::Mark,
-            VirtualServerId::Group { name } => Self::Group(groups.get(name.as_str()).map_or(&[], |group| &group.ports)),
+            VirtualServerId::Group { name } => Self::Group(groups.get(name.as_str())),
         }
     }
 
@@ -260,9 +262,10 @@ impl<'a> Ports<'a> {
         let (own, label) = match self {
             Self::Of(own) if own != port => (own.to_string(), "the service's port is used"),
             Self::Mark if *port != 0 => ("any".to_owned(), "the port is passed over"),
-            Self::Group(ports) if *port != 0 => {
-                let Some(other) = ports.iter().find(|other| *other != port) else { return };
-                (other.to_string(), "packets reach it with the port that they come with")
+            Self::Group(Some(members)) if *port != 0 => {
+                let other = members.ports.iter().find(|other| *other != port).map(ToString::to_string);
+                let Some(other) = other.or_else(|| members.marked.then(|| "any".to_owned())) else { return };
+                (other, "packets reach it with the port that they come with")
             }
             Self::Of(_) | Self::Mark | Self::Group(_) => return,
         };
