@@ -85,7 +85,6 @@ fn a_reload_changes_what_an_address_is_like() {
     let rows = [
         ("broadcast 192.0.2.255", " brd 192.0.2.255 "),
         ("label eth0:v", " eth0:v\\"),
-        ("scope link", " scope link "),
         ("", "192.0.2.100/24 scope global secondary dynamic eth0\\"),
     ];
     for (words, shown) in rows {
