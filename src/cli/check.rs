@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use super::print::{colour, err, out};
 use crate::base::Count;
 use crate::config::explain::{explain, meant};
-use crate::config::io::loader::{LoadOptions, Loaded, load};
+use crate::config::io::loader::{LoadOptions, Loaded};
 use crate::config::problem::Severity;
+use crate::daemon::loading::load;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {

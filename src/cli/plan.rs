@@ -7,9 +7,10 @@ use super::print::{colour, err, out};
 use super::{LoadArgs, RunDirArg, check};
 use crate::base::Count;
 use crate::config::change::{Plan, plan};
-use crate::config::io::loader::{LoadOptions, Loaded, load, load_text};
+use crate::config::io::loader::{LoadOptions, Loaded, load_text};
 use crate::config::model::Config;
 use crate::control::io::client;
+use crate::daemon::loading::load;
 use crate::daemon::rundir::control_socket;
 
 #[derive(Debug, clap::Args)]

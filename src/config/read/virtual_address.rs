@@ -109,8 +109,8 @@ fn take(option: &str, given: Word<'_>, address: &mut VirtualAddress, problems: &
 
 /// Read, and not carried out yet.
 fn peer(given: Word<'_>, address: &VirtualAddress, problems: &mut Vec<Problem>) {
-    if given.text.parse::<Cidr>().is_err() {
-        let message = format!("`peer` is `{}`, and it is an IPv4 or IPv6 address", given.text);
+    if given.text.parse::<IpAddr>().is_err() {
+        let message = format!("`peer` is `{}`, and it is an address without a prefix", given.text);
         problems.push(error("not-an-address", given, message).label("passed over"));
         return;
     }
