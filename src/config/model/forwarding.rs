@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
 
 use serde::Serialize;
 
@@ -70,10 +71,10 @@ pub struct VirtualServerGroup {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum GroupMember {
-    /// `ADDR[-LAST|/MASK] PORT`, expanded.
+    /// `ADDR[-LAST|/MASK] PORT[-LAST]`, the addresses expanded.
     Addresses {
         addresses: Vec<IpAddr>,
-        port: u16,
+        ports: RangeInclusive<u16>,
     },
     Fwmark(NonZeroU32),
 }

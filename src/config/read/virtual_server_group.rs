@@ -1,15 +1,16 @@
-//! `virtual_server_group NAME`: lines of `ADDR[-LAST|-ADDR|/MASK] [PORT]` and `fwmark N [inet|inet6]`;
+//! `virtual_server_group NAME`: lines of `ADDR[-LAST|-ADDR|/MASK] [PORT[-LAST]]` and `fwmark N [inet|inet6]`;
 //! `local_address_group NAME`: lines of `ADDR[-LAST|-ADDR] [IFNAME]`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
 
 use super::value::{interface, number_word};
 use crate::config::model::{GroupMember, LocalAddressGroup, LocalAddresses, VirtualServerGroup};
 use crate::config::problem::{Problem, Severity};
 use crate::config::tree::{Statement, Word};
 
-/// The most addresses that one line may stand for: each becomes a service of its own.
+/// The most services that one line may stand for: one for each address and port.
 const RANGE_MAX: u32 = 65_536;
 
 pub fn read(statement: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<VirtualServerGroup> {
@@ -47,12 +48,30 @@ fn member(line: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<GroupMemb
         let mark = number_word(problems, "fwmark", line.arg(0)?, 1..=i64::from(u32::MAX), "")?;
         return NonZeroU32::new(mark).map(GroupMember::Fwmark);
     }
-    let port = match line.arg(0) {
-        Some(word) => number_word(problems, "port", word, 0..=65_535, ""),
-        None => Some(0),
+    let ports = match line.arg(0) {
+        Some(word) => ports(word, problems),
+        None => Some(0..=0),
     };
     let addresses = addresses(line.keyword, problems);
-    Some(GroupMember::Addresses { addresses: addresses?, port: port? })
+    let (addresses, ports) = (addresses?, ports?);
+    if addresses.len().saturating_mul(ports.len()) > usize::try_from(RANGE_MAX).unwrap_or(usize::MAX) {
+        problems.push(describe(BadRange::Services, line.keyword));
+        return None;
+    }
+    Some(GroupMember::Addresses { addresses, ports })
+}
+
+/// `PORT`, 0 for all, or `FIRST-LAST`, which keepalived does not know.
+fn ports(word: Word<'_>, problems: &mut Vec<Problem>) -> Option<RangeInclusive<u16>> {
+    let Some((first, last)) = word.text.split_once('-') else {
+        return number_word(problems, "port", word, 0..=65_535, "").map(|port| port..=port);
+    };
+    let port = |text: &str| text.parse::<u16>().ok().filter(|port| *port != 0);
+    let ports = port(first).zip(port(last)).map(|(first, last)| first..=last).filter(|ports| !ports.is_empty());
+    if ports.is_none() {
+        problems.push(describe(BadRange::Ports, word));
+    }
+    ports
 }
 
 /// Keepalived drops it in silence.
@@ -62,11 +81,11 @@ fn surplus(line: &Statement<'_>, taken: usize, problems: &mut Vec<Problem>) {
     problems.push(
         Problem::new("surplus-words", Severity::Warning, first.at, message)
             .label("not read")
-            .help("one member a line: ADDR[-LAST|/MASK] [PORT], or fwmark N [inet|inet6]"),
+            .help("one member a line: ADDR[-LAST|/MASK] [PORT[-LAST]], or fwmark N [inet|inet6]"),
     );
 }
 
-/// Why a range of addresses is none.
+/// Why a range of addresses or ports is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum BadRange {
     Address,
@@ -74,6 +93,8 @@ enum BadRange {
     Backwards,
     Mask,
     Long,
+    Ports,
+    Services,
 }
 
 fn describe(bad: BadRange, word: Word<'_>) -> Problem {
@@ -86,10 +107,19 @@ fn describe(bad: BadRange, word: Word<'_>) -> Problem {
         BadRange::Backwards => ("bad-range", format!("`{text}` ends before it begins")),
         BadRange::Mask => ("bad-range", format!("the mask of `{text}` is no prefix length of its address")),
         BadRange::Long => ("bad-range", format!("`{text}` stands for more than {RANGE_MAX} addresses")),
+        BadRange::Ports => ("bad-range", format!("`{text}` is no range of ports from 1 to 65535")),
+        BadRange::Services => {
+            ("bad-range", format!("the addresses of `{text}` with these ports are more than {RANGE_MAX} services"))
+        }
     };
-    Problem::new(code, Severity::Error, word.at, message)
-        .label("left out")
-        .help("an address, a range as 192.0.2.1-20 or 192.0.2.1-192.0.2.20, or a network as 192.0.2.0/28")
+    let help = match bad {
+        BadRange::Ports => "a port, or a range as 8000-8009; port 0 is all of them",
+        BadRange::Services => "port 0 with a persistence_timeout is one service for all ports of an address",
+        BadRange::Address | BadRange::End | BadRange::Backwards | BadRange::Mask | BadRange::Long => {
+            "an address, a range as 192.0.2.1-20 or 192.0.2.1-192.0.2.20, or a network as 192.0.2.0/28"
+        }
+    };
+    Problem::new(code, Severity::Error, word.at, message).label("left out").help(help)
 }
 
 /// The addresses of `ADDR`, `ADDR-LAST`, `ADDR-ADDR` or `ADDR/PREFIX`.

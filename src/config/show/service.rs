@@ -37,11 +37,18 @@ pub(super) fn local_group(group: &LocalAddressGroup) -> Node {
 fn member(member: &GroupMember) -> Option<Node> {
     match member {
         GroupMember::Fwmark(mark) => Some(Node::plain("fwmark", mark)),
-        GroupMember::Addresses { addresses, port } => match addresses.as_slice() {
-            [] => None,
-            [one] => Some(Node::plain(one.to_string(), port)),
-            [first, .., last] => Some(Node::plain(format!("{first}-{last}"), port)),
-        },
+        GroupMember::Addresses { addresses, ports } => {
+            let addresses = match addresses.as_slice() {
+                [] => return None,
+                [one] => one.to_string(),
+                [first, .., last] => format!("{first}-{last}"),
+            };
+            let ports = match (ports.start(), ports.end()) {
+                (first, last) if first == last => first.to_string(),
+                (first, last) => format!("{first}-{last}"),
+            };
+            Some(Node::plain(addresses, ports))
+        }
     }
 }
 

@@ -186,8 +186,12 @@ fn of_local_group(name: Option<&str>, groups: &[model::LocalAddressGroup], famil
 
 fn of_group(member: &model::GroupMember, protocol: Protocol, family: Family) -> Vec<ServiceKey> {
     match member {
-        model::GroupMember::Addresses { addresses, port } => {
-            addresses.iter().map(|addr| ServiceKey::Address { protocol, addr: *addr, port: *port }).collect()
+        model::GroupMember::Addresses { addresses, ports } => {
+            let of = |addr: &IpAddr| {
+                let addr = *addr;
+                ports.clone().map(move |port| ServiceKey::Address { protocol, addr, port })
+            };
+            addresses.iter().flat_map(of).collect()
         }
         model::GroupMember::Fwmark(mark) => vec![ServiceKey::Fwmark { mark: *mark, family }],
     }

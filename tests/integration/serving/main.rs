@@ -13,6 +13,7 @@
 mod doctor;
 mod drain;
 mod examples;
+mod groups;
 mod lab;
 mod setup;
 mod starved;

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::{codes, read_text};
 use crate::base::{Family, IfName};
-use crate::config::model::{CheckerKind, HttpVersion, LbKind, Persistence, Protocol, VirtualServer, VirtualServerId};
+use crate::config::model::{
+    CheckerKind, GroupMember, HttpVersion, LbKind, Persistence, Protocol, VirtualServer, VirtualServerId,
+};
 use crate::config::problem::exit_code;
 
 const HEAD: &str = "protocol TCP\nlb_algo rr\nlb_kind NAT";
@@ -164,6 +166,31 @@ fn a_bfd_check_names_a_session() {
         let checkers = &config.virtual_servers[0].real_servers[0].checkers;
         assert_eq!((codes(&problems).as_slice(), checkers.len()), (expected, left), "{name}");
         assert!(checkers.iter().all(|one| matches!(&one.kind, CheckerKind::Bfd { session, .. } if session == "f")));
+    }
+}
+
+#[test]
+fn ports_of_a_group_are_one_or_a_range() {
+    type Read<'a> = Result<(usize, std::ops::RangeInclusive<u16>), &'a str>;
+    let rows: [(&str, Read<'_>); 9] = [
+        ("192.0.2.5", Ok((1, 0..=0))),
+        ("192.0.2.5 80", Ok((1, 80..=80))),
+        ("192.0.2.5 80-90", Ok((1, 80..=90))),
+        ("2001:db8::1-3 8000-8000", Ok((3, 8000..=8000))),
+        ("192.0.2.0/24 1-256", Ok((256, 1..=256))),
+        ("192.0.2.0/24 1-257", Err("bad-range")),
+        ("192.0.2.5 90-80", Err("bad-range")),
+        ("192.0.2.5 0-80", Err("bad-range")),
+        ("192.0.2.5 80-65536", Err("bad-range")),
+    ];
+    for (line, expected) in rows {
+        let (config, problems) = read_text(&format!("virtual_server_group G {{\n{line}\n}}\n"));
+        let member = config.virtual_server_groups.first().and_then(|group| group.members.first());
+        let read = member.map(|member| match member {
+            GroupMember::Addresses { addresses, ports } => (addresses.len(), ports.clone()),
+            GroupMember::Fwmark(_) => panic!("{line}: an address"),
+        });
+        assert_eq!(read.ok_or_else(|| codes(&problems).concat()), expected.map_err(str::to_owned), "{line}");
     }
 }
 
