@@ -22,7 +22,7 @@ use crate::healthcheck::board::Board;
 use crate::healthcheck::io::connector::{Connector, Ended};
 use crate::healthcheck::outcome::Outcome;
 use crate::healthcheck::schedule::Spread;
-use crate::healthcheck::settings::{CheckEvent, CheckSettings, CheckView, Standing, TargetId};
+use crate::healthcheck::settings::{CheckEvent, CheckSettings, CheckView, Reason, Standing, TargetId};
 
 use super::outbox::Outbox;
 use inbox::{Door, inbox};
@@ -227,6 +227,13 @@ const fn subject(event: &CheckEvent) -> u32 {
 
 fn log(event: &CheckEvent) {
     match event {
+        CheckEvent::Up { target, reason: Reason::Unchecked } => {
+            tracing::info!(
+                service = target.service,
+                destination = target.destination,
+                "real server is checked no more"
+            );
+        }
         CheckEvent::Up { target, reason } => {
             tracing::info!(service = target.service, destination = target.destination, %reason, "real server is up");
         }
