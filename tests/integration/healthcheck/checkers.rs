@@ -120,7 +120,7 @@ async fn a_reload_keeps_unchanged_checks_and_forgets_those_that_are_gone() {
     }
     checkers.configure(vec![CheckSettings { retry: 5, ..checks[0].clone() }]).await.unwrap();
     assert_eq!(checkers.standings().await.unwrap(), [(target("kept"), Standing::Down)].into());
-    assert_eq!(told(next(&mut events).await), ("up", "the checkers were reconfigured".to_owned()));
+    assert_eq!(told(next(&mut events).await), ("up", "it is checked no more".to_owned()));
     checkers.configure(vec![]).await.unwrap();
     assert_eq!(checkers.views().await, Ok(vec![]));
 }
