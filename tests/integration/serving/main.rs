@@ -16,5 +16,6 @@ mod examples;
 mod groups;
 mod lab;
 mod setup;
+mod sorry;
 mod starved;
 mod traffic;
