@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{UsageWho, getrusage};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
@@ -58,8 +58,13 @@ async fn serve() {
     let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
     let acceptor = TlsAcceptor::from(Arc::new(builder.with_single_cert(vec![made.cert.der().clone()], key).unwrap()));
-    let tcp = TcpListener::bind("0.0.0.0:0").await.unwrap();
-    let tls = TcpListener::bind("0.0.0.0:0").await.unwrap();
+    let listen = || {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("0.0.0.0:0".parse().unwrap()).unwrap();
+        // A SYN for which there is no room would be sent again after a second, which is no lateness of the checkers.
+        socket.listen(4096).unwrap()
+    };
+    let (tcp, tls) = (listen(), listen());
     let asked = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let [tcp_port, tls_port, asked_port] = [&tcp, &tls, &asked].map(|at| at.local_addr().unwrap().port());
     println!("{tcp_port} {tls_port} {asked_port}");
