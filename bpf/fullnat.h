@@ -190,7 +190,7 @@ static __always_inline int fullnat_forward(struct __sk_buff *skb, const struct p
 	case FOUND_LOCAL:
 		return fullnat_drop(VIPD_REASON_NO_ROUTE);
 	case FOUND_SMALLER:
-		return packet->dont_fragment ? tell_too_big(skb, packet, way.mtu) : DROP;
+		return packet->dont_fragment ? tell(skb, packet, way.mtu) : DROP;
 	case FOUND_NONE:
 		return DROP;
 	}
@@ -224,7 +224,7 @@ static __always_inline int fullnat_reply(struct __sk_buff *skb, const struct pac
 	case FOUND:
 		break;
 	case FOUND_SMALLER:
-		return packet->dont_fragment ? tell_too_big(skb, packet, way.mtu) : DROP;
+		return packet->dont_fragment ? tell(skb, packet, way.mtu) : DROP;
 	case FOUND_LOCAL:
 	case FOUND_NONE:
 		return fullnat_drop(VIPD_REASON_NO_ROUTE);

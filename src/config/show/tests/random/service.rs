@@ -11,11 +11,10 @@ use crate::config::source::Span;
 pub(super) fn services(choose: &mut Choices<'_>, config: &mut Config) {
     for at in 0..choose.below(3) {
         let family = choose.of(&[Family::V4, Family::V6]);
-        let first =
-            GroupMember::Addresses {
-                addresses: range(family, at, 1 + choose.below(3)),
-                ports: choose.of(&[80..=80, 0..=0, 80..=90]),
-            };
+        let first = GroupMember::Addresses {
+            addresses: range(family, at, 1 + choose.below(3)),
+            ports: choose.of(&[80..=80, 0..=0, 80..=90]),
+        };
         let more = choose.maybe(|choose| {
             GroupMember::Fwmark((100 + u32::from(at) * 10 + u32::from(choose.below(3))).try_into().unwrap())
         });
