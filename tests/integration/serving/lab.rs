@@ -256,6 +256,11 @@ impl Lab {
         self.daemon.as_ref().expect("a daemon was started").0.id()
     }
 
+    /// End the daemon as a crash does.
+    pub fn kill(&mut self) {
+        drop(self.daemon.take());
+    }
+
     /// End the daemon in good order.
     pub fn stop(&mut self) {
         let Some(mut daemon) = self.daemon.take() else { return };

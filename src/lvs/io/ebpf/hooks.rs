@@ -44,7 +44,6 @@ impl Ebpf {
 
     /// What changes without a word: rings, offloads, routing rules, the way of marked packets.
     pub(super) fn look_at_host(&mut self) -> Result<(), DatapathError> {
-        self.follow_marks()?;
         if let Ok(front) = &mut self.front {
             front.refresh(&self.netlink)?;
         }
@@ -57,7 +56,7 @@ impl Ebpf {
             now.way_ms = way_ms;
             settings.set(0, now, 0).map_err(Fault::map(doing))?;
         }
-        Ok(())
+        self.follow_marks()
     }
 
     /// The interfaces that are served, and where.

@@ -21,7 +21,7 @@ use netlink_packet_route::route::{
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use super::fault::Fault;
+use super::fault::{Fault, PLANE};
 use super::links;
 use super::mark_rules::{Change, Rule, plan};
 use super::netlink::{Link, Netlink};
@@ -43,6 +43,8 @@ const GATEWAYS: [(Family, IpAddr); 2] = [
     (Family::V6, IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1))),
 ];
 const RT_TABLE_LOCAL: u32 = 255;
+/// `IFALIASZ` without its end (`linux/if.h`).
+const ALIAS_MAX: usize = 255;
 const TCP: u8 = 6;
 
 /// An interface that is not for packets from outside.
@@ -55,15 +57,16 @@ pub(super) fn is_ours(interface: &str) -> bool {
 pub(super) struct Marks {
     /// Index of the device with this run's program.
     attached: Option<u32>,
-    /// An earlier run may have left something: not looked yet.
-    looked: bool,
+    /// Nothing is there, also not of an earlier run.
+    clean: bool,
 }
 
 impl Marks {
     /// Lead exactly these marks to the program; with none nothing is left of it all.
     ///
     /// # Errors
-    /// [`DatapathError::Kernel`] for the first thing that the kernel refuses.
+    /// [`DatapathError::Kernel`] for the first thing that the kernel refuses, [`DatapathError::Unsupported`] where another
+    /// daemon has the device.
     pub(super) fn follow(
         &mut self,
         netlink: &Netlink,
@@ -72,14 +75,14 @@ impl Marks {
         wanted: &BTreeSet<(Family, u32)>,
     ) -> Result<(), DatapathError> {
         if wanted.is_empty() {
-            if !self.looked || self.attached.is_some() {
+            if !self.clean {
                 remove(netlink, dir)?;
             }
-            *self = Self { attached: None, looked: true };
+            *self = Self { attached: None, clean: true };
             return Ok(());
         }
-        self.looked = true;
-        let device = device(netlink)?;
+        self.clean = false;
+        let device = device(netlink, dir)?;
         if self.attached != Some(device) {
             links::attach_egress(program, &pins::mark_link(dir), DEVICE)?;
             self.attached = Some(device);
@@ -97,25 +100,39 @@ impl Marks {
     }
 }
 
-/// Take everything away, the rules first.
+/// Take everything away, the rules first. What a daemon of another run directory has stays.
 ///
 /// # Errors
 /// [`DatapathError::Kernel`].
 pub(super) fn remove(netlink: &Netlink, dir: &Path) -> Result<(), DatapathError> {
+    let links = netlink.links().map_err(fault("listing the interfaces"))?;
+    let device = links.iter().find(|link| link.name == DEVICE);
+    if device.is_some_and(|device| is_of_another(device, dir)) {
+        return Ok(());
+    }
     for (family, _) in GATEWAYS {
         order_rules(netlink, family, &BTreeSet::new())?;
     }
     pins::remove(&pins::mark_link(dir))?;
-    let links = netlink.links().map_err(fault("listing the interfaces"))?;
-    let Some(device) = links.iter().find(|link| link.name == DEVICE) else { return Ok(()) };
+    let Some(device) = device else { return Ok(()) };
     let mut message = LinkMessage::default();
     message.header.index = device.index;
     // Its other end goes with it, and so do its routes.
     netlink.change(RouteNetlinkMessage::DelLink(message), 0).map_err(fault("removing the device of marked packets"))
 }
 
+/// By the alias of a device another run knows whose it is (`IFLA_IFALIAS`).
+fn alias(dir: &Path) -> String {
+    format!("vipd: {}", dir.display()).chars().take(ALIAS_MAX).collect()
+}
+
+/// One without an alias was made by a run that ended right then.
+fn is_of_another(device: &Link, dir: &Path) -> bool {
+    device.alias.as_ref().is_some_and(|held| *held != alias(dir))
+}
+
 /// The device's index; it is made, and up.
-fn device(netlink: &Netlink) -> Result<u32, DatapathError> {
+fn device(netlink: &Netlink, dir: &Path) -> Result<u32, DatapathError> {
     let listed = || netlink.links().map_err(fault("listing the interfaces"));
     let mut links = listed()?;
     if !links.iter().any(|link| link.name == DEVICE) {
@@ -123,8 +140,12 @@ fn device(netlink: &Netlink) -> Result<u32, DatapathError> {
         made.map_err(fault("making the device of marked packets"))?;
         links = listed()?;
     }
+    if links.iter().any(|link| link.name == DEVICE && is_of_another(link, dir)) {
+        let what = format!("serve firewall marks: {DEVICE} belongs to a daemon with another run directory");
+        return Err(DatapathError::Unsupported { plane: PLANE, what });
+    }
     for link in links.iter().filter(|link| is_ours(&link.name) && !link.up) {
-        raise(netlink, link).map_err(fault("setting the device of marked packets up"))?;
+        raise(netlink, link, dir).map_err(fault("setting the device of marked packets up"))?;
     }
     let found = links.iter().find(|link| link.name == DEVICE).map(|link| link.index);
     found.ok_or_else(|| fault("making the device of marked packets")(io::Error::from_raw_os_error(libc::ENODEV)))
@@ -145,7 +166,7 @@ fn pair() -> LinkMessage {
 }
 
 /// Without addresses, and asking for no neighbours.
-fn raise(netlink: &Netlink, link: &Link) -> io::Result<()> {
+fn raise(netlink: &Netlink, link: &Link, dir: &Path) -> io::Result<()> {
     let of = || {
         let mut message = LinkMessage::default();
         message.header.index = link.index;
@@ -160,6 +181,7 @@ fn raise(netlink: &Netlink, link: &Link) -> io::Result<()> {
         other => other?,
     }
     let mut up = of();
+    up.attributes = vec![LinkAttribute::IfAlias(alias(dir))];
     up.header.flags = LinkFlags::Up | LinkFlags::Noarp;
     up.header.change_mask = up.header.flags;
     netlink.change(RouteNetlinkMessage::SetLink(up), 0)

@@ -38,6 +38,7 @@ pub(super) struct Link {
     pub(super) index: u32,
     pub(super) name: String,
     pub(super) up: bool,
+    pub(super) alias: Option<String>,
     /// `None`: not Ethernet.
     pub(super) mac: Option<[u8; 6]>,
     /// `None`: hardware, or what looks like it.
@@ -185,6 +186,8 @@ fn link(message: &LinkMessage) -> Option<Link> {
     for attribute in &message.attributes {
         if let LinkAttribute::IfName(name) = attribute {
             link.name.clone_from(name);
+        } else if let LinkAttribute::IfAlias(alias) = attribute {
+            link.alias = Some(alias.clone());
         } else if let LinkAttribute::Address(bytes) = attribute {
             let mac = <[u8; 6]>::try_from(bytes.as_slice()).ok();
             link.mac = mac.filter(|_| message.header.link_layer_type == LinkLayerType::Ether);
