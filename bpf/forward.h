@@ -110,11 +110,12 @@ static __always_inline enum found recall_way_to(struct __sk_buff *skb, const str
 }
 
 static __always_inline enum found recall_way_back(struct __sk_buff *skb, const struct packet *packet,
-						  const struct vipd_address *virtual, struct way *way)
+						  const struct vipd_address *virtual,
+						  const struct vipd_address *client, struct way *way)
 {
-	if (skb->gso_segs <= 1 && recall(packet, way_back(skb, packet, virtual), 0, way))
+	if (skb->gso_segs <= 1 && recall(packet, way_back(skb, packet, virtual, client), 0, way))
 		return FOUND;
-	return find_way(skb, packet, virtual, &packet->flow.target, way);
+	return find_way(skb, packet, virtual, client, way);
 }
 
 /* A port of SCTP, whose checksum sees it with the whole packet. A fragment does not know how long that is. */
