@@ -2,6 +2,7 @@
 
 mod address;
 mod answer_pattern;
+mod count;
 mod dns;
 mod helo;
 mod hex;
@@ -14,6 +15,7 @@ mod weight;
 
 pub use address::{AddressOptions, Cidr, CidrError, Family};
 pub use answer_pattern::{AnswerPattern, AnswerPatternError, PatternOptions, PatternPlace};
+pub use count::Count;
 pub use dns::{DnsName, DnsNameError, RecordType, RecordTypeError};
 pub use helo::{HeloName, HeloNameError};
 pub use hex::{HexError, PATTERN_MAX_BYTES, Pattern};

@@ -4,9 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::print::{colour, err, out};
+use crate::base::Count;
 use crate::config::explain::{explain, meant};
-use crate::config::io::loader::{LoadOptions, Loaded, load};
+use crate::config::io::loader::{LoadOptions, Loaded};
 use crate::config::problem::Severity;
+use crate::daemon::loading::load;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -50,7 +52,8 @@ fn explained(code: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn json(loaded: &Loaded) -> String {
+/// The same for programs.
+pub fn json(loaded: &Loaded) -> String {
     let problems: Vec<_> = loaded.problems.iter().map(|problem| problem.view(&loaded.sources)).collect();
     let answer = serde_json::json!({ "exit_code": loaded.exit_code(), "problems": problems });
     format!("{answer:#}\n")
@@ -71,13 +74,16 @@ pub fn text(loaded: &Loaded, colour: bool) -> String {
         _ => "it would run, with problems",
     };
     text.push_str(&format!(
-        "{verdict}: {} fatal, {} errors, {} warnings, {} notes; {} virtual routers, {} virtual servers\n",
+        "{verdict}: {} fatal, {}, {}, {}; {}, {}\n",
         count(Severity::Fatal),
-        count(Severity::Error),
-        count(Severity::Warning) + count(Severity::ScriptSecurity),
-        count(Severity::Note),
-        loaded.config.instances.len(),
-        loaded.config.virtual_servers.len(),
+        Count(count(Severity::Error), "error"),
+        Count(count(Severity::Warning) + count(Severity::ScriptSecurity), "warning"),
+        Count(count(Severity::Note), "note"),
+        Count(loaded.config.instances.len(), "virtual router"),
+        Count(loaded.config.virtual_servers.len(), "virtual server"),
     ));
+    if let Some(first) = loaded.problems.first() {
+        text.push_str(&format!("more on a kind of problem: vipd check --explain {}\n", first.code));
+    }
     text
 }

@@ -12,11 +12,12 @@ use nix::sys::stat::{Mode, umask};
 
 use super::print::{err, out};
 use crate::config::expand::Strictness;
-use crate::config::io::loader::{LoadOptions, Loaded, load};
+use crate::config::io::loader::{LoadOptions, Loaded};
 use crate::config::problem::{Problem, Severity};
 use crate::config::schema::umask as umask_of;
 use crate::config::show;
 use crate::daemon::detach::detach;
+use crate::daemon::loading::load;
 use crate::daemon::log::LogTo;
 use crate::daemon::pidfile::{self, PidFile, PidFileError};
 use crate::daemon::supervisor::{self, Options, Parts};

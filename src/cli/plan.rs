@@ -5,10 +5,12 @@ use std::process::ExitCode;
 
 use super::print::{colour, err, out};
 use super::{LoadArgs, RunDirArg, check};
+use crate::base::Count;
 use crate::config::change::{Plan, plan};
-use crate::config::io::loader::{LoadOptions, Loaded, load, load_text};
+use crate::config::io::loader::{LoadOptions, Loaded, load_text};
 use crate::config::model::Config;
 use crate::control::io::client;
+use crate::daemon::loading::load;
 use crate::daemon::rundir::control_socket;
 
 #[derive(Debug, clap::Args)]
@@ -58,16 +60,18 @@ pub fn run(args: &Args) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            err(&error.to_string());
+            // A program that asked for JSON reads it from where it asked.
+            let tell = if args.json && matches!(error, PlanError::Fatal { .. }) { out } else { err };
+            tell(&error.to_string());
             ExitCode::from(error.exit_code())
         }
     }
 }
 
 fn work(args: &Args) -> Result<String, PlanError> {
-    let wanted = runnable(load(&args.file, &args.load.options()))?;
+    let wanted = runnable(load(&args.file, &args.load.options()), args.json)?;
     let running = match &args.from {
-        Some(from) => runnable(load(from, &args.load.options()))?.config,
+        Some(from) => runnable(load(from, &args.load.options()), args.json)?.config,
         None => ask(args)?,
     };
     let plan = plan(&running, &wanted.config, wanted.flaws());
@@ -82,13 +86,17 @@ fn shown(plan: &Plan, wanted: &Loaded, colour: bool) -> String {
     let errors = wanted.flaws().errors;
     let hint = match errors {
         0 => String::new(),
-        _ => format!("errors in the file, which leave parts of it out: {errors} (`vipd check` shows them)\n"),
+        _ => format!("{} in the file: parts of it are left out (`vipd check` shows which)\n", Count(errors, "error")),
     };
     plan.render(colour) + &hint
 }
 
-fn runnable(loaded: Loaded) -> Result<Loaded, PlanError> {
-    if loaded.is_fatal() { Err(PlanError::Fatal { shown: check::text(&loaded, false) }) } else { Ok(loaded) }
+fn runnable(loaded: Loaded, json: bool) -> Result<Loaded, PlanError> {
+    if !loaded.is_fatal() {
+        return Ok(loaded);
+    }
+    let shown = if json { check::json(&loaded) } else { check::text(&loaded, false) };
+    Err(PlanError::Fatal { shown })
 }
 
 /// The configuration in force.
@@ -124,8 +132,12 @@ mod tests {
             "include_check\nincludea /no/such\n",
             &LoadOptions { system: false, ..LoadOptions::default() },
         );
-        let error = runnable(loaded).unwrap_err();
+        let error = runnable(loaded.clone(), false).unwrap_err();
         assert_eq!(error.exit_code(), 4);
         assert!(error.to_string().contains("it would NOT run"), "{error}");
+        let error = runnable(loaded, true).unwrap_err().to_string();
+        let json: serde_json::Value = serde_json::from_str(&error).unwrap();
+        assert_eq!(json["exit_code"], 4);
+        assert!(json["problems"].as_array().unwrap().iter().any(|problem| problem["code"] == "include-failed"));
     }
 }

@@ -3,6 +3,8 @@
 use std::process::ExitCode;
 
 use super::print::{err, out};
+use crate::base::Count;
+use crate::control::api::Reloaded;
 use crate::control::io::client;
 use crate::daemon::rundir::control_socket;
 
@@ -26,13 +28,43 @@ pub fn run(args: &Args) -> ExitCode {
             })
         });
     match told {
-        Ok(_) => {
-            out("reloaded\n");
+        Ok(answer) => {
+            out(&format!("{}\n", told_of(&answer)));
             ExitCode::SUCCESS
         }
         Err(error) => {
             err(&format!("vipd: {error}\n"));
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// A daemon of another version may answer otherwise: it reloaded all the same.
+fn told_of(answer: &str) -> String {
+    match serde_json::from_str(answer) {
+        Ok(Reloaded { errors }) if errors > 0 => {
+            format!(
+                "reloaded; {} in the file: parts of it are left out (`vipd check` shows which)",
+                Count(errors, "error")
+            )
+        }
+        Ok(Reloaded { .. }) | Err(_) => "reloaded".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::told_of;
+
+    #[test]
+    fn errors_of_the_file_are_told() {
+        let rows = [
+            (r#"{"errors":0}"#, "reloaded"),
+            (r#"{"errors":1}"#, "reloaded; 1 error in the file: parts of it are left out (`vipd check` shows which)"),
+            (r#"{"reloaded":true}"#, "reloaded"),
+        ];
+        for (answer, told) in rows {
+            assert_eq!(told_of(answer), told);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::problem::{Problem, Severity};
 use super::source::SourceId;
+use crate::base::Count;
 
 /// So many are kept; of further ones only those that are worse than all before, so that the exit status stays right.
 pub const PROBLEMS_MAX: usize = 10_000;
@@ -31,7 +32,7 @@ pub fn in_order(mut problems: Vec<Problem>) -> Vec<Problem> {
         }
         let more = counts.iter().filter(|(_, count)| *count > ALIKE_MAX);
         told.extend(more.map(|((code, _), count)| {
-            let message = format!("{} more problems `{code}` at this place", count - ALIKE_MAX);
+            let message = format!("{} `{code}` at this place", Count(count - ALIKE_MAX, "more problem"));
             let at = here.first().and_then(|first| first.at).unwrap_or_default();
             Problem::new("more-alike", Severity::Note, at, message).label("repeated or substituted")
         }));
@@ -77,7 +78,7 @@ impl Problems {
     pub fn finish(self) -> Vec<Problem> {
         let mut all = self.kept;
         if self.dropped > 0 {
-            let words = format!("{} more problems are not shown", self.dropped);
+            let words = format!("{} not shown", Count(self.dropped, "more problem"));
             all.push(Problem::general("too-many-problems", Severity::Note, words));
         }
         all
@@ -100,7 +101,7 @@ mod tests {
         let all = problems.finish();
         assert_eq!(all.len(), PROBLEMS_MAX + 2);
         assert_eq!(exit_code(&all), 5);
-        assert_eq!(all.last().map(|last| last.message.as_str()), Some("10000 more problems are not shown"));
+        assert_eq!(all.last().map(|last| last.message.as_str()), Some("10000 more problems not shown"));
     }
 
     #[test]

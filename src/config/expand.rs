@@ -29,7 +29,7 @@ pub use output::{EXPANDED_BYTES_MAX, Expanded, Places, REPEATED_BYTES_MAX, REPEA
 pub use scan::LINE_BYTES_MAX;
 
 /// Files, repetitions and multi-line definitions inside one another, at most.
-pub const DEPTH_MAX: usize = 128;
+pub const DEPTH_MAX: usize = 256;
 /// Files that are read, at most; each include of one file counts.
 pub const FILES_MAX: usize = 10_000;
 /// Bytes of all files, at most.
@@ -161,6 +161,14 @@ enum Frame {
 }
 
 impl Frame {
+    /// It counts towards [`DEPTH_MAX`]; the others stand between two that do.
+    const fn is_a_level(&self) -> bool {
+        match self {
+            Self::File { .. } | Self::Repeat { .. } | Self::Definition { .. } => true,
+            Self::Include { .. } | Self::Rest(_) => false,
+        }
+    }
+
     /// It may make any number of lines of one that was written.
     const fn repeats(&self) -> bool {
         match self {
@@ -207,7 +215,8 @@ impl Expander<'_> {
     }
 
     fn push_frame(&mut self, frame: Frame, at: Span) {
-        if self.frames.len() >= DEPTH_MAX {
+        let deep = self.frames.iter().filter(|frame| frame.is_a_level()).count();
+        if frame.is_a_level() && deep >= DEPTH_MAX {
             let message = format!("includes, repetitions and definitions are nested more than {DEPTH_MAX} deep");
             self.stop("nested-too-deep", at, message);
         } else {

@@ -34,8 +34,10 @@ mod tests {
 
     /// The code of the room without its tests and its keyword table.
     fn sources() -> Vec<String> {
-        let mut found = vec![];
-        let mut waiting: Vec<PathBuf> = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config")];
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        // The one place outside that finds problems.
+        let mut found = vec![fs::read_to_string(root.join("src/daemon/loading.rs")).unwrap()];
+        let mut waiting: Vec<PathBuf> = vec![root.join("src/config")];
         while let Some(dir) = waiting.pop() {
             for path in fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()) {
                 let name = path.file_name().unwrap().to_str().unwrap();

@@ -244,6 +244,8 @@ pub enum InitialState {
 pub struct VirtualAddress {
     pub cidr: Cidr,
     pub dev: Option<IfName>,
+    #[serde(skip)]
+    pub dev_at: Span,
     pub label: Option<String>,
     pub broadcast: Option<Broadcast>,
     /// `RT_SCOPE_*`; 0 is global.

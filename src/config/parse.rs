@@ -27,13 +27,13 @@ const RELATED_MAX: usize = 4;
 
 /// Hand the statements of the top level to `take`, one by one: the tree of a whole file would be large. Reading never
 /// fails: what is wrong is in `problems`, and the statements are what the rest says. `sources` are those that were
-/// expanded.
+/// expanded. Whether the text ended inside a block.
 pub fn parse<'a>(
     expanded: &'a Expanded,
     sources: &'a Sources,
     problems: &mut Problems,
     take: &mut dyn FnMut(Statement<'a>),
-) {
+) -> bool {
     let mut parser = Parser {
         take,
         problems,
@@ -50,7 +50,7 @@ pub fn parse<'a>(
     for (text, places) in expanded.parts(sources) {
         parser.part(text, places);
     }
-    parser.finish();
+    parser.finish()
 }
 
 /// A block that is open.
@@ -130,13 +130,15 @@ impl<'a> Parser<'a, '_> {
         self.may_open |= self.end_statement(text, text.len());
     }
 
-    fn finish(&mut self) {
-        self.missing_braces();
+    /// Whether blocks are open.
+    fn finish(&mut self) -> bool {
+        let unclosed = self.missing_braces();
         self.too_deep = 0;
         while !self.open.is_empty() {
             self.close_block(Span::default());
         }
         self.hand_out();
+        unclosed
     }
 
     /// The statements of the top level that nothing can be added to.
@@ -230,10 +232,10 @@ impl<'a> Parser<'a, '_> {
     }
 
     /// The end of the text came before the end of blocks.
-    fn missing_braces(&mut self) {
+    fn missing_braces(&mut self) -> bool {
         let mut braces = self.open.iter().rev().filter_map(|open| open.brace);
         let count = braces.clone().count() + self.too_deep;
-        let Some(innermost) = braces.next() else { return };
+        let Some(innermost) = braces.next() else { return false };
         let message = match count {
             1 => "a `}` is missing at the end".to_owned(),
             _ => format!("{count} `}}` are missing at the end"),
@@ -245,6 +247,7 @@ impl<'a> Parser<'a, '_> {
             problem = problem.related(around, "and neither is this one");
         }
         self.problems.push(problem);
+        true
     }
 }
 

@@ -148,7 +148,7 @@ impl SourceCode for Excerpt<'_> {
         before: usize,
         after: usize,
     ) -> Result<Box<dyn SpanContents<'b> + 'b>, MietteError> {
-        let text = self.sources.text(self.id);
+        let text = self.sources.shown_text(self.id);
         let end = span.offset() + span.len();
         if end > text.len() {
             return Err(MietteError::OutOfBounds);

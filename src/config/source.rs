@@ -33,6 +33,8 @@ struct Source {
     text: String,
     /// Where each line begins: found when it is first asked for, since most texts have no problems.
     line_starts: OnceLock<Vec<usize>>,
+    /// The text to be shown, where it differs.
+    shown: OnceLock<Option<String>>,
 }
 
 /// A place as editors and people count: lines and columns from 1, columns in characters.
@@ -53,7 +55,7 @@ impl Sources {
     /// Keep a text; files beyond 2^32 - 1 bytes are refused by the loader before they come here.
     pub fn add(&mut self, name: String, text: String) -> SourceId {
         let id = SourceId(u32::try_from(self.texts.len()).unwrap_or(u32::MAX));
-        self.texts.push(Source { name, text, line_starts: OnceLock::new() });
+        self.texts.push(Source { name, text, line_starts: OnceLock::new(), shown: OnceLock::new() });
         id
     }
 
@@ -63,6 +65,14 @@ impl Sources {
 
     pub fn text(&self, id: SourceId) -> &str {
         self.get(id).map_or("", |text| &text.text)
+    }
+
+    /// The text for people: carriage returns are blanks, as they are to the reader, and end no lines.
+    pub fn shown_text(&self, id: SourceId) -> &str {
+        self.get(id).map_or("", |text| {
+            let shown = text.shown.get_or_init(|| text.text.contains('\r').then(|| text.text.replace('\r', " ")));
+            shown.as_deref().unwrap_or(&text.text)
+        })
     }
 
     /// Where a byte of a source stands. It costs the logarithm of the number of lines, and the length of the line.

@@ -276,6 +276,13 @@ pub struct DaemonCounters {
     pub plane_failures: u64,
 }
 
+/// What `POST /reload` answers when the file was taken up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// Of the file; what they stand in was left out.
+    pub errors: usize,
+}
+
 /// What `POST /reload` and others answer when they refuse.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {

@@ -25,7 +25,7 @@ use crate::healthcheck::board::{Action, Board, RUNS_MAX, RunId};
 use crate::healthcheck::outcome::{LocalFault, Outcome, Stage};
 use crate::healthcheck::probe::{Probe, Source};
 use crate::healthcheck::schedule::Spread;
-use crate::healthcheck::settings::{CheckEvent, CheckSettings, CheckView, Standing, TargetId};
+use crate::healthcheck::settings::{CheckEvent, CheckSettings, CheckView, Reason, Standing, TargetId};
 
 use super::descriptors;
 use super::outbox::Outbox;
@@ -381,6 +381,13 @@ const fn subject(event: &CheckEvent) -> u32 {
 
 fn log(event: &CheckEvent) {
     match event {
+        CheckEvent::Up { target, reason: Reason::Unchecked } => {
+            tracing::info!(
+                service = target.service,
+                destination = target.destination,
+                "real server is checked no more"
+            );
+        }
         CheckEvent::Up { target, reason } => {
             tracing::info!(service = target.service, destination = target.destination, %reason, "real server is up");
         }

@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::config::io::loader::{LoadOptions, Loaded, load, load_text};
+use crate::config::io::loader::{LoadOptions, Loaded, load_text};
 use crate::config::model::Plane;
 use crate::config::problem::Severity;
 use crate::control::api::{HookBecause, PlaneStatus, Status};
 use crate::control::io::client::{CallError, call};
+use crate::daemon::loading::load;
 use crate::daemon::rundir::control_socket;
 use crate::daemon::sysctls::{self, LookError};
 use crate::daemon::translate::{TranslateError, Wanted, translate};

@@ -92,11 +92,19 @@ pub enum ReconfigureError {
     #[error(transparent)]
     Pools(#[from] PoolsError),
     /// Nothing was changed.
-    #[error("the plane cannot do {} things of this configuration; the first: {}", .0.len(), .0.first().map_or_else(String::new, ToString::to_string))]
+    #[error("{}", first_of(.0))]
     Unsupported(Vec<DatapathError>),
     /// The configuration is taken up, and the plane is tried again and again.
     #[error("the configuration is taken up, but the plane does not follow yet: {0}")]
     Pending(#[source] ConvergeError),
+}
+
+fn first_of(errors: &[DatapathError]) -> String {
+    let first = errors.first().map_or_else(String::new, ToString::to_string);
+    match errors.len() {
+        0 | 1 => first,
+        more => format!("{first}; and {} like it", more - 1),
+    }
 }
 
 /// Why the plane does not hold what it should.

@@ -26,7 +26,8 @@ const SETTLE: Duration = Duration::from_millis(50);
 pub fn interfaces() -> Result<Vec<String>, nix::Error> {
     let mut names: Vec<String> = getifaddrs()?
         .filter(|interface| !interface.flags.contains(InterfaceFlags::IFF_LOOPBACK))
-        .map(|interface| interface.interface_name)
+        // A label stands in the place of the name.
+        .filter_map(|interface| interface.interface_name.split(':').next().map(str::to_owned))
         .collect();
     names.sort();
     names.dedup();

@@ -380,7 +380,7 @@ impl Board {
         }
         for (id, target) in old {
             if target.standing == Standing::Down {
-                actions.push(Action::Tell(event(id, Standing::Up, Reason::Reconfigured)));
+                actions.push(Action::Tell(event(id, Standing::Up, Reason::Unchecked)));
             }
         }
     }

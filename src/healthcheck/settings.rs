@@ -86,6 +86,8 @@ pub enum Reason {
     Checked { check: CheckId, outcome: Outcome, latency: Duration },
     /// A reload took away, added or replaced checkers.
     Reconfigured,
+    /// A reload took away its last checker, or the real server itself.
+    Unchecked,
 }
 
 impl fmt::Display for Reason {
@@ -93,6 +95,7 @@ impl fmt::Display for Reason {
         match self {
             Self::Checked { outcome, .. } => outcome.fmt(f),
             Self::Reconfigured => f.write_str("the checkers were reconfigured"),
+            Self::Unchecked => f.write_str("it is checked no more"),
         }
     }
 }

@@ -10,11 +10,11 @@
     reason = "helpers of tests fail as tests do"
 )]
 
-#[path = "daemon/around.rs"]
-mod around;
 #[cfg(feature = "ebpf")]
 #[path = "daemon/hooks.rs"]
 mod hooks;
+#[path = "daemon/host_scripts.rs"]
+mod host_scripts;
 #[path = "daemon/owning.rs"]
 mod owning;
 #[path = "daemon/scheduling.rs"]

@@ -1,9 +1,9 @@
 //! Why a running daemon does not take up a file that could be started: a reload must never hurt.
 
 use std::collections::HashSet;
-use std::fmt;
 
 use super::transition::key;
+use crate::base::Count;
 use crate::config::model::Config;
 use crate::config::problem::Flaws;
 
@@ -16,16 +16,8 @@ pub enum Refusal {
     Unclosed,
     #[error("the file has no virtual router and no virtual server left; to end everything, stop the daemon")]
     Empty,
-    #[error("the file has {}, and no `{lost}`, which runs: mend it first (`vipd check` shows what)", Errors(*errors))]
+    #[error("the file has {}, and no `{lost}`, which runs: mend it first (`vipd check` shows what)", Count(*errors, "error"))]
     Loses { errors: usize, lost: String },
-}
-
-struct Errors(usize);
-
-impl fmt::Display for Errors {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} error{}", self.0, if self.0 == 1 { "" } else { "s" })
-    }
 }
 
 /// Why a daemon that runs `old` refuses `new`, of which the file has these flaws.

@@ -260,3 +260,28 @@ proptest! {
         prop_assert_eq!((removed, added), back);
     }
 }
+
+#[test]
+fn what_stands_behind_a_name_and_in_a_group_is_a_risk_too() {
+    let two = "vrrp_instance A {\ninterface eth0\nvirtual_router_id 1\nvirtual_ipaddress {\n192.0.2.1\n}\ntrack_script {\ns\n}\n}\n\
+               vrrp_instance B {\ninterface eth1\nvirtual_router_id 2\nvirtual_ipaddress {\n192.0.2.2\n}\n}\n";
+    let script = |command: &str, weight: i32| format!("vrrp_script s {{\nscript {command}\nweight {weight}\n}}\n{two}");
+    let group = "vrrp_sync_group G {\ngroup {\nA\nB\n}\n}\n";
+    let before = script("/bin/true", 10);
+    let rows = [
+        (before.clone(), "A: no transition"),
+        (
+            script("/bin/false", 10),
+            "A: no transition; what it tracks changes: a failed one may lower its priority or be a fault",
+        ),
+        (
+            format!("{before}{group}"),
+            "A: no transition; what it tracks changes: a failed one may lower its priority or be a fault; it follows the sync group G, \
+             as that is now",
+        ),
+    ];
+    for (after, told) in rows {
+        let transitions = plan(&read(&before), &read(&after), Flaws::default()).transitions;
+        assert_eq!(transitions[0].to_string(), told, "{after}");
+    }
+}

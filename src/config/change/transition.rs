@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use crate::base::{Family, IfName, Priority, Vrid};
-use crate::config::model::{Config, InitialState, Tracking, VrrpInstance, VrrpVersion};
+use crate::config::model::{Config, InitialState, SyncGroup, Trackable, Tracking, VrrpInstance, VrrpVersion};
 
 /// One virtual router, and what is expected of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -57,8 +57,12 @@ pub enum Risk {
         from: u8,
         to: u8,
     },
-    /// Something else is tracked, or weighs otherwise.
+    /// Something else is tracked, weighs otherwise, or is another thing under the same name.
     Tracking,
+    /// It follows other virtual routers than before; `None`: none any more.
+    SyncGroup {
+        name: Option<String>,
+    },
     /// Peers of before do not understand its adverts, or hear none: what changed.
     Adverts {
         what: Vec<&'static str>,
@@ -120,8 +124,17 @@ fn kept(before: &VrrpInstance, after: &VrrpInstance, old: &Config, new: &Config)
         Ordering::Greater => risks.push(Risk::PriorityLowered { from, to }),
         Ordering::Equal => {}
     }
-    if tracks(before, old) != tracks(after, new) || before.dont_track_primary != after.dont_track_primary {
+    let tracked = tracks(after, new);
+    if tracks(before, old) != tracked
+        || before.dont_track_primary != after.dont_track_primary
+        || tracked.iter().any(|(kind, name, ..)| is_another(*kind, name, old, new))
+    {
         risks.push(Risk::Tracking);
+    }
+    let members = |group: Option<&SyncGroup>| group.map(|group| group.members.clone());
+    let group = group_of(after, new);
+    if members(group_of(before, old)) != members(group) {
+        risks.push(Risk::SyncGroup { name: group.map(|group| group.name.clone()) });
     }
     let what = adverts(before, after, old, new);
     if !what.is_empty() {
@@ -132,19 +145,38 @@ fn kept(before: &VrrpInstance, after: &VrrpInstance, old: &Config, new: &Config)
     Transition { instance: after.name.clone(), expected, risks }
 }
 
+fn group_of<'a>(instance: &VrrpInstance, config: &'a Config) -> Option<&'a SyncGroup> {
+    config.sync_groups.iter().find(|group| group.members.contains(&instance.name))
+}
+
+/// Whether the name of a script, file, process or BFD session stands for something else; `None` is an interface.
+fn is_another(kind: Option<Trackable>, name: &str, old: &Config, new: &Config) -> bool {
+    fn differs<T: PartialEq>(old: &[T], new: &[T], is_it: impl Fn(&T) -> bool) -> bool {
+        old.iter().find(|one| is_it(one)) != new.iter().find(|one| is_it(one))
+    }
+    match kind {
+        None => false,
+        Some(Trackable::Script) => differs(&old.scripts, &new.scripts, |one| one.name == name),
+        Some(Trackable::File) => differs(&old.track_files, &new.track_files, |one| one.name == name),
+        Some(Trackable::Process) => differs(&old.track_processes, &new.track_processes, |one| one.name == name),
+        Some(Trackable::Bfd) => differs(&old.bfds, &new.bfds, |one| one.name == name),
+    }
+}
+
 /// What it tracks by itself and by its group, with the weights that count; a weight of 0 is a fault.
-fn tracks<'a>(instance: &'a VrrpInstance, config: &'a Config) -> Vec<(&'static str, &'a str, i16, bool)> {
-    let groups = config.sync_groups.iter().filter(|group| group.members.contains(&instance.name));
-    let blocks: Vec<&Tracking> = std::iter::once(&instance.track).chain(groups.map(|group| &group.track)).collect();
+fn tracks<'a>(instance: &'a VrrpInstance, config: &'a Config) -> Vec<(Option<Trackable>, &'a str, i16, bool)> {
+    let group = group_of(instance, config);
+    // Otherwise those with a weight are not looked at.
+    let counted = group.is_none_or(|group| group.tracking_weight);
+    let blocks: Vec<&Tracking> = std::iter::once(&instance.track).chain(group.map(|group| &group.track)).collect();
     let named = blocks.iter().flat_map(|block| block.all()).map(|(kind, entry)| {
         let own = config.weight_of(kind, &entry.name).unwrap_or((0, false));
         let (weight, reverse) = entry.weight.map_or(own, |weight| (weight, entry.reverse));
-        (kind.list(), entry.name.as_str(), weight, reverse)
+        (Some(kind), entry.name.as_str(), weight, reverse)
     });
     let interfaces = blocks.iter().flat_map(|block| &block.interfaces);
-    let interfaces =
-        interfaces.map(|entry| ("track_interface", entry.interface.as_str(), entry.weight.unwrap_or(0), entry.reverse));
-    let mut all: Vec<_> = interfaces.chain(named).collect();
+    let interfaces = interfaces.map(|entry| (None, entry.interface.as_str(), entry.weight.unwrap_or(0), entry.reverse));
+    let mut all: Vec<_> = interfaces.chain(named).filter(|(_, _, weight, _)| *weight == 0 || counted).collect();
     all.sort_unstable();
     all
 }
@@ -211,6 +243,8 @@ impl fmt::Display for Risk {
                 write!(f, "priority {from} -> {to}: a peer between the two may take over")
             }
             Self::Tracking => f.write_str("what it tracks changes: a failed one may lower its priority or be a fault"),
+            Self::SyncGroup { name: Some(name) } => write!(f, "it follows the sync group {name}, as that is now"),
+            Self::SyncGroup { name: None } => f.write_str("it follows no sync group any more"),
             Self::Adverts { what } => write!(f, "adverts change ({}): change the peers alike", what.join(", ")),
         }
     }

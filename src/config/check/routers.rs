@@ -84,14 +84,15 @@ fn groups(config: &Config, problems: &mut Problems) {
                     "define the instance, or remove the name",
                 );
             } else if let Some(other) = grouped.insert(member, &group.name) {
-                let message = format!("vrrp_instance `{member}` is in the sync groups `{other}` and `{}`", group.name);
-                tell(
-                    "member-of-two-groups",
-                    *at,
-                    message,
-                    "can follow one group only",
-                    "remove it from one of the two",
-                );
+                let (message, label, help) = if *other == group.name {
+                    let message = format!("vrrp_instance `{member}` is listed twice in the sync group `{other}`");
+                    (message, "counts once", "remove one of the two lines")
+                } else {
+                    let message =
+                        format!("vrrp_instance `{member}` is in the sync groups `{other}` and `{}`", group.name);
+                    (message, "can follow one group only", "remove it from one of the two")
+                };
+                tell("member-of-two-groups", *at, message, label, help);
             } else {
                 members += 1;
             }

@@ -113,7 +113,7 @@ fn interfaces(config: &Config, facts: &Facts, problems: &mut Problems) {
         look(&instance.interface, needed, instance.at.interface, &of("the interface"));
         for address in instance.addresses.iter().chain(&instance.excluded_addresses) {
             if let Some(dev) = &address.dev {
-                look(dev, Severity::Error, address.at, &of("the device of an address"));
+                look(dev, Severity::Error, address.dev_at, &of("the device of an address"));
             }
         }
         for tracked in &instance.track.interfaces {
@@ -130,7 +130,7 @@ fn interfaces(config: &Config, facts: &Facts, problems: &mut Problems) {
     }
     for address in &config.statics.addresses {
         if let Some(dev) = &address.dev {
-            look(dev, Severity::Error, address.at, "the device of a static address");
+            look(dev, Severity::Error, address.dev_at, "the device of a static address");
         }
     }
     for route in &config.statics.routes {

@@ -80,11 +80,11 @@ impl Expander<'_> {
         let severity = if strict { Severity::Fatal } else { Severity::Warning };
         let message = format!("`{name}` is not included: {why}");
         let problem = Problem::new("include-failed", severity, at, message);
-        self.problems.push(if strict {
-            problem.help("this include is strict: by its keyword, or by `include_check`")
+        self.problems.push(problem.help(if strict {
+            "this include is strict: by its keyword, or by `include_check`"
         } else {
-            problem
-        });
+            "the rest is read without it; `includea` makes that an error"
+        }));
     }
 
     /// Put a file on top of what is read. Limits and loops are told here; a file that cannot be read, by the caller.
@@ -120,12 +120,26 @@ impl Expander<'_> {
             let problem = Problem::new("byte-order-mark", Severity::Error, span, message);
             self.problems.push(problem.help("save the file as UTF-8 without a byte order mark"));
         }
+        self.carriage_returns(source);
         if let Some((first, count)) = file.replaced {
             self.not_utf8(source, first, count);
         }
         let (dir, identity, strictness) = (file.dir, file.identity, self.strictness);
         self.push_frame(Frame::File { source, at: start, dir, identity, strictness }, at);
         Ok(())
+    }
+
+    /// A file of an old Mac, or one that was converted wrongly, is one line: its first statement takes it all.
+    fn carriage_returns(&mut self, source: SourceId) {
+        let text = self.sources.text(source);
+        if text.contains('\n') {
+            return;
+        }
+        let Some(first) = text.trim_end_matches('\r').find('\r') else { return };
+        let span = Span { source, start: super::output::offset(first), end: super::output::offset(first + 1) };
+        let message = "the lines end in carriage returns without line feeds, so the whole file is one line";
+        let problem = Problem::new("no-line-feeds", Severity::Warning, span, message).label("the first of them");
+        self.problems.push(problem.help("tr '\\r' '\\n' < FILE > NEW"));
     }
 
     fn not_utf8(&mut self, source: SourceId, first: usize, count: usize) {

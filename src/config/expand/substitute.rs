@@ -7,6 +7,7 @@ use crate::config::near::nearest;
 use crate::config::problem::{Problem, Severity};
 use crate::config::source::Span;
 use std::collections::HashSet;
+use std::ops::Range;
 use std::rc::Rc;
 
 fn endless(name: &str, at: Span) -> Problem {
@@ -38,7 +39,7 @@ impl Expander<'_> {
                 continue;
             };
             let range = at..at + found.length;
-            let Some(definition) = self.lookup(found, line, range.end == line.text().len()) else {
+            let Some(definition) = self.lookup(found, line, &range) else {
                 from += 1;
                 continue;
             };
@@ -101,10 +102,10 @@ impl Expander<'_> {
         false
     }
 
-    /// What a use is replaced by; `ends` where it ends the line.
-    fn lookup(&mut self, found: Use<'_>, line: &Line, ends: bool) -> Option<Definition> {
+    /// What a use, which stands in `range` of the line, is replaced by.
+    fn lookup(&mut self, found: Use<'_>, line: &Line, range: &Range<usize>) -> Option<Definition> {
         if let Some(definition) = self.definitions.get(found.name) {
-            let fits = found.parameters.is_none() && (ends || !definition.multiline);
+            let fits = found.parameters.is_none() && (range.end == line.text().len() || !definition.multiline);
             return fits.then(|| definition.clone());
         }
         let text = match (found.name, found.parameters) {
@@ -126,7 +127,8 @@ impl Expander<'_> {
                 let value = self.outside.variable(name);
                 if value.is_none() {
                     let message = format!("the environment has no variable `{name}`: nothing stands here");
-                    self.problems.push(Problem::new("unset-variable", Severity::Warning, line.whole(), message));
+                    let at = line.span(range.clone());
+                    self.problems.push(Problem::new("unset-variable", Severity::Warning, at, message));
                 }
                 // A value of several lines would end the statement in its middle.
                 value.unwrap_or_default().split(['\n', '\0']).next().unwrap_or_default().to_owned()
@@ -167,12 +169,12 @@ impl Expander<'_> {
                 Some(_) | None => format!("nothing defines `{}`", found.name),
             };
             let span = line.span(at..at + found.length);
-            let mut problem = Problem::new("undefined-name", Severity::Error, span, message);
+            let problem = Problem::new("undefined-name", Severity::Error, span, message);
             let known = self.definitions.keys().map(String::as_str).filter(|name| *name != found.name);
-            if let Some(near) = nearest(found.name, known) {
-                problem = problem.help(format!("did you mean `${{{near}}}`?"));
-            }
-            self.problems.push(problem);
+            self.problems.push(problem.help(match nearest(found.name, known) {
+                Some(near) => format!("did you mean `${{{near}}}`?"),
+                None => format!("define it in a line above: ${}=TEXT", found.name),
+            }));
         }
     }
 }

@@ -214,10 +214,14 @@ fn everything_that_can_grow_ends_at_a_limit() {
         assert!(text_of(&expanded, &sources).len() < 64 << 20, "{name}");
     }
     let files: Vec<(String, String)> =
-        (0..200).map(|n| (format!("/k/{n}.conf"), format!("a{n}\ninclude {}.conf\n", n + 1))).collect();
+        (0..300).map(|n| (format!("/k/{n}.conf"), format!("a{n}\ninclude {}.conf\n", n + 1))).collect();
     let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
     assert!(codes(&expand_files(&files).2).contains(&"nested-too-deep"));
-    assert_eq!(lines_of(expand_files(&files[100..])).len(), 64);
+    let rest = expand_files(&files[300 - DEPTH_MAX..]);
+    assert_eq!(
+        (lines_of(rest).len(), codes(&expand_files(&files[301 - DEPTH_MAX..]).2)),
+        (DEPTH_MAX, vec!["include-failed"])
+    );
     let long = format!("a {}\nb", "x".repeat(LINE_BYTES_MAX - 2));
     assert_eq!(lines_of(expand_text(&long)).len(), 2);
     assert_eq!(codes(&expand_text(&format!("a{long}")).2), ["line-too-long"]);

@@ -1,5 +1,4 @@
 //! The door of the room: a path goes in, a model and all problems come out.
-#![expect(clippy::disallowed_methods, reason = "this is the part of the room that opens files")]
 
 use crate::config::check::{self, system, system::Facts};
 use crate::config::collect::{Problems, in_order};
@@ -15,7 +14,7 @@ use crate::config::source::Sources;
 use std::fs::File;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// How to load.
@@ -44,13 +43,15 @@ pub struct Loaded {
     /// Those of the configuration as a whole first, then by place.
     pub problems: Vec<Problem>,
     pub sources: Sources,
+    /// The text ended inside a block.
+    unclosed: bool,
 }
 
 impl Loaded {
     pub fn flaws(&self) -> Flaws {
         Flaws {
             errors: self.problems.iter().filter(|problem| problem.severity == Severity::Error).count(),
-            unclosed: self.problems.iter().any(|problem| problem.code == "missing-brace"),
+            unclosed: self.unclosed,
         }
     }
 
@@ -85,7 +86,7 @@ fn load_from(path: &Path, options: &LoadOptions, disk: &mut Disk) -> Loaded {
     let expanded = expand::expand(path, &settings, disk, &mut sources, &mut found);
     let mut schema = Schema::default();
     let mut reader = Reader::new(if options.system { names::read() } else { Names::default() });
-    parse(&expanded, &sources, &mut found, &mut |statement| {
+    let unclosed = parse(&expanded, &sources, &mut found, &mut |statement| {
         let done = reader.read(&statement);
         if let Some(statement) = schema.take(statement).filter(|_| !done) {
             reader.put_off(statement);
@@ -103,7 +104,7 @@ fn load_from(path: &Path, options: &LoadOptions, disk: &mut Disk) -> Loaded {
         system::check(&config, &facts, &mut found);
     }
     problems.extend(found.finish());
-    Loaded { config, problems: in_order(problems), sources }
+    Loaded { config, problems: in_order(problems), sources, unclosed }
 }
 
 /// The node part of the host's name; empty where the kernel does not tell it.
@@ -153,7 +154,9 @@ impl Outside for Disk {
             return Err(FileFault::TooLarge);
         }
         let mut bytes = Vec::with_capacity(usize::try_from(about.len()).unwrap_or(0) + 1);
-        let file = File::open(path).map_err(|error| fault(&error))?;
+        // Files of /proc look regular, and may wait for ever.
+        let file =
+            File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(|error| fault(&error))?;
         file.take(limit + 1).read_to_end(&mut bytes).map_err(|error| fault(&error))?;
         let (text, replaced) = text(bytes);
         let identity = path.canonicalize().map_err(|error| fault(&error))?;

@@ -47,6 +47,23 @@ fn places_in_other_files_and_general_problems_are_words() {
 }
 
 #[test]
+fn a_file_of_carriage_returns_is_one_line() {
+    let (_, sources, found) = expand_text("vrrp_instance A {\r  interface eth0\r}\r");
+    assert_eq!(found.iter().map(|problem| problem.code).collect::<Vec<_>>(), ["no-line-feeds"]);
+    let shown = found[0].render(&sources, false);
+    assert!(shown.contains(" 1 │ vrrp_instance A {   interface eth0 }"), "{shown}");
+    let (_, _, found) = expand_text("vrrp_instance A {\r\n}\r\n");
+    assert!(found.is_empty());
+}
+
+#[test]
+fn a_variable_that_is_not_set_is_underlined() {
+    let (_, sources, found) = expand_text("a b ${_ENV NO_SUCH} c\n");
+    let view = found[0].view(&sources);
+    assert_eq!((view.code, view.column, view.end_column), ("unset-variable", 5, 20));
+}
+
+#[test]
 fn colour_is_only_where_it_is_wanted() {
     let (sources, found) = problems("}");
     assert!(found[0].render(&sources, true).contains('\x1b'));

@@ -104,13 +104,15 @@ pub fn retry(inner: &Statement<'_>, check: &mut CheckDefaults, problems: &mut Ve
     set(&mut check.retry, number(problems, inner, 0, 1..=RETRY_MAX, "").map(Some));
 }
 
-/// What excludes what, once the whole check of a real server is read.
-pub fn settle(checker: &mut Checker, real_server: IpAddr, problems: &mut Vec<Problem>) {
+/// What excludes what, once the whole `block` of a real server's check is read.
+pub fn settle(checker: &mut Checker, block: &Statement<'_>, real_server: IpAddr, problems: &mut Vec<Problem>) {
     let target = checker.connect_ip.unwrap_or(real_server);
     if let Some(source) = checker.bind_ip.filter(|source| Family::of(*source) != Family::of(target)) {
         let message = format!("`bindto` is {source}, and {target} is not of its family");
-        problems
-            .push(Problem::new("wrong-family", Severity::Error, checker.at, message).label("`bindto` is passed over"));
+        let written = block.statements().iter().rfind(|inner| inner.keyword.text == "bindto");
+        let at = written.and_then(|bindto| bindto.arg(0)).map_or(checker.at, |word| word.at);
+        let problem = Problem::new("wrong-family", Severity::Error, at, message).label("passed over");
+        problems.push(problem.help("name an address of this host that has the family of the checked one"));
         checker.bind_ip = None;
     }
     let is_local = |addr: IpAddr| matches!(addr, IpAddr::V6(addr) if addr.is_unicast_link_local());

@@ -183,7 +183,7 @@ fn is_host(word: Word<'_>, problems: &mut Vec<Problem>) -> bool {
         return true;
     }
     let message = format!("`smtp_server` is `{text}`, and it is an address or the name of a host");
-    problems.push(error("not-a-host", word, message).label("neither an address nor a name"));
+    problems.push(error("not-a-host", word, message).label("passed over"));
     false
 }
 

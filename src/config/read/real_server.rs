@@ -35,13 +35,14 @@ pub fn read(statement: &Statement<'_>, weight: Weight, problems: &mut Vec<Proble
         checkers: Vec::with_capacity(statement.statements().iter().filter(|inner| inner.block.is_some()).count()),
     };
     for inner in statement.statements() {
+        let before = server.checkers.len();
         if !checker::read(inner, &mut server.checkers, problems) && !checker::times(inner, &mut server.check, problems)
         {
             option(inner, &mut server, problems);
         }
-    }
-    for one in &mut server.checkers {
-        checker::settle(one, server.addr, problems);
+        for one in server.checkers.iter_mut().skip(before) {
+            checker::settle(one, inner, server.addr, problems);
+        }
     }
     Some(server)
 }

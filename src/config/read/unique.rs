@@ -48,7 +48,11 @@ fn retain<T, K: Eq + Hash>(items: &mut Vec<T>, what: &str, key: impl Fn(&T) -> (
                 problems.push(
                     Problem::new("duplicate-name", severity, at, format!("this {what} is defined already"))
                         .label("left out")
-                        .help("give it another name, or remove one of the two")
+                        .help(if what == "virtual_server" {
+                            "give it another address, port or protocol, or remove one of the two"
+                        } else {
+                            "give it another name, or remove one of the two"
+                        })
                         .related(first, "the first one is kept"),
                 );
                 false

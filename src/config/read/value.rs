@@ -154,21 +154,30 @@ pub fn flag(problems: &mut Vec<Problem>, statement: &Statement<'_>) -> Option<bo
     }
 }
 
-/// An address without a prefix.
+/// An address; a prefix behind it is told and passed over.
 pub fn address(problems: &mut Vec<Problem>, statement: &Statement<'_>, at: usize) -> Option<IpAddr> {
     address_word(problems, statement.keyword.text, statement.arg(at)?)
 }
 
 pub fn address_word(problems: &mut Vec<Problem>, what: &str, word: Word<'_>) -> Option<IpAddr> {
-    let parsed = word.text.parse().ok();
-    if parsed.is_none() {
-        problems.push(
-            error("not-an-address", word, format!("`{what}` is `{}`, and it is an IPv4 or IPv6 address", word.text))
-                .label("not an address")
-                .help("names are not looked up here: write the address"),
-        );
+    if let Ok(addr) = word.text.parse() {
+        return Some(addr);
     }
-    parsed
+    if let Ok(cidr) = word.text.parse::<Cidr>() {
+        let message = format!("`{what}` is `{}`, and it is an address without a prefix", word.text);
+        problems.push(
+            Problem::new("prefix-not-used", Severity::Warning, word.at, message)
+                .label("the prefix is passed over")
+                .help(format!("write: {}", cidr.addr())),
+        );
+        return Some(cidr.addr());
+    }
+    problems.push(
+        error("not-an-address", word, format!("`{what}` is `{}`, and it is an IPv4 or IPv6 address", word.text))
+            .label("not an address")
+            .help("names are not looked up here: write the address"),
+    );
+    None
 }
 
 /// An address after which a prefix may stand, which is not looked at.

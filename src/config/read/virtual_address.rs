@@ -26,6 +26,7 @@ fn read_line(line: &Statement<'_>, is_static: bool, problems: &mut Vec<Problem>)
     let mut address = VirtualAddress {
         cidr: cidr(line.keyword, problems)?,
         dev: None,
+        dev_at: line.keyword.at,
         label: None,
         broadcast: None,
         scope: 0,
@@ -76,7 +77,10 @@ fn take(option: &str, given: Word<'_>, address: &mut VirtualAddress, problems: &
             problems.push(error("surplus-words", given, "the address has a device already").label("passed over"));
         }
         "peer" => peer(given, address, problems),
-        "dev" => address.dev = parsed(problems, "bad-interface-name", given),
+        "dev" => {
+            address.dev = parsed(problems, "bad-interface-name", given);
+            address.dev_at = given.at;
+        }
         "label" if given.text.len() > LABEL_MAX => {
             let message =
                 format!("the label `{}` has {} bytes, and the most is {LABEL_MAX}", given.text, given.text.len());
@@ -98,8 +102,8 @@ fn take(option: &str, given: Word<'_>, address: &mut VirtualAddress, problems: &
 
 /// Read, and not carried out yet.
 fn peer(given: Word<'_>, address: &VirtualAddress, problems: &mut Vec<Problem>) {
-    if given.text.parse::<Cidr>().is_err() {
-        let message = format!("`peer` is `{}`, and it is an IPv4 or IPv6 address", given.text);
+    if given.text.parse::<IpAddr>().is_err() {
+        let message = format!("`peer` is `{}`, and it is an address without a prefix", given.text);
         problems.push(error("not-an-address", given, message).label("passed over"));
         return;
     }
@@ -159,7 +163,8 @@ fn cidr(word: Word<'_>, problems: &mut Vec<Problem>) -> Option<Cidr> {
             None
         }
         Err(bad @ (CidrError::Prefix { .. } | CidrError::PrefixText { .. })) => {
-            problems.push(error("bad-prefix", word, bad.to_string()).label("the whole address is taken"));
+            problems
+                .push(error("bad-prefix", word, bad.to_string()).label("the address alone is taken, as /32 or /128"));
             let addr: IpAddr = word.text.split_once('/')?.0.parse().ok()?;
             Some(Cidr::host(addr))
         }

@@ -186,7 +186,8 @@ fn is_strict(instance: &VrrpInstance) -> bool {
 }
 
 fn address(address: &VirtualAddress) -> Node {
-    let VirtualAddress { cidr, dev, label, broadcast, scope, options, track_group, use_vmac, at: _ } = address;
+    let VirtualAddress { cidr, dev, dev_at: _, label, broadcast, scope, options, track_group, use_vmac, at: _ } =
+        address;
     let mut words = vec![];
     let mut put = |option: &str, value: String| words.push(format!("{option} {value}"));
     if let Some(dev) = dev {

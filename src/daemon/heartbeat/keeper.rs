@@ -278,6 +278,7 @@ impl Work {
             gone.extend(addresses.map(|address| (owner.clone(), address)));
         }
         let mut failed = self.guard_held(&ordered);
+        failed.extend(self.release_changed(&gone).await);
         let mut done = self.renew(at, &ordered).await;
         failed.extend(self.release_routes(&ordered).await);
         failed.extend(self.release(gone).await);

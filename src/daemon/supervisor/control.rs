@@ -10,7 +10,9 @@ use tokio::time::timeout;
 
 use crate::config::model::Config;
 use crate::config::show::show;
-use crate::control::api::{CheckStatus, ConfigStatus, DaemonCounters, Explanation, Refusal, Status, TrackerStatus};
+use crate::control::api::{
+    CheckStatus, ConfigStatus, DaemonCounters, Explanation, Refusal, Reloaded, Status, TrackerStatus,
+};
 use crate::control::io::server::{Answer, Asked, JSON, PLAIN};
 use crate::daemon::dump::{self, AllStats};
 use crate::daemon::explain::explain;
@@ -36,7 +38,7 @@ pub enum Ask {
     Metrics(oneshot::Sender<(Status, AllStats)>),
     /// The configuration in force.
     Config(oneshot::Sender<Arc<Config>>),
-    Reload(oneshot::Sender<Result<(), String>>),
+    Reload(oneshot::Sender<Result<Reloaded, String>>),
     /// Let others be MASTER of these; the answer comes when they are.
     HandOver {
         instances: Vec<String>,
@@ -85,7 +87,7 @@ pub async fn answer(asking: mpsc::Sender<Ask>, asked: Asked) -> Answer {
         ("POST", "/failover") => operator::failover(&asking, &asked.body).await,
         ("POST", "/maintenance") => operator::maintenance(&asking, &asked.body).await,
         ("POST", "/reload") => match ask(&asking, Ask::Reload).await {
-            Some(Ok(())) => json(200, &serde_json::json!({ "reloaded": true })),
+            Some(Ok(reloaded)) => json(200, &reloaded),
             Some(Err(error)) => json(409, &Refusal { error }),
             None => gone(),
         },

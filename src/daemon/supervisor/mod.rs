@@ -2,10 +2,10 @@
 //!
 //! It decides nothing about election, health or forwarding: it carries words from room to room.
 
-mod around;
 mod control;
 mod dumps;
 mod events;
+mod host_scripts;
 mod operator;
 pub mod plane;
 mod reload;
@@ -144,7 +144,7 @@ pub fn run(options: Options) -> Result<(), RunError> {
     let ran = runtime.block_on(async {
         let mut signals = signals::Signals::listen()?;
         let shutdown = loaded.shutdown.clone();
-        let (ended, shutdown) = if around::start(loaded.startup.as_ref(), &mut signals).await {
+        let (ended, shutdown) = if host_scripts::start(loaded.startup.as_ref(), &mut signals).await {
             match start::start(options, loaded, &run_dir, &log).await {
                 Ok(mut daemon) => (serve(&mut daemon, &mut signals).await, daemon.wanted.shutdown),
                 Err(error) => (Err(error), shutdown),
@@ -152,7 +152,7 @@ pub fn run(options: Options) -> Result<(), RunError> {
         } else {
             (Ok(()), shutdown)
         };
-        around::end(shutdown.as_ref()).await;
+        host_scripts::end(shutdown.as_ref()).await;
         ended
     });
     // What still runs (a name lookup, a script's last second) does not hold up the end.

@@ -3,7 +3,9 @@
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::base::Count;
 use crate::config::change::{Refusal, refusal};
+use crate::control::api::Reloaded;
 use crate::daemon::heartbeat::Command;
 use crate::daemon::lvs::{LvsCommand, ReconfigureError};
 use crate::daemon::recorder::Kind;
@@ -39,7 +41,7 @@ pub struct Loading {
     again: bool,
 }
 
-type Reply = oneshot::Sender<Result<(), String>>;
+type Reply = oneshot::Sender<Result<Reloaded, String>>;
 
 impl Loading {
     /// Wait until it is read; for ever where nothing is. Dropping the future loses nothing.
@@ -78,16 +80,23 @@ impl Daemon {
         let now = clock::now();
         let result = match loaded {
             Ok(_) if self.standing.stopping => Err(ReloadError::Stopping),
-            Ok(wanted) => self.take_up(wanted).await,
+            Ok(wanted) => {
+                let errors = wanted.flaws.errors;
+                self.take_up(wanted).await.map(|()| Reloaded { errors })
+            }
             Err(error) => Err(error),
         };
         match &result {
-            Ok(()) => {
+            Ok(Reloaded { errors }) => {
                 self.standing.reloads += 1;
                 self.standing.loaded = clock::now();
                 self.standing.last_failure = None;
-                tracing::info!("reloaded");
-                self.recorder.record(now, Kind::Config, "vipd", "reloaded".to_owned());
+                let left_out = match errors {
+                    0 => String::new(),
+                    errors => format!("; {} in the file: parts of it are left out", Count(*errors, "error")),
+                };
+                tracing::info!("reloaded{left_out}");
+                self.recorder.record(now, Kind::Config, "vipd", format!("reloaded{left_out}"));
                 self.note_for_all("the configuration was reloaded");
             }
             Err(error) => {

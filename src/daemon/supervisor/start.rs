@@ -7,7 +7,6 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::config::io::loader::load as load_file;
 use crate::config::model;
 use crate::config::problem::{Problem, Severity};
 use crate::config::source::Sources;
@@ -17,6 +16,7 @@ use crate::daemon::checkers::{Checkers, Sessions};
 use crate::daemon::heartbeat::processor::{self, TURN_MAX};
 use crate::daemon::heartbeat::{Heartbeat, StartError};
 use crate::daemon::history::file;
+use crate::daemon::loading::load as load_file;
 use crate::daemon::log::Log;
 use crate::daemon::lvs::{self, LvsCommand, LvsEvent, LvsSettings, LvsView, Seen};
 use crate::daemon::mailer::Mailer;

@@ -4,7 +4,7 @@
 
 mod bfd;
 mod checks;
-mod lvs;
+pub(super) mod lvs;
 mod scripts;
 mod vrrp;
 mod watched;

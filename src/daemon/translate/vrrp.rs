@@ -196,8 +196,18 @@ fn rule(rule: &model::KernelRule) -> Rule {
 }
 
 fn virtual_address(address: &model::VirtualAddress, excluded: bool) -> vrrp::VirtualAddress {
-    let model::VirtualAddress { cidr, dev, label, broadcast, scope, options, track_group: _, use_vmac: _, at: _ } =
-        address;
+    let model::VirtualAddress {
+        cidr,
+        dev,
+        dev_at: _,
+        label,
+        broadcast,
+        scope,
+        options,
+        track_group: _,
+        use_vmac: _,
+        at: _,
+    } = address;
     vrrp::VirtualAddress {
         cidr: *cidr,
         dev: dev.clone(),

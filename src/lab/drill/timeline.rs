@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use crate::base::MonoTime;
+use crate::base::{Count, MonoTime};
 use crate::lab::journal::Journal;
 use crate::lab::pair::Seat;
 
@@ -113,8 +113,7 @@ impl Failures {
         if self.count == 0 || now.since(self.since) < SUMMARY {
             return None;
         }
-        let plural = if self.count == 1 { "" } else { "s" };
-        let text = format!("{} new connection{plural} failed: {}", self.count, self.last);
+        let text = format!("{} failed: {}", Count(self.count, "new connection"), self.last);
         *self = Self::default();
         Some(text)
     }

@@ -74,3 +74,29 @@ fn an_interface_with_a_virtual_mac_outlives_no_crash() {
     running.signal(Signal::SIGTERM);
     assert_eq!(running.ended().code(), Some(0), "{}", host.log());
 }
+
+#[test]
+fn a_reload_changes_what_an_address_is_like() {
+    let host = Host::new();
+    let like = |words: &str| INSTANCE.replace("192.0.2.100/24", &format!("192.0.2.100/24 {words}"));
+    let config = host.config(INSTANCE);
+    let mut running = host.start(&config);
+    until("the address is held", PATIENCE, || host.holds("192.0.2.100")).unwrap();
+    let rows = [
+        ("broadcast 192.0.2.255", " brd 192.0.2.255 "),
+        ("label eth0:v", " eth0:v\\"),
+        ("", "192.0.2.100/24 scope global secondary dynamic eth0\\"),
+    ];
+    for (words, shown) in rows {
+        host.config(&like(words));
+        running.signal(Signal::SIGHUP);
+        let held =
+            || host.ip("-o address show dev eth0").lines().find(|line| line.contains("192.0.2.100")).map(str::to_owned);
+        until("it is so", PATIENCE, || held().is_some_and(|line| line.contains(shown)))
+            .unwrap_or_else(|error| panic!("{error}: `{words}`: {:?}\n{}", held(), host.log()));
+    }
+    let status = host.status().unwrap();
+    assert_eq!(status["instances"][0]["transitions"], 2, "INIT to BACKUP to MASTER, and no more: {status}");
+    running.signal(Signal::SIGTERM);
+    assert_eq!(running.ended().code(), Some(0), "{}", host.log());
+}

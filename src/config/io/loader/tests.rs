@@ -1,5 +1,7 @@
 //! Loading from a disk: what is read, what is refused, and with which words.
 
+#![expect(clippy::disallowed_methods, reason = "the files that are read are written here")]
+
 use super::*;
 use std::fs;
 

@@ -368,12 +368,12 @@ fn peers(draft: &Draft, family: Family, strict: bool, told: &mut Told<'_>) -> Ve
             );
         }
         Some(at) if strict => {
-            told.error(
-                "unicast-in-strict",
-                at,
-                "strict mode has no unicast",
-                "not in the RFC",
-                "remove one of the two",
+            let message =
+                format!("vrrp_instance `{}`: strict mode and unicast, which the RFC does not have", told.name);
+            told.problems.push(
+                Problem::new("unicast-in-strict", Severity::Warning, at, message)
+                    .label("both hold")
+                    .help("remove one of the two"),
             );
         }
         Some(_) | None => {}

@@ -310,6 +310,7 @@ fn address(choose: &mut Choices<'_>, family: Family, at: u16) -> VirtualAddress 
     let broadcasts = [Broadcast::Ones, Broadcast::Zeros, Broadcast::Address("192.0.2.255".parse().unwrap())];
     let v4 = family == Family::V4;
     VirtualAddress {
+        dev_at: Span::default(),
         cidr,
         dev: choose.maybe(interface),
         label: choose.maybe(|choose| choose.of(&["eth0:1", "a b", "x#1"]).to_owned()),

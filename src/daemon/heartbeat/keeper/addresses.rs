@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use futures_util::future::join_all;
 
 use super::{Order, Owner, PIPELINE, Work, is_stale};
-use crate::base::{Cidr, Family, IfName, MonoTime};
+use crate::base::{AddressOptions, Cidr, Family, IfName, MonoTime};
 use crate::vrrp::Failure;
 use crate::vrrp::io::address;
 use crate::vrrp::links::{Link, Links};
@@ -41,6 +41,17 @@ impl Work {
         failed
     }
 
+    /// Remove what stays and was held otherwise `before`, where the kernel takes that only of an address that is new.
+    pub(super) async fn release_changed(&self, before: &[(Owner, VirtualAddress)]) -> Vec<(Owner, Failure)> {
+        let links = self.publish.borrow().links.clone();
+        let changed = before.iter().filter(|(owner, old)| {
+            let now = self.held.get(owner).into_iter().flat_map(|order| &order.holdings.addresses);
+            now.filter(|new| (new.cidr, &new.dev) == (old.cidr, &old.dev)).any(|new| needs_anew(old, new))
+        });
+        let each = changed.map(|(owner, old)| release(&self.handle, &links, &self.added, owner, old));
+        join_all(each).await.into_iter().flatten().collect()
+    }
+
     /// Remove what nobody holds any more.
     pub(super) async fn release(&mut self, gone: Vec<(Owner, VirtualAddress)>) -> Vec<(Owner, Failure)> {
         let links = self.publish.borrow().links.clone();
@@ -63,6 +74,18 @@ impl Work {
         let gone = gone.iter().map(|(_, address)| address.cidr.addr());
         gone.filter(|address| !served.contains(address)).for_each(|address| self.guarding.remove(address));
         failed
+    }
+}
+
+/// Whether the change takes another address than the one that is there: the kernel replaces lifetimes and, of IPv6, most flags
+/// (`inet_rtm_newaddr`, `inet6_addr_modify`).
+fn needs_anew(old: &VirtualAddress, new: &VirtualAddress) -> bool {
+    let flags = |address: &VirtualAddress| AddressOptions { preferred: None, ..address.options };
+    match new.cidr.family() {
+        Family::V4 => {
+            (&old.label, old.broadcast, old.scope, flags(old)) != (&new.label, new.broadcast, new.scope, flags(new))
+        }
+        Family::V6 => old.options.auto_join != new.options.auto_join,
     }
 }
 

@@ -86,6 +86,11 @@ impl fmt::Debug for Ebpf {
 }
 
 impl Ebpf {
+    /// What the program can do at most: on the newest kernel that it asks anything of.
+    pub fn capabilities_at_most() -> Capabilities {
+        words::capabilities_with(true)
+    }
+
     /// Load the program, go on with the pinned maps of an earlier run where their layout fits, and attach.
     ///
     /// # Errors

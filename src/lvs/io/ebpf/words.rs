@@ -91,6 +91,11 @@ pub(super) fn service_key_back(key: &abi::ServiceKey) -> Result<ServiceKey, Data
 
 /// What the program can do on this kernel.
 pub(super) fn capabilities() -> Capabilities {
+    capabilities_with(finds_source())
+}
+
+/// What it can do on a kernel that finds the address at which a tunnel begins, or does not.
+pub(super) fn capabilities_with(finds_source: bool) -> Capabilities {
     let mut features = BTreeSet::from([
         Feature::Masq,
         Feature::Route,
@@ -102,7 +107,7 @@ pub(super) fn capabilities() -> Capabilities {
         Feature::Sctp,
         Feature::Fwmark,
     ]);
-    if finds_source() {
+    if finds_source {
         features.extend([Feature::Tunnel, Feature::Gue, Feature::Gre]);
     }
     Capabilities { plane: PLANE, schedulers: Scheduler::ALL.into(), features }

@@ -33,6 +33,15 @@ pub struct Ipvs {
 }
 
 impl Ipvs {
+    /// Those of every kernel with IPVS: modules are not looked for.
+    pub fn capabilities_at_most() -> Capabilities {
+        Capabilities {
+            plane: PLANE,
+            schedulers: Scheduler::ALL.into(),
+            features: Feature::ALL.into_iter().filter(|feature| *feature != Feature::FullNat).collect(),
+        }
+    }
+
     /// Connect, in the network namespace of the calling thread; where the kernel has no IPVS, try its module once.
     ///
     /// # Errors
@@ -151,11 +160,7 @@ impl Ipvs {
 
 impl Datapath for Ipvs {
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            plane: PLANE,
-            schedulers: Scheduler::ALL.into(),
-            features: Feature::ALL.into_iter().filter(|feature| *feature != Feature::FullNat).collect(),
-        }
+        Self::capabilities_at_most()
     }
 
     /// What the kernel holds, in our words; a service with a scheduler unknown to us is left out.

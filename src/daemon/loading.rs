@@ -1,0 +1,112 @@
+//! Reading a configuration as the daemon will take it: what the rooms of its plane cannot do is a problem of the file, and
+//! everybody who reads a file tells the same.
+
+use std::path::Path;
+use std::slice;
+
+use crate::config::io::loader::{self, LoadOptions, Loaded};
+use crate::config::model::{Config, Plane, VirtualServer};
+use crate::config::problem::{Problem, Severity};
+use crate::daemon::translate::lvs::pools;
+use crate::lvs::datapath::Capabilities;
+use crate::lvs::director::Director;
+#[cfg(feature = "ebpf")]
+use crate::lvs::io::ebpf::Ebpf;
+use crate::lvs::io::ipvs::Ipvs;
+
+/// [`loader::load`], and what the plane cannot carry out.
+pub fn load(path: &Path, options: &LoadOptions) -> Loaded {
+    with_plane(loader::load(path, options))
+}
+
+fn with_plane(mut loaded: Loaded) -> Loaded {
+    if !loaded.is_fatal() {
+        let found = unmet(&loaded.config);
+        loaded.problems.extend(found);
+    }
+    loaded
+}
+
+/// What the plane of the configuration cannot do, once for each virtual server.
+fn unmet(config: &Config) -> Vec<Problem> {
+    let plane = capabilities(config.global.plane);
+    config.virtual_servers.iter().filter_map(|server| unmet_by(server, config, &plane)).collect()
+}
+
+fn unmet_by(server: &VirtualServer, config: &Config, plane: &Capabilities) -> Option<Problem> {
+    let problem = |message: String| {
+        Problem::new("plane-cannot", Severity::Fatal, server.at, message)
+            .label("not this one")
+            .help(remedy(config.global.plane))
+    };
+    // A service by itself: what does not fit together is told by the checks of the configuration.
+    let pools = match pools(slice::from_ref(server), &config.virtual_server_groups, &config.local_address_groups, false)
+    {
+        Ok(pools) => pools,
+        Err(error) => return Some(problem(error.to_string())),
+    };
+    let (settings, _): (Vec<_>, Vec<_>) = pools.into_iter().map(|(_, pool)| pool.adjusted()).unzip();
+    let table = match Director::preview(settings) {
+        Ok(table) => table,
+        Err(error) => return Some(problem(error.to_string())),
+    };
+    plane.check_table(&table).first().map(|error| problem(error.to_string()))
+}
+
+const fn remedy(plane: Plane) -> &'static str {
+    match plane {
+        Plane::Ebpf => "IPVS may: add to global_defs: lvs_datapath ipvs",
+        Plane::Ipvs => "the eBPF plane may: take `lvs_datapath ipvs` away",
+    }
+}
+
+fn capabilities(plane: Plane) -> Capabilities {
+    match plane {
+        Plane::Ipvs => Ipvs::capabilities_at_most(),
+        #[cfg(feature = "ebpf")]
+        Plane::Ebpf => Ebpf::capabilities_at_most(),
+        // This build has no such plane.
+        #[cfg(not(feature = "ebpf"))]
+        Plane::Ebpf => Capabilities { plane: "ebpf", schedulers: [].into(), features: [].into() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_plane_cannot_do_is_a_fatal_problem_of_its_service() {
+        let fullnat = "local_address_group L {\n10.0.0.9\n}\nvirtual_server 192.0.2.1 80 {\nprotocol TCP\nlb_algo rr\n\
+                       lb_kind FNAT\nladdr_group_name L\nreal_server 10.0.0.1 80 {\n}\n}\n";
+        let wrapped = "virtual_server 192.0.2.1 80 {\nprotocol TCP\nlb_algo rr\nlb_kind TUN type gue port 6080 csum\n\
+                       real_server 10.0.0.1 80 {\n}\n}\n";
+        let plain = fullnat.replace("FNAT\nladdr_group_name L", "NAT");
+        let rows = [
+            ("ebpf", fullnat, None),
+            ("ipvs", fullnat, Some("the ipvs plane cannot forward by FullNat")),
+            ("ipvs", wrapped, None),
+            ("ebpf", wrapped, Some("the ebpf plane cannot put checksums into tunnels")),
+            ("ebpf", &plain, None),
+            ("ipvs", &plain, None),
+        ];
+        for (plane, text, said) in rows {
+            let text = format!("global_defs {{\nlvs_datapath {plane}\n}}\n{text}");
+            let options = LoadOptions { system: false, ..LoadOptions::default() };
+            let loaded = with_plane(loader::load_text("vipd.conf", &text, &options));
+            let found = loaded.problems.iter().find(|problem| problem.code == "plane-cannot");
+            assert_eq!(loaded.exit_code(), if said.is_some() { 4 } else { 0 }, "{text}: {:?}", loaded.problems);
+            match (found, said) {
+                (None, None) => {}
+                (Some(problem), Some(said)) => {
+                    assert!(problem.message.contains(said), "{}", problem.message);
+                    assert_eq!(
+                        problem.view(&loaded.sources).line,
+                        text.lines().position(|line| line.starts_with("virtual")).unwrap() + 1
+                    );
+                }
+                (found, _) => panic!("{plane}: {found:?}\n{text}"),
+            }
+        }
+    }
+}
