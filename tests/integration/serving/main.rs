@@ -17,5 +17,6 @@ mod groups;
 mod lab;
 mod restart;
 mod setup;
+mod sorry;
 mod starved;
 mod traffic;
