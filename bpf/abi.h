@@ -10,7 +10,7 @@
 
 #include <linux/types.h>
 
-#define VIPD_ABI_VERSION 7
+#define VIPD_ABI_VERSION 8
 
 struct vipd_address {
 	__be32 word[4];
@@ -254,12 +254,15 @@ struct vipd_locals {
 	struct vipd_address address[VIPD_LOCALS];
 };
 
-/* Programs that vipd_ingress goes on with (BPF_MAP_TYPE_PROG_ARRAY). */
+/* Programs that vipd_ingress and vipd_marked go on with (BPF_MAP_TYPE_PROG_ARRAY). */
 enum vipd_program {
 	VIPD_PROGRAM_IPV6 = 0,
 	VIPD_PROGRAM_FULLNAT = 1,
 	VIPD_PROGRAM_FULLNAT6 = 2,
-	VIPD_PROGRAMS = 3,
+	VIPD_PROGRAM_MARKED6 = 3,
+	VIPD_PROGRAM_REFUSE = 4,
+	VIPD_PROGRAM_REFUSE6 = 5,
+	VIPD_PROGRAMS = 6,
 };
 
 /* The same for vipd_xdp. */

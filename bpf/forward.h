@@ -110,11 +110,12 @@ static __always_inline enum found recall_way_to(struct __sk_buff *skb, const str
 }
 
 static __always_inline enum found recall_way_back(struct __sk_buff *skb, const struct packet *packet,
-						  const struct vipd_address *virtual, struct way *way)
+						  const struct vipd_address *virtual,
+						  const struct vipd_address *client, struct way *way)
 {
-	if (skb->gso_segs <= 1 && recall(packet, way_back(skb, packet, virtual), 0, way))
+	if (skb->gso_segs <= 1 && recall(packet, way_back(skb, packet, virtual, client), 0, way))
 		return FOUND;
-	return find_way(skb, packet, virtual, &packet->flow.target, way);
+	return find_way(skb, packet, virtual, client, way);
 }
 
 /* A port of SCTP, whose checksum sees it with the whole packet. A fragment does not know how long that is. */
@@ -189,14 +190,15 @@ struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct too_big);
+	__type(value, struct message);
 } answers SEC(".maps");
 
-/* Tell the client that its packet does not fit. The packet itself becomes the message. */
-static __always_inline int tell_too_big(struct __sk_buff *skb, const struct packet *packet, __u32 mtu)
+/* Tell the client that its packet does not fit `mtu`, or (0) that nobody has its port. The packet itself becomes the
+ * message. */
+static __always_inline int tell(struct __sk_buff *skb, const struct packet *packet, __u32 mtu)
 {
 	__u32 zero = 0;
-	struct too_big *answer = bpf_map_lookup_elem(&answers, &zero);
+	struct message *answer = bpf_map_lookup_elem(&answers, &zero);
 	struct way way = {};
 
 	/* A GSO packet cannot be cut. */
@@ -208,7 +210,7 @@ static __always_inline int tell_too_big(struct __sk_buff *skb, const struct pack
 	if (bpf_skb_load_bytes(skb, ETH_HLEN, answer->quote, sizeof(answer->quote)) < 0 ||
 	    bpf_skb_change_tail(skb, ETH_HLEN + sizeof(*answer), 0) < 0)
 		return DROP;
-	too_big_finish(packet, answer, mtu);
+	message_finish(packet, answer, mtu);
 	if (bpf_skb_store_bytes(skb, ETH_HLEN, answer, sizeof(*answer), BPF_F_INVALIDATE_HASH) < 0)
 		return DROP;
 	return send(skb, &way);
@@ -265,14 +267,14 @@ static __always_inline int forward(struct __sk_buff *skb, const struct packet *p
 		count(VIPD_REASON_NO_ROUTE);
 		return DROP;
 	case FOUND_SMALLER:
-		return packet->dont_fragment ? tell_too_big(skb, packet, way.mtu) : DROP;
+		return packet->dont_fragment ? tell(skb, packet, way.mtu) : DROP;
 	case FOUND_NONE:
 		return DROP;
 	}
 	if (destination->forwarding == VIPD_FORWARDING_TUNNEL &&
 	    !encapsulation_fits(skb, packet, way.mtu, tunnel_overhead(destination))) {
 		count(VIPD_REASON_TOO_BIG);
-		return packet->dont_fragment ? tell_too_big(skb, packet, way.mtu - tunnel_overhead(destination)) : DROP;
+		return packet->dont_fragment ? tell(skb, packet, way.mtu - tunnel_overhead(destination)) : DROP;
 	}
 	if (age(skb, packet) < 0)
 		goto refused;

@@ -169,6 +169,17 @@ static __always_inline int fullnat_open(const struct packet *packet, __u32 slot,
 	return 0;
 }
 
+/* The way from the local address. What is remembered does not depend on where a packet begins: settings.way_ms. */
+static __always_inline enum found fullnat_way(struct __sk_buff *skb, const struct packet *packet,
+					      const struct vipd_connection *connection,
+					      const struct vipd_destination *destination, struct way *way)
+{
+	if (skb->gso_segs <= 1 &&
+	    recall(packet, way_to(skb, packet, connection->destination, destination), 0, way))
+		return FOUND;
+	return find_way(skb, packet, &connection->virtual_address, &destination->address, way);
+}
+
 /* A client's packet, whose entry is there, to its destination. */
 static __always_inline int fullnat_forward(struct __sk_buff *skb, const struct packet *packet)
 {
@@ -184,13 +195,13 @@ static __always_inline int fullnat_forward(struct __sk_buff *skb, const struct p
 		return fullnat_drop(VIPD_REASON_CHANGING);
 	if (packet->ttl <= 1)
 		return fullnat_drop(VIPD_REASON_TTL);
-	switch (find_way(skb, packet, &connection->virtual_address, &destination->address, &way)) {
+	switch (fullnat_way(skb, packet, connection, destination, &way)) {
 	case FOUND:
 		break;
 	case FOUND_LOCAL:
 		return fullnat_drop(VIPD_REASON_NO_ROUTE);
 	case FOUND_SMALLER:
-		return packet->dont_fragment ? tell_too_big(skb, packet, way.mtu) : DROP;
+		return packet->dont_fragment ? tell(skb, packet, way.mtu) : DROP;
 	case FOUND_NONE:
 		return DROP;
 	}
@@ -220,11 +231,11 @@ static __always_inline int fullnat_reply(struct __sk_buff *skb, const struct pac
 		return fullnat_drop(VIPD_REASON_CHANGING);
 	if (packet->ttl <= 1)
 		return fullnat_drop(VIPD_REASON_TTL);
-	switch (find_way(skb, packet, &flow.target, &flow.source, &way)) {
+	switch (recall_way_back(skb, packet, &flow.target, &flow.source, &way)) {
 	case FOUND:
 		break;
 	case FOUND_SMALLER:
-		return packet->dont_fragment ? tell_too_big(skb, packet, way.mtu) : DROP;
+		return packet->dont_fragment ? tell(skb, packet, way.mtu) : DROP;
 	case FOUND_LOCAL:
 	case FOUND_NONE:
 		return fullnat_drop(VIPD_REASON_NO_ROUTE);

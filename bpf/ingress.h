@@ -84,7 +84,8 @@ static __always_inline int open_and_forward(context *ctx, struct packet *packet,
 	return forward(ctx, packet, chosen, destination);
 }
 
-static __always_inline int ingress(context *ctx)
+/* `mark` is the firewall mark by which a service is looked for; 0: address and port. */
+static __always_inline int ingress(context *ctx, __u32 mark)
 {
 	struct packet packet = {};
 	struct vipd_connection *connection;
@@ -112,7 +113,7 @@ static __always_inline int ingress(context *ctx)
 			return forward(ctx, &packet, connection->destination, destination);
 		}
 	}
-	service = service_of(&packet, &service_slot);
+	service = service_of(&packet, mark, &service_slot);
 	if (service)
 		return open_and_forward(ctx, &packet, connection, service_slot, service);
 	return reply_without_entry(ctx, &packet);

@@ -84,6 +84,19 @@ static __always_inline int age(struct __sk_buff *skb, const struct packet *packe
 	return bpf_skb_store_bytes(skb, IP_FIELD(ttl), &ttl, sizeof(ttl), 0);
 }
 
+/* The hop that the stack took. */
+static __always_inline int give_hop_back(struct __sk_buff *skb)
+{
+	__u8 ttl, more;
+
+	if (bpf_skb_load_bytes(skb, IP_FIELD(ttl), &ttl, sizeof(ttl)) < 0)
+		return -1;
+	more = ttl + 1;
+	if (bpf_l3_csum_replace(skb, IP_FIELD(check), bpf_htons(ttl << 8), bpf_htons(more << 8), 2) < 0)
+		return -1;
+	return bpf_skb_store_bytes(skb, IP_FIELD(ttl), &more, sizeof(more), 0);
+}
+
 /* An address of the IP header at `ip`, which may be a quoted one. */
 static __always_inline int ip_replace(struct __sk_buff *skb, __u32 ip, enum side side, const struct vipd_address *from,
 				      const struct vipd_address *to)
@@ -126,8 +139,22 @@ static __always_inline int icmp_replace_outer(struct __sk_buff *skb, __u32 at, c
 	return 0;
 }
 
-/* RFC 792, RFC 1191: the header and 8 bytes of what was too big, from the virtual address. */
-struct too_big {
+/* The header of an answer to the packet, from the virtual address. */
+static __always_inline void ip_answer(const struct packet *packet, struct iphdr *ip, __u8 protocol, __u16 length)
+{
+	__builtin_memset(ip, 0, sizeof(*ip));
+	ip->version = 4;
+	ip->ihl = 5;
+	ip->tot_len = bpf_htons(sizeof(*ip) + length);
+	ip->ttl = 64;
+	ip->protocol = protocol;
+	ip->saddr = packet->flow.target.word[3];
+	ip->daddr = packet->flow.source.word[3];
+	ip->check = header_checksum(ip);
+}
+
+/* RFC 792, RFC 1191: the header and 8 bytes of what the message is about. */
+struct message {
 	struct iphdr ip;
 	__u8 type;
 	__u8 code;
@@ -143,18 +170,11 @@ static __always_inline int can_be_quoted(const struct packet *packet)
 	return packet->l4 == ETH_HLEN + sizeof(struct iphdr);
 }
 
-static __always_inline void too_big_finish(const struct packet *packet, struct too_big *answer, __u32 mtu)
+static __always_inline void message_finish(const struct packet *packet, struct message *answer, __u32 mtu)
 {
 	answer->type = 3;
-	answer->code = 4;
+	answer->code = mtu ? 4 : 3;
 	answer->mtu = bpf_htons(mtu);
 	answer->checksum = ~fold(bpf_csum_diff(0, 0, (__be32 *)&answer->type, sizeof(*answer) - sizeof(answer->ip), 0));
-	answer->ip.version = 4;
-	answer->ip.ihl = 5;
-	answer->ip.tot_len = bpf_htons(sizeof(*answer));
-	answer->ip.ttl = 64;
-	answer->ip.protocol = IPPROTO_ICMP;
-	answer->ip.saddr = packet->flow.target.word[3];
-	answer->ip.daddr = packet->flow.source.word[3];
-	answer->ip.check = header_checksum(&answer->ip);
+	ip_answer(packet, &answer->ip, IPPROTO_ICMP, sizeof(*answer) - sizeof(answer->ip));
 }

@@ -136,6 +136,16 @@ static __always_inline int age(struct __sk_buff *skb, const struct packet *packe
 	return bpf_skb_store_bytes(skb, IP_FIELD(hop_limit), &hops, sizeof(hops), BPF_F_RECOMPUTE_CSUM);
 }
 
+static __always_inline int give_hop_back(struct __sk_buff *skb)
+{
+	__u8 hops;
+
+	if (bpf_skb_load_bytes(skb, IP_FIELD(hop_limit), &hops, sizeof(hops)) < 0)
+		return -1;
+	hops++;
+	return bpf_skb_store_bytes(skb, IP_FIELD(hop_limit), &hops, sizeof(hops), BPF_F_RECOMPUTE_CSUM);
+}
+
 static __always_inline int ip_replace(struct __sk_buff *skb, __u32 ip, enum side side, const struct vipd_address *from,
 				      const struct vipd_address *to)
 {
@@ -169,8 +179,19 @@ static __always_inline int icmp_replace_outer(struct __sk_buff *skb, __u32 at, c
 	return l4_replace(skb, at, from, to, 0);
 }
 
-/* RFC 4443 section 3.2: the header of what was too big, room for a fragment header, and 8 bytes. */
-struct too_big {
+static __always_inline void ip_answer(const struct packet *packet, struct ipv6hdr *ip, __u8 protocol, __u16 length)
+{
+	__builtin_memset(ip, 0, sizeof(*ip));
+	ip->version = 6;
+	ip->payload_len = bpf_htons(length);
+	ip->nexthdr = protocol;
+	ip->hop_limit = 64;
+	__builtin_memcpy(&ip->saddr, &packet->flow.target, sizeof(packet->flow.target));
+	__builtin_memcpy(&ip->daddr, &packet->flow.source, sizeof(packet->flow.source));
+}
+
+/* RFC 4443 sections 3.1 and 3.2: the header of what the message is about, room for a fragment header, and 8 bytes. */
+struct message {
 	struct ipv6hdr ip;
 	__u8 type;
 	__u8 code;
@@ -185,22 +206,14 @@ static __always_inline int can_be_quoted(const struct packet *packet)
 	return packet->l4 <= ETH_HLEN + sizeof(struct ipv6hdr) + 8;
 }
 
-static __always_inline void too_big_finish(const struct packet *packet, struct too_big *answer, __u32 mtu)
+static __always_inline void message_finish(const struct packet *packet, struct message *answer, __u32 mtu)
 {
 	const __u32 length = sizeof(*answer) - sizeof(answer->ip);
-	__u64 sum;
 
-	answer->type = 2;
+	answer->type = mtu ? 2 : 1;
+	answer->code = mtu ? 0 : 4;
 	answer->mtu = bpf_htonl(mtu);
-	answer->ip.version = 6;
-	answer->ip.payload_len = bpf_htons(length);
-	answer->ip.nexthdr = IPPROTO_ICMPV6;
-	answer->ip.hop_limit = 64;
-	__builtin_memcpy(&answer->ip.saddr, &packet->flow.target, sizeof(packet->flow.target));
-	__builtin_memcpy(&answer->ip.daddr, &packet->flow.source, sizeof(packet->flow.source));
-	/* The pseudo header (RFC 8200 section 8.1): both addresses, length, protocol. */
-	sum = bpf_csum_diff(0, 0, (__be32 *)&answer->ip.saddr, 32 + length, 0);
-	sum += bpf_htonl(length);
-	sum += bpf_htonl(IPPROTO_ICMPV6);
-	answer->checksum = ~fold(sum);
+	ip_answer(packet, &answer->ip, IPPROTO_ICMPV6, length);
+	answer->checksum =
+		~fold(pseudo_sum(&answer->ip) + bpf_csum_diff(0, 0, (__be32 *)&answer->type, length, 0));
 }

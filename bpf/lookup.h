@@ -12,7 +12,8 @@ static __always_inline struct vipd_service *service_at(__u32 slot, const struct 
 	if (!service || !service->scheduler)
 		return 0;
 	if (service->key.address.word[3] != key->address.word[3] || service->key.address.word[0] != key->address.word[0] ||
-	    service->key.port != key->port || service->key.protocol != key->protocol)
+	    service->key.port != key->port || service->key.protocol != key->protocol ||
+	    service->key.fwmark != key->fwmark)
 		return 0;
 	if (IPV6 && (service->key.address.word[1] != key->address.word[1] ||
 		     service->key.address.word[2] != key->address.word[2]))
@@ -20,17 +21,19 @@ static __always_inline struct vipd_service *service_at(__u32 slot, const struct 
 	return service;
 }
 
-static __always_inline struct vipd_service *service_of(const struct packet *packet, __u32 *slot)
+/* `mark` 0: by address and port. */
+static __always_inline struct vipd_service *service_of(const struct packet *packet, __u32 mark, __u32 *slot)
 {
-	struct vipd_service_key key = {
-		.address = packet->flow.target,
-		.port = packet->flow.target_port,
-		.protocol = packet->flow.protocol,
-		.family = IPV6 ? 6 : 4,
-	};
-	struct vipd_service_slot *found = bpf_map_lookup_elem(&service_keys, &key);
+	struct vipd_service_key key = { .family = IPV6 ? 6 : 4, .fwmark = mark };
+	struct vipd_service_slot *found;
 
-	if (!found) { /* one of every port? */
+	if (!mark) {
+		key.address = packet->flow.target;
+		key.port = packet->flow.target_port;
+		key.protocol = packet->flow.protocol;
+	}
+	found = bpf_map_lookup_elem(&service_keys, &key);
+	if (!found && !mark) { /* one of every port? */
 		key.port = 0;
 		found = bpf_map_lookup_elem(&service_keys, &key);
 	}

@@ -137,11 +137,11 @@ static __always_inline struct remembered *way_to(context *ctx, const struct pack
 	return way_of(ctx, packet, slot, &key, &ends);
 }
 
-/* Back to the client to whom the packet goes. */
+/* Back to a client. */
 static __always_inline struct remembered *way_back(context *ctx, const struct packet *packet,
-						   const struct vipd_address *virtual)
+						   const struct vipd_address *virtual,
+						   const struct vipd_address *client)
 {
-	const struct vipd_address *client = &packet->flow.target;
 	struct ends ends = { .source = virtual, .target = client, .version = IPV6 ? 6 : 4 };
 
 	return way_of(ctx, packet, (client->word[3] * 0x9e3779b1) >> 16, client, &ends);

@@ -19,7 +19,7 @@ static __always_inline int reply(struct __sk_buff *skb, const struct packet *pac
 		count(VIPD_REASON_TTL);
 		return DROP;
 	}
-	switch (recall_way_back(skb, packet, &entry->virtual_address, &way)) {
+	switch (recall_way_back(skb, packet, &entry->virtual_address, &packet->flow.target, &way)) {
 	case FOUND:
 		break;
 	case FOUND_LOCAL:

@@ -7,6 +7,7 @@
 #include <linux/if_packet.h>
 
 #include "ingress.h"
+#include "marked.h"
 #include "census.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
@@ -25,14 +26,31 @@ int vipd_ingress(struct __sk_buff *skb)
 			return DROP;
 	}
 	if (skb->protocol == bpf_htons(ETH_P_IP))
-		return ingress(skb);
+		return ingress(skb, 0);
 	if (skb->protocol == bpf_htons(ETH_P_IPV6))
 		bpf_tail_call(skb, &programs, VIPD_PROGRAM_IPV6);
 	return PASS;
+}
+
+/* On the way out of the device for marked packets. */
+SEC("classifier")
+int vipd_marked(struct __sk_buff *skb)
+{
+	if (skb->protocol == bpf_htons(ETH_P_IP))
+		return marked(skb);
+	if (skb->protocol == bpf_htons(ETH_P_IPV6))
+		bpf_tail_call(skb, &programs, VIPD_PROGRAM_MARKED6);
+	return DROP;
 }
 
 SEC("classifier")
 int vipd_fullnat(struct __sk_buff *skb)
 {
 	return fullnat_go_on(skb);
+}
+
+SEC("classifier")
+int vipd_refuse(struct __sk_buff *skb)
+{
+	return refuse(skb);
 }

@@ -4,17 +4,30 @@
 #define IPV6 1
 
 #include "ingress.h"
+#include "marked.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
 SEC("classifier")
 int vipd_ingress6(struct __sk_buff *skb)
 {
-	return ingress(skb);
+	return ingress(skb, 0);
 }
 
 SEC("classifier")
 int vipd_fullnat6(struct __sk_buff *skb)
 {
 	return fullnat_go_on(skb);
+}
+
+SEC("classifier")
+int vipd_marked6(struct __sk_buff *skb)
+{
+	return marked(skb);
+}
+
+SEC("classifier")
+int vipd_refuse6(struct __sk_buff *skb)
+{
+	return refuse(skb);
 }

@@ -16,7 +16,7 @@ int vipd_xdp(struct xdp_md *xdp)
 	if ((void *)(ethernet + 1) > (void *)(long)xdp->data_end)
 		return PASS;
 	if (ethernet->h_proto == bpf_htons(ETH_P_IP))
-		return ingress(xdp);
+		return ingress(xdp, 0);
 	if (ethernet->h_proto == bpf_htons(ETH_P_IPV6))
 		bpf_tail_call(xdp, &xdp_programs, VIPD_XDP_PROGRAM_IPV6);
 	return PASS;

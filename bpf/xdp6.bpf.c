@@ -10,5 +10,5 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
 SEC("xdp")
 int vipd_xdp6(struct xdp_md *xdp)
 {
-	return ingress(xdp);
+	return ingress(xdp, 0);
 }

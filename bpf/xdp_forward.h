@@ -155,7 +155,7 @@ static __always_inline int reply(struct xdp_md *xdp, const struct packet *packet
 
 	if (entry->flags & (VIPD_CONNECTION_BYPASS | VIPD_CONNECTION_FULLNAT) || packet->ttl <= 1)
 		return PASS;
-	way = way_back(xdp, packet, &entry->virtual_address);
+	way = way_back(xdp, packet, &entry->virtual_address, &packet->flow.target);
 	plain = plain_of(xdp);
 	if (!way || !plain || packet->bytes > way->mtu)
 		return PASS;

@@ -156,11 +156,15 @@ fn rejected(status: &Status) -> String {
 
 /// Where the plane serves, and packets that it did not forward as usual.
 fn plane(status: &PlaneStatus) -> String {
-    let PlaneStatus { name, refused, hooks, reasons } = status;
+    let PlaneStatus { name, refused, hooks, hooks_because, reasons } = status;
     let mut text = refused.as_ref().map_or_else(String::new, |why| format!("\nThe {name} plane REFUSES: {why}\n"));
     if !hooks.is_empty() {
-        let hooks: Vec<String> = hooks.iter().map(|(interface, hook)| format!("{interface} ({hook})")).collect();
-        text.push_str(&format!("\nServed by {name} on {}\n", hooks.join(", ")));
+        let row = |(interface, hook): (&String, &String)| {
+            let because = hooks_because.get(interface).map_or_else(String::new, |because| because.reason.clone());
+            vec![interface.clone(), hook.clone(), because]
+        };
+        let rows: Vec<Vec<String>> = hooks.iter().map(row).collect();
+        text.push_str(&format!("\nServed by {name} on\n{}", table(&rows, 2)));
     }
     if !reasons.is_empty() {
         let rows: Vec<Vec<String>> =

@@ -113,8 +113,18 @@ pub struct PlaneStatus {
     pub refused: Option<String>,
     /// The interfaces that are served, and where their packets are served first: `xdp`, `generic xdp` or `tc`.
     pub hooks: std::collections::BTreeMap<String, String>,
+    /// Why each of them is served there.
+    pub hooks_because: std::collections::BTreeMap<String, HookBecause>,
     /// Packets that were not forwarded as usual since the plane was made, by reason; reasons never met are left out.
     pub reasons: std::collections::BTreeMap<String, u64>,
+}
+
+/// Why an interface is served at its hook.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookBecause {
+    pub reason: String,
+    /// It is served worse than the configuration asks for.
+    pub is_refusal: bool,
 }
 
 /// A tracked script, file or process.

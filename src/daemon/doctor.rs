@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::config::io::loader::{LoadOptions, Loaded, load_text};
 use crate::config::model::Plane;
 use crate::config::problem::Severity;
-use crate::control::api::Status;
+use crate::control::api::{HookBecause, PlaneStatus, Status};
 use crate::control::io::client::{CallError, call};
 use crate::daemon::loading::load;
 use crate::daemon::rundir::control_socket;
@@ -74,9 +74,21 @@ pub async fn of_daemon(run_dir: &Path) -> Result<Vec<Diagnosis>, DoctorError> {
         problem: format!("adverts may be late on a busy machine: {why}"),
         remedy: "give the daemon CAP_SYS_NICE (docker: --cap-add SYS_NICE), or write `vrrp_priority 0`".to_owned(),
     }));
+    found.extend(status.plane.iter().flat_map(hooks));
     let loaded = load_text("running", &text, &LoadOptions { system: false, ..LoadOptions::default() });
     found.extend(host(&translate(&Arc::new(loaded.config))?)?);
     Ok(found)
+}
+
+/// Interfaces that are served by another hook than the configuration asks for.
+fn hooks(plane: &PlaneStatus) -> Vec<Diagnosis> {
+    let refused = plane.hooks_because.iter().filter(|(_, because)| because.is_refusal);
+    let diagnosis = |(interface, because): (&String, &HookBecause)| Diagnosis {
+        about: "plane",
+        problem: format!("{interface} is served by TC: {}", because.reason),
+        remedy: format!("free it (ip link set {interface} xdp off), or write `lvs_ebpf_mode tc`"),
+    };
+    refused.map(diagnosis).collect()
 }
 
 fn configuration(loaded: &Loaded, file: &str) -> Vec<Diagnosis> {

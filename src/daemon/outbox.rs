@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::future::pending;
 
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 
 /// The sender's end of an event queue.
 #[derive(Debug)]
@@ -39,10 +40,33 @@ impl<K: Ord, E> Outbox<K, E> {
             place.send(event);
         }
     }
+
+    /// Hand over what there is room for; whether that was all.
+    pub fn hand_over(&mut self) -> bool {
+        while !self.waiting.is_empty() {
+            match self.sender.try_reserve() {
+                Ok(place) => {
+                    if let Some((_, event)) = self.waiting.pop_first() {
+                        place.send(event);
+                    }
+                }
+                Err(TrySendError::Full(())) => return false,
+                Err(TrySendError::Closed(())) => self.waiting.clear(),
+            }
+        }
+        true
+    }
+
+    /// Until there is room, or nobody reads any more.
+    pub fn room(&self) -> impl Future<Output = ()> + use<K, E> {
+        let sender = self.sender.clone();
+        async move { drop(sender.reserve().await) }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
     use std::time::Duration;
 
     use tokio::time::timeout;
@@ -66,5 +90,24 @@ mod tests {
         }
         got.extend(reader.recv().await);
         assert_eq!(got, [1, 4, 3]);
+    }
+
+    #[tokio::test]
+    async fn what_there_is_no_room_for_waits_until_the_reader_made_some() {
+        let (mut outbox, mut reader) = Outbox::new(2);
+        assert!(outbox.hand_over(), "there is nothing");
+        for (key, event) in [("a", 1), ("b", 2), ("c", 3), ("c", 4)] {
+            outbox.put(key, event);
+        }
+        assert!(!outbox.hand_over());
+        let mut room = pin!(outbox.room());
+        assert!(timeout(Duration::ZERO, &mut room).await.is_err(), "nobody has read");
+        assert_eq!(reader.recv().await, Some(1));
+        room.await;
+        assert!(outbox.hand_over());
+        assert_eq!((reader.recv().await, reader.recv().await), (Some(2), Some(4)));
+        outbox.put("a", 5);
+        drop(reader);
+        assert!(outbox.hand_over(), "it is for nobody");
     }
 }

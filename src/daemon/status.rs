@@ -7,8 +7,8 @@ use crate::base::{Family, MonoTime};
 use crate::bfd::fleet::View;
 use crate::bfd::{Diagnostic, State};
 use crate::control::api::{
-    CheckStatus, InstanceCounters, InstanceStatus, PeerStatus, PlaneStatus, RealServerStatus, SchedulingStatus,
-    TrackerStatus, VirtualServerStatus,
+    CheckStatus, HookBecause, InstanceCounters, InstanceStatus, PeerStatus, PlaneStatus, RealServerStatus,
+    SchedulingStatus, TrackerStatus, VirtualServerStatus,
 };
 use crate::daemon::heartbeat::processor::Processor;
 use crate::daemon::heartbeat::{BadFrames, Strangers};
@@ -16,7 +16,7 @@ use crate::daemon::lvs::LvsView;
 use crate::daemon::telling::keepalived_word;
 use crate::daemon::trackers::TrackView;
 use crate::daemon::watchers::WatchView;
-use crate::lvs::datapath::{Counters, DestinationStats, ServiceStats};
+use crate::lvs::datapath::{Counters, DestinationStats, Served, ServiceStats};
 use crate::lvs::pool::{Health, PoolId, PoolView, RealServerView, Wish, table_key};
 use crate::lvs::table::{DestinationKey, Forwarding, ServiceKey};
 use crate::vrrp::{self, Discard, InstanceView, Outcome, PeerView, Tracked};
@@ -177,9 +177,15 @@ pub fn plane(view: &LvsView, reasons: &[(&'static str, u64)]) -> PlaneStatus {
     PlaneStatus {
         name: view.plane.clone(),
         refused: view.refused.clone(),
-        hooks: view.hooks.iter().map(|(interface, hook)| (interface.clone(), hook.name().to_owned())).collect(),
+        hooks: view.hooks.iter().map(|one| (one.interface.clone(), one.hook.name().to_owned())).collect(),
+        hooks_because: view.hooks.iter().map(hook_because).collect(),
         reasons: met.map(|(reason, count)| ((*reason).to_owned(), *count)).collect(),
     }
+}
+
+fn hook_because(served: &Served) -> (String, HookBecause) {
+    let Served { interface, hook: _, because } = served;
+    (interface.clone(), HookBecause { reason: because.to_string(), is_refusal: because.is_refusal() })
 }
 
 /// The check results of a real server, by pool and address as configured.

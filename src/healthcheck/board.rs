@@ -15,7 +15,7 @@ use super::judge::Change;
 use super::outcome::{LocalFault, Outcome, Verdict};
 use super::probe::Source;
 use super::schedule::Next;
-use super::settings::{CheckEvent, CheckId, CheckSettings, CheckState, CheckView, Reason, Standing, TargetId};
+use super::settings::{CheckEvent, CheckId, CheckSettings, CheckState, CheckView, Kept, Reason, Standing, TargetId};
 use check::{Check, RunState};
 
 /// Runs at one time. Further ones that are due wait for a free place, oldest first.
@@ -29,6 +29,18 @@ const SILENCE_SLACK: Duration = Duration::from_secs(1);
 /// Names one run of one check; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RunId(u64);
+
+impl From<RunId> for u64 {
+    fn from(run: RunId) -> Self {
+        run.0
+    }
+}
+
+impl From<u64> for RunId {
+    fn from(number: u64) -> Self {
+        Self(number)
+    }
+}
 
 /// What the shell is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -201,10 +213,9 @@ impl Board {
             self.look_for_silence(now, key, &mut actions);
         }
         while self.runs.len() < self.places()
-            && let Some((at, key)) = self.due.first().copied()
-            && at <= now
+            && self.due.first().is_some_and(|(at, _)| *at <= now)
+            && let Some((_, key)) = self.due.pop_first()
         {
-            self.due.remove(&(at, key));
             let Some(check) = self.checks.get_mut(&key) else { continue };
             self.last_run = self.last_run.wrapping_add(1);
             let run = RunId(self.last_run);
@@ -226,8 +237,8 @@ impl Board {
         let next = match check.run {
             RunState::Running { overdue, .. } => {
                 self.overdue.remove(&(overdue, run));
-                let (outcome, change, next) = check.take_result(now, outcome, latency);
-                self.tell(now, key, change, &outcome, latency, &mut actions);
+                let (change, next) = check.take_result(now, outcome, latency);
+                self.tell(now, key, change, &mut actions);
                 next
             }
             RunState::Stuck { .. } | RunState::Waiting { .. } | RunState::Resting => Next::Period,
@@ -270,8 +281,8 @@ impl Board {
         check.run = RunState::Stuck { run };
         actions.push(Action::Abort(run));
         let latency = check.settings.probe.deadline() + STUCK_AFTER;
-        let (outcome, change, _) = check.take_result(now, Outcome::Local(LocalFault::TaskStuck), latency);
-        self.tell(now, key, change, &outcome, latency, actions);
+        let (change, _) = check.take_result(now, Outcome::Local(LocalFault::TaskStuck), latency);
+        self.tell(now, key, change, actions);
         self.look_for_silence(now, key, actions);
     }
 
@@ -289,17 +300,10 @@ impl Board {
         self.runs.insert(run, None);
     }
 
-    /// Tell all whom a result concerns.
-    fn tell(
-        &mut self,
-        now: MonoTime,
-        key: CheckKey,
-        change: Change,
-        outcome: &Outcome,
-        latency: Duration,
-        actions: &mut Vec<Action>,
-    ) {
+    /// Tell all whom the last result concerns.
+    fn tell(&mut self, now: MonoTime, key: CheckKey, change: Change, actions: &mut Vec<Action>) {
         let Some(check) = self.checks.get_mut(&key) else { return };
+        let Some(Kept { outcome, latency, .. }) = &check.last else { return };
         if change == Change::None && check.settings.log_all_failures && outcome.verdict() == Verdict::Fail {
             let failures = check.judge.failures();
             let line = |id: &CheckId| Action::LogFailure { check: id.clone(), outcome: outcome.clone(), failures };
@@ -309,12 +313,13 @@ impl Board {
         if wish.is_none() && change == Change::None {
             return;
         }
+        let (outcome, latency) = (outcome.clone(), *latency);
         for id in check.ids.clone() {
             if let Some(wish) = wish {
                 actions.push(Action::Tell(CheckEvent::Weight { target: id.target.clone(), wish }));
             }
             if change != Change::None {
-                let told = self.tell_one(now, &id, change, outcome, latency);
+                let told = self.tell_one(now, &id, change, &outcome, latency);
                 actions.extend(told.map(Action::Tell));
             }
         }

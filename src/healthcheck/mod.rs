@@ -7,6 +7,7 @@ pub mod board;
 pub mod dns;
 pub mod expect;
 pub mod file;
+pub mod flights;
 pub mod grpc;
 pub mod hex;
 pub mod icmp;

@@ -86,9 +86,14 @@ impl Schedule {
         if now < self.point {
             return self.point;
         }
-        let into = now.since(self.point).as_nanos() % self.period.as_nanos().max(1);
-        now + self.period.saturating_sub(Duration::from_nanos_u128(into))
+        let (into, period) = (nanos(now.since(self.point)), nanos(self.period).max(1));
+        now + Duration::from_nanos(period.saturating_sub(into % period))
     }
+}
+
+/// In 64 bits, which last for 584 years: each check divides by it.
+fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

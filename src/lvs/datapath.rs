@@ -47,6 +47,54 @@ impl Hook {
     }
 }
 
+/// An interface that is served.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Served {
+    pub interface: String,
+    /// The first hook that does it.
+    pub hook: Hook,
+    pub because: HookReason,
+}
+
+/// Why an interface is served where it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+pub enum HookReason {
+    #[error("lvs_ebpf_mode is tc")]
+    ModeIsTc,
+    #[error("its driver runs XDP")]
+    DriverRuns,
+    #[error("its driver has no XDP")]
+    DriverLacks,
+    #[error("a virtual link, where TC is faster; lvs_ebpf_mode xdp takes XDP")]
+    Virtual,
+    #[error("it is part of another interface")]
+    Member,
+    #[error("it is not Ethernet")]
+    NotEthernet,
+    #[error("its index is past what XDP is told of")]
+    FarIndex,
+    /// XDP was to be there.
+    #[error("XDP was refused: {0}")]
+    Refused(String),
+}
+
+impl HookReason {
+    /// Whether it is served worse than the mode asks for.
+    pub const fn is_refusal(&self) -> bool {
+        match self {
+            Self::Refused(_) => true,
+            Self::ModeIsTc
+            | Self::DriverRuns
+            | Self::DriverLacks
+            | Self::Virtual
+            | Self::Member
+            | Self::NotEthernet
+            | Self::FarIndex => false,
+        }
+    }
+}
+
 /// What a plane may or may not be able to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Feature {
@@ -134,8 +182,8 @@ pub trait Datapath {
         Ok(())
     }
 
-    /// The interfaces that are served, each with the first hook that does it. A plane with one hook answers none.
-    fn hooks(&self) -> Vec<(String, Hook)> {
+    /// The interfaces that are served, and where. A plane with one hook answers none.
+    fn hooks(&self) -> Vec<Served> {
         vec![]
     }
 

@@ -1,5 +1,7 @@
 //! The eBPF plane, opened in a network namespace and a bpffs of its own. Needs root.
 
+use std::process::Command;
+
 use nix::sched::{CloneFlags, unshare};
 use vipd::lvs::datapath::Datapath;
 use vipd::lvs::io::ebpf::{Ebpf, EbpfOptions, LOCAL_PORTS};
@@ -22,6 +24,9 @@ impl Drop for RunDir {
 #[tokio::test]
 async fn the_ebpf_plane_keeps_every_promise() {
     unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace of its own needs root");
+    // Services by mark have a route, and that needs a host with an address.
+    let status = Command::new("ip").args(["link", "set", "lo", "up"]).status().expect("iproute2 is installed");
+    assert!(status.success());
     let run_dir = RunDir(tempfile::tempdir().expect("a directory"));
     let options = EbpfOptions {
         pin_dir: run_dir.0.path().join("bpf"),

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::control::api::{
-    CheckStatus, ConfigStatus, DaemonCounters, EventStatus, InstanceCounters, PeerStatus, SchedulingStatus,
+    CheckStatus, ConfigStatus, DaemonCounters, EventStatus, HookBecause, InstanceCounters, PeerStatus, SchedulingStatus,
 };
 
 fn example() -> Status {
@@ -52,6 +52,11 @@ fn example() -> Status {
             name: "ebpf".into(),
             refused: None,
             hooks: [("eth0".to_owned(), "xdp".to_owned()), ("veth1".to_owned(), "tc".to_owned())].into(),
+            hooks_because: [
+                ("eth0".to_owned(), HookBecause { reason: "its driver runs XDP".into(), is_refusal: false }),
+                ("veth1".to_owned(), HookBecause { reason: "XDP was refused: busy".into(), is_refusal: true }),
+            ]
+            .into(),
             reasons: [("local_ports_full".to_owned(), 3), ("no_route".to_owned(), 12)].into(),
         }),
         virtual_servers: vec![VirtualServerStatus {

@@ -1,6 +1,7 @@
 //! One run of a check: by the sockets of `healthcheck/io/`, a script, or the state of a BFD session.
 
 use std::collections::BTreeMap;
+use std::convert::identity;
 use std::future::pending;
 use std::sync::Arc;
 
@@ -79,11 +80,13 @@ impl Sessions {
 
 /// Carry out one run for real; `url` counts from 0.
 ///
-/// The kinds that need more than a connection are boxed: the task of a run is as large as the largest of what is not, and is
-/// copied more than once until it runs.
+/// The daemon has no run of `TCP_CHECK` come here: its connector makes them.
+///
+/// Each kind is boxed: the task of a run is as large as the largest of what is not, and is copied more than once until it
+/// runs.
 pub async fn run(probe: &Probe, url: usize, sessions: &Sessions) -> Outcome {
     match probe {
-        Probe::Tcp(endpoint) => tcp::check(endpoint).await,
+        Probe::Tcp(endpoint) => Box::pin(tcp::connect(endpoint)).await.map_or_else(identity, |_| Outcome::Connected),
         Probe::Http(probe) => Box::pin(http::check(probe, url)).await,
         Probe::Https(probe) => Box::pin(tls::check(probe, url)).await,
         Probe::Script(probe) => Box::pin(run_script(probe)).await,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::Task;
-use crate::lvs::datapath::Hook;
+use crate::lvs::datapath::Served;
 use crate::lvs::director::{Told, Unseen};
 use crate::lvs::ipvsadm::manual::Manual;
 use crate::lvs::pool::{PoolEvent, PoolId, PoolView};
@@ -37,8 +37,8 @@ pub enum LvsEvent {
 pub struct LvsView {
     /// `memory`, `ipvs` or `ebpf`.
     pub plane: String,
-    /// The interfaces that are served, and the first hook of each; of a plane with one hook none.
-    pub hooks: Vec<(String, Hook)>,
+    /// The interfaces that are served, and where; of a plane with one hook none.
+    pub hooks: Vec<Served>,
     pub pools: Vec<PoolView>,
     /// Why the plane does not hold what it should; `None` while it does.
     pub refused: Option<String>,

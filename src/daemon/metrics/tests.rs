@@ -34,6 +34,7 @@ fn status() -> Status {
             name: "ebpf".into(),
             refused: None,
             hooks: [].into(),
+            hooks_because: [].into(),
             reasons: [("no_route".into(), 3)].into(),
         }),
         strangers: [("eth0".to_owned(), [("vrid".to_owned(), 9)].into())].into(),

@@ -102,11 +102,12 @@ impl Check {
         if self.settings.alpha { Standing::Down } else { Standing::Up }
     }
 
-    pub fn take_result(&mut self, now: MonoTime, outcome: Outcome, latency: Duration) -> (Outcome, Change, Next) {
+    /// Keep a result; what it changes, and when the next one is wanted.
+    pub fn take_result(&mut self, now: MonoTime, outcome: Outcome, latency: Duration) -> (Change, Next) {
         let outcome = self.place(outcome);
         let verdict = self.judge.weigh(outcome.verdict());
         let change = self.judge.observe(verdict);
-        self.last = Some(Kept { outcome: outcome.clone(), latency, at: now });
+        self.last = Some(Kept { outcome, latency, at: now });
         self.results = self.results.saturating_add(1);
         if verdict != Verdict::Local {
             self.heard = Some(now);
@@ -118,7 +119,7 @@ impl Check {
             Verdict::Partial if hurry => Next::AtOnce,
             Verdict::Pass | Verdict::Partial | Verdict::Fail | Verdict::Local => Next::Period,
         };
-        (outcome, change, next)
+        (change, next)
     }
 
     /// What an answer means after those before it. Of several urls, which one this answer was and which one follows:

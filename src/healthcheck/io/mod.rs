@@ -1,6 +1,7 @@
 //! The kinds of check that use a socket, one file each.
 
 pub mod agent;
+pub mod connector;
 pub mod dns;
 mod exchange;
 pub mod file;

@@ -42,6 +42,18 @@ pub(super) fn bound(endpoint: &Endpoint, kind: Type, protocol: Protocol) -> Resu
     Ok(socket)
 }
 
+/// A stream that begins to connect to the endpoint: it becomes writable when that has come to something.
+///
+/// # Errors
+/// The outcome of the run, where it could not even begin.
+pub(super) fn connecting(endpoint: &Endpoint) -> Result<Socket, Outcome> {
+    let socket = bound(endpoint, Type::STREAM, Protocol::TCP).map_err(Outcome::Local)?;
+    match socket.connect(&endpoint.addr.into()) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(connect_failure(&error)),
+        Ok(()) | Err(_) => Ok(socket),
+    }
+}
+
 /// A fixed port must be free for the next run: a stream ends by a reset, since `TIME_WAIT` would hold it for a minute.
 /// Without one the kernel picks it at `connect(2)`, when it knows the server, so that ports last for many servers.
 fn choose_port(socket: &Socket, kind: Type, bind_port: Option<u16>) -> io::Result<()> {

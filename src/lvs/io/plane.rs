@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::ebpf::Ebpf;
 use super::ipvs::Ipvs;
 use super::memory::Memory;
-use crate::lvs::datapath::{ApplyError, Capabilities, Counters, Datapath, DatapathError, Hook, HookMode, Locals};
+use crate::lvs::datapath::{ApplyError, Capabilities, Counters, Datapath, DatapathError, HookMode, Locals, Served};
 use crate::lvs::ipvsadm::connections::Connection;
 use crate::lvs::ipvsadm::manual::Manual;
 use crate::lvs::ipvsadm::{Change, Refusal, SyncDaemon, Timeouts};
@@ -117,7 +117,7 @@ impl Datapath for Plane {
         }
     }
 
-    fn hooks(&self) -> Vec<(String, Hook)> {
+    fn hooks(&self) -> Vec<Served> {
         match self {
             Self::Memory(plane) => plane.hooks(),
             Self::Ipvs(plane) => plane.hooks(),

@@ -6,7 +6,8 @@ use std::io::Write;
 use vipd::lvs::datapath::{Datapath, DatapathError};
 use vipd::lvs::io::ebpf::{Ebpf, Reason};
 use vipd::lvs::table::{
-    DestinationKey, Encapsulation, Forwarding, Protocol, Scheduler, ServiceKey, Step, TunnelChecksum,
+    DestinationKey, Encapsulation, Forwarding, Persistence, Protocol, Scheduler, Service, ServiceKey, Step,
+    TunnelChecksum,
 };
 
 use crate::lab::{Lab, MASQ_VIP, address, reason, until, wait};
@@ -225,9 +226,10 @@ fn what_the_plane_cannot_do_is_refused_and_the_rest_is_done() {
     let lab = Lab::new(1);
     let mut plane = lab.open();
     let good = key(Protocol::Tcp, MASQ_VIP, 80);
-    let marked = ServiceKey::Fwmark { mark: std::num::NonZeroU32::MIN, family: vipd::base::Family::V4 };
+    let by_call = Persistence { timeout_s: 300, prefix_len: 32, sip: true };
+    let sip = Service { persistence: Some(by_call), ..service(Scheduler::Rr) };
     let refused = wait(plane.apply(&[
-        Step::AddService(marked, service(Scheduler::Rr)),
+        Step::AddService(key(Protocol::Udp, MASQ_VIP, 5060), sip),
         Step::AddService(good, service(Scheduler::Rr)),
         Step::AddService(key(Protocol::Tcp, MASQ_VIP, 0), service(Scheduler::Wlc)),
         Step::AddDestination(good, at(address(1), 80), destination(GRE, 1)),

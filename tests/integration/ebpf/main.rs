@@ -21,6 +21,7 @@ mod fuzz;
 mod ipv6;
 mod ipv6_errors;
 mod lab;
+mod marks;
 mod persistence;
 mod schedulers;
 mod steps;

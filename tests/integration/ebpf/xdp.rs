@@ -21,7 +21,7 @@ const BULK: u64 = 20 * 1024 * 1024;
 const IPIP: Forwarding = Forwarding::Tunnel(Encapsulation::Ipip);
 
 fn names(plane: &Ebpf) -> BTreeMap<String, Hook> {
-    plane.hooks().into_iter().collect()
+    plane.hooks().into_iter().map(|served| (served.interface, served.hook)).collect()
 }
 
 fn both(hook: Hook) -> BTreeMap<String, Hook> {

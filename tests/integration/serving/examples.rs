@@ -143,6 +143,36 @@ fn persistence() {
 }
 
 #[test]
+fn fwmark() {
+    let mut lab = Lab::new(Arms::One, 2);
+    lab.serve(&[80, 443], &[]);
+    set_up(&lab, &["--method", "dr"]);
+    // The firewall's part, as the example writes it.
+    let example_text = example("fwmark.conf");
+    let rules: Vec<&str> = example_text
+        .lines()
+        .skip_while(|line| !line.starts_with("#   table"))
+        .take_while(|line| line.starts_with("#   "))
+        .map(|line| line.trim_start_matches('#'))
+        .collect();
+    lab.director.nft(&(rules.join("\n") + "\n"));
+    run(&mut lab, "fwmark.conf");
+    let mut servers = BTreeMap::new();
+    for client in 51..=54 {
+        let from = Ipv4Addr::new(192, 0, 2, client);
+        let got: BTreeSet<u8> =
+            [80, 443, 80].into_iter().flat_map(|port| shares_from(&lab.client, from, port, 2).into_keys()).collect();
+        assert_eq!(got.len(), 1, "client {client} is at one server on both ports: {got:?}");
+        *servers.entry(got.into_iter().next().unwrap()).or_insert(0) += 1;
+    }
+    assert_eq!(servers, BTreeMap::from([(1, 2), (2, 2)]), "clients are shared");
+    let listed = lab.ipvsadm("-L -n");
+    assert!(listed.contains("FWM  7 rr persistent 600"), "{listed}");
+    lab.stop();
+    assert!(!lab.director.ip("rule").contains("fwmark"), "nothing is left");
+}
+
+#[test]
 fn udp_dns() {
     let mut lab = Lab::new(Arms::One, 2);
     lab.serve(&[53], &[53]);

@@ -8,6 +8,7 @@
 //! The client has the addresses .50 to .58.
 
 use std::fs;
+use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
@@ -75,6 +76,18 @@ impl Host {
         let mut command = Command::new("nsenter");
         command.arg(format!("--net=/run/netns/{}", self.namespace.name())).arg(env!("CARGO_BIN_EXE_vipd")).args(args);
         command
+    }
+
+    /// Load rules of nftables.
+    pub fn nft(&self, rules: &str) {
+        let namespace = format!("--net=/run/netns/{}", self.namespace.name());
+        let mut nft = Command::new("nsenter")
+            .args([&namespace, "nft", "-f", "-"])
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("nftables is installed");
+        nft.stdin.take().expect("a pipe").write_all(rules.as_bytes()).expect("nft reads");
+        assert!(nft.wait().expect("nft ends").success(), "{rules}");
     }
 
     fn plug(&self, switch: &Namespace, port: &str, interface: &str, address: &str) {
@@ -241,6 +254,11 @@ impl Lab {
     /// The daemon's process.
     pub fn process(&self) -> u32 {
         self.daemon.as_ref().expect("a daemon was started").0.id()
+    }
+
+    /// End the daemon as a crash does.
+    pub fn kill(&mut self) {
+        drop(self.daemon.take());
     }
 
     /// End the daemon in good order.

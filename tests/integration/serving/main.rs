@@ -15,6 +15,8 @@ mod drain;
 mod examples;
 mod groups;
 mod lab;
+mod restart;
 mod setup;
+mod sorry;
 mod starved;
 mod traffic;

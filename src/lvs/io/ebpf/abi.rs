@@ -5,7 +5,7 @@
 
 use aya::Pod;
 
-pub const ABI_VERSION: u32 = 7;
+pub const ABI_VERSION: u32 = 8;
 
 /// The compiled programs: for IPv4, with the census; and for IPv6; then those of XDP.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vipd.bpf.o"));
@@ -50,7 +50,10 @@ pub const DESTINATION_OTHER_FAMILY: u8 = 2;
 pub const PROGRAM_IPV6: u32 = 0;
 pub const PROGRAM_FULLNAT: u32 = 1;
 pub const PROGRAM_FULLNAT6: u32 = 2;
-pub const PROGRAMS: u32 = 3;
+pub const PROGRAM_MARKED6: u32 = 3;
+pub const PROGRAM_REFUSE: u32 = 4;
+pub const PROGRAM_REFUSE6: u32 = 5;
+pub const PROGRAMS: u32 = 6;
 pub const XDP_PROGRAM_IPV6: u32 = 0;
 pub const XDP_PROGRAMS: u32 = 1;
 

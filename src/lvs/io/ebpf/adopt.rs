@@ -135,7 +135,8 @@ fn rebuild_reals(kernel: &mut Kernel, services: &BTreeMap<ServiceKey, Held>) -> 
     for (key, held) in services {
         let wire = words::service_key(key)?;
         for (at, one) in &held.destinations {
-            if let Some(value) = words::destination(&wire, at, &one.destination, held.slot, one.generation) {
+            let of = (&wire, held.is_persistent());
+            if let Some(value) = words::destination(of, at, &one.destination, held.slot, one.generation) {
                 kernel.set_real(&wire, &value, one.slot, true)?;
             }
         }

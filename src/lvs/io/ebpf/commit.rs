@@ -62,13 +62,14 @@ impl Kernel {
     }
 
     fn write_destinations(&mut self, wire: &abi::ServiceKey, before: Option<&Held>, now: &Held) -> Result<(), Fault> {
+        let persistent = now.is_persistent();
+        let same = before.filter(|before| before.slot == now.slot && before.is_persistent() == persistent);
         for (at, held) in &now.destinations {
-            if before.and_then(|before| before.destinations.get(at)) == Some(held)
-                && before.is_some_and(|before| before.slot == now.slot)
-            {
+            if same.and_then(|same| same.destinations.get(at)) == Some(held) {
                 continue;
             }
-            let Some(value) = words::destination(wire, at, &held.destination, now.slot, held.generation) else {
+            let of = (wire, persistent);
+            let Some(value) = words::destination(of, at, &held.destination, now.slot, held.generation) else {
                 continue;
             };
             let written = self.maps.destinations.set(held.slot, value, 0);
@@ -144,7 +145,8 @@ impl Kernel {
             stats::zero(&mut self.maps.destination_stats, held.slot)?;
             let idle = abi::Load::default();
             self.maps.loads.set(held.slot, idle, 0).map_err(Fault::map("freeing a slot"))?;
-            if let Some(value) = words::destination(wire, at, &held.destination, before.slot, held.generation) {
+            let of = (wire, before.is_persistent());
+            if let Some(value) = words::destination(of, at, &held.destination, before.slot, held.generation) {
                 self.set_real(wire, &value, held.slot, false)?;
             }
         }

@@ -4,7 +4,7 @@ use super::fault::Fault;
 use super::maps::Limits;
 use super::plane::Ebpf;
 use super::xdp::{self, Front};
-use crate::lvs::datapath::{DatapathError, Hook, HookMode};
+use crate::lvs::datapath::{DatapathError, Hook, HookMode, HookReason, Served};
 
 /// The kernel is asked for a way out so often.
 const WAY_MS: u32 = 100;
@@ -16,37 +16,35 @@ impl Ebpf {
     /// # Errors
     /// [`DatapathError`]; TC then serves alone.
     pub(super) fn choose_hooks(&mut self, mode: HookMode, fence: Option<u32>) -> Result<(), DatapathError> {
-        let chosen = match mode {
-            HookMode::Tc => {
-                self.front = None;
-                xdp::detach_all(&self.pin_dir)
-            }
-            HookMode::Auto | HookMode::Xdp => self.load_front(mode, fence),
+        let refused = match mode {
+            HookMode::Tc => None,
+            HookMode::Auto | HookMode::Xdp => match self.load_front(mode, fence) {
+                Ok(()) => return Ok(()),
+                Err(error) => Some(error),
+            },
         };
-        if chosen.is_err() {
-            self.front = None;
-            xdp::detach_all(&self.pin_dir)?;
-        }
-        chosen
+        self.front = Err(refused.as_ref().map_or(HookReason::ModeIsTc, |error| HookReason::Refused(error.to_string())));
+        xdp::detach_all(&self.pin_dir)?;
+        refused.map_or(Ok(()), Err)
     }
 
     fn load_front(&mut self, mode: HookMode, fence: Option<u32>) -> Result<(), DatapathError> {
         let limits = Limits { connections: 0, services: 0, destinations: 0 }; // the pinned maps have theirs
-        self.front = Some(Front::load(&self.pin_dir, limits, mode, fence)?);
+        self.front = Ok(Front::load(&self.pin_dir, limits, mode, fence)?);
         self.follow_links()
     }
 
     /// XDP on the interfaces that TC serves.
     pub(super) fn follow_links(&mut self) -> Result<(), DatapathError> {
-        if let Some(front) = &mut self.front {
+        if let Ok(front) = &mut self.front {
             front.attach(&self.netlink, &self.attached)?;
         }
         self.look_at_host()
     }
 
-    /// What changes without a word: rings, offloads, routing rules.
+    /// What changes without a word: rings, offloads, routing rules, the way of marked packets.
     pub(super) fn look_at_host(&mut self) -> Result<(), DatapathError> {
-        if let Some(front) = &mut self.front {
+        if let Ok(front) = &mut self.front {
             front.refresh(&self.netlink)?;
         }
         let usual = self.netlink.rules_are_usual().map_err(|error| Fault::new("listing the routing rules", &error))?;
@@ -58,13 +56,18 @@ impl Ebpf {
             now.way_ms = way_ms;
             settings.set(0, now, 0).map_err(Fault::map(doing))?;
         }
-        Ok(())
+        self.follow_marks()
     }
 
-    /// The interfaces that are served, and the first hook of each.
-    pub(super) fn hooks_in_use(&self) -> Vec<(String, Hook)> {
-        let served = self.front.as_ref().map(Front::served);
-        let hook = |name: &String| served.and_then(|served| served.get(name)).copied().unwrap_or(Hook::Tc);
-        self.attached.iter().map(|name| (name.clone(), hook(name))).collect()
+    /// The interfaces that are served, and where.
+    pub(super) fn hooks_in_use(&self) -> Vec<Served> {
+        let of = |interface: &String| {
+            let (hook, because) = match &self.front {
+                Ok(front) => front.served(interface),
+                Err(because) => (Hook::Tc, because.clone()),
+            };
+            Served { interface: interface.clone(), hook, because }
+        };
+        self.attached.iter().map(of).collect()
     }
 }

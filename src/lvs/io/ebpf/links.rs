@@ -44,12 +44,20 @@ pub(super) fn attach(
     let hook = hook();
     for (ifindex, name) in &present {
         match hook {
-            Hook::Tcx => attach_tcx(program, dir, *ifindex, name)?,
-            Hook::Clsact => attach_clsact(program, name)?,
+            Hook::Tcx => attach_tcx(program, &pins::link(dir, *ifindex), name, TcAttachType::Ingress)?,
+            Hook::Clsact => attach_clsact(program, name, TcAttachType::Ingress)?,
         }
     }
     detach_others(dir, hook, &present)?;
     Ok(present.into_values().cloned().collect())
+}
+
+/// Run `program` on the way out of one interface; `pin` holds it there.
+pub(super) fn attach_egress(program: &mut SchedClassifier, pin: &Path, name: &str) -> Result<(), DatapathError> {
+    match hook() {
+        Hook::Tcx => attach_tcx(program, pin, name, TcAttachType::Egress),
+        Hook::Clsact => attach_clsact(program, name, TcAttachType::Egress),
+    }
 }
 
 /// Take the program off every interface.
@@ -57,9 +65,13 @@ pub(super) fn detach_all(dir: &Path) -> Result<(), DatapathError> {
     detach_others(dir, hook(), &BTreeMap::new())
 }
 
-fn attach_tcx(program: &mut SchedClassifier, dir: &Path, ifindex: u32, name: &str) -> Result<(), DatapathError> {
-    let pin = pins::link(dir, ifindex);
-    if let Ok(pinned) = PinnedLink::from_pin(&pin) {
+fn attach_tcx(
+    program: &mut SchedClassifier,
+    pin: &Path,
+    name: &str,
+    direction: TcAttachType,
+) -> Result<(), DatapathError> {
+    if let Ok(pinned) = PinnedLink::from_pin(pin) {
         let link = SchedClassifierLink::try_from(FdLink::from(pinned));
         // A link whose interface has gone refuses: its number belongs to a new interface.
         if let Ok(id) = link.map_err(drop).and_then(|link| program.attach_to_link(link).map_err(drop)) {
@@ -67,18 +79,18 @@ fn attach_tcx(program: &mut SchedClassifier, dir: &Path, ifindex: u32, name: &st
             drop(link); // the pin holds it
             return Ok(());
         }
-        pins::remove(&pin)?;
+        pins::remove(pin)?;
     }
     let options = TcAttachOptions::TcxOrder(LinkOrder::default());
-    let attached = program.attach_with_options(name, TcAttachType::Ingress, options);
+    let attached = program.attach_with_options(name, direction, options);
     let link = attached.and_then(|id| program.take_link(id)).map_err(|error| fault(name, &error))?;
     let link = FdLink::try_from(link).map_err(|error| fault(name, &error))?;
-    link.pin(&pin).map_err(|error| fault(name, &error))?;
+    link.pin(pin).map_err(|error| fault(name, &error))?;
     Ok(())
 }
 
-fn attach_clsact(program: &mut SchedClassifier, name: &str) -> Result<(), DatapathError> {
-    let ours = SchedClassifierLink::attached(name, TcAttachType::Ingress, PRIORITY, HANDLE, None);
+fn attach_clsact(program: &mut SchedClassifier, name: &str, direction: TcAttachType) -> Result<(), DatapathError> {
+    let ours = SchedClassifierLink::attached(name, direction, PRIORITY, HANDLE, None);
     let replaced = ours.map_err(|error| fault(name, &error)).map(|link| program.attach_to_link(link));
     let id = if let Ok(id) = replaced? {
         id
@@ -86,7 +98,7 @@ fn attach_clsact(program: &mut SchedClassifier, name: &str) -> Result<(), Datapa
         // It is there already on most calls; where it is not, the attachment tells why.
         let _ = qdisc_add_clsact(name);
         let options = NlOptions { priority: PRIORITY, handle: HANDLE, ..NlOptions::default() };
-        let attached = program.attach_with_options(name, TcAttachType::Ingress, TcAttachOptions::Netlink(options));
+        let attached = program.attach_with_options(name, direction, TcAttachOptions::Netlink(options));
         attached.map_err(|error| fault(name, &error))?
     };
     // Dropping it would detach it, and the filter is to outlive us.

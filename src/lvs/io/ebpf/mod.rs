@@ -2,7 +2,7 @@
 //!
 //! `plane` is the door; `abi` and `maps` are the kernel's side, `words` translates, `model` and `schedule` decide,
 //! `commit` and `adopt` write and read the maps, `pins` and `links` keep it alive without us, `stats` counts; `hooks`
-//! chooses, `ports` decides and `xdp` attaches XDP, by what `netlink` says; `decapsulate` is for real servers, `trial`
+//! chooses, `ports` decides and `xdp` attaches XDP, by what `netlink` says; `marks` leads marked packets to the program; `decapsulate` is for real servers, `trial`
 //! for tests and benches.
 //!
 //! Packets count the connections of each destination as they begin and end; those that end in silence are found by the
@@ -18,6 +18,8 @@
 //! - A persistent client follows its template as in IPVS, for the persistence timeout from its last new connection and
 //!   for as long as a connection of it is there (the census sees that). Weight 0 and removal end it for new connections:
 //!   a drain comes to an end, as in IPVS with `expire_quiescent_template` 1.
+//! - Packets of a firewall mark are known by their address and port once their connection is open: a mark that is taken
+//!   away ends no connection.
 //! - `FullNat` flows go on only where they began: another director has other local addresses. Their TCP is reset.
 //! - Without an entry (another director opened the flow, or the table lost it) `mh`, `sh` and `dh` schedule a TCP packet
 //!   that is no SYN by its hash, so the flow goes on; other schedulers leave it to the stack, which resets it.
@@ -31,6 +33,8 @@ mod hooks;
 mod links;
 mod manual;
 mod maps;
+mod mark_rules;
+mod marks;
 mod model;
 mod netlink;
 mod pins;

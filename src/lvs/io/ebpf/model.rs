@@ -48,6 +48,13 @@ pub(super) const fn key_of(step: &Step) -> ServiceKey {
     }
 }
 
+impl Held {
+    /// Whether clients stay with their server.
+    pub(super) const fn is_persistent(&self) -> bool {
+        self.service.persistence.is_some()
+    }
+}
+
 impl Model {
     pub(super) fn new(services_max: u32, destinations_max: u32) -> Self {
         Self {
@@ -95,7 +102,7 @@ impl Model {
         words::service_key(&key)?;
         words::check_service(&key, &service)?;
         if let Some(held) = self.services.get_mut(&key) {
-            held.destinations.values().try_for_each(|to| words::check_pair(&service, &to.destination))?;
+            held.destinations.values().try_for_each(|to| words::check_pair(&key, &service, &to.destination))?;
             held.service = service;
             return Ok(());
         }
@@ -113,7 +120,7 @@ impl Model {
         words::check_destination(&at, &destination)?;
         let generation = self.next_generation();
         let held = self.services.get_mut(&key).ok_or_else(|| missing("adding a destination", key.to_string()))?;
-        words::check_pair(&held.service, &destination)?;
+        words::check_pair(&key, &held.service, &destination)?;
         if let Some(known) = held.destinations.get_mut(&at) {
             known.destination = destination;
             return Ok(());

@@ -3,8 +3,10 @@
 
 use std::io;
 
-use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
-use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, XdpAttached};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::link::{
+    InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, XdpAttached,
+};
 use netlink_packet_route::rule::{RuleAttribute, RuleMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::protocols::{NETLINK_GENERIC, NETLINK_ROUTE};
@@ -26,14 +28,17 @@ const HEADER: usize = 16;
 const GENERIC_HEADER: usize = 4;
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
-/// Rules that every host has: for the tables `local`, `main` and `default`.
+/// Rules that every host has: for the tables `local`, `main` and `default`. That for `local` may stand elsewhere.
 const USUAL_PRIORITIES: [u32; 3] = [0, 32_766, 32_767];
+const RT_TABLE_LOCAL: u32 = 255;
 
 /// An interface, as far as XDP asks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Link {
     pub(super) index: u32,
     pub(super) name: String,
+    pub(super) up: bool,
+    pub(super) alias: Option<String>,
     /// `None`: not Ethernet.
     pub(super) mac: Option<[u8; 6]>,
     /// `None`: hardware, or what looks like it.
@@ -88,30 +93,55 @@ impl Netlink {
         Ok(links)
     }
 
-    /// Whether routes depend on nothing but where a packet goes to: there are the usual routing rules and no others.
+    /// Whether routes depend on nothing but where a packet goes to: there are the usual routing rules, and others only
+    /// for packets with a mark.
     ///
     /// # Errors
     /// Of netlink.
     pub(super) fn rules_are_usual(&self) -> io::Result<bool> {
-        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
-            let mut ask = RuleMessage::default();
-            ask.header.family = family;
-            let rules = match self.dump(RouteNetlinkMessage::GetRule(ask)) {
-                // A kernel without rules, or without IPv6.
-                Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => continue,
-                other => other?,
-            };
-            let usual = rules.iter().all(|rule| !matches!(rule, RouteNetlinkMessage::NewRule(rule) if !is_usual(rule)));
-            if !usual {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        let families = [AddressFamily::Inet, AddressFamily::Inet6].map(|family| self.rules(family));
+        families.into_iter().try_fold(true, |usual, rules| Ok(usual && rules?.iter().all(is_usual)))
+    }
+
+    /// The routing rules of a family, in their order.
+    ///
+    /// # Errors
+    /// Of netlink.
+    pub(super) fn rules(&self, family: AddressFamily) -> io::Result<Vec<RuleMessage>> {
+        let mut ask = RuleMessage::default();
+        ask.header.family = family;
+        let rules = match self.dump(RouteNetlinkMessage::GetRule(ask)) {
+            // A kernel without rules, or without IPv6.
+            Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => return Ok(vec![]),
+            other => other?,
+        };
+        let rule = |message| if let RouteNetlinkMessage::NewRule(rule) = message { Some(rule) } else { None };
+        Ok(rules.into_iter().filter_map(rule).collect())
+    }
+
+    /// Carry out a change.
+    ///
+    /// # Errors
+    /// Of netlink.
+    pub(super) fn change(&self, what: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
+        self.ask(what, flags).map(drop)
+    }
+
+    /// Ask for one thing.
+    ///
+    /// # Errors
+    /// Of netlink.
+    pub(super) fn ask(&self, what: RouteNetlinkMessage, flags: u16) -> io::Result<Vec<RouteNetlinkMessage>> {
+        self.send(what, NLM_F_ACK | flags)
     }
 
     fn dump(&self, what: RouteNetlinkMessage) -> io::Result<Vec<RouteNetlinkMessage>> {
+        self.send(what, NLM_F_DUMP)
+    }
+
+    fn send(&self, what: RouteNetlinkMessage, flags: u16) -> io::Result<Vec<RouteNetlinkMessage>> {
         let mut request = NetlinkMessage::new(NetlinkHeader::default(), NetlinkPayload::InnerMessage(what));
-        request.header.flags = NLM_F_REQUEST | NLM_F_DUMP;
+        request.header.flags = NLM_F_REQUEST | flags;
         request.finalize();
         let mut bytes = vec![0; request.buffer_len()];
         request.serialize(&mut bytes);
@@ -151,10 +181,13 @@ fn attributes(message: &[u8]) -> Reader<'_> {
 }
 
 fn link(message: &LinkMessage) -> Option<Link> {
-    let mut link = Link { index: message.header.index, ..Link::default() };
+    let up = message.header.flags.contains(LinkFlags::Up);
+    let mut link = Link { index: message.header.index, up, ..Link::default() };
     for attribute in &message.attributes {
         if let LinkAttribute::IfName(name) = attribute {
             link.name.clone_from(name);
+        } else if let LinkAttribute::IfAlias(alias) = attribute {
+            link.alias = Some(alias.clone());
         } else if let LinkAttribute::Address(bytes) = attribute {
             let mac = <[u8; 6]>::try_from(bytes.as_slice()).ok();
             link.mac = mac.filter(|_| message.header.link_layer_type == LinkLayerType::Ether);
@@ -173,11 +206,20 @@ fn link(message: &LinkMessage) -> Option<Link> {
 }
 
 fn is_usual(rule: &RuleMessage) -> bool {
-    let priority = rule
-        .attributes
-        .iter()
-        .find_map(|one| if let RuleAttribute::Priority(priority) = one { Some(*priority) } else { None });
-    USUAL_PRIORITIES.contains(&priority.unwrap_or(0))
+    let (mut priority, mut mark, mut counts, mut table) = (0, 0, u32::MAX, 0);
+    for attribute in &rule.attributes {
+        if let RuleAttribute::Priority(told) = attribute {
+            priority = *told;
+        } else if let RuleAttribute::FwMark(told) = attribute {
+            mark = *told;
+        } else if let RuleAttribute::FwMask(told) = attribute {
+            counts = *told;
+        } else if let RuleAttribute::Table(told) = attribute {
+            table = *told;
+        }
+    }
+    // The programs ask without a mark.
+    USUAL_PRIORITIES.contains(&priority) || table == RT_TABLE_LOCAL || mark & counts != 0
 }
 
 /// The number of a family of generic netlink; `None`: the kernel does not have it.
@@ -224,9 +266,10 @@ fn exchange(socket: &Socket, request: &[u8]) -> io::Result<Vec<Vec<u8>>> {
                 Some(NLMSG_DONE) => return Ok(messages),
                 Some(NLMSG_ERROR) => {
                     let code = message.get(HEADER..HEADER + 4).and_then(|four| four.try_into().ok());
-                    return Err(io::Error::from_raw_os_error(
-                        code.map_or(libc::EIO, i32::from_ne_bytes).saturating_neg(),
-                    ));
+                    return match code.map_or(-libc::EIO, i32::from_ne_bytes) {
+                        0 => Ok(messages),
+                        code => Err(io::Error::from_raw_os_error(code.saturating_neg())),
+                    };
                 }
                 Some(_) | None => messages.push(message.to_vec()),
             }

@@ -118,6 +118,11 @@ pub(super) fn link(dir: &Path, ifindex: u32) -> PathBuf {
     dir.join(format!("{LINK_PREFIX}{ifindex}"))
 }
 
+/// Of the program on the way out of the device for marked packets.
+pub(super) fn mark_link(dir: &Path) -> PathBuf {
+    dir.join("mark_link")
+}
+
 pub(super) fn xdp_link(dir: &Path, ifindex: u32) -> PathBuf {
     dir.join(format!("{XDP_LINK_PREFIX}{ifindex}"))
 }

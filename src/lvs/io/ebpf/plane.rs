@@ -15,6 +15,7 @@ use super::commit::Kernel;
 use super::fault::{self, Fault};
 use super::links;
 use super::maps::{self, Limits, Maps};
+use super::marks::{self, Marks};
 use super::model::{Held, Model, key_of};
 use super::netlink::Netlink;
 use super::pins;
@@ -22,12 +23,18 @@ use super::stats::{self, Rates, Reason};
 use super::words;
 use super::xdp::{self, Front};
 use crate::base::MonoTime;
-use crate::lvs::datapath::{ApplyError, Capabilities, Counters, Datapath, DatapathError, Hook, HookMode, Locals};
+use crate::lvs::datapath::{
+    ApplyError, Capabilities, Counters, Datapath, DatapathError, HookMode, HookReason, Locals, Served,
+};
 use crate::lvs::table::{ServiceKey, Step, Table};
 
 /// The program on the interfaces, by its name in the object.
 pub(super) const PROGRAM: &str = "vipd_ingress";
 const PROGRAM6: &str = "vipd_ingress6";
+const MARKED: &str = "vipd_marked";
+const MARKED6: &str = "vipd_marked6";
+const REFUSE: &str = "vipd_refuse";
+const REFUSE6: &str = "vipd_refuse6";
 const FULLNAT: &str = "vipd_fullnat";
 const FULLNAT6: &str = "vipd_fullnat6";
 const CENSUS: &str = "vipd_census";
@@ -65,10 +72,11 @@ pub struct Ebpf {
     rates: Rates,
     began: Instant,
     pub(super) netlink: Netlink,
-    /// `None`: TC alone.
-    pub(super) front: Option<Front>,
+    /// `Err`: TC alone, and why.
+    pub(super) front: Result<Front, HookReason>,
     /// Interfaces with the program on TC.
     pub(super) attached: Vec<String>,
+    marks: Marks,
 }
 
 impl fmt::Debug for Ebpf {
@@ -103,22 +111,31 @@ impl Ebpf {
             xdp::detach_all(pin_dir)?;
             pins::remove_maps(pin_dir, limits)?;
         }
-        let mut object = load(abi::OBJECT, &[PROGRAM, FULLNAT, CENSUS], options, limits)?;
+        let mut object = load(abi::OBJECT, &[PROGRAM, MARKED, REFUSE, FULLNAT, CENSUS], options, limits)?;
         let mut kernel = Kernel::new(Maps::of(&mut object)?);
-        let mut object6 = load(abi::OBJECT6, &[PROGRAM6, FULLNAT6], options, limits)?;
+        let mut object6 = load(abi::OBJECT6, &[PROGRAM6, MARKED6, REFUSE6, FULLNAT6], options, limits)?;
         let model = if adopted {
             adopt::adopt(&mut kernel, limits, local_ports)?
         } else {
             adopt::begin(&mut kernel.maps, limits, local_ports)?
         };
-        lead_to(&mut kernel.maps, &mut object6, PROGRAM6, abi::PROGRAM_IPV6)?;
-        lead_to(&mut kernel.maps, &mut object, FULLNAT, abi::PROGRAM_FULLNAT)?;
-        lead_to(&mut kernel.maps, &mut object6, FULLNAT6, abi::PROGRAM_FULLNAT6)?;
+        for (name, place) in [(FULLNAT, abi::PROGRAM_FULLNAT), (REFUSE, abi::PROGRAM_REFUSE)] {
+            lead_to(&mut kernel.maps, &mut object, name, place)?;
+        }
+        for (name, place) in [
+            (PROGRAM6, abi::PROGRAM_IPV6),
+            (FULLNAT6, abi::PROGRAM_FULLNAT6),
+            (MARKED6, abi::PROGRAM_MARKED6),
+            (REFUSE6, abi::PROGRAM_REFUSE6),
+        ] {
+            lead_to(&mut kernel.maps, &mut object6, name, place)?;
+        }
         tracing::info!(adopted, services = model.services.len(), "eBPF plane loaded");
         let pin_dir = pin_dir.clone();
         let (rates, began) = (Rates::default(), Instant::now());
         let netlink = Netlink::open().map_err(|error| Fault::new("opening netlink", &error))?;
-        let mut plane = Self { pin_dir, object, kernel, model, rates, began, netlink, front: None, attached: vec![] };
+        let (front, attached, marks) = (Err(HookReason::ModeIsTc), vec![], Marks::default());
+        let mut plane = Self { pin_dir, object, kernel, model, rates, began, netlink, front, attached, marks };
         plane.pin_program()?;
         plane.attach(interfaces)?;
         Ok(plane)
@@ -131,7 +148,8 @@ impl Ebpf {
     /// [`DatapathError::Kernel`] naming the interface that refused.
     pub fn attach(&mut self, interfaces: &[String]) -> Result<Vec<String>, DatapathError> {
         let program = classifier(&mut self.object, PROGRAM)?;
-        self.attached = links::attach(program, &self.pin_dir, interfaces)?;
+        let outside: Vec<String> = interfaces.iter().filter(|name| !marks::is_ours(name)).cloned().collect();
+        self.attached = links::attach(program, &self.pin_dir, &outside)?;
         self.follow_links()?;
         Ok(self.attached.clone())
     }
@@ -152,6 +170,7 @@ impl Ebpf {
             return Ok(());
         }
         let limits = Limits { connections: 0, services: 0, destinations: 0 }; // names matter, not sizes
+        marks::remove(&self.netlink, &self.pin_dir)?;
         xdp::detach_all(&self.pin_dir)?;
         links::detach_all(&self.pin_dir)?;
         pins::remove(&pins::program(&self.pin_dir))?;
@@ -161,6 +180,20 @@ impl Ebpf {
 
     pub(super) fn program(&mut self) -> Result<&mut SchedClassifier, DatapathError> {
         classifier(&mut self.object, PROGRAM)
+    }
+
+    /// Packets with the marks of services come to the program.
+    ///
+    /// # Errors
+    /// [`DatapathError::Kernel`]; the next call tries again.
+    pub(super) fn follow_marks(&mut self) -> Result<(), DatapathError> {
+        let mark = |key: &ServiceKey| match *key {
+            ServiceKey::Fwmark { mark, family } => Some((family, mark.get())),
+            ServiceKey::Address { .. } => None,
+        };
+        let wanted = self.model.services.keys().filter_map(mark).collect();
+        let program = classifier(&mut self.object, MARKED)?;
+        self.marks.follow(&self.netlink, program, &self.pin_dir, &wanted)
     }
 
     fn pin_program(&mut self) -> Result<(), DatapathError> {
@@ -253,7 +286,11 @@ impl Datapath for Ebpf {
         }
         touched.retain(|_, touched| !touched.steps.is_empty());
         if !touched.is_empty() {
+            let marks = touched.keys().any(|key| matches!(key, ServiceKey::Fwmark { .. }));
             self.commit(touched, &mut failed).await;
+            if marks && let Err(error) = self.follow_marks() {
+                failed.extend(unserved(steps, error));
+            }
         }
         if failed.is_empty() { Ok(()) } else { Err(ApplyError { tried: steps.len(), failed }) }
     }
@@ -278,7 +315,7 @@ impl Datapath for Ebpf {
         self.choose_hooks(mode, fence)
     }
 
-    fn hooks(&self) -> Vec<(String, Hook)> {
+    fn hooks(&self) -> Vec<Served> {
         self.hooks_in_use()
     }
 
@@ -294,6 +331,12 @@ impl Datapath for Ebpf {
         let census = classifier(object, CENSUS)?;
         stats::counters(&mut kernel.maps, census, model, rates, now)
     }
+}
+
+/// The first step for a mark has failed: its service is in the maps, and no packet comes to it.
+fn unserved(steps: &[Step], error: DatapathError) -> Option<(Step, DatapathError)> {
+    let step = steps.iter().find(|step| matches!(key_of(step), ServiceKey::Fwmark { .. }))?;
+    Some((*step, error))
 }
 
 /// Packets that jump to this place go on in this program. The map keeps it; a running one is replaced between two

@@ -4,7 +4,7 @@ use netlink_packet_route::link::{InfoKind, XdpAttached};
 
 use super::abi;
 use super::netlink::Link;
-use crate::lvs::datapath::{Hook, HookMode};
+use crate::lvs::datapath::{Hook, HookMode, HookReason};
 
 /// `NETDEV_XDP_ACT_BASIC` and `NETDEV_XDP_ACT_NDO_XMIT` (`linux/netdev.h`).
 const CAN_RUN: u64 = 1;
@@ -28,6 +28,19 @@ pub(super) fn ways(mode: HookMode, link: &Link) -> &'static [Hook] {
         HookMode::Xdp if serves && can_run => &[Hook::Xdp, Hook::GenericXdp],
         HookMode::Xdp if serves => &[Hook::GenericXdp],
         HookMode::Auto | HookMode::Xdp | HookMode::Tc => &[],
+    }
+}
+
+/// Why the interface is served at this hook; `None` is TC. `refusal`: what the kernel said to XDP.
+pub(super) fn because(mode: HookMode, link: &Link, hook: Option<Hook>, refusal: Option<&str>) -> HookReason {
+    match (hook, refusal) {
+        (Some(Hook::Xdp), _) => HookReason::DriverRuns,
+        (None, Some(words)) if !ways(mode, link).is_empty() => HookReason::Refused(words.to_owned()),
+        (None, _) if link.mac.is_none() => HookReason::NotEthernet,
+        (None, _) if link.index >= abi::PORTS => HookReason::FarIndex,
+        (None, _) if link.is_port => HookReason::Member,
+        (None, _) if !is_real(link) => HookReason::Virtual,
+        (Some(Hook::GenericXdp | Hook::Tc) | None, _) => HookReason::DriverLacks,
     }
 }
 
@@ -94,6 +107,28 @@ mod tests {
             assert_eq!(ways(HookMode::Auto, link), auto, "{what}");
             assert_eq!(ways(HookMode::Xdp, link), xdp, "{what}");
             assert_eq!(ways(HookMode::Tc, link), [], "{what}");
+        }
+    }
+
+    #[test]
+    fn why_an_interface_is_served_where_it_is() {
+        let (nic, veth) = (link(None, Some(CAN_RUN)), link(Some(InfoKind::Veth), Some(CAN_RUN)));
+        let poor = link(None, Some(0));
+        let member = Link { is_port: true, ..nic.clone() };
+        let busy = Some("another program is there");
+        let (auto, xdp) = (HookMode::Auto, HookMode::Xdp);
+        let rows = [
+            ("hardware", because(auto, &nic, Some(Hook::Xdp), None), HookReason::DriverRuns),
+            ("without a driver for it", because(auto, &poor, None, None), HookReason::DriverLacks),
+            ("generic", because(xdp, &poor, Some(Hook::GenericXdp), None), HookReason::DriverLacks),
+            ("veth", because(auto, &veth, None, None), HookReason::Virtual),
+            ("a member", because(auto, &member, None, None), HookReason::Member),
+            ("without Ethernet", because(xdp, &Link { mac: None, ..nic.clone() }, None, None), HookReason::NotEthernet),
+            ("taken", because(auto, &nic, None, busy), HookReason::Refused("another program is there".to_owned())),
+            ("refused before the mode changed", because(auto, &veth, None, busy), HookReason::Virtual),
+        ];
+        for (what, told, expected) in rows {
+            assert_eq!(told, expected, "{what}");
         }
     }
 

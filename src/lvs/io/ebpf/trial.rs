@@ -80,7 +80,7 @@ impl Ebpf {
 
     fn front(&mut self) -> Result<&mut Front, DatapathError> {
         let what = "try XDP: the mode is without it";
-        self.front.as_mut().ok_or_else(|| DatapathError::Unsupported { plane: "ebpf", what: what.to_owned() })
+        self.front.as_mut().map_err(|_| DatapathError::Unsupported { plane: "ebpf", what: what.to_owned() })
     }
 
     /// Let an Ethernet frame come in at an interface of the calling thread's network namespace. The tables learn from it

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
 
 use aya::util::KernelVersion;
 
@@ -46,13 +47,22 @@ const fn protocol_number(protocol: Protocol) -> u8 {
 }
 
 /// # Errors
-/// [`DatapathError::Unsupported`] for firewall marks and IPv4-mapped addresses.
+/// [`DatapathError::Unsupported`] for IPv4-mapped addresses.
 pub(super) fn service_key(key: &ServiceKey) -> Result<abi::ServiceKey, DatapathError> {
     match *key {
         ServiceKey::Address { addr: IpAddr::V6(addr), .. } if addr.to_ipv4_mapped().is_some() => {
             Err(unsupported(format!("serve {addr}: an IPv4-mapped address is on no wire")))
         }
-        ServiceKey::Fwmark { .. } => Err(unsupported("serve firewall marks")),
+        ServiceKey::Fwmark { mark, family } => Ok(abi::ServiceKey {
+            address: [0; 16],
+            port: 0,
+            protocol: 0,
+            family: match family {
+                Family::V4 => FAMILY_V4,
+                Family::V6 => FAMILY_V6,
+            },
+            fwmark: mark.get(),
+        }),
         ServiceKey::Address { protocol, addr, port } => Ok(abi::ServiceKey {
             address: address(addr),
             port: port.to_be(),
@@ -66,6 +76,10 @@ pub(super) fn service_key(key: &ServiceKey) -> Result<abi::ServiceKey, DatapathE
 /// # Errors
 /// [`DatapathError::Answer`] for a key that [`service_key`] does not make.
 pub(super) fn service_key_back(key: &abi::ServiceKey) -> Result<ServiceKey, DatapathError> {
+    if let Some(mark) = NonZeroU32::new(key.fwmark) {
+        let family = if key.family == FAMILY_V4 { Family::V4 } else { Family::V6 };
+        return Ok(ServiceKey::Fwmark { mark, family });
+    }
     let protocol = match key.protocol {
         6 => Protocol::Tcp,
         17 => Protocol::Udp,
@@ -91,6 +105,7 @@ pub(super) fn capabilities_with(finds_source: bool) -> Capabilities {
         Feature::Thresholds,
         Feature::Persistence,
         Feature::Sctp,
+        Feature::Fwmark,
     ]);
     if finds_source {
         features.extend([Feature::Tunnel, Feature::Gue, Feature::Gre]);
@@ -215,12 +230,20 @@ pub(super) fn check_destination(key: &DestinationKey, destination: &Destination)
 /// What a destination and its service cannot be together.
 ///
 /// # Errors
-/// [`DatapathError::Unsupported`] for `FullNat` with one-packet: an answer finds its client by an entry.
-pub(super) fn check_pair(service: &Service, destination: &Destination) -> Result<(), DatapathError> {
-    if service.one_packet && destination.forwarding == Forwarding::FullNat {
-        return Err(unsupported("schedule every datagram on its own (one-packet) with FullNat"));
+/// [`DatapathError::Unsupported`] for `FullNat` with one-packet, whose answer finds its client by an entry, or by a mark,
+/// which does not tell the virtual address; and for Masq with both.
+pub(super) fn check_pair(key: &ServiceKey, service: &Service, to: &Destination) -> Result<(), DatapathError> {
+    let by_mark = matches!(key, ServiceKey::Fwmark { .. });
+    match to.forwarding {
+        Forwarding::FullNat if service.one_packet => {
+            Err(unsupported("schedule every datagram on its own (one-packet) with FullNat"))
+        }
+        Forwarding::FullNat if by_mark => Err(unsupported("forward by FullNat what a firewall mark names")),
+        Forwarding::Masq if by_mark && service.one_packet => {
+            Err(unsupported("schedule every datagram of a firewall mark on its own (one-packet) with Masq"))
+        }
+        Forwarding::FullNat | Forwarding::Masq | Forwarding::Route | Forwarding::Tunnel(_) => Ok(()),
     }
-    Ok(())
 }
 
 /// Where the `FullNat` connections of a service begin; `None`: nowhere.
@@ -246,7 +269,7 @@ pub(super) fn locals(key: &ServiceKey, held: &Locals) -> Result<Option<abi::Loca
 
 /// The map's value; `None` for a way that the plane lacks.
 pub(super) fn destination(
-    service: &abi::ServiceKey,
+    (service, persistent): (&abi::ServiceKey, bool),
     key: &DestinationKey,
     destination: &Destination,
     service_slot: u32,
@@ -265,7 +288,8 @@ pub(super) fn destination(
         }
         Forwarding::Tunnel(Encapsulation::Gue { .. } | Encapsulation::Gre { .. }) => return None,
     };
-    let keeps_port = service.port == 0 || key.port == 0;
+    // A persistent client has its own ports there too (`ip_vs_sched_persist`).
+    let keeps_port = key.port == 0 || (service.port == 0 && persistent);
     let other_family = key.addr.is_ipv4() != (service.family == FAMILY_V4);
     let flags = [(keeps_port, abi::DESTINATION_KEEPS_PORT), (other_family, abi::DESTINATION_OTHER_FAMILY)];
     Some(abi::Destination {
@@ -309,7 +333,8 @@ pub(super) fn destination_back(value: &abi::Destination) -> Result<(DestinationK
 
 /// Where a destination's answers come from; only Masq sees them.
 pub(super) const fn real_key(service: &abi::ServiceKey, destination: &abi::Destination) -> Option<abi::RealKey> {
-    if destination.forwarding != abi::FORWARDING_MASQ {
+    // A mark does not tell the address that the client knows.
+    if destination.forwarding != abi::FORWARDING_MASQ || service.fwmark != 0 {
         return None;
     }
     let &abi::Destination { address, port, flags, .. } = destination;

@@ -16,7 +16,7 @@ use super::maps;
 use super::netlink::{Link, Netlink};
 use super::pins;
 use super::ports;
-use crate::lvs::datapath::{DatapathError, Hook, HookMode};
+use crate::lvs::datapath::{DatapathError, Hook, HookMode, HookReason};
 
 pub(super) const PROGRAM: &str = "vipd_xdp";
 const PROGRAM6: &str = "vipd_xdp6";
@@ -36,7 +36,7 @@ pub(super) struct Front {
     /// What `ports` holds.
     known: BTreeMap<u32, abi::Port>,
     /// The interfaces that are to be served, and by which hook each one is.
-    served: BTreeMap<String, Hook>,
+    served: BTreeMap<String, (Hook, HookReason)>,
     /// Why XDP is not where it was asked for; each is told once.
     refused: BTreeMap<String, String>,
 }
@@ -80,9 +80,10 @@ impl Front {
         })
     }
 
-    /// By which hook each interface is served.
-    pub(super) const fn served(&self) -> &BTreeMap<String, Hook> {
-        &self.served
+    /// By which hook an interface is served, and why.
+    pub(super) fn served(&self, interface: &str) -> (Hook, HookReason) {
+        // One that is not known has gone since.
+        self.served.get(interface).cloned().unwrap_or((Hook::Tc, HookReason::NotEthernet))
     }
 
     /// Run on those of these interfaces that the mode wants it on, and on no others.
@@ -97,7 +98,9 @@ impl Front {
         for name in interfaces {
             let Some(link) = links.iter().find(|link| link.name == *name) else { continue };
             let hook = self.attach_one(link);
-            self.served.insert(name.clone(), hook.unwrap_or(Hook::Tc));
+            let refusal = self.refused.get(&link.name).map(String::as_str);
+            let because = ports::because(self.mode, link, hook, refusal);
+            self.served.insert(name.clone(), (hook.unwrap_or(Hook::Tc), because));
             ours.extend(hook.map(|hook| (link.index, hook)));
         }
         for index in pins::xdp_links(&self.dir)? {
@@ -115,7 +118,7 @@ impl Front {
     pub(super) fn refresh(&mut self, netlink: &Netlink) -> Result<(), DatapathError> {
         let mut now = BTreeMap::new();
         for link in links(netlink)?.iter().filter(|link| link.index < abi::PORTS) {
-            let ours = self.served.get(&link.name).is_some_and(|hook| *hook != Hook::Tc);
+            let ours = self.served.get(&link.name).is_some_and(|(hook, _)| *hook != Hook::Tc);
             now.insert(link.index, ports::port(link, ours));
         }
         for index in self.known.keys().filter(|index| !now.contains_key(index)) {
