@@ -21,71 +21,51 @@ pub enum CommandError {
     TrailingBackslash,
 }
 
-/// How a word is read.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Escapes {
-    Keep,
-    Read,
-}
-
 /// Split what follows a keyword: first into words, where `'` and `"` group, may open in mid-word, and join; then the
-/// first word once more on blanks, with the escapes `\a \b \E \f \n \r \t \v \xHH \ooo \cX` (a backslash before another
-/// character stands for that character, in quotes too).
+/// first word once more. Both steps read the escapes `\a \b \E \f \n \r \t \v \xHH \ooo \cX` (a backslash before another
+/// character stands for that character, in quotes too), so what the second step is to see needs two backslashes.
 ///
 /// # Errors
 /// [`CommandError`] where a quote is open at the end of the line or of the first word, or a backslash is the last.
 pub fn split_command(rest: &str) -> Result<SplitCommand, CommandError> {
-    let mut words = split(rest, Escapes::Keep)?.into_iter();
+    let mut words = split_escaped(rest)?.into_iter();
     let Some(command) = words.next() else { return Ok(SplitCommand::default()) };
-    Ok(SplitCommand { argv: split(&command, Escapes::Read)?, trailing: words.collect() })
-}
-
-/// The words of `text` with escapes read, as `regex` wants them: it is split once.
-///
-/// # Errors
-/// The same as those of [`split_command`].
-pub fn split_escaped(text: &str) -> Result<Vec<String>, CommandError> {
-    split(text, Escapes::Read)
+    Ok(SplitCommand { argv: split_escaped(&command)?, trailing: words.collect() })
 }
 
 const fn is_blank(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\x0c' | '\x0b' | '\r' | '\n')
 }
 
-fn split(text: &str, escapes: Escapes) -> Result<Vec<String>, CommandError> {
+/// One step of [`split_command`]; `regex` has only this one.
+///
+/// # Errors
+/// The same. A `'` that is open where the text ends behind it, or behind an escape, is closed there, as keepalived has
+/// it.
+pub fn split_escaped(text: &str) -> Result<Vec<String>, CommandError> {
     let mut words = vec![];
     let mut word: Option<String> = None;
     let mut quote: Option<char> = None;
+    // Whether plain text stands behind the last quote or escape.
+    let mut plain = false;
     let mut chars = text.chars();
     while let Some(c) = chars.next() {
         match quote {
-            None if is_blank(c) => {
-                words.extend(word.take());
-                continue;
-            }
+            None if is_blank(c) => words.extend(word.take()),
             None if matches!(c, '"' | '\'') => {
                 quote = Some(c);
+                plain = false;
                 word.get_or_insert_default();
-                continue;
             }
-            Some(open) if open == c => {
-                quote = None;
-                continue;
+            Some(open) if open == c => quote = None,
+            None | Some(_) => {
+                plain = c != '\\';
+                let c = if plain { c } else { escaped(&mut chars)? };
+                word.get_or_insert_default().push(c);
             }
-            None | Some(_) => {}
-        }
-        let word = word.get_or_insert_default();
-        match (c, escapes) {
-            ('\\', Escapes::Read) => word.push(escaped(&mut chars)?),
-            // Kept for the second step; what it guards is not a quote in this one either.
-            ('\\', Escapes::Keep) => {
-                word.push(c);
-                word.extend(chars.next());
-            }
-            _ => word.push(c),
         }
     }
-    if let Some(quote) = quote {
+    if let Some(quote) = quote.filter(|quote| plain || *quote == '"') {
         return Err(CommandError::OpenQuote { quote });
     }
     words.extend(word);
@@ -162,16 +142,22 @@ mod tests {
     }
 
     #[test]
-    fn escapes_are_read_in_the_second_step_only() {
-        let rows: [(&str, &[&str]); 11] = [
-            (r#""a \a\b\E\f\n\r\t\v""#, &["a", "\x07\x08\x1b\x0c\n\r\t\x0b"]),
+    fn escapes_are_read_in_both_steps() {
+        let rows: [(&str, &[&str]); 17] = [
+            (r#""a \\a\\b\\E\\f\\n\\r\\t\\v""#, &["a", "\x07\x08\x1b\x0c\n\r\t\x0b"]),
             (r#""a \x41\x4a\x7""#, &["a", "AJ\x07"]),
             (r#""a \101\60\7""#, &["a", "A0\x07"]),
             (r#""a \cA\c[""#, &["a", "\x01\x1b"]),
-            (r#""a b\ c""#, &["a", "b c"]),
-            (r#""a \\n \q""#, &["a", r"\n", "q"]),
-            (r"/bin/a\ b", &["/bin/a b"]),
-            (r#""a '\'' b""#, &["a", "'", "b"]),
+            (r#""a b\\ c""#, &["a", "b c"]),
+            (r#""a b\ c""#, &["a", "b", "c"]),
+            (r#""a \"b c\"""#, &["a", "b c"]),
+            (r#""a \\\"q""#, &["a", "\"q"]),
+            (r#""a \x27x c'""#, &["a", "x c"]),
+            (r#""a q\'""#, &["a", "q"]),
+            (r"'a \'", &["a", ""]),
+            (r#""a \\\\n \\q""#, &["a", r"\n", "q"]),
+            (r"/bin/a\\\ b", &["/bin/a b"]),
+            (r#""a '\\'' b""#, &["a", "'", "b"]),
             (r#""a \xzz""#, &["a", "xzz"]),
             (r#""a \0018""#, &["a", "\x018"]),
             (r#""a \x141g""#, &["a", "Ag"]),
@@ -186,14 +172,19 @@ mod tests {
     fn what_is_not_closed_is_an_error() {
         let rows = [
             ("\"/bin/a", CommandError::OpenQuote { quote: '"' }),
-            ("/bin/a'", CommandError::OpenQuote { quote: '\'' }),
+            ("/bin/a'b", CommandError::OpenQuote { quote: '\'' }),
             ("\"/bin/a 'b\"", CommandError::OpenQuote { quote: '\'' }),
-            ("'a \\", CommandError::OpenQuote { quote: '\'' }),
-            (r#""a \c""#, CommandError::TrailingBackslash),
+            ("'a \\", CommandError::TrailingBackslash),
+            (r#""a \\c""#, CommandError::TrailingBackslash),
+            (r#""a \"q""#, CommandError::OpenQuote { quote: '"' }),
+            (r#""a 'b' c\x41 \"q""#, CommandError::OpenQuote { quote: '"' }),
+            (r"'a b\'c'", CommandError::OpenQuote { quote: '\'' }),
+            (r#""a b\\""#, CommandError::TrailingBackslash),
+            (r#""a b\""#, CommandError::OpenQuote { quote: '"' }),
+            ("a \\", CommandError::TrailingBackslash),
         ];
         for (rest, error) in rows {
             assert_eq!(split_command(rest), Err(error), "{rest}");
         }
-        assert_eq!(split_command("a \\").unwrap().trailing, ["\\"]);
     }
 }

@@ -7,7 +7,6 @@
 mod braces;
 
 use super::collect::Problems;
-use super::command::split_escaped;
 use super::expand::{Expanded, Places};
 use super::keyword::Context;
 use super::lex::{Lexer, Token};
@@ -168,9 +167,7 @@ impl<'a> Parser<'a, '_> {
     fn end_statement(&mut self, text: &'a str, end: usize) -> bool {
         let Some(line) = self.line.take() else { return false };
         let rest = text.get(line.rest_start..end).unwrap_or_default().trim_ascii();
-        if let Some(at) = line.unclosed
-            && !(is_command(line.keyword.text) && split_escaped(rest).is_ok())
-        {
+        if let Some(at) = line.unclosed {
             let problem = Problem::new("unclosed-quote", Severity::Error, at, "the double quote is not closed");
             self.problems.push(problem.label("opened here").help("a quoted word ends on the line where it begins"));
         }
@@ -251,7 +248,7 @@ impl<'a> Parser<'a, '_> {
     }
 }
 
-/// Keywords whose arguments are split by the rules of commands, where a double quote may stand alone.
+/// Keywords whose arguments are split by the rules of commands, by which the line may still be one.
 fn is_command(keyword: &str) -> bool {
     matches!(keyword, "regex" | "script" | "misc_path")
         || keyword.starts_with("notify")

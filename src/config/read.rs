@@ -26,7 +26,7 @@ mod virtual_server;
 mod virtual_server_group;
 mod vrrp_script;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use super::collect::Problems;
 use super::model::{Config, GroupMember, TrackEntry, Trackable, VirtualServer, VirtualServerGroup};
@@ -34,7 +34,7 @@ use super::names::Names;
 use super::problem::{Problem, Severity};
 use super::tree::Statement;
 use crate::base::Family;
-use virtual_server::Groups;
+use virtual_server::{Groups, Members};
 
 /// Reads a configuration statement by statement. What could not run is left out of the model, with a problem.
 #[derive(Debug, Default)]
@@ -91,7 +91,7 @@ impl<'a> Reader<'a> {
     /// The model, and all that was wrong.
     pub fn finish(self) -> (Config, Vec<Problem>) {
         let Self { mut config, names, problems: mut all, later } = self;
-        let groups = families(&config.virtual_server_groups);
+        let groups = members(&config.virtual_server_groups);
         let mut defined = HashSet::new();
         let mut early: Vec<(Trackable, TrackEntry)> = vec![];
         let mut grouped = vec![];
@@ -140,6 +140,7 @@ impl<'a> Reader<'a> {
         config.virtual_servers = merge(config.virtual_servers, grouped);
         statics::finish(&mut config, &mut problems);
         unique::keep_first(&mut config, &mut problems);
+        bfd::settle(&mut config, &mut problems);
         (config, problems)
     }
 }
@@ -169,12 +170,21 @@ fn defined_later(kind: Trackable, entry: &TrackEntry) -> Problem {
         .help(format!("move the {} above the instance", kind.block()))
 }
 
-/// The family of each group: that of its first address, IPv4 where it has marks only.
-fn families(groups: &[VirtualServerGroup]) -> HashMap<&str, Family> {
-    let family = |member: &GroupMember| match member {
-        GroupMember::Addresses { addresses, .. } => addresses.first().map(|addr| Family::of(*addr)),
-        GroupMember::Fwmark(_) => None,
-    };
+/// Of each group with a member: its family is that of its first address, IPv4 where it has marks only.
+fn members(groups: &[VirtualServerGroup]) -> Groups<'_> {
     let filled = groups.iter().filter(|group| !group.members.is_empty());
-    filled.map(|group| (group.name.as_str(), group.members.iter().find_map(family).unwrap_or(Family::V4))).collect()
+    let of = |group: &VirtualServerGroup| {
+        let (mut family, mut ports, mut marked) = (None, vec![], false);
+        for member in &group.members {
+            match member {
+                GroupMember::Addresses { addresses, ports: range } => {
+                    family = family.or(addresses.first().map(|addr| Family::of(*addr)));
+                    ports.extend([*range.start(), *range.end()]);
+                }
+                GroupMember::Fwmark(_) => marked = true,
+            }
+        }
+        Members { family: family.unwrap_or(Family::V4), ports, marked }
+    };
+    filled.map(|group| (group.name.as_str(), of(group))).collect()
 }

@@ -26,7 +26,7 @@ fn routers_beside_each_other_are_checked() {
     let unicast = |name: &str, source: &str| {
         instance(name, 7, source, &format!("unicast_src_ip {source}\nunicast_peer {{\n192.0.2.99\n}}"))
     };
-    let rows: [(&str, String, &[&str]); 9] = [
+    let rows: [(&str, String, &[&str]); 10] = [
         ("two that differ", format!("{a}{b}"), &[]),
         ("one VRID", format!("{a}{}", instance("B", 7, "192.0.2.2", "")), &["duplicate-vrid"]),
         ("one VRID in two families", format!("{a}{}", instance("B", 7, "fe80::1", "")), &[]),
@@ -43,6 +43,14 @@ fn routers_beside_each_other_are_checked() {
             "a member of two groups",
             format!("{a}{b}vrrp_sync_group G {{\ngroup {{\nA\nB\n}}\n}}\nvrrp_sync_group H {{\ngroup {{\nA\n}}\n}}"),
             &["member-of-two-groups", "empty-group"],
+        ),
+        (
+            "an interface of the group too",
+            format!(
+                "{}{b}vrrp_sync_group G {{\ngroup {{\nA\nB\n}}\ntrack_interface {{\neth1\n}}\n}}",
+                instance("A", 7, "192.0.2.1", "track_interface {\neth1\n}")
+            ),
+            &["tracked-twice"],
         ),
     ];
     for (name, text, expected) in rows {
@@ -61,7 +69,7 @@ fn weights_are_held_against_the_priority() {
         let service = "virtual_server 192.0.2.80 80 {\nlb_algo rr\nlb_kind NAT\nprotocol TCP\n";
         format!("{other}{service}real_server 192.0.2.11 80 {{\n{check}\n}}\n}}")
     };
-    let rows: [(&str, String, &[&str]); 16] = [
+    let rows: [(&str, String, &[&str]); 17] = [
         ("no weight", format!("{}{}", script(""), tracked("")), &[]),
         ("enough to lose", format!("{}{}", script("weight -60"), tracked("priority 150")), &[]),
         (
@@ -94,6 +102,14 @@ fn weights_are_held_against_the_priority() {
         ),
         ("an unused file", format!("{other}track_file f {{\nfile /run/f\n}}"), &["unused-track-file"]),
         ("an unused process", format!("{other}vrrp_track_process p {{\nprocess web\n}}"), &["unused-track-process"]),
+        (
+            "the owner, by a file",
+            format!(
+                "track_file f {{\nfile /run/f\n}}\n{}",
+                instance("A", 7, "192.0.2.1", "priority 255\ntrack_file {\nf\n}")
+            ),
+            &["weight-ignored"],
+        ),
     ];
     for (name, text, expected) in rows {
         assert_eq!(codes(&text), expected, "{name}");

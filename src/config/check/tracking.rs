@@ -48,6 +48,7 @@ pub(super) fn check(config: &Config, problems: &mut Problems) {
         let group = grouped.get(instance.name.as_str()).copied();
         weights(instance, group, config, problems);
     }
+    interfaces(config, problems);
     let scripts = config.scripts.iter().map(|script| (Trackable::Script, script.name.as_str(), script.at));
     let files = config.track_files.iter().map(|file| (Trackable::File, file.name.as_str(), file.at));
     let processes =
@@ -57,6 +58,29 @@ pub(super) fn check(config: &Config, problems: &mut Problems) {
     let all = scripts.chain(files).chain(processes).chain(bfds);
     for (kind, name, at) in all.filter(|(kind, name, _)| !used.contains(&(*kind, *name))) {
         problems.push(unused(kind, name, at));
+    }
+}
+
+/// An interface that a member tracks and its group too.
+fn interfaces(config: &Config, problems: &mut Problems) {
+    for group in config.sync_groups.iter().filter(|group| !group.track.interfaces.is_empty()) {
+        for instance in config.instances.iter().filter(|instance| group.members.contains(&instance.name)) {
+            for entry in &instance.track.interfaces {
+                let Some(of_group) = group.track.interfaces.iter().find(|of| of.interface == entry.interface) else {
+                    continue;
+                };
+                let message = format!(
+                    "vrrp_instance `{}` and its sync group `{}` both track {}",
+                    instance.name, group.name, entry.interface
+                );
+                problems.push(
+                    Problem::new("tracked-twice", Severity::Error, entry.at, message)
+                        .label("counts for the instance and for the group")
+                        .related(of_group.at, "here for the group")
+                        .help("remove one of the two lines"),
+                );
+            }
+        }
     }
 }
 
@@ -85,6 +109,8 @@ fn undefined(name: &str, kind: Trackable, entry: &TrackEntry) -> Problem {
 
 /// A tracker with a weight: what it is, where it stands, what it adds while good and while bad.
 struct Weighted<'a> {
+    /// `None`: an interface.
+    kind: Option<Trackable>,
     name: &'a str,
     at: Span,
     weight: i32,
@@ -100,20 +126,19 @@ impl Weighted<'_> {
 }
 
 fn weights(instance: &VrrpInstance, group: Option<&str>, config: &Config, problems: &mut Problems) {
-    // What a file adds depends on its number.
-    let named = instance.track.all().filter(|(kind, _)| *kind != Trackable::File);
-    let named = named.filter_map(|(kind, entry)| {
+    let named = instance.track.all().filter_map(|(kind, entry)| {
         let own = config.weight_of(kind, &entry.name)?;
         let (weight, reverse) = entry.weight.map_or(own, |weight| (weight, entry.reverse));
-        Some(Weighted { name: &entry.name, at: entry.at, weight: weight.into(), reverse })
+        Some(Weighted { kind: Some(kind), name: &entry.name, at: entry.at, weight: weight.into(), reverse })
     });
     let of_interfaces = instance.track.interfaces.iter().map(|entry| Weighted {
+        kind: None,
         name: entry.interface.as_str(),
         at: entry.at,
         weight: entry.weight.unwrap_or(0).into(),
         reverse: entry.reverse,
     });
-    let tracked: Vec<Weighted<'_>> = named.chain(of_interfaces).filter(|entry| entry.weight != 0).collect();
+    let mut tracked: Vec<Weighted<'_>> = named.chain(of_interfaces).filter(|entry| entry.weight != 0).collect();
     for entry in &tracked {
         let why = match group {
             Some(group) => format!("is in the sync group `{group}`, whose members have no weights of their own"),
@@ -128,10 +153,13 @@ fn weights(instance: &VrrpInstance, group: Option<&str>, config: &Config, proble
             Some(_) => "remove the weight, or add `sync_group_tracking_weight` to the group",
             None => "remove the weight, or lower the priority",
         };
-        problems
-            .push(Problem::new("weight-ignored", Severity::Error, entry.at, message).label("not looked at").help(help));
+        // keepalived says nothing of processes.
+        let severity = if entry.kind == Some(Trackable::Process) { Severity::Warning } else { Severity::Error };
+        problems.push(Problem::new("weight-ignored", severity, entry.at, message).label("not looked at").help(help));
     }
     if group.is_none() && !instance.priority.is_owner() {
+        // What a file adds depends on its number.
+        tracked.retain(|entry| entry.kind != Some(Trackable::File));
         effects(instance, &tracked, problems);
     }
 }

@@ -1,10 +1,12 @@
 //! `global_defs`. It may stand several times; what comes later adds.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU8;
 use std::time::Duration;
 
-use super::value::{SECOND, TIME_MAX, address, choice, error, flag, interface, number, seconds, set};
+use super::value::{
+    TIME_MAX, address, choice, error, flag, flag_or_on, interface, number, number_word, seconds, set, whole_seconds,
+};
 use super::{command, ipvs, notify};
 use crate::config::expand::Strictness;
 use crate::config::model::{
@@ -19,8 +21,10 @@ const EBPF_MODES: [(&str, EbpfMode); 3] = [("auto", EbpfMode::Auto), ("xdp", Ebp
 const SYSCTL_MODES: [(&str, SysctlMode); 2] = [("check", SysctlMode::Check), ("auto", SysctlMode::Auto)];
 /// Where Prometheus's list of ports has an exporter for keepalived.
 const METRICS_PORT: u16 = 9165;
-/// The longest `garp_extra_if`: a day, in microseconds.
-const EXTRA_MAX: u64 = 86_400 * SECOND;
+/// The longest `garp_extra_if`: a day.
+const EXTRA_MAX_S: i64 = 86_400;
+/// The longest time before a second burst, in seconds: its microseconds fit 32 bits.
+const DELAY_MAX_S: u32 = 4294;
 const INT_MAX: i64 = 2_147_483_647;
 
 pub fn read(block: &Statement<'_>, global: &mut Global, problems: &mut Vec<Problem>) {
@@ -36,17 +40,25 @@ pub fn read(block: &Statement<'_>, global: &mut Global, problems: &mut Vec<Probl
                 None => {}
             },
             "vrrp_mcast_group6" => match multicast(problems, inner) {
-                Some(IpAddr::V6(group)) => global.mcast_group6 = Some(group),
+                Some(IpAddr::V6(group)) => {
+                    if !is_link_local(group) {
+                        let message =
+                            format!("`vrrp_mcast_group6` is {group}, and adverts stay on their link (ff02::)");
+                        let problem = Problem::new("not-link-local", Severity::Error, inner.at(), message);
+                        problems.push(problem.label("used all the same").help("write a group of ff02::/16"));
+                    }
+                    global.mcast_group6 = Some(group);
+                }
                 Some(IpAddr::V4(_)) => wrong_family(problems, inner, "IPv6"),
                 None => {}
             },
-            "vrrp_skip_check_adv_addr" => set(&mut global.skip_check_adv_addr, flag(problems, inner)),
+            "vrrp_skip_check_adv_addr" => global.skip_check_adv_addr = flag_or_on(problems, inner),
             "vrrp_check_unicast_src" => global.check_unicast_src = true,
             "vrrp_lower_prio_no_advert" => set(&mut global.lower_prio_no_advert, flag(problems, inner)),
             "vrrp_owner_ignore_adverts" => set(&mut global.owner_ignore_adverts, flag(problems, inner)),
             "v3_checksum_as_v2" => set(&mut global.checksum_as_v2, flag(problems, inner)),
             "vrrp_min_garp" if flag(problems, inner) == Some(true) => least_garp(&mut global.garp),
-            "vrrp_strict" => set(&mut global.strict, flag(problems, inner)),
+            "vrrp_strict" => global.strict = flag_or_on(problems, inner),
             "vrrp_down_timer_adverts" => {
                 set(&mut global.down_timer_adverts, number(problems, inner, 0, 1..=100, "").map(Some));
             }
@@ -207,10 +219,12 @@ fn least_garp(garp: &mut Garp) {
 /// `garp_*` of an instance, or of `global_defs` after its `vrrp_`; false: the keyword is none of them.
 pub fn read_garp(keyword: &str, inner: &Statement<'_>, garp: &mut Garp, problems: &mut Vec<Problem>) -> bool {
     match keyword {
-        "garp_master_delay" => set(&mut garp.master_delay, seconds(problems, inner, 0, 0..=TIME_MAX).map(Some)),
-        "garp_lower_prio_delay" => set(&mut garp.lower_prio_delay, seconds(problems, inner, 0, 0..=TIME_MAX).map(Some)),
+        "garp_master_delay" => set(&mut garp.master_delay, whole_seconds(problems, inner, 0, DELAY_MAX_S).map(Some)),
+        "garp_lower_prio_delay" => {
+            set(&mut garp.lower_prio_delay, whole_seconds(problems, inner, 0, DELAY_MAX_S).map(Some));
+        }
         "garp_master_refresh" => {
-            set(&mut garp.master_refresh, seconds(problems, inner, 0, 0..=1000 * TIME_MAX).map(Some));
+            set(&mut garp.master_refresh, whole_seconds(problems, inner, 0, u32::MAX).map(Some));
         }
         "garp_master_repeat" => set(&mut garp.master_repeat, number(problems, inner, 0, 1..=INT_MAX, "").map(Some)),
         "garp_master_refresh_repeat" => {
@@ -221,19 +235,32 @@ pub fn read_garp(keyword: &str, inner: &Statement<'_>, garp: &mut Garp, problems
         }
         "garp_interval" => set(&mut garp.interval, seconds(problems, inner, 0, 1..=TIME_MAX).map(Some)),
         "gna_interval" => set(&mut garp.gna_interval, seconds(problems, inner, 0, 1..=TIME_MAX).map(Some)),
-        "garp_extra_if" | "vmac_garp_intvl" => {
-            let all = inner.arg(0).is_some_and(|word| word.text == "all");
-            if all && inner.arg(1).is_none() {
-                let message = format!("`{keyword} all` lacks its seconds");
-                let problem = Problem::new("value-missing", Severity::Error, inner.at(), message);
-                problems.push(problem.label("not looked at").help(format!("the form is: {keyword} [all] SECONDS")));
-            }
-            let interval = seconds(problems, inner, usize::from(all), 0..=EXTRA_MAX);
-            set(&mut garp.extra, interval.map(|interval| Some(ExtraGarp { all, interval })));
-        }
+        "garp_extra_if" | "vmac_garp_intvl" => set(&mut garp.extra, extra_garp(inner, problems).map(Some)),
         _ => return false,
     }
     true
+}
+
+/// `[all] SECONDS`, in any order; of several times the last one counts, and a bad one loses the line.
+fn extra_garp(inner: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<ExtraGarp> {
+    let keyword = inner.keyword.text;
+    // In `global_defs` a 0 says nothing: it is what there is without the line.
+    let least = i64::from(keyword.starts_with("vrrp_"));
+    let (mut all, mut interval) = (false, None);
+    for word in inner.args.iter() {
+        if word.text == "all" {
+            all = true;
+        } else {
+            let seconds: u32 = number_word(problems, keyword, *word, least..=EXTRA_MAX_S, "s")?;
+            interval = Some(Duration::from_secs(seconds.into()));
+        }
+    }
+    if interval.is_none() && all {
+        let message = format!("`{keyword} all` lacks its seconds");
+        let problem = Problem::new("missing-argument", Severity::Error, inner.at(), message);
+        problems.push(problem.label("passed over").help(format!("the form is: {keyword} [all] SECONDS")));
+    }
+    interval.map(|interval| ExtraGarp { all, interval })
 }
 
 pub fn multicast(problems: &mut Vec<Problem>, inner: &Statement<'_>) -> Option<IpAddr> {
@@ -245,6 +272,11 @@ pub fn multicast(problems: &mut Vec<Problem>, inner: &Statement<'_>) -> Option<I
     let message = format!("`{}` is `{addr}`, and it is a multicast address", inner.keyword.text);
     problems.push(error("not-multicast", word, message).label("not a multicast address"));
     None
+}
+
+/// Whether the scope of an IPv6 group is its link (RFC 4291 section 2.7).
+pub fn is_link_local(group: Ipv6Addr) -> bool {
+    group.segments().first().is_some_and(|first| first & 0xf == 2)
 }
 
 fn wrong_family(problems: &mut Vec<Problem>, inner: &Statement<'_>, family: &str) {

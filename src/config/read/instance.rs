@@ -5,7 +5,7 @@ mod settle;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::global::{VERSIONS, multicast, read_garp};
+use super::global::{VERSIONS, is_link_local, multicast, read_garp};
 use super::value::{SECOND, choice, error, flag, host_word, interface, number, number_word, parsed, seconds, set};
 use super::{notify, route, rule, track, virtual_address};
 use crate::base::{IfName, Vrid};
@@ -33,6 +33,7 @@ struct Draft {
     /// The last byte of its MAC address is the VRID.
     vmac_by_vrid: bool,
     xmit_base: Option<Span>,
+    vrf: Option<Span>,
     native_ipv6: Option<Span>,
     vmac_addresses: bool,
     accept: Option<bool>,
@@ -50,7 +51,7 @@ struct Draft {
     unicast: Option<Span>,
     peers: Vec<(UnicastPeer, Span)>,
     fault_without_peers: bool,
-    unicast_ttl: Option<u8>,
+    unicast_ttl: Option<(u8, Span)>,
     mcast_group: Option<(IpAddr, Span)>,
     checksum_as_v2: Option<bool>,
     track_source: bool,
@@ -104,7 +105,7 @@ pub fn read(
 fn core(inner: &Statement<'_>, names: &Names, draft: &mut Draft, problems: &mut Vec<Problem>) -> bool {
     const STATES: [(&str, InitialState); 2] = [("MASTER", InitialState::Master), ("BACKUP", InitialState::Backup)];
     match inner.keyword.text {
-        "state" => draft.state = choice(problems, inner, 0, &STATES).map(|state| (state, inner.at())),
+        "state" => state(&mut draft.state, choice(problems, inner, 0, &STATES), inner, problems),
         "interface" => set(
             &mut draft.interface,
             interface(problems, inner, 0).filter(|_| is_no_loopback(inner, problems)).map(Some),
@@ -139,6 +140,37 @@ fn core(inner: &Statement<'_>, names: &Names, draft: &mut Draft, problems: &mut 
         _ => return false,
     }
     true
+}
+
+/// MASTER stays once it is said; BACKUP gives way.
+fn state(
+    held: &mut Option<(InitialState, Span)>,
+    given: Option<InitialState>,
+    inner: &Statement<'_>,
+    problems: &mut Vec<Problem>,
+) {
+    match (*held, given) {
+        (Some((InitialState::Master, first)), Some(InitialState::Backup)) => problems.push(
+            Problem::new("state-given-twice", Severity::Error, inner.at(), "`state` is MASTER already")
+                .label("passed over")
+                .related(first, "this one counts")
+                .help("remove one of the two"),
+        ),
+        (_, Some(state)) => *held = Some((state, inner.at())),
+        (_, None) => {}
+    }
+}
+
+/// `mcast_dst_ip`: of IPv6, a group that stays on its link.
+fn own_group(inner: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<(IpAddr, Span)> {
+    let group = multicast(problems, inner)?;
+    if matches!(group, IpAddr::V6(group) if !is_link_local(group)) {
+        let message = format!("`mcast_dst_ip` is {group}, and adverts stay on their link (ff02::)");
+        let problem = Problem::new("not-link-local", Severity::Error, inner.at(), message);
+        problems.push(problem.label("left out: the global group is used").help("write a group of ff02::/16"));
+        return None;
+    }
+    Some((group, inner.at()))
 }
 
 /// Addresses of others, and what is tracked.
@@ -187,8 +219,10 @@ fn options(inner: &Statement<'_>, draft: &mut Draft, problems: &mut Vec<Problem>
             flag(problems, inner);
         }
         "unicast_fault_no_peer" => draft.fault_without_peers = true,
-        "unicast_ttl" => set(&mut draft.unicast_ttl, number(problems, inner, 0, 0..=255, "").map(Some)),
-        "mcast_dst_ip" => draft.mcast_group = multicast(problems, inner).map(|group| (group, inner.at())),
+        "unicast_ttl" => {
+            set(&mut draft.unicast_ttl, number(problems, inner, 0, 0..=255, "").map(|ttl| Some((ttl, inner.at()))));
+        }
+        "mcast_dst_ip" => set(&mut draft.mcast_group, own_group(inner, problems).map(Some)),
         "v3_checksum_as_v2" => draft.checksum_as_v2 = flag(problems, inner),
         "debug" => {
             number::<u8>(problems, inner, 0, 0..=4, "");
@@ -196,6 +230,7 @@ fn options(inner: &Statement<'_>, draft: &mut Draft, problems: &mut Vec<Problem>
         "use_vmac" => vmac(inner, draft, problems),
         "use_vmac_addr" => draft.vmac_addresses = true,
         "vmac_xmit_base" => draft.xmit_base = Some(inner.keyword.at),
+        "vrf" => draft.vrf = Some(inner.at()),
         "native_ipv6" => draft.native_ipv6 = Some(inner.keyword.at),
         "accept" => draft.accept = Some(true),
         "no_accept" => draft.accept = Some(false),

@@ -52,6 +52,9 @@ pub fn sync_daemon(inner: &Statement<'_>, problems: &mut Vec<Problem>) -> Option
         daemon.instance = Some(name.text.to_owned());
         if let Some(id) = words.next_if(|word| !is_keyword(word)) {
             daemon.id = number_word(problems, "id", *id, 0..=255, "");
+            let message = "the number of a sync daemon without the word `id` is an old form";
+            let problem = error("deprecated-keyword", *id, message).label("taken as the id");
+            problems.push(problem.help(format!("write: inst {} id {}", name.text, id.text)));
         }
     }
     while let Some(name) = words.next() {

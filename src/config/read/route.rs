@@ -2,34 +2,58 @@
 
 mod words;
 
+use std::ops::RangeInclusive;
+
 use super::value::{error, parsed};
 use crate::base::{Cidr, Family, Hop, Route, RouteKind, RouterPreference, WeightedHop};
 use crate::config::model::KernelRoute;
 use crate::config::names::Names;
 use crate::config::problem::{Problem, Severity};
+use crate::config::source::Span;
 use crate::config::tree::{Statement, Word};
 use words::metric;
-pub use words::{Words, family_word, protocol, realms, table, tos};
+pub use words::{OWN_PROTOCOL, Words, family_word, foreign_protocol, leave_out, missing, protocol, realms, table, tos};
+
+/// A line that is right, as help.
+const EXAMPLE: &str = "as: 198.51.100.0/24 via 192.0.2.254 dev eth0";
 
 /// All lines of a block; one that is not understood is left out. `virtual_routes` want a device, to be tracked by, and
 /// `static_routes` where they have a `track_group`.
 pub fn read(block: &Statement<'_>, names: &Names, routes: &mut Vec<KernelRoute>, problems: &mut Vec<Problem>) {
     let is_virtual = block.keyword.text == "virtual_routes";
     for line in block.statements() {
-        let mut reader =
-            Reader { problems, names, is_virtual, family: None, no_track: false, track_group: None, wrong: false };
+        let before = problems.len();
+        let mut reader = Reader {
+            problems,
+            names,
+            is_virtual,
+            family: None,
+            no_track: false,
+            track_group: None,
+            protocol: None,
+            wrong: false,
+        };
         let read = reader.line(line);
-        let Reader { no_track, mut track_group, wrong, .. } = reader;
-        let Some(route) = read.filter(|_| !wrong) else { continue };
+        let Reader { mut no_track, mut track_group, protocol, wrong, .. } = reader;
+        let Some(mut route) = read.filter(|_| !wrong) else {
+            leave_out(problems.get_mut(before..).unwrap_or_default(), "route");
+            continue;
+        };
+        if let Some(at) = protocol.filter(|_| !no_track && route.protocol != Some(OWN_PROTOCOL)) {
+            problems.push(foreign_protocol(at, "route"));
+            route.protocol = None;
+        }
+        // keepalived tracks by the device of the route itself, not by those of its next hops.
         let tracked = !no_track || track_group.is_some();
-        if tracked && route.devices().next().is_none() {
+        if tracked && route.hop.dev.is_none() {
             let message = format!("the route `{}` names no device, and cannot be tracked", line.keyword.text);
             problems.push(
                 error("route-without-device", line.keyword, message)
                     .label("not tracked")
-                    .help("add: dev IFNAME, or no_track"),
+                    .help("add: dev IFNAME, before any nexthop, or no_track"),
             );
             track_group = None;
+            no_track = true;
         }
         routes.push(KernelRoute { route, no_track, track_group, at: line.keyword.at });
     }
@@ -43,6 +67,8 @@ struct Reader<'a> {
     family: Option<Family>,
     no_track: bool,
     track_group: Option<String>,
+    /// Where the word `protocol` stands.
+    protocol: Option<Span>,
     /// Something was not understood.
     wrong: bool,
 }
@@ -54,9 +80,15 @@ impl Reader<'_> {
         // The form of keepalived's manual: src ADDRESS [to] DESTINATION.
         let source = words.next_if(|word| word.text == "src");
         let src = source.and_then(|option| self.parsed("not-an-address", option, &mut words));
-        let mut to = words.next()?;
+        let Some(mut to) = words.next() else {
+            // keepalived stops at a type that stands alone, and goes on after a source that does.
+            let severity = if source.is_some() { Severity::Error } else { Severity::Fatal };
+            let message = "the route has no destination";
+            self.problems.push(Problem::new("missing-argument", severity, line.at(), message).help(EXAMPLE));
+            return None;
+        };
         if to.text == "to" {
-            to = words.next()?;
+            to = self.value(to, &mut words)?;
         }
         let destination = self.destination(to, line)?;
         let mut route = Route { kind, src, ..Route::new(destination) };
@@ -100,7 +132,7 @@ impl Reader<'_> {
         let parsed = word.text.parse().ok();
         if parsed.is_none() {
             let message = format!("`{}` is neither an option of a route nor a destination", word.text);
-            self.say("unknown-word", word, message, "not known here", "as: 198.51.100.0/24 via 192.0.2.254 dev eth0");
+            self.say("unknown-word", word, message, "not known here", EXAMPLE);
         }
         parsed
     }
@@ -125,9 +157,14 @@ impl Reader<'_> {
     }
 
     /// A number, or none with a problem.
-    fn number<T: TryFrom<i64>>(&mut self, option: Word<'_>, words: &mut Words<'_>, most: i64) -> Option<T> {
+    fn number<T: TryFrom<i64>>(
+        &mut self,
+        option: Word<'_>,
+        words: &mut Words<'_>,
+        range: RangeInclusive<i64>,
+    ) -> Option<T> {
         let given = self.value(option, words)?;
-        let value = super::value::number_word(self.problems, option.text, given, 0..=most, "");
+        let value = super::value::number_word(self.problems, option.text, given, range, "");
         self.wrong |= value.is_none();
         value
     }
@@ -135,8 +172,7 @@ impl Reader<'_> {
     fn value<'w>(&mut self, option: Word<'_>, words: &mut Words<'w>) -> Option<Word<'w>> {
         let value = words.next();
         if value.is_none() {
-            let message = format!("nothing follows `{}`", option.text);
-            self.problems.push(error("value-missing", option, message).label("a value is missing"));
+            self.problems.push(missing(option, "route"));
             self.wrong = true;
         }
         value
@@ -183,6 +219,7 @@ impl Reader<'_> {
                 None => self.wrong = true,
             },
             "protocol" => {
+                self.protocol = Some(option.at);
                 let given = self.value(option, words);
                 route.protocol = given.and_then(|word| protocol(word, self.names, self.problems));
             }
@@ -191,9 +228,9 @@ impl Reader<'_> {
                 route.scope = given.map(|word| super::virtual_address::scope(word, self.problems));
             }
             "metric" | "priority" | "preference" => {
-                route.metric = self.number(option, words, i64::from(u32::MAX));
+                route.metric = self.number(option, words, 0..=u32::MAX.into());
             }
-            "expires" => route.expires_s = self.number(option, words, i64::from(u32::MAX)),
+            "expires" => route.expires_s = self.number(option, words, 0..=u32::MAX.into()),
             "realms" => {
                 let given = self.value(option, words);
                 route.realms = given.and_then(|word| realms(word, self.names, self.problems));
@@ -223,6 +260,7 @@ impl Reader<'_> {
                 self.track_group = self.value(option, words).map(|word| word.text.to_owned());
             }
             "append" | "prepend" | "encap" | "ttl-propagate" | "vrf" => self.unserved(option, words),
+            "as" if words.peek().is_none() => _ = self.value(option, words),
             "as" => {
                 let message = "`as` of a route is refused by keepalived too".to_owned();
                 self.say("unknown-word", option, message, "the route is left out", "remove it");
@@ -238,7 +276,7 @@ impl Reader<'_> {
             return;
         }
         let message = format!("`{}` is neither an option of a route nor a destination", option.text);
-        let help = "as: 198.51.100.0/24 via 192.0.2.254 dev eth0";
+        let help = EXAMPLE;
         self.say("unknown-word", option, message, "not known here", help);
         while words.next().is_some() {}
     }
@@ -254,7 +292,7 @@ impl Reader<'_> {
                 while words.next().is_some() {}
             }
             "append" | "prepend" => {}
-            _ => _ = words.next(),
+            _ => _ = self.value(option, words),
         }
     }
 
@@ -274,7 +312,7 @@ impl Reader<'_> {
                 "dev" | "oif" => hop.hop.dev = self.parsed("bad-interface-name", option, words),
                 "onlink" => hop.hop.onlink = true,
                 "weight" => {
-                    let weight: Option<u16> = self.number(option, words, 256);
+                    let weight: Option<u16> = self.number(option, words, 1..=256);
                     hop.weight_less_one =
                         weight.and_then(|weight| u8::try_from(weight.saturating_sub(1)).ok()).unwrap_or(0);
                 }

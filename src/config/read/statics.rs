@@ -27,7 +27,8 @@ pub fn read(block: &Statement<'_>, names: &Names, statics: &mut Statics, problem
 pub fn group(statement: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<TrackGroup> {
     let name = statement.arg(0)?;
     let mut group = TrackGroup { name: name.text.to_owned(), at: name.at, members: vec![] };
-    for inner in statement.statements().iter().filter(|inner| inner.keyword.text == "group") {
+    let mut blocks = statement.statements().iter().filter(|inner| inner.keyword.text == "group");
+    if let Some(inner) = blocks.next() {
         for line in inner.statements() {
             let words = std::iter::once(&line.keyword).chain(line.args.iter());
             group.members.extend(words.map(|word| word.text.to_owned()));
@@ -36,6 +37,10 @@ pub fn group(statement: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<T
             let message = format!("the group block of track_group `{}` is empty", group.name);
             problems.push(error("empty-block", inner.keyword, message).label("no member in it"));
         }
+    }
+    if let Some(again) = blocks.next() {
+        let problem = error("group-given-twice", again.keyword, "there is a `group` already").label("passed over");
+        problems.push(problem.help("name all members in one block: group { NAME NAME }"));
     }
     Some(group)
 }

@@ -1,5 +1,6 @@
 //! What the readers make of blocks, by rows: the statements, and the codes of the problems or a value.
 
+mod agreement;
 mod checks;
 mod services;
 mod unserved;
@@ -72,7 +73,7 @@ fn instance(lines: &str) -> String {
 
 #[test]
 fn values_of_instances_are_read_or_refused() {
-    let rows: [(&str, &str, &[&str]); 52] = [
+    let rows: [(&str, &str, &[&str]); 60] = [
         ("all is well", "state BACKUP\npriority 150\nadvert_int 2", &[]),
         ("a state in lower case", "state master", &["unknown-word"]),
         ("priority 0", "priority 0", &["out-of-range"]),
@@ -109,7 +110,7 @@ fn values_of_instances_are_read_or_refused() {
         ("a bad option of tracking", "track_script {\na wieght 3\n}", &["unknown-word"]),
         ("unicast without a peer", "unicast_src_ip 192.0.2.1", &["unicast-without-peers"]),
         ("the same, as a fault", "unicast_src_ip 192.0.2.1\nunicast_fault_no_peer", &[]),
-        ("extra announcements everywhere, and no time", "garp_extra_if all", &["value-missing"]),
+        ("extra announcements everywhere, and no time", "garp_extra_if all", &["missing-argument"]),
         ("two names of an interface", "use_vmac a b", &["surplus-words"]),
         ("the MAC address of a virtual router", "use_vmac vr1 00:00:5e:00:01:07", &["bad-mac"]),
         ("a MAC address of a group", "use_vmac 01:00:5e:00:00:07", &["bad-mac"]),
@@ -125,10 +126,18 @@ fn values_of_instances_are_read_or_refused() {
         ("a peer and a prefix", "virtual_ipaddress {\n192.0.2.2/24 peer 192.0.2.3\n}", &["prefix-with-peer"]),
         ("a peer that is none", "virtual_ipaddress {\n192.0.2.2 peer x\n}", &["not-an-address"]),
         ("a group and its end", "garp_master_delay 1\ngarp_extra_if all 5", &[]),
-        ("no time", "garp_extra_if soon", &["not-a-time"]),
+        ("no time", "garp_extra_if soon", &["not-a-number"]),
         ("a refused TTL", "unicast_ttl 256", &["out-of-range"]),
         ("an option of a peer that is none", "unicast_peer {\n192.0.2.2 ttl 5\n}", &["unknown-word", "unknown-word"]),
         ("two masters' scripts", "notify_master /bin/a\nnotify_master /bin/b", &["script-given-twice"]),
+        ("a VRF and an interface", "vrf blue", &["vrf-with-interface"]),
+        ("an IPv6 group beyond its link", "mcast_dst_ip ff05::12", &["not-link-local"]),
+        ("a time with a sign", "version 3\nadvert_int +0.25", &[]),
+        ("parts of a second", "garp_master_delay 1.5", &["not-a-number"]),
+        ("no extra announcements", "garp_extra_if 0", &[]),
+        ("the scope of IPv6", "virtual_ipaddress_excluded {\n2001:db8::9/64 scope link\n}", &["wrong-family"]),
+        ("a scope as C writes it", "virtual_ipaddress_excluded {\n192.0.2.9/24 scope 0x10\n}", &[]),
+        ("a process tracked twice", "track_process {\np\np weight 5\n}", &["tracked-twice"]),
     ];
     for (name, lines, expected) in rows {
         let text = instance(lines);
@@ -252,10 +261,10 @@ fn a_script_without_a_command_is_left_out() {
 
 #[test]
 fn global_values_are_read_or_refused() {
-    let rows: [(&str, &str, &[&str]); 28] = [
+    let rows: [(&str, &str, &[&str]); 31] = [
         (
             "nothing amiss",
-            "router_id lb\nvrrp_version 3\nlvs_datapath ipvs\nlvs_ebpf_mode tc\nvrrp_garp_master_delay 1.5",
+            "router_id lb\nvrrp_version 3\nlvs_datapath ipvs\nlvs_ebpf_mode tc\nvrrp_garp_master_delay 1",
             &[],
         ),
         ("an interval of zero", "vrrp_garp_interval 0\nvrrp_gna_interval 0", &["out-of-range", "out-of-range"]),
@@ -275,9 +284,9 @@ fn global_values_are_read_or_refused() {
         ("a seed", "random_seed x", &["not-a-number"]),
         ("a flag that is none", "vrrp_strict TRUE", &["not-a-boolean"]),
         ("seven decimals", "vrrp_garp_interval 0.1234567", &["too-fine"]),
-        ("a negative time", "vrrp_garp_master_delay -1", &["not-a-time"]),
+        ("a negative time", "vrrp_garp_master_delay -1", &["out-of-range"]),
         ("a long datagram", "lvs_sync_daemon eth0 id 3 maxlen 120000", &["out-of-range"]),
-        ("a sync daemon of the old form", "lvs_sync_daemon eth0 VI_1 7", &[]),
+        ("a sync daemon of the old form", "lvs_sync_daemon eth0 VI_1 7", &["deprecated-keyword"]),
         ("a strange word", "lvs_sync_daemon eth0 inst VI_1 syncid 7", &["unknown-word"]),
         ("a group that is no address", "lvs_sync_daemon eth0 group x", &["not-an-address"]),
         ("a name without its value", "lvs_sync_daemon eth0 inst", &["missing-argument"]),
@@ -285,6 +294,9 @@ fn global_values_are_read_or_refused() {
         ("a timeout of two months", "lvs_timeouts tcp 60 udp 5000000", &["out-of-range"]),
         ("a timeout of nothing", "lvs_timeouts tcp", &["missing-argument"]),
         ("a timeout of something else", "lvs_timeouts sctp 3", &["unknown-word"]),
+        ("a group beyond its link", "vrrp_mcast_group6 ff05::12", &["not-link-local"]),
+        ("no extra announcements", "vrrp_garp_extra_if 0", &["out-of-range"]),
+        ("parts of a second", "vrrp_garp_master_refresh 1.5", &["not-a-number"]),
     ];
     for (name, lines, expected) in rows {
         let text = format!("global_defs {{\n{lines}\n}}");

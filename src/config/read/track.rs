@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use super::value::{error, number_word, parsed};
 use crate::config::model::{TrackEntry, TrackInterface, Trackable, Tracking};
 use crate::config::problem::{Problem, Severity};
+use crate::config::source::Span;
 use crate::config::tree::{Statement, Word};
 
 /// Weights of interfaces and scripts.
@@ -25,9 +26,14 @@ pub fn read(block: &Statement<'_>, tracking: &mut Tracking, problems: &mut Vec<P
         Trackable::Script | Trackable::Bfd => WEIGHTS,
         Trackable::File | Trackable::Process => WIDE_WEIGHTS,
     };
+    let entries = tracking.entries_mut(kind);
     for line in block.statements() {
         let options = options(problems, line, kind.list(), range.clone());
-        tracking.entries_mut(kind).push(TrackEntry {
+        if let Some(first) = entries.iter().find(|entry| entry.name == line.keyword.text) {
+            problems.push(twice(line.keyword, kind.list(), first.at));
+            continue;
+        }
+        entries.push(TrackEntry {
             name: line.keyword.text.to_owned(),
             weight: options.weight,
             reverse: options.reverse,
@@ -41,7 +47,9 @@ pub fn read(block: &Statement<'_>, tracking: &mut Tracking, problems: &mut Vec<P
 fn interfaces(block: &Statement<'_>, interfaces: &mut Vec<TrackInterface>, problems: &mut Vec<Problem>) {
     for line in block.statements() {
         let options = options(problems, line, "track_interface", WEIGHTS);
-        if let Some(interface) = parsed(problems, "bad-interface-name", line.keyword) {
+        if let Some(first) = interfaces.iter().find(|entry| entry.interface.as_str() == line.keyword.text) {
+            problems.push(twice(line.keyword, "track_interface", first.at));
+        } else if let Some(interface) = parsed(problems, "bad-interface-name", line.keyword) {
             interfaces.push(TrackInterface {
                 interface,
                 weight: options.weight,
@@ -50,6 +58,13 @@ fn interfaces(block: &Statement<'_>, interfaces: &mut Vec<TrackInterface>, probl
             });
         }
     }
+}
+
+fn twice(name: Word<'_>, list: &str, first: Span) -> Problem {
+    error("tracked-twice", name, format!("`{}` stands in `{list}` already", name.text))
+        .label("left out")
+        .related(first, "the first one counts")
+        .help("remove one of the two; weights do not add up")
 }
 
 /// What follows the name in a line: `[weight N [reverse]]`.

@@ -5,11 +5,15 @@ use std::time::Duration;
 use super::track::{WIDE_WEIGHTS, weight};
 use super::value::{error, number, seconds, set};
 use crate::config::model::{ArgumentsMatch, InitFile, TrackFile, TrackProcess};
-use crate::config::problem::Problem;
+use crate::config::problem::{Problem, Severity};
+use crate::config::source::Span;
 use crate::config::tree::{Statement, Word};
 
 /// The longest delay of a process, in microseconds.
 const DELAY_MAX: u64 = 3_600_000_000;
+
+/// Numbers of a file that make a difference: priorities are 1 to 254 apart from the owner's.
+const FILE_VALUES: std::ops::RangeInclusive<i32> = -254..=254;
 
 /// One file; `None` where it has no path.
 pub fn file(statement: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<TrackFile> {
@@ -22,9 +26,14 @@ pub fn file(statement: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<Tr
         reverse: false,
         init: None,
     };
+    let mut path_at = None;
     for inner in statement.statements() {
         match inner.keyword.text {
-            "file" => file.path = inner.arg(0).map(|word| word.text.to_owned()).unwrap_or_default(),
+            "file" if path_at.is_some() => problems.push(second(inner, path_at)),
+            "file" => {
+                path_at = inner.arg(0).map(|word| word.at);
+                file.path = inner.arg(0).map(|word| word.text.to_owned()).unwrap_or_default();
+            }
             "weight" => {
                 let (weight, reverse) = weight(problems, inner, WIDE_WEIGHTS);
                 set(&mut file.weight, weight);
@@ -50,9 +59,29 @@ fn init(statement: &Statement<'_>, problems: &mut Vec<Problem>) -> InitFile {
         } else {
             let range = i64::from(i32::MIN)..=i64::from(i32::MAX);
             set(&mut init.value, number(problems, statement, at, range, ""));
+            if !FILE_VALUES.contains(&init.value) {
+                problems.push(beyond(*word));
+            }
         }
     }
     init
+}
+
+fn beyond(word: Word<'_>) -> Problem {
+    let (least, most) = (FILE_VALUES.start(), FILE_VALUES.end());
+    let message = format!("`init_file` is `{}`, and beyond {least} to {most} it says nothing more", word.text);
+    error("out-of-range", word, message).label("written all the same").help("write what moves a priority")
+}
+
+/// A keyword that says what the block is about, again.
+fn second(inner: &Statement<'_>, first: Option<Span>) -> Problem {
+    let message = format!("there is a `{}` already", inner.keyword.text);
+    let problem = Problem::new("given-twice", Severity::Error, inner.at(), message).label("passed over");
+    let problem = problem.help("remove one of the two, or write a block of its own for it");
+    match first {
+        Some(first) => problem.related(first, "this one counts"),
+        None => problem,
+    }
 }
 
 /// One process; `None` where it has no program.
@@ -72,18 +101,22 @@ pub fn process(statement: &Statement<'_>, problems: &mut Vec<Problem>) -> Option
         terminate_delay: Duration::ZERO,
         fork_delay: Duration::ZERO,
     };
-    let mut comparison = None;
+    let (mut comparison, mut program_at, mut weight_at) = (None, None, None);
     for inner in statement.statements() {
         let delay = |problems: &mut Vec<Problem>| seconds(problems, inner, 0, 1..=DELAY_MAX);
         match inner.keyword.text {
+            "process" if program_at.is_some() => problems.push(second(inner, program_at)),
             "process" => {
+                program_at = inner.arg(0).map(|word| word.at);
                 let mut words = inner.args.iter().map(|word| word.text.to_owned());
                 process.program = words.next().unwrap_or_default();
                 process.arguments = words.collect();
             }
             "param_match" => comparison = Some(param_match(inner, problems)),
+            "weight" if weight_at.is_some() => problems.push(second(inner, weight_at)),
             "weight" => {
                 let (weight, reverse) = weight(problems, inner, WIDE_WEIGHTS);
+                weight_at = weight.filter(|weight| *weight != 0).map(|_| inner.at());
                 set(&mut process.weight, weight);
                 process.reverse = reverse;
             }

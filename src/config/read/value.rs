@@ -70,6 +70,39 @@ fn whole(text: &str) -> Option<i64> {
     plain.then(|| text.parse().unwrap_or(if text.starts_with('-') { i64::MIN } else { i64::MAX }))
 }
 
+/// Whole seconds up to `most`.
+pub fn whole_seconds(problems: &mut Vec<Problem>, statement: &Statement<'_>, at: usize, most: u32) -> Option<Duration> {
+    let seconds: Option<u32> = number(problems, statement, at, 0..=most.into(), "s");
+    seconds.map(|seconds| Duration::from_secs(seconds.into()))
+}
+
+/// A whole number as C writes it: decimal, hexadecimal after `0x`, octal after `0`. `None`: it is none, or has more than
+/// 64 bits.
+pub fn c_integer(text: &str) -> Option<u64> {
+    let text = text.strip_prefix('+').unwrap_or(text);
+    let (digits, base) = match (text.strip_prefix("0x").or(text.strip_prefix("0X")), text.strip_prefix('0')) {
+        (Some(digits), _) => (digits, 16),
+        (None, Some(digits)) if !digits.is_empty() => (digits, 8),
+        (None, _) => (text, 10),
+    };
+    if digits.starts_with('+') { None } else { u64::from_str_radix(digits, base).ok() }
+}
+
+/// The same up to `most`, for a word that stands alone; `what` names it in words.
+pub fn c_number_word<T: TryFrom<u64>>(problems: &mut Vec<Problem>, what: &str, word: Word<'_>, most: u64) -> Option<T> {
+    let parsed = c_integer(word.text);
+    if let Some(value) = parsed.filter(|value| *value <= most).and_then(|value| T::try_from(value).ok()) {
+        return Some(value);
+    }
+    let (code, label) = match parsed {
+        Some(_) => ("out-of-range", "outside the range"),
+        None => ("not-a-number", "not a whole number"),
+    };
+    let message = format!("`{what}` is `{}`, and it is a whole number from 0 to {most}, as 100 or 0x64", word.text);
+    problems.push(error(code, word, message).label(label));
+    None
+}
+
 fn blank(unit: &str) -> String {
     if unit.is_empty() { String::new() } else { format!(" {unit}") }
 }
@@ -83,7 +116,7 @@ pub fn seconds(
 ) -> Option<Duration> {
     let word = statement.arg(at)?;
     let what = statement.keyword.text;
-    let Some(parsed) = micros(word.text) else {
+    let Some((micros, cut)) = decimal(word.text, 6) else {
         problems.push(
             error(
                 "not-a-time",
@@ -94,14 +127,14 @@ pub fn seconds(
         );
         return None;
     };
-    if parsed.cut {
+    if cut {
         problems.push(
             error("too-fine", word, format!("`{what}` is `{}`, and a time has at most six decimals", word.text))
                 .label("rounded to a microsecond"),
         );
     }
-    if range.contains(&parsed.micros) {
-        return Some(Duration::from_micros(parsed.micros));
+    if range.contains(&micros) {
+        return Some(Duration::from_micros(micros));
     }
     let (least, most) = range.into_inner();
     let (least, most) = (Duration::from_micros(least).as_secs_f64(), Duration::from_micros(most).as_secs_f64());
@@ -112,29 +145,52 @@ pub fn seconds(
     None
 }
 
-/// What was read of a time.
-struct Micros {
-    micros: u64,
-    /// There were more than six decimals.
-    cut: bool,
+/// A time in milliseconds with at most three decimals; the range is in microseconds.
+pub fn thousandths(
+    problems: &mut Vec<Problem>,
+    statement: &Statement<'_>,
+    at: usize,
+    range: RangeInclusive<u64>,
+) -> Option<Duration> {
+    let word = statement.arg(at)?;
+    let what = statement.keyword.text;
+    let Some((micros, cut)) = decimal(word.text, 3) else {
+        let message = format!("`{what}` is `{}`, and it is a number of milliseconds, as 50 or 2.5", word.text);
+        problems.push(error("not-a-time", word, message).label("not a number of milliseconds"));
+        return None;
+    };
+    if cut {
+        let message = format!("`{what}` is `{}`, and a time in milliseconds has at most three decimals", word.text);
+        problems.push(error("too-fine", word, message).label("rounded to a microsecond"));
+    }
+    if range.contains(&micros) {
+        return Some(Duration::from_micros(micros));
+    }
+    let (least, most) = (range.start() / 1000, range.end() / 1000);
+    let message = format!("`{what}` is `{}`, and it is {least} to {most} ms", word.text);
+    problems.push(error("out-of-range", word, message).label("outside the range"));
+    None
 }
 
-fn micros(text: &str) -> Option<Micros> {
+/// A decimal number, in units of its decimal place `decimals`; true: it had more, and was rounded.
+fn decimal(text: &str, decimals: u32) -> Option<(u64, bool)> {
+    let text = text.strip_prefix('+').unwrap_or(text);
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
     if !digits(whole) || !digits(fraction) || (whole.is_empty() && fraction.is_empty()) {
         return None;
     }
-    let seconds: u64 = if whole.is_empty() { 0 } else { whole.parse().unwrap_or(u64::MAX) };
-    let mut part = 0;
-    let mut scale = 100_000;
-    for digit in fraction.bytes().take(6) {
-        part += u64::from(digit.saturating_sub(b'0')) * scale;
+    let unit = 10_u64.pow(decimals);
+    let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().unwrap_or(u64::MAX) };
+    let (mut part, mut scale) = (0, unit);
+    let mut rest = fraction.bytes();
+    for digit in rest.by_ref().take(usize::try_from(decimals).unwrap_or(0)) {
         scale /= 10;
+        part += u64::from(digit.saturating_sub(b'0')) * scale;
     }
-    let round = fraction.as_bytes().get(6).is_some_and(|digit| *digit >= b'5');
-    let micros = seconds.saturating_mul(SECOND).saturating_add(part).saturating_add(u64::from(round));
-    Some(Micros { micros, cut: fraction.len() > 6 })
+    let next = rest.next();
+    let round = next.is_some_and(|digit| digit >= b'5');
+    Some((whole.saturating_mul(unit).saturating_add(part).saturating_add(u64::from(round)), next.is_some()))
 }
 
 /// `true` `on` `yes` or `false` `off` `no`; without an argument it is true.
@@ -152,6 +208,17 @@ pub fn flag(problems: &mut Vec<Problem>, statement: &Statement<'_>) -> Option<bo
             }
         },
     }
+}
+
+/// The same for the two flags that keepalived takes as set whatever stands after them but a false word.
+pub fn flag_or_on(problems: &mut Vec<Problem>, statement: &Statement<'_>) -> bool {
+    let before = problems.len();
+    let value = flag(problems, statement).unwrap_or(true);
+    for problem in problems.iter_mut().skip(before) {
+        problem.severity = Severity::Warning;
+        "taken as true".clone_into(&mut problem.label);
+    }
+    value
 }
 
 /// An address; a prefix behind it is told and passed over.

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::value::{error, number_word, parsed};
+use super::value::{c_number_word, error, number_word, parsed};
 use crate::base::{AddressOptions, Cidr, CidrError, Family};
 use crate::config::model::{Broadcast, VirtualAddress};
 use crate::config::problem::{Problem, Severity};
@@ -88,7 +88,14 @@ fn take(option: &str, given: Word<'_>, address: &mut VirtualAddress, problems: &
         }
         "label" => address.label = Some(given.text.to_owned()),
         "broadcast" | "brd" => address.broadcast = broadcast(given, address.cidr.family(), problems),
-        "scope" => address.scope = scope(given, problems),
+        "scope" => {
+            address.scope = scope(given, problems);
+            if address.scope != 0 && address.cidr.family() == Family::V6 {
+                let message = format!("`scope` is for IPv4, and {} has the scope of its prefix", address.cidr);
+                problems.push(error("wrong-family", given, message).label("passed over").help("remove `scope`"));
+                address.scope = 0;
+            }
+        }
         "track_group" => address.track_group = Some(given.text.to_owned()),
         "preferred_lft" if given.text == "forever" => address.options.preferred = Some(true),
         "preferred_lft" => {
@@ -143,7 +150,7 @@ fn broadcast(given: Word<'_>, family: Family, problems: &mut Vec<Problem>) -> Op
 pub fn scope(given: Word<'_>, problems: &mut Vec<Problem>) -> u8 {
     match SCOPES.iter().find(|(name, _)| *name == given.text) {
         Some((_, scope)) => *scope,
-        None => number_word(problems, "scope", given, 0..=255, "").unwrap_or(0),
+        None => c_number_word(problems, "scope", given, 255).unwrap_or(0),
     }
 }
 

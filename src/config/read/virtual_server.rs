@@ -2,7 +2,7 @@
 
 mod settle;
 
-pub use settle::Groups;
+pub use settle::{Groups, Members};
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::config::keyword::{Form, Keyword, MAX};
 use crate::config::problem::Problem;
-use crate::config::read::value::{TIME_MAX, address, choice, error, flag, number_word, seconds};
+use crate::config::read::value::{TIME_MAX, address, c_integer, choice, error, flag, number_word, seconds};
 use crate::config::tree::{Statement, Word};
 
 /// The permission bits of `umask`, as <sys/stat.h> names them without `S_`.
@@ -77,10 +77,5 @@ fn is_mask(statement: &Statement<'_>) -> bool {
 
 /// A mask of permission bits up to 0777, as C writes numbers: `022`, `0x12`, `18`.
 pub fn umask(text: &str) -> Option<u32> {
-    let number = match (text.strip_prefix("0x"), text.strip_prefix('0')) {
-        (Some(hex), _) => u32::from_str_radix(hex, 16),
-        (None, Some(octal)) if !octal.is_empty() => u32::from_str_radix(octal, 8),
-        (None, _) => text.parse(),
-    };
-    number.ok().filter(|mask| *mask <= 0o777)
+    c_integer(text).and_then(|mask| u32::try_from(mask).ok()).filter(|mask| *mask <= 0o777)
 }

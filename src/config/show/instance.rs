@@ -154,7 +154,9 @@ fn route(route: &KernelRoute) -> Node {
 
 fn rule(rule: &KernelRule) -> Node {
     let KernelRule { rule, track_group, at: _ } = rule;
-    line(&rule.to_string(), track_group.as_deref(), "")
+    // What has another protocol than ours cannot be tracked.
+    let tracked = if rule.protocol.is_some() { " no_track" } else { "" };
+    line(&format!("{rule}{tracked}"), track_group.as_deref(), "")
 }
 
 fn line(text: &str, track_group: Option<&str>, after: &str) -> Node {

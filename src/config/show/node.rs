@@ -124,6 +124,11 @@ pub(super) fn seconds(time: Duration) -> String {
     format!("{whole}.{micros:06}").trim_end_matches('0').to_owned()
 }
 
+/// A time in milliseconds with the decimals that it needs, three at most.
+pub(super) fn millis(time: Duration) -> String {
+    seconds(time.saturating_mul(1000))
+}
+
 pub(super) const fn boolean(on: bool) -> &'static str {
     if on { "true" } else { "false" }
 }
@@ -143,7 +148,8 @@ pub(super) fn word(text: &str) -> String {
 /// One word that `split_command` splits into these again.
 fn command(argv: &[String]) -> String {
     let words: Vec<String> = argv.iter().map(|argument| quoted(argument)).collect();
-    format!("\"{}\"", words.join(" "))
+    // The line is split twice, and each time a backslash is read.
+    format!("\"{}\"", words.join(" ").replace('\\', r"\\"))
 }
 
 /// One word that `split_escaped` reads as this again.

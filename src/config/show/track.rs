@@ -1,6 +1,6 @@
 //! `vrrp_script`, `track_file`, `vrrp_track_process`, `vrrp_sync_group`, and the blocks that instances and groups have in common.
 
-use super::node::{Node, Nodes, seconds, word};
+use super::node::{Node, Nodes, millis, seconds, word};
 use crate::config::model::{
     ArgumentsMatch, BfdInstance, MaxHops, Notify, OnDeletion, SyncGroup, TrackEntry, TrackFile, TrackGroup,
     TrackInterface, TrackProcess, Trackable, Tracking, VrrpScript,
@@ -106,9 +106,9 @@ pub(super) fn bfd(bfd: &BfdInstance) -> Node {
     let mut nodes = Nodes::default();
     nodes.put(Node::plain("neighbor_ip", neighbor));
     nodes.plain("source_ip", *source);
-    nodes.put(Node::plain("min_rx", min_rx.as_millis()));
-    nodes.put(Node::plain("min_tx", min_tx.as_millis()));
-    nodes.put(Node::plain("idle_tx", idle_tx.as_millis()));
+    nodes.put(Node::plain("min_rx", millis(*min_rx)));
+    nodes.put(Node::plain("min_tx", millis(*min_tx)));
+    nodes.put(Node::plain("idle_tx", millis(*idle_tx)));
     nodes.put(Node::plain("multiplier", multiplier));
     nodes.flag("passive", *passive);
     nodes.plain("ttl", *ttl);

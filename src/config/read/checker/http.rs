@@ -92,6 +92,10 @@ fn url(block: &Statement<'_>, problems: &mut Vec<Problem>) -> Option<Url> {
                     path.text.clone_into(&mut url.path);
                 }
             }
+            "digest" if url.digest.is_some() => {
+                let problem = Problem::new("given-twice", Severity::Error, inner.at(), "there is a `digest` already");
+                problems.push(problem.label("passed over").help("remove one of the two: the first one counts"));
+            }
             "digest" => url.digest = inner.arg(0).and_then(|word| digest(word, problems)),
             "status_code" => url.status.extend(inner.args.iter().filter_map(|word| status(*word, problems))),
             "virtualhost" => url.virtualhost = inner.arg(0).map(|word| word.text.to_owned()),

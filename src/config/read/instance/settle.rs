@@ -33,6 +33,7 @@ pub(super) fn settle(
     let state = if auth_header { InitialState::Backup } else { state };
     let interval = interval(&draft, version, &mut told);
     let peers = peers(&draft, family, strict, &mut told);
+    let unicast_ttl = unicast_ttl(&draft, &peers, &mut told);
     let asked = if draft.unicast_source.is_some() { "unicast_src_ip" } else { "mcast_src_ip" };
     let source = source(&draft, family, at_of(block, asked, name), &mut told);
     let mcast_group = mcast_group(&draft, family, &mut told);
@@ -46,7 +47,7 @@ pub(super) fn settle(
     if !told.could_run(&draft, block, name, version) {
         return None;
     }
-    let vmac = vmac(&mut draft);
+    let vmac = vmac(&mut draft, &peers, &mut told);
     Some(VrrpInstance {
         name: name.text.to_owned(),
         at: InstanceAt {
@@ -72,7 +73,7 @@ pub(super) fn settle(
         source,
         unicast_peers: peers,
         unicast_fault_no_peer: draft.fault_without_peers,
-        unicast_ttl: draft.unicast_ttl,
+        unicast_ttl,
         mcast_group,
         track_source: draft.track_source,
         checksum_as_v2: draft.checksum_as_v2.unwrap_or(global.checksum_as_v2),
@@ -164,13 +165,27 @@ impl Told<'_> {
     }
 }
 
-fn vmac(draft: &mut Draft) -> Option<Vmac> {
+fn vmac(draft: &mut Draft, peers: &[UnicastPeer], told: &mut Told<'_>) -> Option<Vmac> {
     let mut vmac = draft.vmac.take()?;
-    vmac.xmit_base = draft.xmit_base.is_some();
+    vmac.xmit_base = draft.xmit_base.is_some() || !peers.is_empty();
+    if let Some(at) = draft.unicast.filter(|_| vmac.xmit_base && draft.xmit_base.is_none()) {
+        let message = "unicast with `use_vmac` is sent from the interface below: `vmac_xmit_base`";
+        told.error("unicast-from-vmac", at, message, "taken as if it stood there", "add: vmac_xmit_base");
+    }
     if let Some([.., last]) = vmac.mac.as_mut().filter(|_| draft.vmac_by_vrid) {
         *last = draft.vrid?.get();
     }
     Some(vmac)
+}
+
+fn unicast_ttl(draft: &Draft, peers: &[UnicastPeer], told: &mut Told<'_>) -> Option<u8> {
+    let (ttl, at) = draft.unicast_ttl?;
+    if peers.is_empty() {
+        let message = "`unicast_ttl` is for peers, and there is none that can be used";
+        told.error("unicast-without-peers", at, message, "left out", "name the other router in `unicast_peer`");
+        return None;
+    }
+    Some(ttl)
 }
 
 /// Keywords that only say how something else is done, which is not asked for.
@@ -179,6 +194,10 @@ fn without_what_they_are_for(draft: &Draft, family: Family, told: &mut Told<'_>)
     if let Some(at) = draft.xmit_base.filter(|_| !vmac) {
         let message = "`vmac_xmit_base` is for an interface of `use_vmac`, and there is none";
         told.error("vmac-missing", at, message, "has no effect", "add: use_vmac");
+    }
+    if let Some(at) = draft.vrf.filter(|_| draft.interface.is_some()) {
+        let message = "`vrf` is for an instance without `interface`, and there is one";
+        told.error("vrf-with-interface", at, message, "left out", "remove `vrf`: the interface knows its own");
     }
     if let Some(at) = draft.native_ipv6.filter(|_| family == Family::V4 && !draft.addresses.is_empty()) {
         let message = "`native_ipv6` does not go with IPv4 addresses";
@@ -294,11 +313,11 @@ fn auth(
         told.error("auth-in-strict", auth.at, "strict mode has no authentication", "left out", help);
         return None;
     }
-    if auth.pass.is_none() {
+    if auth.pass.as_ref().is_none_or(String::is_empty) {
         told.error(
             "auth-pass-missing",
             auth.at,
-            "there is no `auth_pass`",
+            if auth.pass.is_some() { "`auth_pass` is empty" } else { "there is no `auth_pass`" },
             "left out",
             "add: auth_pass, up to eight bytes",
         );

@@ -6,8 +6,9 @@ use std::slice::Iter;
 
 use crate::base::{Family, MetricName, RouteMetric};
 use crate::config::names::Names;
-use crate::config::problem::Problem;
-use crate::config::read::value::{error, number_word};
+use crate::config::problem::{Problem, Severity};
+use crate::config::read::value::{c_integer, c_number_word, error};
+use crate::config::source::Span;
 use crate::config::tree::{Statement, Word};
 
 /// The words of a line, the first one included.
@@ -41,7 +42,7 @@ pub fn family_word(word: Word<'_>) -> Option<Family> {
 
 /// A table by number or name.
 pub fn table(word: Word<'_>, names: &Names, problems: &mut Vec<Problem>) -> Option<u32> {
-    named(word, "table", &names.tables, u32::MAX.into(), "rt_tables", problems)
+    named(word, "table", &names.tables, u32::MAX, "rt_tables", problems)
 }
 
 /// `RTPROT_*` by number or name.
@@ -49,19 +50,19 @@ pub fn protocol(word: Word<'_>, names: &Names, problems: &mut Vec<Problem>) -> O
     named(word, "protocol", &names.protocols, u8::MAX.into(), "rt_protos", problems)
 }
 
-fn named<T: TryFrom<i64> + TryFrom<u32>>(
+fn named<T: TryFrom<u64> + TryFrom<u32>>(
     word: Word<'_>,
     what: &str,
     names: &BTreeMap<String, u32>,
-    most: i64,
+    most: u32,
     file: &str,
     problems: &mut Vec<Problem>,
 ) -> Option<T> {
     if let Some(number) = names.get(word.text) {
         return T::try_from(*number).ok();
     }
-    if word.text.starts_with(|c: char| c.is_ascii_digit()) {
-        return number_word(problems, what, word, 0..=most, "");
+    if word.text.starts_with(|c: char| c.is_ascii_digit() || c == '+') {
+        return c_number_word(problems, what, word, most.into());
     }
     let message = format!("`{}` is no {what} that is known here", word.text);
     let help = format!("write the number of the {what}, or name it in /etc/iproute2/{file}");
@@ -69,14 +70,11 @@ fn named<T: TryFrom<i64> + TryFrom<u32>>(
     None
 }
 
-/// A type of service: a name, decimal, or hexadecimal with `0x`.
+/// A type of service: a name, or a number as C writes it.
 pub fn tos(word: Word<'_>, names: &Names, problems: &mut Vec<Problem>) -> Option<u8> {
     let text = word.text;
-    let value = match (names.services.get(text), text.strip_prefix("0x")) {
-        (Some(number), _) => u8::try_from(*number).ok(),
-        (None, Some(digits)) => u8::from_str_radix(digits, 16).ok(),
-        (None, None) => text.parse().ok(),
-    };
+    let number = names.services.get(text).map(|number| u64::from(*number)).or_else(|| c_integer(text));
+    let value = number.and_then(|number| u8::try_from(number).ok());
     if value.is_none() {
         let message = format!("the type of service is `{text}`, and it is a number from 0 to 255");
         problems.push(error("out-of-range", word, message).label("0 is taken"));
@@ -86,9 +84,9 @@ pub fn tos(word: Word<'_>, names: &Names, problems: &mut Vec<Problem>) -> Option
 
 /// `[SOURCE/]DESTINATION`, each a number or a name.
 pub fn realms(word: Word<'_>, names: &Names, problems: &mut Vec<Problem>) -> Option<(u16, u16)> {
-    let realm = |text: &str| match names.realms.get(text) {
-        Some(number) => u16::try_from(*number).ok(),
-        None => text.parse().ok(),
+    let realm = |text: &str| {
+        let number = names.realms.get(text).map(|number| u64::from(*number)).or_else(|| c_integer(text));
+        number.and_then(|number| u16::try_from(number).ok())
     };
     let (from, to) = word.text.split_once('/').unwrap_or(("0", word.text));
     let realms = realm(from).zip(realm(to));
@@ -98,6 +96,37 @@ pub fn realms(word: Word<'_>, names: &Names, problems: &mut Vec<Problem>) -> Opt
         problems.push(error("not-a-number", word, message).label("left out"));
     }
     realms
+}
+
+/// An option without its value: keepalived stops at the line, and does not run.
+pub fn missing(option: Word<'_>, what: &str) -> Problem {
+    let message = format!("`{}` of a {what} has no value", option.text);
+    Problem::new("missing-argument", Severity::Fatal, option.at, message)
+        .label("something is missing after it")
+        .help(format!("write the value after `{}`, on the same line, or remove the word", option.text))
+}
+
+/// Say of all that is wrong with a line that it is left out for it.
+pub fn leave_out(problems: &mut [Problem], what: &str) {
+    for problem in problems.iter_mut().filter(|problem| problem.severity == Severity::Error) {
+        let label = std::mem::take(&mut problem.label);
+        problem.label = match label.as_str() {
+            "" | "left out" => format!("the {what} is left out"),
+            _ if label.ends_with("left out") => label,
+            _ => format!("{label}: the {what} is left out"),
+        };
+    }
+}
+
+/// The protocol that keepalived gives to what it tracks (`RTPROT_KEEPALIVED`).
+pub const OWN_PROTOCOL: u8 = 18;
+
+/// The option at this place gives another protocol to what is tracked.
+pub fn foreign_protocol(at: Span, what: &str) -> Problem {
+    let message = format!("a {what} with another protocol than keepalived's ({OWN_PROTOCOL}) cannot be tracked");
+    Problem::new("protocol-of-tracked", Severity::Error, at, message)
+        .label("passed over: it gets our own")
+        .help("remove `protocol`, or add `no_track`")
 }
 
 /// The word is no metric.
@@ -112,8 +141,7 @@ pub fn metric(
     let (name, ..) = MetricName::ALL.into_iter().find(|(_, word, _)| *word == option.text).ok_or(NotAMetric)?;
     let locked = words.next_if(|word| word.text == "lock").is_some();
     let Some(given) = words.next() else {
-        let message = format!("nothing follows `{}`", option.text);
-        problems.push(error("value-missing", option, message).label("a value is missing"));
+        problems.push(missing(option, "route"));
         return Ok(None);
     };
     let value = match name {

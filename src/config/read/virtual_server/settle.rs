@@ -9,8 +9,18 @@ use crate::config::model::{LbKind, Persistence, Protocol, RealServer, SorryServe
 use crate::config::problem::{Problem, Severity};
 use crate::config::source::Span;
 
-/// The families of the groups that are defined.
-pub type Groups<'a> = HashMap<&'a str, Family>;
+/// The groups that are defined.
+pub type Groups<'a> = HashMap<&'a str, Members>;
+
+/// What services must know of a group.
+#[derive(Debug)]
+pub struct Members {
+    pub family: Family,
+    /// Of its addresses, in order: the first and the last of each range.
+    pub ports: Vec<u16>,
+    /// There are marks too, which say nothing of ports.
+    pub marked: bool,
+}
 
 pub(super) fn settle(
     id: VirtualServerId,
@@ -28,7 +38,8 @@ pub(super) fn settle(
     });
     let protocol = protocol(&draft, &mut told);
     let persistence = persistence(&draft, &mut told);
-    let real_servers = real_servers(&mut draft, family, lb_kind, &mut told);
+    let ports = Ports::new(&id, groups);
+    let real_servers = real_servers(&mut draft, family, lb_kind, &ports, &mut told);
     if real_servers.is_empty() {
         let (message, help) = if draft.named_real_servers {
             ("no real server can be used", "see what is told of each")
@@ -39,7 +50,7 @@ pub(super) fn settle(
         return None;
     }
     let (quorum, hysteresis) = quorum(&draft, &real_servers, &mut told);
-    let sorry_server = sorry_server(&draft, family, lb_kind, &mut told);
+    let sorry_server = sorry_server(&draft, family, lb_kind, &ports, &mut told);
     Some(VirtualServer {
         at,
         family,
@@ -115,7 +126,7 @@ fn family(draft: &Draft, groups: &Groups<'_>, told: &mut Told<'_>) -> Option<Fam
             Some(draft.family.map(|(family, _)| family).or(real).unwrap_or(Family::V4))
         }
         VirtualServerId::Group { name } => {
-            let family = groups.get(name.as_str()).copied();
+            let family = groups.get(name.as_str()).map(|group| group.family);
             if family.is_none() {
                 let message = format!("there is no virtual_server_group `{name}` with a member");
                 let help = "define the group, or write its name as it is defined";
@@ -187,13 +198,15 @@ fn persistence(draft: &Draft, told: &mut Told<'_>) -> Option<Persistence> {
 }
 
 /// Those of the family, each once, with their ports filled in.
-fn real_servers(draft: &mut Draft, family: Family, lb_kind: LbKind, told: &mut Told<'_>) -> Vec<RealServer> {
+fn real_servers(
+    draft: &mut Draft,
+    family: Family,
+    lb_kind: LbKind,
+    ports: &Ports<'_>,
+    told: &mut Told<'_>,
+) -> Vec<RealServer> {
     let mut seen = HashSet::with_capacity(draft.real_servers.len());
     let mut kept = std::mem::take(&mut draft.real_servers);
-    let port = match told.id {
-        VirtualServerId::Address { port, .. } => Some(*port),
-        VirtualServerId::Fwmark { .. } | VirtualServerId::Group { .. } => None,
-    };
     kept.retain_mut(|server| {
         let kind = server.lb_kind.unwrap_or(lb_kind);
         if Family::of(server.addr) != family && !matches!(kind, LbKind::Tun(_)) {
@@ -207,26 +220,7 @@ fn real_servers(draft: &mut Draft, family: Family, lb_kind: LbKind, told: &mut T
             );
             return false;
         }
-        if server.port == 0 {
-            server.port = port.unwrap_or(0);
-        }
-        if let Some(port) =
-            port.filter(|port| *port != 0 && *port != server.port && matches!(kind, LbKind::Dr | LbKind::Tun(_)))
-        {
-            let message = format!(
-                "packets reach {} with port {port}, not {}: DR and TUN leave the port as it is",
-                server.addr, server.port
-            );
-            told.tell(
-                Severity::Warning,
-                "real-port-differs",
-                server.at,
-                &message,
-                "the service's port is used",
-                "write the service's port, or use NAT",
-            );
-            server.port = port;
-        }
+        ports.settle(&mut server.port, kind, server.at, &format!("the real server {}", server.addr), told);
         let new = seen.insert((server.addr, server.port));
         if !new {
             let message = format!("the real server {} {} is there already", server.addr, server.port);
@@ -235,6 +229,54 @@ fn real_servers(draft: &mut Draft, family: Family, lb_kind: LbKind, told: &mut T
         new
     });
     kept
+}
+
+/// The ports that packets of a service come with.
+enum Ports<'a> {
+    /// 0: any.
+    Of(u16),
+    /// A mark says nothing of them.
+    Mark,
+    Group(Option<&'a Members>),
+}
+
+impl<'a> Ports<'a> {
+    fn new(id: &VirtualServerId, groups: &'a Groups<'_>) -> Self {
+        match id {
+            VirtualServerId::Address { port, .. } => Self::Of(*port),
+            VirtualServerId::Fwmark { .. } => Self::Mark,
+            VirtualServerId::Group { name } => Self::Group(groups.get(name.as_str())),
+        }
+    }
+
+    /// A server without a port has the service's. DR and TUN deliver packets as they came: there another port is none.
+    fn settle(&self, port: &mut u16, kind: LbKind, at: Span, server: &str, told: &mut Told<'_>) {
+        if let Self::Of(own) = self
+            && *port == 0
+        {
+            *port = *own;
+        }
+        if !matches!(kind, LbKind::Dr | LbKind::Tun(_)) {
+            return;
+        }
+        let (own, label) = match self {
+            Self::Of(own) if own != port => (own.to_string(), "the service's port is used"),
+            Self::Mark if *port != 0 => ("any".to_owned(), "the port is passed over"),
+            Self::Group(Some(members)) if *port != 0 => {
+                let other = members.ports.iter().find(|other| *other != port).map(ToString::to_string);
+                let Some(other) = other.or_else(|| members.marked.then(|| "any".to_owned())) else { return };
+                (other, "packets reach it with the port that they come with")
+            }
+            Self::Of(_) | Self::Mark | Self::Group(_) => return,
+        };
+        let message = format!("packets reach {server} with port {own}, not {port}: DR and TUN leave the port as it is");
+        told.error("real-port-differs", at, &message, label, "write the service's port, or use NAT");
+        match self {
+            Self::Of(own) => *port = *own,
+            Self::Mark => *port = 0,
+            Self::Group(_) => {}
+        }
+    }
 }
 
 /// A quorum that all real servers together do not reach is lowered to what they do.
@@ -266,17 +308,20 @@ fn quorum(draft: &Draft, real_servers: &[RealServer], told: &mut Told<'_>) -> (u
     (quorum, hysteresis)
 }
 
-fn sorry_server(draft: &Draft, family: Family, lb_kind: LbKind, told: &mut Told<'_>) -> Option<SorryServer> {
+fn sorry_server(
+    draft: &Draft,
+    family: Family,
+    lb_kind: LbKind,
+    ports: &Ports<'_>,
+    told: &mut Told<'_>,
+) -> Option<SorryServer> {
     let (mut sorry, at) = draft.sorry?;
     if Family::of(sorry.addr) != family && !matches!(sorry.lb_kind.unwrap_or(lb_kind), LbKind::Tun(_)) {
         let message = format!("the sorry server {} is not of the family of the service", sorry.addr);
         told.error("sorry-server-family", at, &message, "left out", "name one of the same family");
         return None;
     }
-    if let VirtualServerId::Address { port, .. } = told.id
-        && sorry.port == 0
-    {
-        sorry.port = *port;
-    }
+    let kind = sorry.lb_kind.unwrap_or(lb_kind);
+    ports.settle(&mut sorry.port, kind, at, &format!("the sorry server {}", sorry.addr), told);
     Some(sorry)
 }

@@ -69,6 +69,10 @@ impl Choices<'_> {
         Duration::from_micros(self.of(&[1_000_000, 1000, 250_000, 1_500_000, 3_000_001, 60_000_000, 4_294_000_000]))
     }
 
+    fn seconds(&mut self) -> Duration {
+        Duration::from_secs(self.of(&[1, 0, 60, 4294]))
+    }
+
     /// A word as a file may hold it.
     pub(super) fn text(&mut self) -> String {
         let all = ["web", "a b", "x#y", "q!z", "{b}", "$FOO", "@lb1", "~SEQ(N, 2) x", "include x", "é", r"b\s", "it's"];
@@ -110,17 +114,17 @@ impl Choices<'_> {
     fn garp(&mut self) -> Garp {
         let times = |choose: &mut Self| choose.of(&[1, 5, 2_000_000_000]);
         Garp {
-            master_delay: self.maybe(Self::time),
+            master_delay: self.maybe(Self::seconds),
             master_repeat: self.maybe(times),
             master_refresh: self.maybe(|choose| choose.of(&[Duration::ZERO, Duration::from_mins(1)])),
             master_refresh_repeat: self.maybe(times),
-            lower_prio_delay: self.maybe(Self::time),
+            lower_prio_delay: self.maybe(Self::seconds),
             lower_prio_repeat: self.maybe(|choose| choose.of(&[0, 7])),
             interval: self.maybe(Self::time),
             gna_interval: self.maybe(Self::time),
             extra: self.maybe(|choose| ExtraGarp {
                 all: choose.yes(),
-                interval: choose.of(&[Duration::ZERO, Duration::from_hours(24)]),
+                interval: choose.of(&[Duration::from_secs(1), Duration::from_hours(24)]),
             }),
         }
     }
@@ -197,7 +201,7 @@ fn statics(choose: &mut Choices<'_>, groups: &[TrackGroup]) -> Statics {
     };
     let mut group = || groups.first().map(|group| group.name.clone()).filter(|_| choose.yes());
     statics.addresses.iter_mut().for_each(|item| item.track_group = group());
-    let routes = statics.routes.iter_mut().filter(|item| item.route.devices().next().is_some());
+    let routes = statics.routes.iter_mut().filter(|item| item.route.hop.dev.is_some());
     routes.for_each(|item| item.track_group = group());
     statics.rules.iter_mut().filter(|item| item.rule.iif.is_some()).for_each(|item| item.track_group = group());
     statics
@@ -234,8 +238,7 @@ fn track_file(choose: &mut Choices<'_>, at: u16) -> TrackFile {
         path: choose.of(&["/run/load", "/tmp/a b"]).to_owned(),
         weight: choose.of(&[1, 0, -254, 254]),
         reverse: choose.seldom(),
-        init: choose
-            .maybe(|choose| InitFile { value: choose.of(&[0, -7, i32::MAX, i32::MIN]), overwrite: choose.yes() }),
+        init: choose.maybe(|choose| InitFile { value: choose.of(&[0, -7, 254, -254]), overwrite: choose.yes() }),
     }
 }
 
@@ -262,7 +265,8 @@ fn track_process(choose: &mut Choices<'_>, at: u16) -> TrackProcess {
 }
 
 fn bfd(choose: &mut Choices<'_>, at: u16) -> BfdInstance {
-    let time = |choose: &mut Choices<'_>| Duration::from_millis(choose.of(&[10, 1, 300, 9999]));
+    let time = |choose: &mut Choices<'_>| Duration::from_micros(choose.of(&[10_000, 1000, 2500, 9_999_001]));
+    let ttl = choose.maybe(|choose| choose.of(&[1, 255]));
     BfdInstance {
         name: ["gw", "a session"][usize::from(at)].to_owned(),
         at: Span::default(),
@@ -273,8 +277,10 @@ fn bfd(choose: &mut Choices<'_>, at: u16) -> BfdInstance {
         idle_tx: Duration::from_millis(choose.of(&[1000, 3000])),
         multiplier: choose.of(&[5, 1, 255]).try_into().unwrap(),
         passive: choose.seldom(),
-        ttl: choose.maybe(|choose| choose.of(&[1, 255])),
-        max_hops: choose.maybe(|choose| choose.of(&[MaxHops::Any, MaxHops::Most(0), MaxHops::Most(255)])),
+        ttl,
+        max_hops: choose
+            .maybe(|choose| choose.of(&[MaxHops::Most(0), MaxHops::Most(255), MaxHops::Any]))
+            .filter(|most| ttl != Some(1) || *most == MaxHops::Most(0)),
         multihop: choose.seldom(),
         weight: choose.of(&[0, -20, 253]),
         reverse: choose.seldom(),
@@ -315,7 +321,7 @@ fn address(choose: &mut Choices<'_>, family: Family, at: u16) -> VirtualAddress 
         dev: choose.maybe(interface),
         label: choose.maybe(|choose| choose.of(&["eth0:1", "a b", "x#1"]).to_owned()),
         broadcast: choose.maybe(|choose| choose.of(&broadcasts)).filter(|_| v4),
-        scope: choose.of(&[0, 0, 200, 253, 254, 255, 7]),
+        scope: if v4 { choose.of(&[0, 0, 200, 253, 254, 255, 7]) } else { 0 },
         options: AddressOptions {
             preferred: choose.maybe(Choices::yes),
             home: choose.seldom(),
@@ -364,7 +370,7 @@ fn instance(choose: &mut Choices<'_>, name: &str, config: &Config) -> VrrpInstan
         at: InstanceAt::default(),
         state,
         interface,
-        vmac: choose.maybe(vmac),
+        vmac: choose.maybe(vmac).map(|vmac| Vmac { xmit_base: vmac.xmit_base || peers > 0, ..vmac }),
         vmac_addresses: choose.seldom(),
         accept: choose.yes() || priority.is_owner(),
         vrid: Vrid::new(choose.of(&[1, 2, 3])).unwrap(),
@@ -394,7 +400,7 @@ fn instance(choose: &mut Choices<'_>, name: &str, config: &Config) -> VrrpInstan
             })
             .collect(),
         unicast_fault_no_peer: choose.seldom(),
-        unicast_ttl: choose.maybe(|choose| choose.of(&[0, 64, 255])),
+        unicast_ttl: choose.maybe(|choose| choose.of(&[0, 64, 255])).filter(|_| peers > 0),
         mcast_group: choose.maybe(|_| if family == Family::V4 { "224.0.0.20" } else { "ff02::14" }.parse().unwrap()),
         checksum_as_v2: choose.seldom(),
         track_source: choose.seldom(),
@@ -433,7 +439,8 @@ fn track_named(choose: &mut Choices<'_>, config: &Config) -> Tracking {
     let files = config.track_files.iter().map(|file| (Trackable::File, &file.name));
     let processes = config.track_processes.iter().map(|process| (Trackable::Process, &process.name));
     let mut track = Tracking::default();
-    let bfds = config.bfds.iter().map(|bfd| (Trackable::Bfd, &bfd.name));
+    let bfds = config.bfds.iter().filter(|bfd| bfd.for_vrrp || !bfd.for_checkers);
+    let bfds = bfds.map(|bfd| (Trackable::Bfd, &bfd.name));
     for (kind, name) in scripts.chain(files).chain(processes).chain(bfds) {
         if choose.yes() {
             let weight = choose.maybe(|choose| choose.of(&[0, 10, -253]));

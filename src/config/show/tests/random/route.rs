@@ -38,8 +38,8 @@ pub(super) fn route(choose: &mut Choices<'_>, at: u16) -> KernelRoute {
         }
     }
     route.congestion = choose.maybe(|choose| ("cubic".to_owned(), choose.yes()));
-    let named = route.devices().next().is_some();
-    KernelRoute { route, no_track: !named || choose.seldom(), track_group: None, at: Span::default() }
+    let no_track = route.hop.dev.is_none() || route.protocol.is_some() || choose.seldom();
+    KernelRoute { route, no_track, track_group: None, at: Span::default() }
 }
 
 fn hop(choose: &mut Choices<'_>) -> Hop {
@@ -66,6 +66,8 @@ pub(super) fn rule(choose: &mut Choices<'_>, at: u16) -> KernelRule {
         RuleAction::Prohibit,
     ];
     let device = |choose: &mut Choices<'_>| interface(choose).to_string();
+    let action = choose.of(&actions);
+    let looks_up = matches!(action, RuleAction::Table(_) | RuleAction::L3Mdev);
     let rule = Rule {
         inverted: choose.seldom(),
         from: choose.maybe(network),
@@ -79,10 +81,10 @@ pub(super) fn rule(choose: &mut Choices<'_>, at: u16) -> KernelRule {
         source_ports: choose.maybe(|_| (1, 1024)),
         destination_ports: choose.maybe(|_| (80, 80)),
         tunnel_id: choose.maybe(|_| u64::MAX),
-        realms: choose.maybe(|_| (0, 9)),
-        suppress_prefix_len: choose.maybe(|_| 0),
-        suppress_group: choose.maybe(|_| 3),
-        action: choose.of(&actions),
+        realms: choose.maybe(|_| (0, 9)).filter(|_| looks_up && family == Family::V4),
+        suppress_prefix_len: choose.maybe(|_| 0).filter(|_| looks_up),
+        suppress_group: choose.maybe(|_| 3).filter(|_| looks_up),
+        action,
         preference: Some(1000 + u32::from(at)),
         protocol: choose.maybe(|_| 4),
         ..Rule::new(family)

@@ -118,10 +118,11 @@ fn service(choose: &mut Choices<'_>, config: &Config) -> Option<VirtualServer> {
         timeout_s: choose.of(&[360, 1, 2_678_400]),
         prefix_len: choose.maybe(|choose| choose.of(&[24, 32, 1, 64])),
     };
-    let sorry_server = choose.maybe(|choose| SorryServer {
-        addr: range(family, 5, 1)[0],
-        port: choose.of(&[8080, port.filter(|port| *port != 0).unwrap_or(0).max(1)]),
-        lb_kind: choose.maybe(|choose| choose.of(&kinds)),
+    let sorry_server = choose.maybe(|choose| {
+        let own = choose.maybe(|choose| choose.of(&kinds));
+        let any = choose.of(&[8080, port.filter(|port| *port != 0).unwrap_or(0).max(1)]);
+        let addr = range(family, 5, 1)[0];
+        SorryServer { addr, port: delivered(own.unwrap_or(lb_kind), port).unwrap_or(any), lb_kind: own }
     });
     Some(VirtualServer {
         id,
@@ -158,6 +159,11 @@ fn service(choose: &mut Choices<'_>, config: &Config) -> Option<VirtualServer> {
     })
 }
 
+/// DR and TUN leave the port of a packet as it is.
+fn delivered(kind: LbKind, service: Option<u16>) -> Option<u16> {
+    matches!(kind, LbKind::Dr | LbKind::Tun(_)).then_some(service.unwrap_or(0))
+}
+
 fn real_server(choose: &mut Choices<'_>, family: Family, port: Option<u16>, service: LbKind) -> RealServer {
     let own = choose.maybe(|choose| {
         choose.of(&[
@@ -178,7 +184,7 @@ fn real_server(choose: &mut Choices<'_>, family: Family, port: Option<u16>, serv
     };
     RealServer {
         addr: addr.parse().unwrap(),
-        port: fixed.filter(|_| matches!(kind, LbKind::Dr | LbKind::Tun(_))).unwrap_or(any),
+        port: delivered(kind, port).unwrap_or(any),
         at: Span::default(),
         weight: Weight::new(choose.of(&[1, 0, 5, 65_535])).unwrap(),
         lb_kind: own,
