@@ -57,7 +57,7 @@ const SERVER: &str = "virtual_server 192.0.2.100 80 {
     lb_kind DR
     delay_loop 1
     warmup 0
-    real_server 127.0.0.1 1 {
+    real_server 127.0.0.1 80 {
         TCP_CHECK {
             connect_timeout 1
             retry 1

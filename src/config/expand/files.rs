@@ -35,6 +35,10 @@ impl Expander<'_> {
 
     /// An include line at `at`, which is as strict as its keyword or as `include_check`.
     pub(super) fn include(&mut self, own: Strictness, pattern: &str, at: Span) {
+        if pattern.matches('"').count() % 2 == 1 {
+            let problem = Problem::new("unclosed-quote", Severity::Error, at, "the double quote is not closed");
+            self.problems.push(problem.label("a part of the name").help("file names are written without quotes"));
+        }
         let strictness = self.strictness.and(own);
         let Some(patterns) = alternatives(pattern) else {
             let message = format!("the braces stand for more than {ALTERNATIVES_MAX} patterns");
@@ -80,7 +84,9 @@ impl Expander<'_> {
         let severity = if strict { Severity::Fatal } else { Severity::Warning };
         let message = format!("`{name}` is not included: {why}");
         let problem = Problem::new("include-failed", severity, at, message);
-        self.problems.push(problem.help(if strict {
+        self.problems.push(problem.help(if name.contains('"') {
+            "file names are written without quotes"
+        } else if strict {
             "this include is strict: by its keyword, or by `include_check`"
         } else {
             "the rest is read without it; `includea` makes that an error"

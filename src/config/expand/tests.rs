@@ -184,6 +184,8 @@ fn what_is_missing_is_as_bad_as_the_keyword_says() {
             if text.contains('{') && text.starts_with("includeb") { 2 } else { 1 }
         });
     }
+    let (_, _, problems) = expand_files(&[("/k/main.conf", "include \"x\ninclude \"y\"")]);
+    assert_eq!(codes(&problems), ["unclosed-quote", "include-failed", "include-failed"]);
     let (_, _, problems) = expand_files(&[("/k/dir", "")]);
     assert_eq!((codes(&problems), exit_code(&problems)), (vec!["config-unreadable"], 4));
     assert_eq!(problems[0].message, "the configuration /k/dir cannot be read: it is a directory");
