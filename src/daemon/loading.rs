@@ -5,7 +5,7 @@ use std::path::Path;
 use std::slice;
 
 use crate::config::io::loader::{self, LoadOptions, Loaded};
-use crate::config::model::{Config, Plane, VirtualServer};
+use crate::config::model::{Config, LbKind, Plane, Protocol, VirtualServer, VirtualServerId};
 use crate::config::problem::{Problem, Severity};
 use crate::daemon::translate::lvs::pools;
 use crate::lvs::datapath::Capabilities;
@@ -30,7 +30,19 @@ fn with_plane(mut loaded: Loaded) -> Loaded {
 /// What the plane of the configuration cannot do, once for each virtual server.
 fn unmet(config: &Config) -> Vec<Problem> {
     let plane = capabilities(config.global.plane);
-    config.virtual_servers.iter().filter_map(|server| unmet_by(server, config, &plane)).collect()
+    let asking = config.virtual_servers.iter().filter(|server| !is_plain(server));
+    asking.filter_map(|server| unmet_by(server, config, &plane)).collect()
+}
+
+/// What both planes can do on every kernel: a large file is full of it.
+fn is_plain(server: &VirtualServer) -> bool {
+    let plain = |kind: Option<LbKind>| matches!(kind.unwrap_or(server.lb_kind), LbKind::Nat | LbKind::Dr);
+    matches!(server.id, VirtualServerId::Address { .. })
+        && matches!(server.protocol, Protocol::Tcp | Protocol::Udp)
+        && server.persistence.is_none()
+        && !server.ops
+        && server.sorry_server.is_none_or(|sorry| plain(sorry.lb_kind))
+        && server.real_servers.iter().all(|real| plain(real.lb_kind))
 }
 
 fn unmet_by(server: &VirtualServer, config: &Config, plane: &Capabilities) -> Option<Problem> {
