@@ -4,15 +4,17 @@
 use std::path::Path;
 use std::slice;
 
+use crate::config::collect::in_order;
 use crate::config::io::loader::{self, LoadOptions, Loaded};
 use crate::config::model::{Config, LbKind, Plane, Protocol, VirtualServer, VirtualServerId};
 use crate::config::problem::{Problem, Severity};
 use crate::daemon::translate::lvs::pools;
-use crate::lvs::datapath::Capabilities;
+use crate::lvs::datapath::{Capabilities, DatapathError, Feature};
 use crate::lvs::director::Director;
 #[cfg(feature = "ebpf")]
 use crate::lvs::io::ebpf::Ebpf;
 use crate::lvs::io::ipvs::Ipvs;
+use crate::lvs::table::{Scheduler, Table};
 
 /// [`loader::load`], and what the plane cannot carry out.
 pub fn load(path: &Path, options: &LoadOptions) -> Loaded {
@@ -22,7 +24,10 @@ pub fn load(path: &Path, options: &LoadOptions) -> Loaded {
 fn with_plane(mut loaded: Loaded) -> Loaded {
     if !loaded.is_fatal() {
         let found = unmet(&loaded.config);
-        loaded.problems.extend(found);
+        if !found.is_empty() {
+            loaded.problems.extend(found);
+            loaded.problems = in_order(loaded.problems);
+        }
     }
     loaded
 }
@@ -30,8 +35,17 @@ fn with_plane(mut loaded: Loaded) -> Loaded {
 /// What the plane of the configuration cannot do, once for each virtual server.
 fn unmet(config: &Config) -> Vec<Problem> {
     let plane = capabilities(config.global.plane);
-    let asking = config.virtual_servers.iter().filter(|server| !is_plain(server));
+    let does_the_plain = does_the_plain(&plane);
+    let asking = config.virtual_servers.iter().filter(|server| !(does_the_plain && is_plain(server)));
     asking.filter_map(|server| unmet_by(server, config, &plane)).collect()
+}
+
+/// Whether the plane can do what [`is_plain`]: one that this build lacks can do nothing.
+fn does_the_plain(plane: &Capabilities) -> bool {
+    Scheduler::ALL.iter().all(|scheduler| plane.schedulers.contains(scheduler))
+        && [Feature::Masq, Feature::Route, Feature::Ipv6, Feature::Thresholds]
+            .iter()
+            .all(|feature| plane.features.contains(feature))
 }
 
 /// What both planes can do on every kernel: a large file is full of it.
@@ -62,7 +76,19 @@ fn unmet_by(server: &VirtualServer, config: &Config, plane: &Capabilities) -> Op
         Ok(table) => table,
         Err(error) => return Some(problem(error.to_string())),
     };
-    plane.check_table(&table).first().map(|error| problem(error.to_string()))
+    let unmet = plane.check_table(&table).into_iter().next().or_else(|| refused(config.global.plane, &table));
+    unmet.map(|error| problem(error.to_string()))
+}
+
+/// What no list of capabilities says.
+fn refused(plane: Plane, table: &Table) -> Option<DatapathError> {
+    match plane {
+        #[cfg(feature = "ebpf")]
+        Plane::Ebpf => Ebpf::refused(table),
+        #[cfg(not(feature = "ebpf"))]
+        Plane::Ebpf => None,
+        Plane::Ipvs => None,
+    }
 }
 
 const fn remedy(plane: Plane) -> &'static str {
@@ -94,9 +120,11 @@ mod tests {
         let wrapped = "virtual_server 192.0.2.1 80 {\nprotocol TCP\nlb_algo rr\nlb_kind TUN type gue port 6080 csum\n\
                        real_server 10.0.0.1 80 {\n}\n}\n";
         let plain = fullnat.replace("FNAT\nladdr_group_name L", "NAT");
+        let marked = fullnat.replace("virtual_server 192.0.2.1 80", "virtual_server fwmark 7");
         let rows = [
             ("ebpf", fullnat, None),
             ("ipvs", fullnat, Some("the ipvs plane cannot forward by FullNat")),
+            ("ebpf", &marked, Some("forward by FullNat what a firewall mark names")),
             ("ipvs", wrapped, None),
             ("ebpf", wrapped, Some("the ebpf plane cannot put checksums into tunnels")),
             ("ebpf", &plain, None),
