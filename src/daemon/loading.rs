@@ -60,24 +60,27 @@ fn is_plain(server: &VirtualServer) -> bool {
 }
 
 fn unmet_by(server: &VirtualServer, config: &Config, plane: &Capabilities) -> Option<Problem> {
-    let problem = |message: String| {
-        Problem::new("plane-cannot", Severity::Fatal, server.at, message)
-            .label("not this one")
-            .help(remedy(config.global.plane))
+    let problem = |message: String, help: &str| {
+        Problem::new("plane-cannot", Severity::Fatal, server.at, message).label("not this one").help(help)
     };
     // A service by itself: what does not fit together is told by the checks of the configuration.
     let pools = match pools(slice::from_ref(server), &config.virtual_server_groups, &config.local_address_groups, false)
     {
         Ok(pools) => pools,
-        Err(error) => return Some(problem(error.to_string())),
+        Err(error) => return Some(problem(error.to_string(), CHANGE)),
     };
     let (settings, _): (Vec<_>, Vec<_>) = pools.into_iter().map(|(_, pool)| pool.adjusted()).unzip();
     let table = match Director::preview(settings) {
         Ok(table) => table,
-        Err(error) => return Some(problem(error.to_string())),
+        Err(error) => return Some(problem(error.to_string(), CHANGE)),
     };
-    let unmet = plane.check_table(&table).into_iter().next().or_else(|| refused(config.global.plane, &table));
-    unmet.map(|error| problem(error.to_string()))
+    unmet_of(config.global.plane, plane, &table)
+        .map(|error| problem(error.to_string(), remedy(config.global.plane, &table)))
+}
+
+/// What the plane cannot do of the table first.
+fn unmet_of(plane: Plane, able: &Capabilities, table: &Table) -> Option<DatapathError> {
+    able.check_table(table).into_iter().next().or_else(|| refused(plane, table))
 }
 
 /// What no list of capabilities says.
@@ -91,11 +94,15 @@ fn refused(plane: Plane, table: &Table) -> Option<DatapathError> {
     }
 }
 
-const fn remedy(plane: Plane) -> &'static str {
-    match plane {
-        Plane::Ebpf => "IPVS may: add to global_defs: lvs_datapath ipvs",
-        Plane::Ipvs => "the eBPF plane may: take `lvs_datapath ipvs` away",
-    }
+/// Where no plane can.
+const CHANGE: &str = "change it, or remove the virtual server";
+
+fn remedy(plane: Plane, table: &Table) -> &'static str {
+    let (other, remedy) = match plane {
+        Plane::Ebpf => (Plane::Ipvs, "IPVS may: add to global_defs: lvs_datapath ipvs"),
+        Plane::Ipvs => (Plane::Ebpf, "the eBPF plane may: take `lvs_datapath ipvs` away"),
+    };
+    if unmet_of(other, &capabilities(other), table).is_none() { remedy } else { CHANGE }
 }
 
 fn capabilities(plane: Plane) -> Capabilities {
@@ -140,6 +147,8 @@ mod tests {
                 (None, None) => {}
                 (Some(problem), Some(said)) => {
                     assert!(problem.message.contains(said), "{}", problem.message);
+                    let other = problem.help.as_deref().is_some_and(|help| help.contains("lvs_datapath ipvs"));
+                    assert_eq!(other, !text.contains("fwmark"), "only where the other plane can");
                     assert_eq!(
                         problem.view(&loaded.sources).line,
                         text.lines().position(|line| line.starts_with("virtual")).unwrap() + 1
