@@ -108,7 +108,9 @@ mod tests {
         let routers: Vec<Settings> = (1..).zip(interfaces).map(router).collect();
         let keys: Vec<_> = routers.iter().map(Settings::key).collect();
         fleet.reconfigure(now, routers);
-        keys.iter().for_each(|key| fleet.settled(now, key));
+        for key in &keys {
+            fleet.settled(now, key);
+        }
         let mut seen = vec![];
         let end = now + Duration::from_millis(900);
         while let Some(at) = fleet.deadline(now).filter(|at| *at < end) {
