@@ -86,8 +86,8 @@ pub enum Command {
     Tracked { what: Tracked, outcome: Outcome },
     /// Drive these from now on. Matched by [`crate::vrrp::Key`]; what is unchanged keeps state, timers and counters.
     Reconfigure { settings: Vec<Settings>, statics: Holdings, reply: oneshot::Sender<Result<(), StartError>> },
-    /// Show one virtual router as it is at this moment; the snapshot may be a second old.
-    Look { instance: String, reply: oneshot::Sender<Option<InstanceView>> },
+    /// Show all as they are at this moment; the snapshot may be a second old.
+    Look { reply: oneshot::Sender<Vec<InstanceView>> },
     /// Let others be Active. The reply comes when they are, or when it is known that they will not be.
     HandOver { instances: Vec<String>, force: bool, reply: oneshot::Sender<Result<(), HandOverError>> },
     /// These hold nothing from now on.

@@ -146,7 +146,12 @@ fn warned(instance: &str, from: &str, warning: &Warning) {
             );
         }
         Warning::ChecksumForm { pseudo_header } => {
-            tracing::info!(instance, from, pseudo_header, "({instance}) {from} computes the checksum in the other way");
+            tracing::warn!(
+                instance,
+                from,
+                pseudo_header,
+                "({instance}) {from} computes the checksum in the other way (v3_checksum_as_v2); it may not take ours"
+            );
         }
     }
 }

@@ -57,19 +57,27 @@ fn describe(happened: &Happened) -> String {
             Warning::Interval { theirs_centis, ours_centis } => {
                 format!("{from} advertises each {theirs_centis} cs, and we each {ours_centis} cs")
             }
-            Warning::ChecksumForm { .. } => format!("{from} computes the checksum in the other way; taken"),
+            Warning::ChecksumForm { .. } => {
+                format!(
+                    "{from} computes the checksum in the other way (v3_checksum_as_v2); taken, but it may not take ours"
+                )
+            }
         },
         Happened::RouteRestored { at: _, instance: _, what } => format!("somebody removed the {what}; put back"),
         Happened::AddressLost { at: _, instance: _, address } => format!("somebody removed {address}; put back"),
         Happened::Claimed { at: _, instance: _, address, mac, count } => {
-            format!("{} said {count} times that {address} is there; announced again", self::mac(*mac))
+            format!("{} said {} that {address} is there; announced again", self::mac(*mac), times(*count))
         }
         Happened::Failed { at: _, instance: _, failure } => failed(failure),
         Happened::Stalled { at: _, late } => {
             format!("our own thread was not run for {:.3} s", late.as_secs_f64())
         }
-        Happened::Resynced { at: _, count } => format!("netlink lost messages ({count} times); all was read again"),
+        Happened::Resynced { at: _, count } => format!("netlink lost messages ({}); all was read again", times(*count)),
     }
+}
+
+fn times(count: u64) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 
 fn says(peer: &PeerView) -> String {

@@ -24,6 +24,7 @@ use crate::daemon::supervisor::running::Daemon;
 use crate::daemon::supervisor::scrape::scrape;
 use crate::daemon::{clock, status};
 use crate::healthcheck::settings::CheckView;
+use crate::vrrp::InstanceView;
 
 const GET: [&str; 6] = ["/status", "/config", "/explain", "/metrics", "/plane", "/table"];
 const POST: [&str; 5] = ["/reload", "/failover", "/maintenance", "/ipvsadm", "/real-server"];
@@ -173,25 +174,32 @@ impl Daemon {
     }
 
     async fn explain(&self, name: &str) -> Result<Explanation, Refusal> {
-        let (reply, answer) = oneshot::channel();
-        let look = Command::Look { instance: name.to_owned(), reply };
-        let all = Arc::clone(&self.heartbeat.snapshot.borrow());
-        // A heartbeat that hangs is what needs to be explained then: by its last snapshot.
-        let asked = async { self.heartbeat.commands.send(look).await.is_ok().then_some(answer.await.ok()?)? };
-        let fresh =
-            timeout(LOOK_MAX, asked).await.unwrap_or_else(|_| all.iter().find(|view| view.name == name).cloned());
-        let Some(view) = fresh else {
+        let all = self.look().await;
+        let Some(view) = all.iter().find(|view| view.name == name) else {
             let known: Vec<&str> = all.iter().map(|view| view.name.as_str()).collect();
             let error = format!("there is no vrrp_instance `{name}`; there are: {}", known.join(" "));
             return Err(Refusal { error });
         };
         let (now, unix_s) = (clock::now(), clock::unix_seconds());
-        Ok(explain(now, unix_s, &view, &all, self.history.of_instance(name)))
+        Ok(explain(now, unix_s, view, &all, self.history.of_instance(name)))
+    }
+
+    /// All virtual routers as they are at this moment; of a heartbeat that hangs, as they were in its last snapshot.
+    async fn look(&self) -> Arc<Vec<InstanceView>> {
+        let (reply, answer) = oneshot::channel();
+        let asked = async {
+            self.heartbeat.commands.send(Command::Look { reply }).await.ok()?;
+            answer.await.ok()
+        };
+        match timeout(LOOK_MAX, asked).await {
+            Ok(Some(views)) => Arc::new(views),
+            Ok(None) | Err(_) => Arc::clone(&self.heartbeat.snapshot.borrow()),
+        }
     }
 
     async fn status(&self) -> Status {
+        let instances = self.look().await;
         let now = clock::now();
-        let instances = Arc::clone(&self.heartbeat.snapshot.borrow());
         let checks = self.check_results().await;
         let (mut virtual_servers, mut plane) = (vec![], None);
         if let Some(forwarding) = &self.forwarding {

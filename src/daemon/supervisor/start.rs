@@ -178,7 +178,7 @@ fn start_bfd(heartbeat: &Heartbeat) -> Result<(Bfd, mpsc::Receiver<BfdEvent>), R
 /// Start the heartbeat.
 fn elect(wanted: &Wanted, maintenance: Maintenance) -> Result<Heartbeat, StartError> {
     if maintenance != Maintenance::default() {
-        tracing::warn!(?maintenance, "in maintenance, as an operator left it; `vipd maintenance off` ends it");
+        tracing::warn!("in maintenance: {maintenance}, as an operator left it; `vipd maintenance off` ends it");
     }
     if let Err(error) = processor::limit(wanted.process.rt_limit.unwrap_or(TURN_MAX)) {
         tracing::warn!(%error, "a heartbeat that hangs is not taken off the processor");

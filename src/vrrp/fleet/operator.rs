@@ -1,6 +1,7 @@
 //! What an operator asks of the virtual routers: hand over, and hold nothing for a while.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,16 @@ pub struct Maintenance {
     pub instances: BTreeSet<String>,
 }
 
+impl fmt::Display for Maintenance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.all {
+            return f.write_str("every virtual router");
+        }
+        let names: Vec<&str> = self.instances.iter().map(String::as_str).collect();
+        f.write_str(&names.join(", "))
+    }
+}
+
 impl Maintenance {
     pub fn holds(&self, instance: &str) -> bool {
         self.all || self.instances.contains(instance)
@@ -30,7 +41,7 @@ pub enum HandOverError {
     Unknown { name: String },
     #[error("{name} is not MASTER, so it has nothing to hand over")]
     NotActive { name: String },
-    #[error("{} kept the addresses: no other router took over; it is MASTER again, and nothing was lost", names.join(", "))]
+    #[error("no other router took over, nothing was lost; MASTER again: {}", names.join(", "))]
     NobodyTookOver { names: Vec<String> },
     #[error("the daemon is stopping")]
     Stopping,

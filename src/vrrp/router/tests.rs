@@ -56,7 +56,7 @@ fn an_active_answers_several_that_resign_and_no_flood() {
     assert_eq!(answers(&mut router, 1010).len(), usize::from(ANSWERS_MAX));
 }
 
-/// With advert_int 1: how late it is run, and what comes first then.
+/// With `advert_int 1`: how late it is run, and what comes first then.
 #[test]
 fn an_active_that_was_not_run_for_long_listens_before_it_speaks() {
     let lesser = |priority| {

@@ -23,7 +23,7 @@ impl Beat {
             Some(Command::Reconfigure { settings, statics, reply }) => {
                 drop(reply.send(self.reconfigure(now, settings, statics)));
             }
-            Some(Command::Look { instance, reply }) => drop(reply.send(self.fleet.view(&instance))),
+            Some(Command::Look { reply }) => drop(reply.send(self.fleet.views())),
             Some(Command::HandOver { instances, force, reply }) => match self.fleet.hand_over(now, &instances, force) {
                 Ok((names, outputs)) => {
                     self.carry_out(outputs);
