@@ -3,6 +3,7 @@
 //! No socket, no clock, no task: every method takes the time and returns [`Output`]s, to be carried out in
 //! order. `daemon/heartbeat.rs` is the shell, `tests/simulation/` another one.
 
+mod announcing;
 mod group;
 mod hearing;
 mod linked;
@@ -81,6 +82,8 @@ pub struct Fleet {
     /// As they count; `damping` has what the kernel says.
     links: Links,
     damping: Damping,
+    /// When the next announcement of a lane may go out.
+    lanes: BTreeMap<announcing::Lane, MonoTime>,
     outcomes: Outcomes,
     /// Packets for nobody, per interface.
     strangers: BTreeMap<IfName, Discards>,
@@ -97,6 +100,7 @@ impl Fleet {
             .filter_map(|instance| instance.deadline(now))
             .chain(self.begins_at)
             .chain(self.damping.deadline())
+            .chain(self.announces_at())
             .min()
     }
 
@@ -146,20 +150,7 @@ impl Fleet {
         if self.instances.iter().any(|instance| instance.faults.iter().any(is_fight)) {
             self.refresh(now, &mut out);
         }
-        for instance in &mut self.instances {
-            let count = instance.settings.addresses.len();
-            let claimed = instance.claims.due(now);
-            let extra = instance.extra_due(now);
-            for at in claimed.into_iter().chain(instance.announcer.due(now, count)).chain(extra) {
-                let Some(address) = instance.settings.addresses.get(at) else { continue };
-                instance.counters.announcements_sent += 1;
-                out.push(Output::Announce {
-                    key: instance.settings.key(),
-                    interface: instance.settings.device_of(address).clone(),
-                    address: address.cidr.addr(),
-                });
-            }
-        }
+        self.announce(now, &mut out);
         self.forget_retired();
         out
     }

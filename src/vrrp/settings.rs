@@ -122,6 +122,8 @@ pub struct Settings {
     /// The sysctl of that name on the interface: when a primary address goes, the next of its subnet takes its place.
     pub promote_secondaries: bool,
     pub garp: Garp,
+    /// The first interface of its `garp_group`: announcements of all of these share one interval. `None`: of its interface.
+    pub garp_leader: Option<IfName>,
     pub track: Vec<Track>,
     /// Of the interfaces that it uses or tracks.
     pub link_delays: Vec<LinkDelay>,
@@ -165,6 +167,7 @@ impl Settings {
             strict_address_list: false,
             checksum_without_pseudo_header: false,
             garp: Garp::default(),
+            garp_leader: None,
             track: vec![],
             link_delays: vec![],
             dont_track_primary: false,

@@ -102,9 +102,9 @@ mod tests {
         fleet.reconfigure(now, vec![settings]);
         let state = |fleet: &Fleet| fleet.view("VI_1").unwrap().state;
         for flap in 0..3 {
-            now = now + Duration::from_millis(20);
+            now += Duration::from_millis(20);
             assert_eq!(fleet.links(now, links(false)), [], "flap {flap}");
-            now = now + Duration::from_millis(20);
+            now += Duration::from_millis(20);
             assert_eq!(fleet.links(now, links(true)), [], "flap {flap}");
         }
         assert_eq!(state(&fleet), Standing::Backup);
@@ -112,7 +112,7 @@ mod tests {
         assert_eq!(fleet.deadline(now), Some(now + down));
         fleet.tick(now + down);
         assert_eq!(state(&fleet), Standing::Fault);
-        now = now + down;
+        now += down;
         fleet.links(now, links(true));
         assert_eq!((state(&fleet), fleet.deadline(now)), (Standing::Fault, Some(now + up)));
         fleet.tick(now + up);
