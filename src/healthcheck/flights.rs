@@ -70,7 +70,7 @@ impl<S> Default for Flights<S> {
 
 impl<S> Flights<S> {
     /// What the next flight will be found by.
-    pub fn next(&mut self) -> Ticket {
+    pub fn upcoming(&mut self) -> Ticket {
         let free = self.free.last().copied();
         let place = free.unwrap_or_else(|| {
             let place = u32::try_from(self.places.len()).unwrap_or(u32::MAX);
@@ -82,9 +82,9 @@ impl<S> Flights<S> {
         Ticket { place, holder }
     }
 
-    /// It is found by what [`Flights::next`] gave.
+    /// It is found by what [`Flights::upcoming`] gave.
     pub fn begin(&mut self, run: RunId, flight: Flight<S>) {
-        let Ticket { place, .. } = self.next();
+        let Ticket { place, .. } = self.upcoming();
         let overdue = flight.overdue();
         self.look_at = if self.is_empty() { overdue } else { self.look_at.min(overdue) };
         if let Some(place) = self.at(place) {
@@ -184,7 +184,7 @@ mod tests {
                     let run = RunId::from(n as u64);
                     if attempt.at == now {
                         let patience = Duration::from_millis(attempt.patience);
-                        tickets[n] = Some(Ticket::from(u64::from(flights.next())));
+                        tickets[n] = Some(Ticket::from(u64::from(flights.upcoming())));
                         flights.begin(run, Flight { connection: n, began: at(now), patience });
                     }
                     let ticket = tickets[n].filter(|_| attempt.answer.is_some_and(|after| attempt.at + after == now));

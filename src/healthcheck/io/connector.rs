@@ -73,7 +73,7 @@ impl Connector {
     pub fn begin(&mut self, now: MonoTime, run: RunId, endpoint: &Endpoint) -> Result<(), Outcome> {
         let connection = socket::connecting(endpoint)?;
         // Told once is enough: it is closed then, which ends the watch as well.
-        let event = EpollEvent::new(EpollFlags::EPOLLOUT | EpollFlags::EPOLLET, self.flights.next().into());
+        let event = EpollEvent::new(EpollFlags::EPOLLOUT | EpollFlags::EPOLLET, self.flights.upcoming().into());
         let watched = self.epoll.add(&connection, event);
         watched.map_err(|errno| {
             Outcome::Local(LocalFault::Socket { errno: io::Error::from(errno).raw_os_error().unwrap_or(0) })
