@@ -29,6 +29,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio_rustls::rustls::server::ServerSessionMemoryCache;
 use tokio_rustls::rustls::{HandshakeKind, ServerConfig};
 use vipd::daemon::checkers::{Checkers, Sessions};
 use vipd::healthcheck::expect::Expect;
@@ -59,7 +60,10 @@ async fn serve() {
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
     let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
-    let acceptor = TlsAcceptor::from(Arc::new(builder.with_single_cert(vec![made.cert.der().clone()], key).unwrap()));
+    let mut config = builder.with_single_cert(vec![made.cert.der().clone()], key).unwrap();
+    // It stands for a thousand servers, each of which keeps its own.
+    config.session_storage = ServerSessionMemoryCache::new(65_536);
+    let acceptor = TlsAcceptor::from(Arc::new(config));
     let listen = || {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind("0.0.0.0:0".parse().unwrap()).unwrap();
