@@ -151,7 +151,15 @@ fn in_words(check: &CheckSettings) -> String {
         Probe::Tcp(endpoint) => (Some(endpoint.connect_timeout), None),
         Probe::Http(probe) => (Some(probe.endpoint.connect_timeout), probe.first.host.clone()),
         Probe::Dns(probe) => (Some(probe.endpoint.connect_timeout), None),
-        _ => (None, None),
+        Probe::Https(_)
+        | Probe::Script(_)
+        | Probe::Smtp(_)
+        | Probe::Udp(_)
+        | Probe::Ping(_)
+        | Probe::Agent(_)
+        | Probe::Grpc(_)
+        | Probe::File(_)
+        | Probe::Bfd(_) => (None, None),
     };
     let CheckSettings { delay_loop, retry, delay_before_retry, warmup, alpha, log_all_failures, .. } = check;
     let kind = check.probe.keyword();
