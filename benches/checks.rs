@@ -1,5 +1,6 @@
 //! How exactly and how cheaply many checks are made: 5,000 TCP checks a second, and 1,000 TLS checks a second with and
-//! without `tls_session_reuse`, all over loopback in this process's own network namespace.
+//! without `tls_session_reuse`, of which it tells how many took up a session; all over loopback in this process's own
+//! network namespace.
 //!
 //! `cargo bench --bench checks`, as root. Another process plays the servers and tells when each connection came, so that the
 //! CPU time is the checkers' alone.
@@ -18,6 +19,7 @@ use std::io::{self, BufRead as _, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, unshare};
@@ -25,9 +27,10 @@ use nix::sys::resource::{UsageWho, getrusage};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio_rustls::rustls::server::ServerSessionMemoryCache;
+use tokio_rustls::rustls::{HandshakeKind, ServerConfig};
 use vipd::daemon::checkers::{Checkers, Sessions};
 use vipd::healthcheck::expect::Expect;
 use vipd::healthcheck::judge::OnLocalError;
@@ -57,7 +60,10 @@ async fn serve() {
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
     let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
-    let acceptor = TlsAcceptor::from(Arc::new(builder.with_single_cert(vec![made.cert.der().clone()], key).unwrap()));
+    let mut config = builder.with_single_cert(vec![made.cert.der().clone()], key).unwrap();
+    // It stands for a thousand servers, each of which keeps its own.
+    config.session_storage = ServerSessionMemoryCache::new(65_536);
+    let acceptor = TlsAcceptor::from(Arc::new(config));
     let listen = || {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind("0.0.0.0:0".parse().unwrap()).unwrap();
@@ -68,6 +74,7 @@ async fn serve() {
     let asked = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let [tcp_port, tls_port, asked_port] = [&tcp, &tls, &asked].map(|at| at.local_addr().unwrap().port());
     println!("{tcp_port} {tls_port} {asked_port}");
+    let resumed = Arc::new(AtomicUsize::new(0));
     let mut arrivals: HashMap<SocketAddr, Vec<Instant>> = HashMap::new();
     let arrived = |arrivals: &mut HashMap<SocketAddr, Vec<Instant>>, client: &TcpStream| {
         arrivals.entry(client.local_addr().unwrap()).or_default().push(Instant::now());
@@ -78,9 +85,12 @@ async fn serve() {
             accepted = tls.accept() => {
                 let (client, _) = accepted.unwrap();
                 arrived(&mut arrivals, &client);
-                let acceptor = acceptor.clone();
+                let (acceptor, resumed) = (acceptor.clone(), Arc::clone(&resumed));
                 tokio::spawn(async move {
                     let mut client = acceptor.accept(client).await?;
+                    if client.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed) {
+                        resumed.fetch_add(1, Ordering::Relaxed);
+                    }
                     let mut request = [0; 1024];
                     let _length = client.read(&mut request).await?;
                     client.write_all(b"HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nok\n").await?;
@@ -93,7 +103,8 @@ async fn serve() {
                 arrivals.clear();
                 late.sort_unstable();
                 let at = |part: usize| late.get(late.len() * part / 1000).or(late.last()).map_or(0, Duration::as_micros);
-                let line = format!("{} {} {} {}", late.len(), at(500), at(990), at(1000));
+                let resumed = resumed.swap(0, Ordering::Relaxed);
+                let line = format!("{} {resumed} {} {} {}", late.len(), at(500), at(990), at(1000));
                 client.write_all(line.as_bytes()).await.unwrap();
             }
         }
@@ -129,12 +140,13 @@ impl Servers {
         Self { process, tcp, tls, asked }
     }
 
-    /// Since the last call: connections, and how late the median, 99 % and the last of them were, in milliseconds.
-    fn seen(&self) -> (usize, [f64; 3]) {
+    /// Since the last call: connections, how many of them took up a session, and how late the median, 99 % and the last of
+    /// them were, in milliseconds.
+    fn seen(&self) -> ([usize; 2], [f64; 3]) {
         let line = io::read_to_string(std::net::TcpStream::connect(("127.0.0.1", self.asked)).unwrap()).unwrap();
         let mut numbers = line.split_whitespace().map(|word| word.parse::<u32>().unwrap());
-        let count = usize::try_from(numbers.next().unwrap()).unwrap();
-        (count, [(); 3].map(|()| f64::from(numbers.next().unwrap()) / 1e3))
+        let counts = [(); 2].map(|()| usize::try_from(numbers.next().unwrap()).unwrap());
+        (counts, [(); 3].map(|()| f64::from(numbers.next().unwrap()) / 1e3))
     }
 }
 
@@ -170,8 +182,8 @@ fn measure() {
         Probe::Https(HttpsProbe { http, tls: TlsClient { reuse, ..TlsClient::default() } })
     };
     println!(
-        "{:36} {:>8} {:>9} {:>9} {:>9} {:>7} {:>11}",
-        "", "runs", "late p50", "late p99", "late max", "CPU", "us/check"
+        "{:36} {:>8} {:>9} {:>9} {:>9} {:>7} {:>11} {:>9}",
+        "", "runs", "late p50", "late p99", "late max", "CPU", "us/check", "resumed"
     );
     report("5000 TCP_CHECK a second", &servers, 5000, |n| Probe::Tcp(endpoint(n, tcp)));
     let full = report("1000 SSL_GET a second", &servers, 1000, |n| https(n, false));
@@ -205,14 +217,17 @@ fn report(name: &str, servers: &Servers, count: u32, probe: impl Fn(u32) -> Prob
         tokio::time::sleep(MEASURED).await;
         (cpu().saturating_sub(before), at.elapsed(), handle.views().await.unwrap())
     });
-    let (count, [p50, p99, worst]) = servers.seen();
+    let ([count, resumed], [p50, p99, worst]) = servers.seen();
     let failed = |view: &CheckView| view.last.as_ref().filter(|last| last.outcome.verdict() != Verdict::Pass).cloned();
     if let Some(last) = views.iter().find_map(failed) {
         println!("some failed; one of them: {}", last.text);
     }
     let each = used.as_secs_f64() * 1e6 / count.max(1) as f64;
     let part = used.as_secs_f64() / passed.as_secs_f64() * 100.0;
-    println!("{name:36} {count:>8} {p50:>6.1} ms {p99:>6.1} ms {worst:>6.1} ms {part:>6.1}% {each:>11.0}");
+    let resumed = resumed as f64 / count.max(1) as f64 * 100.0;
+    println!(
+        "{name:36} {count:>8} {p50:>6.1} ms {p99:>6.1} ms {worst:>6.1} ms {part:>6.1}% {each:>11.0} {resumed:>8.1}%"
+    );
     each
 }
 

@@ -41,6 +41,12 @@ pub fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
+/// Columns and lines of the terminal that stdout is, where it says so.
+pub fn room() -> Option<(usize, usize)> {
+    let (terminal_size::Width(columns), terminal_size::Height(lines)) = terminal_size::terminal_size_of(io::stdout())?;
+    Some((columns.into(), lines.into()))
+}
+
 /// Print to stderr what went wrong. Where stderr is gone too, nobody is left to tell.
 pub fn err(text: &str) {
     drop(io::stderr().lock().write_all(text.as_bytes()));

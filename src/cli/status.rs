@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::print::{is_terminal, read, table, tell};
+use super::print::{is_terminal, read, room, table, tell};
 use crate::control::api::{InstanceStatus, PlaneStatus, RealServerStatus, Status, TrackerStatus, VirtualServerStatus};
 use crate::control::io::client;
 use crate::daemon::rundir::control_socket;
@@ -45,7 +45,7 @@ async fn watch(args: &Args, every: Duration) {
     loop {
         ticks.tick().await;
         let text = ask(args).await.unwrap_or_else(|error| format!("vipd: {error}\n"));
-        let shown = if in_place { frame(&text) } else { text + "\n" };
+        let shown = if in_place { frame(&text, room()) } else { text + "\n" };
         if !read(&shown) {
             return;
         }
@@ -53,9 +53,24 @@ async fn watch(args: &Args, every: Duration) {
 }
 
 /// The text over what the terminal shows: from its first line, each line to its end, and nothing below (ECMA-48: CUP, EL,
-/// ED). Nothing is cleared before it is written, so nothing flickers.
-fn frame(text: &str) -> String {
-    format!("\x1b[H{}\x1b[J", text.replace('\n', "\x1b[K\n"))
+/// ED). Nothing is cleared before it is written, so nothing flickers. What there is no room for, in columns and lines, is
+/// left out at the end, and told: a terminal that scrolls would keep the end instead of the beginning.
+fn frame(text: &str, room: Option<(usize, usize)>) -> String {
+    let (columns, lines) = room.unwrap_or((usize::MAX, usize::MAX));
+    let all = text.lines().count();
+    let shown = if all < lines { all } else { lines.saturating_sub(1) };
+    let mut frame = "\x1b[H".to_owned();
+    for line in text.lines().take(shown) {
+        frame.extend(line.chars().take(columns));
+        // Behind the last column a terminal stands on it still, and would clear it.
+        frame.push_str(if line.chars().nth(columns.saturating_sub(1)).is_some() { "\n" } else { "\x1b[K\n" });
+    }
+    if shown < all {
+        let more = format!("{} more lines", all.saturating_sub(shown));
+        frame.extend(more.chars().take(columns));
+    }
+    frame.push_str("\x1b[J");
+    frame
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -446,10 +446,12 @@ pub struct RealServer {
     pub weight: Weight,
     /// `None`: the service's.
     pub lb_kind: Option<LbKind>,
-    pub inhibit_on_failure: bool,
+    /// `None`: the service's.
+    pub inhibit_on_failure: Option<bool>,
     pub upper_threshold: u32,
     pub lower_threshold: u32,
-    pub alpha: bool,
+    /// `None`: the service's.
+    pub alpha: Option<bool>,
     pub notify_up: Option<Box<Command>>,
     pub notify_down: Option<Box<Command>>,
     pub check: CheckDefaults,

@@ -113,6 +113,7 @@ impl Checkers {
             spread: Spread::new(random()),
             started: Instant::now(),
             now: MonoTime::ZERO,
+            now_is_past: false,
             due: None,
             connector,
             probe,

@@ -235,8 +235,11 @@ fn together(standings: impl Iterator<Item = Standing>) -> Option<NotifyState> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
     use crate::daemon::translate::Group;
+    use crate::lvs::table::Protocol;
 
     fn told(telling: &[Telling]) -> Vec<String> {
         let line = |Telling { key, invocations, line, mail: _ }: &Telling| {
@@ -302,5 +305,46 @@ mod tests {
         assert_eq!(subjects("B", Standing::Active), entering("Group G - Entering MASTER"), "B asks for none");
         assert_eq!(subjects("A", Standing::Active), entering("Instance A - Entering MASTER"));
         assert_eq!(subjects("A", Standing::Fault), Vec::<String>::new(), "faults are left out");
+    }
+
+    #[test]
+    fn a_virtual_server_tells_its_scripts_its_line_and_its_alert() {
+        let at = |n| DestinationKey { addr: Ipv4Addr::new(10, 0, 0, n).into(), port: 81 };
+        let addr = Ipv4Addr::new(192, 0, 2, 1).into();
+        let service = PoolId::Service(ServiceKey::Address { protocol: Protocol::Udp, addr, port: 80 });
+        let group = PoolId::Group { name: "g".to_owned(), protocol: Protocol::Tcp };
+        let script = |name: &str| ScriptCommand::new([name.to_owned()], None).ok();
+        let mut scripts = Scripts::default();
+        let server = RealServerScripts { up: script("/up"), down: script("/down") };
+        scripts.real_servers.insert((service.clone(), at(1)), server);
+        let quorum = PoolScripts { quorum_up: script("/quorum-up"), quorum_down: script("/quorum-down") };
+        scripts.pools.insert(service.clone(), quorum);
+        scripts.mail.pools = [service.clone()].into();
+        scripts.mail.real_servers = [(service.clone(), at(1))].into();
+        let mut notices = Notices::default();
+        notices.reconfigure(scripts);
+        let up = |n| PoolEvent::RealServerUp { real_server: at(n) };
+        let down = |n| PoolEvent::RealServerDown { real_server: at(n) };
+        let (gained, lost) =
+            (PoolEvent::QuorumGained { weight: 2, threshold: 1 }, PoolEvent::QuorumLost { weight: 0, threshold: 1 });
+        let of = |n, state| format!("RS [10.0.0.{n}]:udp:81 [192.0.2.1]:udp:80 {state}");
+        let rows: [(&PoolId, PoolEvent, &str, String, bool); 8] = [
+            (&service, up(1), "/up", of(1, "UP"), true),
+            (&service, down(1), "/down", of(1, "DOWN"), true),
+            (&service, gained, "/quorum-up", "VS [192.0.2.1]:udp:80 UP".to_owned(), true),
+            (&service, lost, "/quorum-down", "VS [192.0.2.1]:udp:80 DOWN".to_owned(), true),
+            // One that asks for nothing is in the FIFO all the same.
+            (&service, up(2), "", of(2, "UP"), false),
+            (&group, gained, "", "VS [g]:0 UP".to_owned(), false),
+            (&group, lost, "", "VS [g]:0 DOWN".to_owned(), false),
+            (&group, down(1), "", "RS [10.0.0.1]:tcp:81 [g]:0 DOWN".to_owned(), false),
+        ];
+        for (pool, event, script, line, mailed) in rows {
+            let Telling { key: _, invocations, line: told, mail } = notices.pool(pool, event).unwrap();
+            let run: Vec<&str> = invocations.iter().map(|run| run.command.program()).collect();
+            assert_eq!(run, Vec::from_iter((!script.is_empty()).then_some(script)), "{event:?}");
+            assert_eq!((told.unwrap().to_string(), mail.is_some()), (line, mailed), "{event:?}");
+        }
+        assert_eq!(notices.pool(&service, PoolEvent::SorryServerIn { sorry_server: at(9) }), None);
     }
 }

@@ -73,7 +73,8 @@ pub struct Board {
     by_id: BTreeMap<CheckId, CheckKey>,
     targets: BTreeMap<TargetId, Target>,
     due: BTreeSet<(MonoTime, CheckKey)>,
-    overdue: BTreeSet<(MonoTime, RunId)>,
+    /// No run is overdue before that.
+    look_for_overdue: Option<MonoTime>,
     /// When the silence of a check is to be told.
     patience: BTreeSet<(MonoTime, CheckKey)>,
     /// Runs whose task has not ended; `None` where the check is gone.
@@ -166,8 +167,7 @@ impl Board {
         let mut actions = vec![];
         for (key, check) in &mut self.checks {
             match check.run {
-                RunState::Running { run, overdue } => {
-                    self.overdue.remove(&(overdue, run));
+                RunState::Running { run, .. } => {
                     self.runs.insert(run, None);
                     actions.push(Action::Abort(run));
                 }
@@ -200,11 +200,8 @@ impl Board {
     /// Start what is due, give up what is stuck, and tell of what is silent.
     pub fn poll(&mut self, now: MonoTime) -> Vec<Action> {
         let mut actions = vec![];
-        while let Some((at, run)) = self.overdue.first().copied()
-            && at <= now
-        {
-            self.overdue.remove(&(at, run));
-            self.give_up(now, run, &mut actions);
+        if self.look_for_overdue.is_some_and(|at| at <= now) {
+            self.give_up_overdue(now, &mut actions);
         }
         while let Some((at, key)) = self.patience.first().copied()
             && at <= now
@@ -221,7 +218,7 @@ impl Board {
             let run = RunId(self.last_run);
             let overdue = now + check.settings.probe.deadline() + STUCK_AFTER;
             check.run = RunState::Running { run, overdue };
-            self.overdue.insert((overdue, run));
+            self.look_for_overdue = self.look_for_overdue.into_iter().chain([overdue]).min();
             self.runs.insert(run, Some(key));
             actions.push(Action::Start { run, check: Arc::clone(&check.settings), url: check.url });
         }
@@ -235,8 +232,7 @@ impl Board {
         let Some(Some(key)) = self.runs.remove(&run) else { return actions };
         let Some(check) = self.checks.get_mut(&key) else { return actions };
         let next = match check.run {
-            RunState::Running { overdue, .. } => {
-                self.overdue.remove(&(overdue, run));
+            RunState::Running { .. } => {
                 let (change, next) = check.take_result(now, outcome, latency);
                 self.tell(now, key, change, &mut actions);
                 next
@@ -247,12 +243,12 @@ impl Board {
         actions
     }
 
-    /// When [`Board::poll`] is to be called next; `None` where only a result can change anything.
+    /// When [`Board::poll`] is to be called next, which may be in vain; `None` where only a result can change anything.
     pub fn deadline(&self) -> Option<MonoTime> {
         let first = |times: &BTreeSet<(MonoTime, CheckKey)>| times.first().map(|(at, _)| *at);
-        let overdue = self.overdue.first().map(|(at, _)| *at);
         let due = if self.runs.len() < self.places() { first(&self.due) } else { None };
         let silence = first(&self.patience).map(|at| at + SILENCE_SLACK);
+        let overdue = self.look_for_overdue.filter(|_| !self.runs.is_empty());
         overdue.into_iter().chain(due).chain(silence).min()
     }
 
@@ -275,8 +271,22 @@ impl Board {
         self.checks.len()
     }
 
-    fn give_up(&mut self, now: MonoTime, run: RunId, actions: &mut Vec<Action>) {
-        let Some(Some(key)) = self.runs.get(&run).copied() else { return };
+    /// Look through all runs. A run that is not stuck ends [`STUCK_AFTER`] before it is overdue, so that this comes so
+    /// seldom.
+    fn give_up_overdue(&mut self, now: MonoTime, actions: &mut Vec<Action>) {
+        let overdue = |key: CheckKey| match self.checks.get(&key)?.run {
+            RunState::Running { run, overdue } => Some((overdue, run, key)),
+            RunState::Waiting { .. } | RunState::Stuck { .. } | RunState::Resting => None,
+        };
+        let running = self.runs.values().filter_map(|key| overdue((*key)?));
+        let (stuck, healthy): (Vec<_>, Vec<_>) = running.partition(|(at, ..)| *at <= now);
+        self.look_for_overdue = healthy.into_iter().map(|(at, ..)| at).min();
+        for (_, run, key) in stuck {
+            self.give_up(now, run, key, actions);
+        }
+    }
+
+    fn give_up(&mut self, now: MonoTime, run: RunId, key: CheckKey, actions: &mut Vec<Action>) {
         let Some(check) = self.checks.get_mut(&key) else { return };
         check.run = RunState::Stuck { run };
         actions.push(Action::Abort(run));
@@ -291,8 +301,7 @@ impl Board {
         let run = match check.run {
             RunState::Waiting { .. } | RunState::Resting => return,
             RunState::Stuck { run } => run,
-            RunState::Running { run, overdue } => {
-                self.overdue.remove(&(overdue, run));
+            RunState::Running { run, .. } => {
                 actions.push(Action::Abort(run));
                 run
             }

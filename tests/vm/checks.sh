@@ -6,7 +6,7 @@
 set -euo pipefail
 vipd=$1
 servers=${2:-200}
-seconds=${3:-20}
+seconds=${3:-60}
 dir=$(mktemp -d)
 
 fail() {
@@ -68,6 +68,13 @@ spent() {
     for pid in "$@"; do cat /proc/"$pid"/task/*/schedstat; done | awk '{ sum += $1 } END { printf "%d\n", sum }'
 }
 family() { echo "$1" $(pgrep -P "$1" || true); }
+# The same, a line for each name of a thread.
+by_thread() {
+    local pid thread
+    for pid in "$@"; do
+        for thread in /proc/"$pid"/task/*; do echo "$(tr ' ' _ < "$thread/comm") $(cat "$thread/schedstat")"; done
+    done | awk '{ sum[$1] += $2 } END { for (name in sum) printf "%s %d\n", name, sum[name] }' | sort
+}
 # measure NAME PID
 measure() {
     local pids before after counted
@@ -76,12 +83,17 @@ measure() {
     pids=$(family "$2")
     counted=$(accepted)
     before=$(spent $pids)
+    by_thread $pids > "$dir/before"
     sleep "$seconds"
-    after=$(spent $pids)
+    # In the order of the beginning, so that both are of the same time.
     counted=$(($(accepted) - counted))
+    after=$(spent $pids)
+    by_thread $pids > "$dir/after"
     [ "$counted" -ge $((servers * (seconds - 1))) ] || fail "$1 made $counted checks in $seconds s"
     cost[$1]=$(((after - before) / counted))
     printf '%-12s %8s %14s\n' "$1" "$counted" "${cost[$1]}"
+    join "$dir/before" "$dir/after" |
+        awk -v checks="$counted" '$3 - $2 >= 10 * checks { printf "  %-23s %12d\n", $1, ($3 - $2) / checks }'
 }
 all_there() { [ "$(ipvsadm -Ln | grep -c '^  ->')" -ge "$servers" ]; }
 

@@ -111,8 +111,17 @@ fn a_status_reads_as_a_table() {
 }
 
 #[test]
-fn a_frame_is_written_over_the_one_before() {
-    assert_eq!(frame("a\nb\n"), "\x1b[Ha\x1b[K\nb\x1b[K\n\x1b[J");
+fn a_frame_is_written_over_the_one_before_and_fits() {
+    let rows = [
+        ("whatever the room", None, "\x1b[Hone\x1b[K\ntwo\x1b[K\nthree\x1b[K\n\x1b[J"),
+        ("room enough", Some((80, 4)), "\x1b[Hone\x1b[K\ntwo\x1b[K\nthree\x1b[K\n\x1b[J"),
+        ("the last line would scroll", Some((80, 3)), "\x1b[Hone\x1b[K\ntwo\x1b[K\n1 more lines\x1b[J"),
+        ("narrow", Some((3, 4)), "\x1b[Hone\ntwo\nthr\n\x1b[J"),
+        ("one line", Some((80, 1)), "\x1b[H3 more lines\x1b[J"),
+    ];
+    for (name, room, wanted) in rows {
+        assert_eq!(frame("one\ntwo\nthree\n", room), wanted, "{name}");
+    }
 }
 
 #[test]

@@ -191,7 +191,7 @@ fn statements_find_their_counterparts() {
         (
             "a flag and a check",
             service(group, &(real(1, "TCP_CHECK {\n}\nTCP_CHECK {\nconnect_port 81\n}") + &real(2, "alpha"))),
-            "~ virtual_server group g|    ~ real_server 10.0.0.1 80|        + TCP_CHECK {|        +     connect_port 81|        + }|    ~ real_server 10.0.0.2 80|        + alpha||0 added, 1 changed, 0 removed",
+            "~ virtual_server group g|    ~ real_server 10.0.0.1 80|        + TCP_CHECK {|        +     connect_port 81|        + }|    ~ real_server 10.0.0.2 80|        + alpha true||0 added, 1 changed, 0 removed",
         ),
     ];
     for (name, after, expected) in rows {

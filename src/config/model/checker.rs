@@ -24,7 +24,8 @@ pub struct Checker {
     pub bind_port: Option<u16>,
     pub bind_if: Option<IfName>,
     pub fwmark: Option<NonZeroU32>,
-    pub alpha: bool,
+    /// `None`: the real server's.
+    pub alpha: Option<bool>,
     /// `None`: `checker_log_all_failures`.
     pub log_all_failures: Option<bool>,
 }

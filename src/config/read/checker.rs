@@ -62,7 +62,7 @@ fn empty(block: &Statement<'_>, kind: CheckerKind) -> Checker {
         bind_port: None,
         bind_if: None,
         fwmark: None,
-        alpha: false,
+        alpha: None,
         log_all_failures: None,
     }
 }
@@ -79,7 +79,7 @@ fn shared(inner: &Statement<'_>, checker: &mut Checker, problems: &mut Vec<Probl
             let mark = number::<u32>(problems, inner, 0, 0..=i64::from(u32::MAX), "");
             checker.fwmark = mark.and_then(NonZeroU32::new);
         }
-        "alpha" => set(&mut checker.alpha, flag(problems, inner)),
+        "alpha" => set(&mut checker.alpha, flag(problems, inner).map(Some)),
         "log_all_failures" => set(&mut checker.log_all_failures, flag(problems, inner).map(Some)),
         "retry" => checker.check.retry = number(problems, inner, 0, 0..=RETRY_MAX, ""),
         _ => return times(inner, &mut checker.check, problems),

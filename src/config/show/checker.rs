@@ -60,7 +60,7 @@ pub(super) fn checker(checker: &Checker) -> Node {
     nodes.word("bind_if", bind_if.as_ref().map(|name| name.as_str().to_owned()).as_ref());
     nodes.plain("fwmark", *fwmark);
     times(&mut nodes, check);
-    nodes.flag("alpha", *alpha);
+    nodes.plain("alpha", alpha.map(boolean));
     nodes.plain("log_all_failures", log_all_failures.map(boolean));
     Node::block(name, String::new(), nodes.0)
 }

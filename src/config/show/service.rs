@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::checker;
-use super::node::{Node, Nodes, word};
+use super::node::{Node, Nodes, boolean, word};
 use crate::base::Family;
 use crate::config::model::{
     CheckDefaults, GroupMember, LbKind, LocalAddressGroup, LocalAddresses, Persistence, Protocol, RealServer,
@@ -161,10 +161,10 @@ fn real_server(real: &RealServer) -> Node {
     let mut nodes = Nodes::default();
     nodes.put(Node::plain("weight", weight.get()));
     nodes.plain("lvs_method", lb_kind.map(kind));
-    nodes.flag("inhibit_on_failure", *inhibit_on_failure);
+    nodes.plain("inhibit_on_failure", inhibit_on_failure.map(boolean));
     nodes.plain("uthreshold", set(*upper_threshold));
     nodes.plain("lthreshold", set(*lower_threshold));
-    nodes.flag("alpha", *alpha);
+    nodes.plain("alpha", alpha.map(boolean));
     nodes.command("notify_up", notify_up.as_deref());
     nodes.command("notify_down", notify_down.as_deref());
     times(&mut nodes, check);

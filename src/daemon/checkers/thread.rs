@@ -30,6 +30,8 @@ pub struct Thread<P> {
     pub started: Instant,
     /// The clock as it was last read.
     pub now: MonoTime,
+    /// Something that takes its time was done since.
+    pub now_is_past: bool,
     /// When the board is to be asked.
     pub due: Option<MonoTime>,
     /// `TCP_CHECK`.
@@ -92,8 +94,10 @@ where
         }
     }
 
-    /// A reading costs more than what most of the others here do: one for each wait, and one for each run that begins.
+    /// A reading costs more than what most of the others here do: one for each wait, and one for each further run that
+    /// begins then.
     fn read_clock(&mut self) {
+        self.now_is_past = false;
         self.now = MonoTime::from_start(self.started.elapsed());
     }
 
@@ -195,7 +199,10 @@ where
 
     fn start(&mut self, run: RunId, check: Arc<CheckSettings>, url: usize) {
         if let Probe::Tcp(endpoint) = &check.probe {
-            self.read_clock();
+            if self.now_is_past {
+                self.read_clock();
+            }
+            self.now_is_past = true;
             if let Err(outcome) = self.connector.begin(self.now, run, endpoint) {
                 self.ended.push_back(Ended { run, outcome, latency: Duration::ZERO });
             }

@@ -142,7 +142,7 @@ fn check(
         retry: given.or(|check| check.retry, retry),
         delay_before_retry: given.or(|check| check.delay_before_retry, pause),
         warmup: given.or(|check| check.warmup, warmup),
-        alpha: *alpha || real.alpha || server.alpha,
+        alpha: alpha.or(real.alpha).unwrap_or(server.alpha),
         on_local_error: OnLocalError::Keep,
         tell_first: false,
         log_all_failures: false,

@@ -143,11 +143,12 @@ fn real_server(real: &model::RealServer, service: model::LbKind, alpha: bool, in
         checkers,
         mail: _,
     } = real;
-    let starts_down = alpha || *own_alpha || checkers.iter().any(|checker| checker.alpha);
+    let alpha = own_alpha.unwrap_or(alpha);
+    let starts_down = checkers.iter().any(|checker| checker.alpha.unwrap_or(alpha));
     RealServer {
         forwarding: forwarding(lb_kind.unwrap_or(service)),
         weight: *weight,
-        inhibit_on_failure: inhibit || *inhibit_on_failure,
+        inhibit_on_failure: inhibit_on_failure.unwrap_or(inhibit),
         upper_threshold: *upper_threshold,
         lower_threshold: *lower_threshold,
         start: match (checkers.is_empty(), starts_down) {

@@ -18,7 +18,7 @@ use crate::healthcheck::settings::CheckSettings;
 use crate::lvs::director::Director;
 use crate::lvs::io::memory::Memory;
 use crate::lvs::plan::plan;
-use crate::lvs::pool::Event;
+use crate::lvs::pool::{Event, Start};
 use crate::lvs::table::Table;
 use crate::lvs::timed::Timer;
 use crate::notify::command::ScriptCommand;
@@ -143,4 +143,76 @@ fn script_user_runs_what_names_nobody() {
     };
     let checked: Vec<_> = wanted.checks.iter().map(by).collect();
     assert_eq!(checked, [("nobody".to_owned(), Some("nogroup".to_owned())), ("daemon".to_owned(), None)]);
+}
+
+/// What a check is made with, on one line.
+fn in_words(check: &CheckSettings) -> String {
+    let (timeout, host) = match &check.probe {
+        Probe::Tcp(endpoint) => (Some(endpoint.connect_timeout), None),
+        Probe::Http(probe) => (Some(probe.endpoint.connect_timeout), probe.first.host.clone()),
+        Probe::Dns(probe) => (Some(probe.endpoint.connect_timeout), None),
+        Probe::Https(_)
+        | Probe::Script(_)
+        | Probe::Smtp(_)
+        | Probe::Udp(_)
+        | Probe::Ping(_)
+        | Probe::Agent(_)
+        | Probe::Grpc(_)
+        | Probe::File(_)
+        | Probe::Bfd(_) => (None, None),
+    };
+    let CheckSettings { delay_loop, retry, delay_before_retry, warmup, alpha, log_all_failures, .. } = check;
+    let kind = check.probe.keyword();
+    format!(
+        "{kind} {delay_loop:?} {timeout:?} {retry} {delay_before_retry:?} {warmup:?} {alpha} {log_all_failures} {host:?}"
+    )
+}
+
+#[test]
+fn what_is_said_nearest_to_a_check_counts() {
+    let times = |n: u8, alpha: &str| {
+        format!(
+            "delay_loop {n}1\nconnect_timeout {n}2\nretry {n}3\ndelay_before_retry {n}4\nwarmup {n}5\n{alpha}\n\
+            virtualhost h{n}\n"
+        )
+    };
+    let http = |inner: &str, url: &str| format!("HTTP_GET {{\n{inner}url {{\npath /\n{url}}}\n}}\n");
+    let all = format!("TCP_CHECK {{\n}}\n{}DNS_CHECK {{\n}}\nMISC_CHECK {{\nmisc_path /bin/true\n}}\n", http("", ""));
+    let here = |n: u8, alpha: &str| format!("{}log_all_failures off\n", times(n, alpha));
+    let real = |n: u8, inner: &str| format!("real_server 192.0.2.{n} 80 {{\n{inner}}}\n");
+    let text = format!(
+        "global_defs {{\nchecker_log_all_failures\nscript_user root\n}}\n\
+        virtual_server 192.0.2.1 80 {{\nprotocol TCP\ninhibit_on_failure\n{}{}{}{}}}\n\
+        virtual_server 192.0.2.2 80 {{\nprotocol TCP\n{}}}\n",
+        times(1, "alpha"),
+        real(11, &all),
+        real(12, &format!("inhibit_on_failure off\n{}{all}", times(2, "alpha off"))),
+        real(13, &format!("{}{}", times(2, "alpha off"), http(&here(3, "alpha"), "virtualhost h4\n"))),
+        real(14, &all),
+    );
+    let options = LoadOptions { system: false, ..LoadOptions::default() };
+    let loaded = load_text("/nonexistent/test.conf", &text, &options);
+    assert!(!loaded.is_fatal(), "{:?}", loaded.problems);
+    let wanted = translate(&Arc::new(loaded.config)).unwrap();
+    let made: Vec<String> = wanted.checks.iter().map(in_words).collect();
+    let rows = [
+        "TCP_CHECK 11s Some(12s) 13 14s 15s true true None",
+        "HTTP_GET 11s Some(12s) 13 14s 15s true true Some(\"h1\")",
+        "DNS_CHECK 11s Some(12s) 13 14s 15s true true None",
+        "MISC_CHECK 11s None 13 14s 15s true true None",
+        "TCP_CHECK 21s Some(22s) 23 24s 25s false true None",
+        "HTTP_GET 21s Some(22s) 23 24s 25s false true Some(\"h2\")",
+        "DNS_CHECK 21s Some(22s) 23 24s 25s false true None",
+        "MISC_CHECK 21s None 23 24s 25s false true None",
+        "HTTP_GET 31s Some(32s) 33 34s 35s true false Some(\"h4\")",
+        // keepalived's defaults.
+        "TCP_CHECK 60s Some(5s) 1 1s 60s false true None",
+        "HTTP_GET 60s Some(5s) 1 3s 60s false true None",
+        "DNS_CHECK 60s Some(5s) 3 60s 60s false true None",
+        "MISC_CHECK 60s None 0 1s 60s false true None",
+    ];
+    assert_eq!(made, rows);
+    let servers = wanted.pools.iter().flat_map(|pool| pool.real_servers.values());
+    let kept: Vec<_> = servers.map(|server| (server.inhibit_on_failure, server.start)).collect();
+    assert_eq!(kept, [(true, Start::Down), (false, Start::Up), (true, Start::Down), (false, Start::Up)]);
 }

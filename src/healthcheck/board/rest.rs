@@ -29,8 +29,7 @@ impl Board {
         for (key, check) in &mut self.checks {
             let rests = check.ids.iter().all(|id| self.resting.contains(&id.target.service));
             match (check.run, rests) {
-                (RunState::Running { run, overdue }, true) => {
-                    self.overdue.remove(&(overdue, run));
+                (RunState::Running { run, .. }, true) => {
                     self.runs.insert(run, None);
                     actions.push(Action::Abort(run));
                     check.run = RunState::Resting;

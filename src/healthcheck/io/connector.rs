@@ -16,7 +16,7 @@ use socket2::Socket;
 
 use crate::base::MonoTime;
 use crate::healthcheck::board::RunId;
-use crate::healthcheck::flights::{Flight, Flights};
+use crate::healthcheck::flights::{Flight, Flights, Ticket};
 use crate::healthcheck::outcome::{LocalFault, Outcome, Stage};
 use crate::healthcheck::probe::Endpoint;
 
@@ -24,7 +24,7 @@ use super::socket;
 
 /// Events of one `epoll_wait`; the next one gets the others.
 const EVENTS_MAX: usize = 256;
-/// What epoll says of the descriptor that wakes us; no run has this number.
+/// What epoll says of the descriptor that wakes us; no flight has this ticket, since there are not so many places.
 const WAKE: u64 = u64::MAX;
 
 /// What a run came to.
@@ -73,7 +73,7 @@ impl Connector {
     pub fn begin(&mut self, now: MonoTime, run: RunId, endpoint: &Endpoint) -> Result<(), Outcome> {
         let connection = socket::connecting(endpoint)?;
         // Told once is enough: it is closed then, which ends the watch as well.
-        let event = EpollEvent::new(EpollFlags::EPOLLOUT | EpollFlags::EPOLLET, run.into());
+        let event = EpollEvent::new(EpollFlags::EPOLLOUT | EpollFlags::EPOLLET, self.flights.upcoming().into());
         let watched = self.epoll.add(&connection, event);
         watched.map_err(|errno| {
             Outcome::Local(LocalFault::Socket { errno: io::Error::from(errno).raw_os_error().unwrap_or(0) })
@@ -84,7 +84,7 @@ impl Connector {
 
     /// End a run without a result; whether there was one.
     pub fn abort(&mut self, run: RunId) -> bool {
-        self.flights.end(run).is_some()
+        self.flights.abort(run).is_some()
     }
 
     /// When [`Connector::ended`] is to be called next, if nothing happens.
@@ -108,18 +108,17 @@ impl Connector {
     /// What has ended by the last wait, and what took too long.
     pub fn ended(&mut self, now: MonoTime, ended: &mut VecDeque<Ended>) {
         for event in self.events.iter().take(self.ready) {
-            let run = RunId::from(event.data());
             // Where there is none, it was aborted since, or this is what woke us.
-            let Some(flight) = self.flights.end(run) else { continue };
+            let Some((run, flight)) = self.flights.end(Ticket::from(event.data())) else { continue };
             let outcome = outcome(&flight.connection, event.events());
             ended.push_back(Ended { run, outcome, latency: now.since(flight.began) });
         }
         // Of those that took too long some may have an answer that we are too slow to hear: they are heard first.
         if self.ready < EVENTS_MAX {
-            while let Some((run, Flight { began, patience, .. })) = self.flights.expire(now) {
+            self.flights.expire(now, |run, Flight { began, patience, .. }| {
                 let outcome = Outcome::Timeout { waiting_for: Stage::Connect, after: patience };
                 ended.push_back(Ended { run, outcome, latency: now.since(began) });
-            }
+            });
         }
         self.ready = 0;
     }

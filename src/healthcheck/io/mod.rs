@@ -13,4 +13,5 @@ mod socket;
 pub mod tcp;
 pub mod tls;
 mod tls_files;
+mod tls_sessions;
 pub mod udp;

@@ -25,7 +25,7 @@ use crate::healthcheck::outcome::{CertificateFault, LocalFault, Outcome, Stage};
 use crate::healthcheck::probe::{Endpoint, HttpVersion, HttpsProbe, Sni, TlsClient, TlsFiles, Url};
 
 use super::http::{self, Page};
-use super::{socket, tcp, tls_files};
+use super::{socket, tcp, tls_files, tls_sessions};
 
 /// Ask the url at `index`, counted from 0. It ends within the deadline of the probe.
 pub async fn check(probe: &HttpsProbe, index: usize) -> Outcome {
@@ -65,7 +65,7 @@ pub(super) async fn connect(
     two: bool,
 ) -> Result<TlsStream<TcpStream>, Outcome> {
     let ours = || Outcome::Local(LocalFault::Tls);
-    let config = configured(client, two).await?;
+    let config = configured(endpoint.addr, client, two).await?;
     let name = server_name(client, host, endpoint.addr).ok_or_else(ours)?;
     let stream = tcp::connect(endpoint).await?;
     let after = endpoint.connect_timeout;
@@ -79,18 +79,22 @@ pub(super) async fn connect(
     Ok(stream)
 }
 
-async fn configured(client: &TlsClient, two: bool) -> Result<Arc<ClientConfig>, Outcome> {
+async fn configured(server: SocketAddr, client: &TlsClient, two: bool) -> Result<Arc<ClientConfig>, Outcome> {
     let config = if client.files == TlsFiles::default() {
-        let ready: &Option<Arc<ClientConfig>> = if client.reuse { &REUSING } else { &CONFIG };
-        ready.clone().ok_or(Outcome::Local(LocalFault::Tls))?
+        CONFIG.clone().ok_or(Outcome::Local(LocalFault::Tls))?
     } else {
-        tls_files::config(&client.files, client.reuse).await.map_err(Outcome::Local)?
+        tls_files::config(&client.files).await.map_err(Outcome::Local)?
     };
-    if !two {
+    if !two && !client.reuse {
         return Ok(config);
     }
     let mut config = ClientConfig::clone(&config);
-    config.alpn_protocols = vec![HTTP_2.to_vec()];
+    if two {
+        config.alpn_protocols = vec![HTTP_2.to_vec()];
+    }
+    if client.reuse {
+        config.resumption = tls_sessions::of(server);
+    }
     Ok(Arc::new(config))
 }
 
@@ -120,23 +124,16 @@ fn without_port(host: &str) -> &str {
 
 /// The name of HTTP/2 in ALPN (RFC 9113 section 3.2).
 const HTTP_2: &[u8] = b"h2";
-/// Servers whose last session is kept, where it is to be used again.
-const SESSIONS_MAX: usize = 8192;
 
-static CONFIG: LazyLock<Option<Arc<ClientConfig>>> = LazyLock::new(|| trusting_anybody(false));
-static REUSING: LazyLock<Option<Arc<ClientConfig>>> = LazyLock::new(|| trusting_anybody(true));
+static CONFIG: LazyLock<Option<Arc<ClientConfig>>> = LazyLock::new(trusting_anybody);
 
-fn trusting_anybody(reuse: bool) -> Option<Arc<ClientConfig>> {
+fn trusting_anybody() -> Option<Arc<ClientConfig>> {
     let provider = Arc::new(ring::default_provider());
     let anybody = Arc::new(Anybody(Arc::clone(&provider)));
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().ok()?;
     let mut config = builder.dangerous().with_custom_certificate_verifier(anybody).with_no_client_auth();
-    config.resumption = resumption(reuse);
+    config.resumption = Resumption::disabled();
     Some(Arc::new(config))
-}
-
-pub(super) fn resumption(reuse: bool) -> Resumption {
-    if reuse { Resumption::in_memory_sessions(SESSIONS_MAX) } else { Resumption::disabled() }
 }
 
 /// Takes every certificate for good.

@@ -5,12 +5,12 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use pkcs8::{EncryptedPrivateKeyInfoRef, SecretDocument};
-use tokio_rustls::rustls::client::WebPkiServerVerifier;
 use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use tokio_rustls::rustls::client::{Resumption, WebPkiServerVerifier};
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
@@ -22,7 +22,7 @@ use crate::base::Secret;
 use crate::healthcheck::outcome::{LocalFault, TlsFile};
 use crate::healthcheck::probe::TlsFiles;
 
-use super::tls::{Anybody, resumption};
+use super::tls::Anybody;
 
 const ENCRYPTED_BEGIN: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
 const ENCRYPTED_END: &str = "-----END ENCRYPTED PRIVATE KEY-----";
@@ -30,27 +30,24 @@ const ENCRYPTED_END: &str = "-----END ENCRYPTED PRIVATE KEY-----";
 /// When each of the files was last written; `None`: there is none, or it is gone.
 type Stamps = [Option<SystemTime>; 3];
 
-/// Whether sessions are used again, the files, when they were written, what came of them.
-type Loaded = (bool, TlsFiles, Stamps, Arc<ClientConfig>);
+/// The files, when they were written, what came of them.
+type Loaded = (TlsFiles, Stamps, Arc<ClientConfig>);
 
-/// A configuration has one `SSL` block, and checks that use sessions again beside those that do not.
-static LAST: LazyLock<Mutex<Vec<Loaded>>> = LazyLock::new(Mutex::default);
+/// A configuration has one `SSL` block.
+static LAST: Mutex<Option<Loaded>> = Mutex::new(None);
 
 /// # Errors
 /// [`LocalFault::TlsFile`] where a file cannot be read or holds nothing of use, [`LocalFault::Tls`] for any other fault.
-pub(super) async fn config(files: &TlsFiles, reuse: bool) -> Result<Arc<ClientConfig>, LocalFault> {
+pub(super) async fn config(files: &TlsFiles) -> Result<Arc<ClientConfig>, LocalFault> {
     let TlsFiles { ca, certificate, key, password: _ } = files;
     let stamps = [stamp(ca.as_ref()).await, stamp(certificate.as_ref()).await, stamp(key.as_ref()).await];
     let kept = LAST.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let fits = |(reuses, of, at, _): &&Loaded| (*reuses, of, *at) == (reuse, files, stamps);
-    if let Some((_, _, _, config)) = kept.iter().find(fits) {
-        return Ok(Arc::clone(config));
+    if let Some((_, _, config)) = kept.filter(|(of, at, _)| (of, *at) == (files, stamps)) {
+        return Ok(config);
     }
-    let config = Arc::new(load(files, reuse).await?);
-    let mut kept = LAST.lock().unwrap_or_else(PoisonError::into_inner);
-    // One for each way; what was made of other files goes.
-    kept.retain(|(reuses, of, at, _)| *reuses != reuse && (of, *at) == (files, stamps));
-    kept.push((reuse, files.clone(), stamps, Arc::clone(&config)));
+    let config = Arc::new(load(files).await?);
+    let loaded = (files.clone(), stamps, Arc::clone(&config));
+    *LAST.lock().unwrap_or_else(PoisonError::into_inner) = Some(loaded);
     Ok(config)
 }
 
@@ -58,7 +55,7 @@ async fn stamp(path: Option<&PathBuf>) -> Option<SystemTime> {
     tokio::fs::metadata(path?).await.and_then(|about| about.modified()).ok()
 }
 
-async fn load(files: &TlsFiles, reuse: bool) -> Result<ClientConfig, LocalFault> {
+async fn load(files: &TlsFiles) -> Result<ClientConfig, LocalFault> {
     let TlsFiles { ca, certificate, key, password } = files;
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
@@ -85,7 +82,7 @@ async fn load(files: &TlsFiles, reuse: bool) -> Result<ClientConfig, LocalFault>
             builder.with_client_auth_cert(own, key).map_err(|_| unusable)?
         }
     };
-    config.resumption = resumption(reuse);
+    config.resumption = Resumption::disabled();
     Ok(config)
 }
 

@@ -96,10 +96,42 @@ impl<'a> Reader<'a> {
         Ok(None)
     }
 
+    /// The first attribute of each kind below `N`, in one pass.
+    ///
+    /// # Errors
+    /// [`AnswerError::Length`] where one of them all is broken.
+    pub(super) fn sorted<const N: usize>(&self) -> Result<Sorted<'a, N>, AnswerError> {
+        let mut places = [None; N];
+        for attribute in self.clone() {
+            let attribute = attribute?;
+            if let Some(place) = places.get_mut(usize::from(attribute.kind)) {
+                place.get_or_insert(attribute);
+            }
+        }
+        Ok(Sorted(places))
+    }
+
     /// # Errors
     /// [`AnswerError::Missing`] as well.
     pub(super) fn need(&self, kind: u16, name: &'static str) -> Result<Attribute<'a>, AnswerError> {
         self.find(kind)?.ok_or(AnswerError::Missing { name })
+    }
+}
+
+/// Attributes by their kind: where several are asked for, and there may be thousands of replies.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sorted<'a, const N: usize>([Option<Attribute<'a>>; N]);
+
+impl<'a, const N: usize> Sorted<'a, N> {
+    pub(super) fn find(&self, kind: u16) -> Option<Attribute<'a>> {
+        debug_assert!(usize::from(kind) < N, "attribute {kind} of {N}");
+        self.0.get(usize::from(kind)).copied().flatten()
+    }
+
+    /// # Errors
+    /// [`AnswerError::Missing`].
+    pub(super) fn need(&self, kind: u16, name: &'static str) -> Result<Attribute<'a>, AnswerError> {
+        self.find(kind).ok_or(AnswerError::Missing { name })
     }
 }
 

@@ -1,5 +1,6 @@
 //! Running scripts.
 
+mod family;
 pub mod fifo;
 pub mod mail;
 pub mod script;

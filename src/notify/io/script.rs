@@ -1,6 +1,6 @@
 //! One run of a script: own process group, own account, a time limit, bounded output.
 //!
-//! It decides nothing about when or why. Dropping the future kills the whole process group.
+//! It decides nothing about when or why. Dropping the future kills the script with all that it has started.
 #![expect(clippy::disallowed_methods, reason = "this is where scripts are started")]
 
 use std::io;
@@ -18,6 +18,7 @@ use tokio::process::{Child, Command};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use super::family::Family;
 use crate::notify::command::{Account, KILL_AFTER, OUTPUT_MAX_BYTES, ScriptCommand, ScriptEnd};
 
 /// After KILL the kernel ends a process at once, unless it hangs in the kernel itself.
@@ -55,7 +56,7 @@ impl Leftover {
     }
 }
 
-/// Run `command` with `extra` after its own arguments, for `limit` at most: then TERM to its process group, and
+/// Run `command` with `extra` after its own arguments, for `limit` at most: then TERM to it and all that it has started, and
 /// KILL 2 s later.
 pub async fn run(command: &ScriptCommand, extra: &[String], limit: Duration, output: Output) -> Run {
     let failed = |end| Run { end, output: String::new(), leftover: None };
@@ -142,49 +143,68 @@ fn spawn(
     }
 }
 
-/// The process group of a script. Dropped before its leader has ended, it takes the whole group along.
-struct ProcessGroup(Option<Pid>);
+/// A script that runs, with all that it starts. Dropped before it has ended, it takes them along.
+struct Tree {
+    /// Of the script, and the number of its process group.
+    leader: Option<Pid>,
+    /// What it had started when it was signalled: without it, nobody finds them.
+    family: Family,
+}
 
-impl ProcessGroup {
+impl Tree {
     fn of(child: &Child) -> Self {
-        Self(child.id().and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw))
+        let leader = child.id().and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw);
+        Self { leader, family: Family::default() }
     }
 
-    /// A group that is gone already needs no signal.
+    /// Find what it has started, as long as it is there itself.
+    fn look(&mut self) {
+        if let Some(leader) = self.leader {
+            self.family.join(Family::of(leader));
+        }
+    }
+
+    /// What is gone already needs no signal.
     fn signal(&self, signal: Signal) {
-        if let Some(group) = self.0 {
-            killpg(group, signal).ok();
+        if let Some(leader) = self.leader {
+            killpg(leader, signal).ok();
+            self.family.signal(signal);
         }
     }
 
     /// The leader has ended by itself; what it left behind is meant to stay.
     fn release(&mut self) {
-        self.0 = None;
+        self.leader = None;
     }
 }
 
-impl Drop for ProcessGroup {
+impl Drop for Tree {
     fn drop(&mut self) {
+        self.look();
         self.signal(Signal::SIGKILL);
     }
 }
 
 async fn follow(mut child: Child, mut pipe: Option<Receiver>, limit: Duration) -> Run {
-    let mut group = ProcessGroup::of(&child);
+    let mut tree = Tree::of(&child);
     let mut kept = vec![];
     let end = match timeout(limit, read_until_ended(&mut child, &mut pipe, &mut kept)).await {
         Ok(Ok(status)) => {
-            group.release();
+            tree.release();
             ended(status)
         }
         Ok(Err(error)) => ScriptEnd::Lost { errno: error.raw_os_error().unwrap_or(0) },
         Err(_) => {
-            group.signal(Signal::SIGTERM);
+            tree.look();
+            tree.signal(Signal::SIGTERM);
             let killed = timeout(KILL_AFTER, child.wait()).await.is_err();
+            if killed {
+                tree.look();
+            }
             // Also where the leader obeyed: what it started may not have.
-            group.signal(Signal::SIGKILL);
+            tree.signal(Signal::SIGKILL);
             if !killed || timeout(REAP_WITHIN, child.wait()).await.is_ok() {
-                group.release();
+                tree.release();
             }
             ScriptEnd::TimedOut { after: limit, killed }
         }

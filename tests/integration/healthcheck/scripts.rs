@@ -77,7 +77,7 @@ async fn a_script_out_of_time_is_ended_with_all_that_it_started() {
     fs::write(&child, "trap '' TERM; echo $$ >> \"$1\"; while :; do sleep 1; done\n").unwrap();
     let forks = |file: &Path, leader: &str| {
         let child = format!("sh {} {}", child.display(), file.display());
-        shell(&format!("{leader} {child} & {child} & wait"))
+        shell(&format!("{leader} {child} & setsid {child} & wait"))
     };
     let rows = [("obeys", "", false), ("ignores", "trap '' TERM;", true)];
     for (name, leader, killed) in rows {
@@ -86,7 +86,7 @@ async fn a_script_out_of_time_is_ended_with_all_that_it_started() {
         let limit = Duration::from_secs(2);
         let end = script::run(&command, &[], limit, Output::Discard).await.end;
         assert_eq!(end, ScriptEnd::TimedOut { after: limit, killed }, "{name}");
-        assert_eq!(pids(&file).len(), 2, "{name}: both had begun");
+        assert_eq!(pids(&file).len(), 2, "{name}: both had begun, one with a session of its own");
         until("all that it started is dead", async || pids(&file).into_iter().all(is_dead)).await;
     }
 }

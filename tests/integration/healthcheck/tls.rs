@@ -12,7 +12,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs
 use tokio_rustls::rustls::server::{ResolvesServerCertUsingSni, WebPkiClientVerifier};
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
-use tokio_rustls::rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
+use tokio_rustls::rustls::{HandshakeKind, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use vipd::healthcheck::expect::{Digest, Expect};
 use vipd::healthcheck::io::tls;
 use vipd::healthcheck::probe::{Endpoint, HttpProbe, HttpVersion, HttpsProbe, Sni, TlsClient, TlsFiles, Url};
@@ -55,8 +55,11 @@ fn config(version: &'static SupportedProtocolVersion, asks_for_certificate: bool
     Arc::new(builder.with_single_cert(vec![certificate], key).unwrap())
 }
 
-/// Answer each client within TLS and close, with `close_notify` or without; the names that clients asked for.
-async fn serve(config: Arc<ServerConfig>, notify: bool) -> (SocketAddr, UnboundedReceiver<Option<String>>) {
+/// The name that a client asked for, and whether it went on with a session.
+type Greeted = (Option<String>, bool);
+
+/// Answer each client within TLS and close, with `close_notify` or without.
+async fn serve(config: Arc<ServerConfig>, notify: bool) -> (SocketAddr, UnboundedReceiver<Greeted>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     let (sender, names) = unbounded_channel();
@@ -64,7 +67,9 @@ async fn serve(config: Arc<ServerConfig>, notify: bool) -> (SocketAddr, Unbounde
         loop {
             let (client, _) = listener.accept().await.unwrap();
             let Ok(mut client) = TlsAcceptor::from(Arc::clone(&config)).accept(client).await else { continue };
-            sender.send(client.get_ref().1.server_name().map(str::to_owned)).ok();
+            let about = client.get_ref().1;
+            let resumed = about.handshake_kind() == Some(HandshakeKind::Resumed);
+            sender.send((about.server_name().map(str::to_owned), resumed)).ok();
             let mut request = vec![];
             while !request.ends_with(b"\r\n\r\n") {
                 request.push(client.read_u8().await.unwrap());
@@ -89,15 +94,35 @@ async fn a_server_with_any_certificate_is_asked_within_tls() {
     for version in [&TLS12, &TLS13] {
         let (addr, mut names) = serve(config(version, false), true).await;
         assert_eq!(tls::check(&strict(addr), 0).await.to_string(), "status 200, as wanted");
-        assert_eq!(names.recv().await, Some(None), "no name without enable_sni");
+        assert_eq!(names.recv().await, Some((None, false)), "no name without enable_sni");
         let with_name = named(Sni::Name("www.example.org".to_owned()), probe(addr));
         assert_eq!(tls::check(&with_name, 0).await.to_string(), "status 200, as wanted");
-        assert_eq!(names.recv().await, Some(Some("www.example.org".to_owned())));
+        assert_eq!(names.recv().await, Some((Some("www.example.org".to_owned()), false)));
 
         let (addr, _names) = serve(config(version, false), false).await;
         assert_eq!(tls::check(&probe(addr), 0).await.to_string(), "status 200, as wanted");
         let cut = "the server closed before its answer was complete";
         assert_eq!(tls::check(&strict(addr), 0).await.to_string(), cut, "tls_compliant");
+    }
+}
+
+#[tokio::test]
+async fn a_session_goes_on_with_the_server_that_it_began_with() {
+    let name = || "www.example.org".to_owned();
+    for version in [&TLS12, &TLS13] {
+        for reuse in [true, false] {
+            // Two real servers of one service: they have one name, and nothing of each other's sessions.
+            let mut servers = [serve(config(version, false), true).await, serve(config(version, false), true).await];
+            for round in 0..3 {
+                for (addr, greeted) in &mut servers {
+                    let asked = named(Sni::Name(name()), probe(*addr));
+                    let asked = HttpsProbe { tls: TlsClient { reuse, ..asked.tls }, ..asked };
+                    assert_eq!(tls::check(&asked, 0).await.to_string(), "status 200, as wanted");
+                    let resumed = reuse && round > 0;
+                    assert_eq!(greeted.recv().await, Some((Some(name()), resumed)), "{version:?}, round {round}");
+                }
+            }
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 
 use crate::base::{Family, Weight};
 use crate::lvs::datapath::{DestinationStats, Rate, Stats};
-use crate::lvs::io::attribute::{AnswerError, Attribute, Reader, Writer};
+use crate::lvs::io::attribute::{AnswerError, Attribute, Reader, Sorted, Writer};
 use crate::lvs::ipvsadm::Timeouts;
 use crate::lvs::table::{
     Destination, DestinationKey, Encapsulation, Forwarding, Persistence, Protocol, Scheduler, SchedulerFlags, Service,
@@ -77,6 +77,8 @@ const DEST_STATS64: u16 = 12;
 const DEST_TUN_TYPE: u16 = 13;
 const DEST_TUN_PORT: u16 = 14;
 const DEST_TUN_FLAGS: u16 = 15;
+/// Above all of them.
+const DEST_END: usize = 16;
 // IPVS_INFO_ATTR_*
 const INFO_VERSION: u16 = 1;
 const INFO_CONN_TAB_SIZE: u16 = 2;
@@ -115,7 +117,7 @@ pub(super) struct HeldService {
     pub(super) stats: Stats,
 }
 
-/// A destination as the kernel tells it.
+/// A destination as the kernel tells it, with what it counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct HeldDestination {
     pub(super) key: DestinationKey,
@@ -212,36 +214,63 @@ pub(super) fn read_service(body: &[u8]) -> Result<HeldService, AnswerError> {
         Ok(scheduler) => Some(read_settings(&from, family, scheduler)?),
         Err(_) => None,
     };
-    Ok(HeldService { key, service, stats: read_stats(&from, SVC_STATS64, SVC_STATS)? })
+    // Counters of 64 bits (Linux 4.1), else those of 32.
+    let stats = match from.find(SVC_STATS64)? {
+        Some(wide) => Some(wide),
+        None => from.find(SVC_STATS)?,
+    };
+    Ok(HeldService { key, service, stats: read_stats(stats)? })
 }
 
-pub(super) fn read_destination(service: Family, body: &[u8]) -> Result<HeldDestination, AnswerError> {
-    let from = Reader::new(body).need(DEST, "destination")?.nested();
+/// A destination without its counters, of a service of this family: the whole table is read every few seconds.
+pub(super) fn read_destination(service: Family, body: &[u8]) -> Result<(DestinationKey, Destination), AnswerError> {
+    sorted_destination(body).and_then(|from| read_destination_settings(service, &from))
+}
+
+pub(super) fn read_counted_destination(service: Family, body: &[u8]) -> Result<HeldDestination, AnswerError> {
+    let from = sorted_destination(body)?;
+    let (key, destination) = read_destination_settings(service, &from)?;
+    let stats = DestinationStats {
+        stats: read_stats(from.find(DEST_STATS64).or_else(|| from.find(DEST_STATS)))?,
+        active: read_number(&from, DEST_ACTIVE_CONNS, "active connections")?,
+        inactive: read_number(&from, DEST_INACT_CONNS, "inactive connections")?,
+        persistent: read_number(&from, DEST_PERSIST_CONNS, "persistent connections")?,
+    };
+    Ok(HeldDestination { key, destination, stats })
+}
+
+type DestinationAttributes<'a> = Sorted<'a, DEST_END>;
+
+fn sorted_destination(body: &[u8]) -> Result<DestinationAttributes<'_>, AnswerError> {
+    Reader::new(body).need(DEST, "destination")?.nested().sorted()
+}
+
+/// 0 where there is none.
+fn read_number(from: &DestinationAttributes<'_>, kind: u16, name: &'static str) -> Result<u32, AnswerError> {
+    from.find(kind).map_or(Ok(0), |attribute| attribute.u32(name))
+}
+
+fn read_destination_settings(
+    service: Family,
+    from: &DestinationAttributes<'_>,
+) -> Result<(DestinationKey, Destination), AnswerError> {
     // Kernels before 3.18 tell no family: it is the service's.
-    let family = match from.find(DEST_ADDR_FAMILY)? {
+    let family = match from.find(DEST_ADDR_FAMILY) {
         Some(family) => read_family(family, "destination family")?,
         None => service,
     };
-    let number = |kind, name| from.find(kind)?.map_or(Ok(0), |attribute| attribute.u32(name));
-    let weight = number(DEST_WEIGHT, "weight")?;
-    Ok(HeldDestination {
-        key: DestinationKey {
-            addr: read_address(family, from.need(DEST_ADDR, "destination address")?, "destination address")?,
-            port: from.need(DEST_PORT, "destination port")?.u16_be("destination port")?,
-        },
-        destination: Destination {
-            forwarding: read_forwarding(&from)?,
-            weight: Weight::new(weight).map_err(|_| AnswerError::Value { name: "weight", got: weight.into() })?,
-            upper_threshold: number(DEST_U_THRESH, "upper threshold")?,
-            lower_threshold: number(DEST_L_THRESH, "lower threshold")?,
-        },
-        stats: DestinationStats {
-            stats: read_stats(&from, DEST_STATS64, DEST_STATS)?,
-            active: number(DEST_ACTIVE_CONNS, "active connections")?,
-            inactive: number(DEST_INACT_CONNS, "inactive connections")?,
-            persistent: number(DEST_PERSIST_CONNS, "persistent connections")?,
-        },
-    })
+    let weight = read_number(from, DEST_WEIGHT, "weight")?;
+    let key = DestinationKey {
+        addr: read_address(family, from.need(DEST_ADDR, "destination address")?, "destination address")?,
+        port: from.need(DEST_PORT, "destination port")?.u16_be("destination port")?,
+    };
+    let destination = Destination {
+        forwarding: read_forwarding(from)?,
+        weight: Weight::new(weight).map_err(|_| AnswerError::Value { name: "weight", got: weight.into() })?,
+        upper_threshold: read_number(from, DEST_U_THRESH, "upper threshold")?,
+        lower_threshold: read_number(from, DEST_L_THRESH, "lower threshold")?,
+    };
+    Ok((key, destination))
 }
 
 fn write_service_key(to: &mut Writer, key: ServiceKey) {
@@ -328,16 +357,16 @@ fn forwarding_numbers(forwarding: Forwarding) -> Option<(u32, Option<TunnelNumbe
     }
 }
 
-fn read_forwarding(from: &Reader<'_>) -> Result<Forwarding, AnswerError> {
+fn read_forwarding(from: &DestinationAttributes<'_>) -> Result<Forwarding, AnswerError> {
     let method = from.need(DEST_FWD_METHOD, "forwarding method")?.u32("forwarding method")?;
     match method & FWD_MASK {
         FWD_MASQ => Ok(Forwarding::Masq),
         // The kernel's own kinds of not touching a packet; nobody can ask for them.
         FWD_ROUTE | FWD_LOCAL | FWD_BYPASS => Ok(Forwarding::Route),
         FWD_TUNNEL => {
-            let kind = from.find(DEST_TUN_TYPE)?.map_or(Ok(0), |kind| kind.u8("tunnel type"))?;
-            let port = from.find(DEST_TUN_PORT)?.map_or(Ok(0), |port| port.u16_be("tunnel port"))?;
-            let flags = from.find(DEST_TUN_FLAGS)?.map_or(Ok(0), |flags| flags.u16("tunnel flags"))?;
+            let kind = from.find(DEST_TUN_TYPE).map_or(Ok(0), |kind| kind.u8("tunnel type"))?;
+            let port = from.find(DEST_TUN_PORT).map_or(Ok(0), |port| port.u16_be("tunnel port"))?;
+            let flags = from.find(DEST_TUN_FLAGS).map_or(Ok(0), |flags| flags.u16("tunnel flags"))?;
             let checksum = match flags {
                 0 => TunnelChecksum::None,
                 1 => TunnelChecksum::Checksum,
@@ -363,14 +392,9 @@ const fn checksum_number(checksum: TunnelChecksum) -> u16 {
     }
 }
 
-/// Counters of 64 bits (Linux 4.1), else those of 32.
-fn read_stats(from: &Reader<'_>, wide: u16, narrow: u16) -> Result<Stats, AnswerError> {
-    let found = match from.find(wide)? {
-        Some(found) => Some(found),
-        None => from.find(narrow)?,
-    };
+/// `IPVS_STATS_ATTR_*`, in either size.
+fn read_stats(found: Option<Attribute<'_>>) -> Result<Stats, AnswerError> {
     let Some(from) = found.map(Attribute::nested) else { return Ok(Stats::default()) };
-    // IPVS_STATS_ATTR_*
     let number = |kind| from.find(kind)?.map_or(Ok(0), |attribute| attribute.counter("statistics"));
     Ok(Stats {
         connections: number(1)?,

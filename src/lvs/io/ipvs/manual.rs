@@ -5,7 +5,7 @@ use std::io;
 
 use super::codec::{self, Command};
 use super::socket::{BATCH_MAX, Packet};
-use super::{Ipvs, answer_error, full_nat, kernel_error, request, sync};
+use super::{Ipvs, full_nat, kernel_error, request, sync};
 use crate::lvs::datapath::DatapathError;
 use crate::lvs::ipvsadm::connections::{self, Connection};
 use crate::lvs::ipvsadm::manual::{Manual, refused};
@@ -19,7 +19,7 @@ impl Manual for Ipvs {
     async fn listing(&mut self) -> Result<(Header, Vec<Row>), DatapathError> {
         let info = self.info().await?;
         let mut rows = vec![];
-        for (held, destinations) in self.held().await? {
+        for (held, destinations) in self.held(codec::read_counted_destination).await? {
             let Some(service) = held.service else { continue };
             let destinations = destinations.into_iter().map(|held| DestinationRow {
                 key: held.key,
@@ -65,10 +65,8 @@ impl Manual for Ipvs {
     }
 
     async fn sync_daemons(&mut self) -> Result<Vec<SyncDaemon>, DatapathError> {
-        let action = "reading the sync daemons of IPVS";
-        let replies = self.dump(action, Command::GetDaemon, vec![]).await?;
-        let daemons = replies.iter().map(|reply| sync::read(&reply.body));
-        daemons.map(|daemon| daemon.map_err(|error| answer_error(action, &error))).collect()
+        let action = || "reading the sync daemons of IPVS".to_owned();
+        self.dump(action, Command::GetDaemon, vec![], sync::read).await
     }
 }
 

@@ -14,17 +14,23 @@ use std::io;
 
 pub use codec::Info;
 
-use self::codec::{Command, HeldDestination, HeldService};
+use self::codec::{Command, HeldService};
 use self::socket::{BATCH_MAX, Outcome, Packet, Socket};
+use crate::base::Family;
 use crate::lvs::datapath::{
     ApplyError, Capabilities, Counters, Datapath, DatapathError, DestinationStats, Feature, ServiceStats,
 };
 use crate::lvs::io::attribute::AnswerError;
 use crate::lvs::ipvsadm::Timeouts;
+
 use crate::lvs::table::{DestinationKey, Entry, Scheduler, ServiceKey, Step, Table};
 
 const PLANE: &str = "ipvs";
+const READING: &str = "reading the services of IPVS";
 const MODPROBE: &str = "/sbin/modprobe";
+
+/// What is wanted of the reply about a destination, in a service of this family.
+type Read<T> = fn(Family, &[u8]) -> Result<T, AnswerError>;
 
 /// A connection to the IPVS of one network namespace.
 #[derive(Debug)]
@@ -99,35 +105,36 @@ impl Ipvs {
         codec::read_info(only(&replies)).map_err(|error| answer_error(action, &error))
     }
 
-    async fn ask(&mut self, action: &str, command: Command, body: Vec<u8>) -> Result<Vec<Packet>, DatapathError> {
+    async fn ask(&mut self, action: &str, command: Command, body: Vec<u8>) -> Result<Vec<Vec<u8>>, DatapathError> {
         let request = Packet { command: command.number(), body };
         let outcomes = self.socket.execute(std::slice::from_ref(&request)).await;
         let outcomes = outcomes.map_err(|error| kernel_error(action, error))?;
         outcomes.into_iter().next().unwrap_or(Ok(vec![])).map_err(|error| kernel_error(action, error))
     }
 
-    /// All services with their destinations.
-    async fn held(&mut self) -> Result<Vec<(HeldService, Vec<HeldDestination>)>, DatapathError> {
-        let action = "reading the services of IPVS";
-        let replies = self.dump(action, Command::GetService, vec![]).await?;
-        let mut held = Vec::with_capacity(replies.len());
-        for reply in replies {
-            let service = codec::read_service(&reply.body).map_err(|error| answer_error(action, &error))?;
-            let action = format!("reading the destinations of {}", service.key);
-            let body = codec::service_request(service.key, None);
-            let mut destinations = vec![];
-            for reply in self.dump(&action, Command::GetDest, body).await? {
-                let destination = codec::read_destination(service.key.family(), &reply.body);
-                destinations.push(destination.map_err(|error| answer_error(&action, &error))?);
-            }
+    /// All services with their destinations, of which `read` takes what is wanted.
+    async fn held<T>(&mut self, read: Read<T>) -> Result<Vec<(HeldService, Vec<T>)>, DatapathError> {
+        let services = self.dump(|| READING.to_owned(), Command::GetService, vec![], codec::read_service).await?;
+        let mut held = Vec::with_capacity(services.len());
+        for service in services {
+            let (key, body) = (service.key, codec::service_request(service.key, None));
+            let action = || format!("reading the destinations of {key}");
+            let destinations = self.dump(action, Command::GetDest, body, |body| read(key.family(), body)).await?;
             held.push((service, destinations));
         }
         Ok(held)
     }
 
-    async fn dump(&mut self, action: &str, command: Command, body: Vec<u8>) -> Result<Vec<Packet>, DatapathError> {
+    async fn dump<T>(
+        &mut self,
+        action: impl Fn() -> String,
+        command: Command,
+        body: Vec<u8>,
+        read: impl FnMut(&[u8]) -> Result<T, AnswerError>,
+    ) -> Result<Vec<T>, DatapathError> {
         let request = Packet { command: command.number(), body };
-        self.socket.dump(request).await.map_err(|error| kernel_error(action, error))
+        let read = self.socket.dump(&request, read).await.map_err(|error| kernel_error(&action(), error))?;
+        read.map_err(|error| answer_error(&action(), &error))
     }
 
     /// Carry out a batch; `Err` where the socket failed, so that nothing is known of any.
@@ -166,10 +173,9 @@ impl Datapath for Ipvs {
     /// What the kernel holds, in our words; a service with a scheduler unknown to us is left out.
     async fn snapshot(&mut self) -> Result<Table, DatapathError> {
         let mut table = Table::default();
-        for (held, destinations) in self.held().await? {
+        for (held, destinations) in self.held(codec::read_destination).await? {
             let Some(service) = held.service else { continue };
-            let destinations = destinations.into_iter().map(|held| (held.key, held.destination)).collect();
-            table.services.insert(held.key, Entry { service, destinations });
+            table.services.insert(held.key, Entry { service, destinations: destinations.into_iter().collect() });
         }
         Ok(table)
     }
@@ -194,7 +200,7 @@ impl Datapath for Ipvs {
 
     async fn counters(&mut self) -> Result<Counters, DatapathError> {
         let mut services = BTreeMap::new();
-        for (held, destinations) in self.held().await? {
+        for (held, destinations) in self.held(codec::read_counted_destination).await? {
             let destinations: BTreeMap<DestinationKey, DestinationStats> =
                 destinations.into_iter().map(|held| (held.key, held.stats)).collect();
             services.insert(held.key, ServiceStats { stats: held.stats, destinations });
@@ -319,6 +325,6 @@ fn copy_of(error: &io::Error) -> io::Error {
 }
 
 /// The body of the first reply; nothing where there is none, and then the reader says what it misses.
-fn only(replies: &[Packet]) -> &[u8] {
-    replies.first().map_or(&[], |reply| &reply.body)
+fn only(replies: &[Vec<u8>]) -> &[u8] {
+    replies.first().map_or(&[], Vec::as_slice)
 }

@@ -188,10 +188,10 @@ fn real_server(choose: &mut Choices<'_>, family: Family, port: Option<u16>, serv
         at: Span::default(),
         weight: Weight::new(choose.of(&[1, 0, 5, 65_535])).unwrap(),
         lb_kind: own,
-        inhibit_on_failure: choose.seldom(),
+        inhibit_on_failure: choose.maybe(Choices::yes),
         upper_threshold: choose.of(&[0, 0, 100]),
         lower_threshold: 0,
-        alpha: choose.seldom(),
+        alpha: choose.maybe(Choices::yes),
         notify_up: choose.maybe(|choose| Box::new(choose.command(true))),
         notify_down: choose.maybe(|choose| Box::new(choose.command(true))),
         check: times(choose, true),
@@ -263,7 +263,7 @@ fn checker(choose: &mut Choices<'_>, family: Family) -> Checker {
         bind_port: choose.maybe(|_| 4000).filter(|_| connecting),
         bind_if: choose.maybe(super::interface).filter(|_| connecting),
         fwmark: choose.maybe(|_| 7.try_into().unwrap()).filter(|_| connecting),
-        alpha: choose.seldom(),
+        alpha: choose.maybe(Choices::yes),
         log_all_failures: choose.maybe(Choices::yes),
     }
 }
