@@ -51,11 +51,19 @@ pub struct AddressOptions {
     pub no_prefix_route: bool,
     /// `autojoin`: its multicast group is joined.
     pub auto_join: bool,
+    /// `peer`: the address at the other end of a point-to-point link, of the same family; the prefix is that of the peer.
+    pub peer: Option<IpAddr>,
 }
 
 impl AddressOptions {
-    pub const NONE: Self =
-        Self { preferred: None, home: false, manage_temporary: false, no_prefix_route: false, auto_join: false };
+    pub const NONE: Self = Self {
+        preferred: None,
+        home: false,
+        manage_temporary: false,
+        no_prefix_route: false,
+        auto_join: false,
+        peer: None,
+    };
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

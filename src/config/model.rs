@@ -61,6 +61,7 @@ pub struct Config {
     pub track_processes: Vec<TrackProcess>,
     pub bfds: Vec<BfdInstance>,
     pub garp_groups: Vec<GarpGroup>,
+    pub link_delays: Vec<LinkDelay>,
     pub sync_groups: Vec<SyncGroup>,
     pub instances: Vec<VrrpInstance>,
     pub virtual_server_groups: Vec<VirtualServerGroup>,
@@ -206,6 +207,18 @@ pub struct GarpGroup {
     pub interfaces: Vec<IfName>,
 }
 
+/// One line of `interface_up_down_delays`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LinkDelay {
+    pub interface: IfName,
+    #[serde(skip)]
+    pub at: Span,
+    #[serde(serialize_with = "seconds")]
+    pub down: Duration,
+    #[serde(serialize_with = "seconds")]
+    pub up: Duration,
+}
+
 /// A command that is split already: no shell is involved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Command {
@@ -230,6 +243,13 @@ pub struct SyncGroup {
     /// For all members.
     pub track: Tracking,
     pub notify: Notify,
+}
+
+impl VrrpInstance {
+    /// The longest delay of its interface (`interface_up_down_delays`): one that goes down yields before its backups take over.
+    pub fn link_delay_most(&self) -> Duration {
+        self.interval.duration() * u32::from(self.down_timer_adverts).saturating_sub(1)
+    }
 }
 
 /// `state`.

@@ -8,6 +8,7 @@ mod garp_group;
 mod global;
 mod instance;
 mod ipvs;
+mod link_delays;
 mod notify;
 mod real_server;
 mod route;
@@ -71,6 +72,7 @@ impl<'a> Reader<'a> {
                 config.virtual_servers.extend(virtual_server::read(statement, &Groups::default(), problems));
             }
             "garp_group" => config.garp_groups.push(garp_group::read(statement, problems)),
+            "interface_up_down_delays" => link_delays::read(statement, &mut config.link_delays, problems),
             "track_group" => config.track_groups.extend(statics::group(statement, problems)),
             "static_ipaddress" | "static_routes" | "static_rules" => {
                 statics::read(statement, &self.names, &mut config.statics, problems);

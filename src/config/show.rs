@@ -29,6 +29,7 @@ pub fn statements(config: &Config, shown: &[&VirtualServer]) -> Vec<Node> {
         track_processes,
         bfds,
         garp_groups,
+        link_delays,
         sync_groups,
         instances,
         virtual_server_groups,
@@ -48,6 +49,10 @@ pub fn statements(config: &Config, shown: &[&VirtualServer]) -> Vec<Node> {
     all.extend(track_processes.iter().map(track::process));
     all.extend(bfds.iter().map(track::bfd));
     all.extend(garp_groups.iter().map(global::garp_group));
+    if !link_delays.is_empty() {
+        let lines = link_delays.iter().map(global::link_delay).collect();
+        all.push(Node::block("interface_up_down_delays", String::new(), lines));
+    }
     all.extend(sync_groups.iter().map(track::group));
     all.extend(instances.iter().map(|instance| instance::instance(instance, global)));
     all.extend(virtual_server_groups.iter().map(service::group));

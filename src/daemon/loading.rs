@@ -4,15 +4,17 @@
 use std::path::Path;
 use std::slice;
 
+use crate::config::collect::in_order;
 use crate::config::io::loader::{self, LoadOptions, Loaded};
 use crate::config::model::{Config, LbKind, Plane, Protocol, VirtualServer, VirtualServerId};
 use crate::config::problem::{Problem, Severity};
 use crate::daemon::translate::lvs::pools;
-use crate::lvs::datapath::Capabilities;
+use crate::lvs::datapath::{Capabilities, DatapathError, Feature};
 use crate::lvs::director::Director;
 #[cfg(feature = "ebpf")]
 use crate::lvs::io::ebpf::Ebpf;
 use crate::lvs::io::ipvs::Ipvs;
+use crate::lvs::table::{Scheduler, Table};
 
 /// [`loader::load`], and what the plane cannot carry out.
 pub fn load(path: &Path, options: &LoadOptions) -> Loaded {
@@ -22,7 +24,10 @@ pub fn load(path: &Path, options: &LoadOptions) -> Loaded {
 fn with_plane(mut loaded: Loaded) -> Loaded {
     if !loaded.is_fatal() {
         let found = unmet(&loaded.config);
-        loaded.problems.extend(found);
+        if !found.is_empty() {
+            loaded.problems.extend(found);
+            loaded.problems = in_order(loaded.problems);
+        }
     }
     loaded
 }
@@ -30,8 +35,17 @@ fn with_plane(mut loaded: Loaded) -> Loaded {
 /// What the plane of the configuration cannot do, once for each virtual server.
 fn unmet(config: &Config) -> Vec<Problem> {
     let plane = capabilities(config.global.plane);
-    let asking = config.virtual_servers.iter().filter(|server| !is_plain(server));
+    let does_the_plain = does_the_plain(&plane);
+    let asking = config.virtual_servers.iter().filter(|server| !(does_the_plain && is_plain(server)));
     asking.filter_map(|server| unmet_by(server, config, &plane)).collect()
+}
+
+/// Whether the plane can do what [`is_plain`]: one that this build lacks can do nothing.
+fn does_the_plain(plane: &Capabilities) -> bool {
+    Scheduler::ALL.iter().all(|scheduler| plane.schedulers.contains(scheduler))
+        && [Feature::Masq, Feature::Route, Feature::Ipv6, Feature::Thresholds]
+            .iter()
+            .all(|feature| plane.features.contains(feature))
 }
 
 /// What both planes can do on every kernel: a large file is full of it.
@@ -46,30 +60,49 @@ fn is_plain(server: &VirtualServer) -> bool {
 }
 
 fn unmet_by(server: &VirtualServer, config: &Config, plane: &Capabilities) -> Option<Problem> {
-    let problem = |message: String| {
-        Problem::new("plane-cannot", Severity::Fatal, server.at, message)
-            .label("not this one")
-            .help(remedy(config.global.plane))
+    let problem = |message: String, help: &str| {
+        Problem::new("plane-cannot", Severity::Fatal, server.at, message).label("not this one").help(help)
     };
     // A service by itself: what does not fit together is told by the checks of the configuration.
     let pools = match pools(slice::from_ref(server), &config.virtual_server_groups, &config.local_address_groups, false)
     {
         Ok(pools) => pools,
-        Err(error) => return Some(problem(error.to_string())),
+        Err(error) => return Some(problem(error.to_string(), CHANGE)),
     };
     let (settings, _): (Vec<_>, Vec<_>) = pools.into_iter().map(|(_, pool)| pool.adjusted()).unzip();
     let table = match Director::preview(settings) {
         Ok(table) => table,
-        Err(error) => return Some(problem(error.to_string())),
+        Err(error) => return Some(problem(error.to_string(), CHANGE)),
     };
-    plane.check_table(&table).first().map(|error| problem(error.to_string()))
+    unmet_of(config.global.plane, plane, &table)
+        .map(|error| problem(error.to_string(), remedy(config.global.plane, &table)))
 }
 
-const fn remedy(plane: Plane) -> &'static str {
+/// What the plane cannot do of the table first.
+fn unmet_of(plane: Plane, able: &Capabilities, table: &Table) -> Option<DatapathError> {
+    able.check_table(table).into_iter().next().or_else(|| refused(plane, table))
+}
+
+/// What no list of capabilities says.
+fn refused(plane: Plane, table: &Table) -> Option<DatapathError> {
     match plane {
-        Plane::Ebpf => "IPVS may: add to global_defs: lvs_datapath ipvs",
-        Plane::Ipvs => "the eBPF plane may: take `lvs_datapath ipvs` away",
+        #[cfg(feature = "ebpf")]
+        Plane::Ebpf => Ebpf::refused(table),
+        #[cfg(not(feature = "ebpf"))]
+        Plane::Ebpf => None,
+        Plane::Ipvs => None,
     }
+}
+
+/// Where no plane can.
+const CHANGE: &str = "change it, or remove the virtual server";
+
+fn remedy(plane: Plane, table: &Table) -> &'static str {
+    let (other, remedy) = match plane {
+        Plane::Ebpf => (Plane::Ipvs, "IPVS may: add to global_defs: lvs_datapath ipvs"),
+        Plane::Ipvs => (Plane::Ebpf, "the eBPF plane may: take `lvs_datapath ipvs` away"),
+    };
+    if unmet_of(other, &capabilities(other), table).is_none() { remedy } else { CHANGE }
 }
 
 fn capabilities(plane: Plane) -> Capabilities {
@@ -94,9 +127,11 @@ mod tests {
         let wrapped = "virtual_server 192.0.2.1 80 {\nprotocol TCP\nlb_algo rr\nlb_kind TUN type gue port 6080 csum\n\
                        real_server 10.0.0.1 80 {\n}\n}\n";
         let plain = fullnat.replace("FNAT\nladdr_group_name L", "NAT");
+        let marked = fullnat.replace("virtual_server 192.0.2.1 80", "virtual_server fwmark 7");
         let rows = [
             ("ebpf", fullnat, None),
             ("ipvs", fullnat, Some("the ipvs plane cannot forward by FullNat")),
+            ("ebpf", &marked, Some("forward by FullNat what a firewall mark names")),
             ("ipvs", wrapped, None),
             ("ebpf", wrapped, Some("the ebpf plane cannot put checksums into tunnels")),
             ("ebpf", &plain, None),
@@ -112,6 +147,8 @@ mod tests {
                 (None, None) => {}
                 (Some(problem), Some(said)) => {
                     assert!(problem.message.contains(said), "{}", problem.message);
+                    let other = problem.help.as_deref().is_some_and(|help| help.contains("lvs_datapath ipvs"));
+                    assert_eq!(other, !text.contains("fwmark"), "only where the other plane can");
                     assert_eq!(
                         problem.view(&loaded.sources).line,
                         text.lines().position(|line| line.starts_with("virtual")).unwrap() + 1

@@ -3,8 +3,10 @@
 //! No socket, no clock, no task: every method takes the time and returns [`Output`]s, to be carried out in
 //! order. `daemon/heartbeat.rs` is the shell, `tests/simulation/` another one.
 
+mod announcing;
 mod group;
 mod hearing;
+mod linked;
 mod operator;
 mod reload;
 mod sealed;
@@ -17,15 +19,16 @@ pub use operator::{HandOverError, Maintenance};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use super::damping::Damping;
 use super::happened::{ConflictPhase, Failure, Happened, Warning};
 use super::instance::{Discards, Instance};
 use super::lease::Lease;
-use super::links::{Links, changes, lost};
+use super::links::Links;
 use super::packet::{Advert, Body, Envelope};
 use super::reason::{Fault, Standing};
 use super::receive::{Discard, check};
 use super::router::{Action, Condition, Event};
-use super::settings::{Device, Holdings, Key, Outcome, Tracked, VirtualAddress};
+use super::settings::{Holdings, Key, Outcome, Tracked, VirtualAddress};
 use super::track::{self, Outcomes, judge};
 use super::view::InstanceView;
 use crate::base::{Family, IfName, MonoTime, Vrid};
@@ -76,7 +79,11 @@ pub enum Output {
 pub struct Fleet {
     /// In the order of the configuration; those that retire come last.
     instances: Vec<Instance>,
+    /// As they count; `damping` has what the kernel says.
     links: Links,
+    damping: Damping,
+    /// When the next announcement of a lane may go out.
+    lanes: BTreeMap<announcing::Lane, MonoTime>,
     outcomes: Outcomes,
     /// Packets for nobody, per interface.
     strangers: BTreeMap<IfName, Discards>,
@@ -88,7 +95,13 @@ pub struct Fleet {
 
 impl Fleet {
     pub fn deadline(&self, now: MonoTime) -> Option<MonoTime> {
-        self.instances.iter().filter_map(|instance| instance.deadline(now)).chain(self.begins_at).min()
+        self.instances
+            .iter()
+            .filter_map(|instance| instance.deadline(now))
+            .chain(self.begins_at)
+            .chain(self.damping.deadline())
+            .chain(self.announces_at())
+            .min()
     }
 
     /// No virtual router begins before this time (`vrrp_startup_delay`): what it hears until then moves nothing.
@@ -127,6 +140,9 @@ impl Fleet {
         if self.begins_at.take_if(|at| *at <= now).is_some() {
             self.refresh(now, &mut out);
         }
+        if let Some(links) = self.damping.due(now, &self.links) {
+            out.extend(self.believe(now, links));
+        }
         for at in 0..self.instances.len() {
             self.event(now, at, Event::DeadlineReached, &mut out);
         }
@@ -134,20 +150,7 @@ impl Fleet {
         if self.instances.iter().any(|instance| instance.faults.iter().any(is_fight)) {
             self.refresh(now, &mut out);
         }
-        for instance in &mut self.instances {
-            let count = instance.settings.addresses.len();
-            let claimed = instance.claims.due(now);
-            let extra = instance.extra_due(now);
-            for at in claimed.into_iter().chain(instance.announcer.due(now, count)).chain(extra) {
-                let Some(address) = instance.settings.addresses.get(at) else { continue };
-                instance.counters.announcements_sent += 1;
-                out.push(Output::Announce {
-                    key: instance.settings.key(),
-                    interface: instance.settings.device_of(address).clone(),
-                    address: address.cidr.addr(),
-                });
-            }
-        }
+        self.announce(now, &mut out);
         self.forget_retired();
         out
     }
@@ -231,66 +234,6 @@ impl Fleet {
         }
         self.event(now, at, Event::Heard(heard), out);
         Ok(())
-    }
-
-    /// A full snapshot of the interfaces and addresses.
-    pub fn links(&mut self, now: MonoTime, links: Links) -> Vec<Output> {
-        let mut out = vec![];
-        let before = std::mem::replace(&mut self.links, links);
-        let devices: Vec<Device> = self.instances.iter().flat_map(|instance| instance.settings.own_devices()).collect();
-        let gone = lost(&before, &self.links, &devices.iter().map(|device| &device.vmac.name).collect());
-        for instance in &self.instances {
-            out.extend(changes(now, &instance.settings, &before, &self.links).into_iter().map(Output::Happened));
-        }
-        for instance in &mut self.instances {
-            if instance.router.standing() != Standing::Active {
-                continue;
-            }
-            // Gone between two snapshots: not the ones that are still on their way into the kernel.
-            let lost = |address: &&VirtualAddress| {
-                gone.get(instance.settings.device_of(address)).is_some_and(|gone| gone.contains(&address.cidr))
-            };
-            let lost: Vec<_> = instance.settings.addresses.iter().filter(lost).cloned().collect();
-            if lost.is_empty() {
-                continue;
-            }
-            let restored = u64::try_from(lost.len()).unwrap_or(u64::MAX);
-            instance.counters.addresses_restored = instance.counters.addresses_restored.saturating_add(restored);
-            instance.restorer.removed(now);
-            instance.announce_when_settled = true;
-            let name = &instance.settings.name;
-            out.extend(lost.into_iter().map(|address| {
-                Output::Happened(Happened::AddressLost { at: now, instance: name.clone(), address: address.cidr })
-            }));
-            out.push(hold_all(instance));
-        }
-        self.refresh(now, &mut out);
-        out
-    }
-
-    /// A neighbour on the link with this index says that `address` is at `mac`.
-    pub fn claimed(&mut self, now: MonoTime, index: u32, address: IpAddr, mac: [u8; 6]) -> Vec<Output> {
-        let mut links = self.links.0.iter();
-        if self.links.0.values().any(|link| link.mac == Some(mac)) {
-            return vec![]; // our own, by way of a bridge or of a virtual interface
-        }
-        let Some((name, _)) = links.find(|(_, link)| link.index == index) else { return vec![] };
-        let mut out = vec![];
-        for instance in &mut self.instances {
-            // Where the kernel does not hold them yet, the whole burst is still to come.
-            if instance.router.standing() != Standing::Active || instance.announce_when_settled {
-                continue;
-            }
-            let settings = &instance.settings;
-            let is_it = |held: &VirtualAddress| held.cidr.addr() == address && settings.device_of(held) == name;
-            let Some(at) = instance.settings.addresses.iter().position(is_it) else { continue };
-            instance.counters.claims += 1;
-            if let Some(count) = instance.claims.claimed(now, at) {
-                let instance = instance.settings.name.clone();
-                out.push(Output::Happened(Happened::Claimed { at: now, instance, address, mac, count }));
-            }
-        }
-        out
     }
 
     /// Something tracked has its first result, or another one.

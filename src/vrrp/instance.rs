@@ -117,10 +117,14 @@ impl Instance {
         self.router.rules().slowest_active_down()
     }
 
+    /// Announcements aside.
     pub fn deadline(&self, now: MonoTime) -> Option<MonoTime> {
-        let announcements = [self.announcer.deadline(), self.extra.deadline(), self.claims.deadline()];
-        let others = [self.router.deadline(), self.restorer.deadline(now)];
-        announcements.into_iter().chain(others).flatten().min()
+        [self.claims.deadline(), self.router.deadline(), self.restorer.deadline(now)].into_iter().flatten().min()
+    }
+
+    /// When something is to be announced by itself.
+    pub fn announces_at(&self) -> Option<MonoTime> {
+        [self.announcer.deadline(), self.extra.deadline()].into_iter().flatten().min()
     }
 
     /// Which addresses of [`Settings::extra`] to announce now, by position.

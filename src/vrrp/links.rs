@@ -24,6 +24,8 @@ pub struct Link {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {
     pub cidr: Cidr,
+    /// The other end of a point-to-point link.
+    pub peer: Option<IpAddr>,
     /// It carries our mark: this daemon, or one before it, put it there.
     pub ours: bool,
     /// Not tentative, not a failed duplicate.
@@ -115,7 +117,7 @@ mod tests {
 
     #[test]
     fn the_source_is_no_virtual_address_unless_there_is_no_other() {
-        let held = |cidr: &str, ours| Held { cidr: cidr.parse().unwrap(), ours, usable: true };
+        let held = |cidr: &str, ours| Held { cidr: cidr.parse().unwrap(), peer: None, ours, usable: true };
         let eth0: IfName = "eth0".parse().unwrap();
         let links = |addresses| Links([(eth0.clone(), Link { index: 2, running: true, mac: None, addresses })].into());
         let mut v4 = Settings::new("VI_1", eth0.clone(), Vrid::new(1).unwrap(), Family::V4);

@@ -5,6 +5,7 @@
 pub mod ah;
 pub mod announce;
 mod claim;
+mod damping;
 pub mod fleet;
 pub mod happened;
 mod instance;
@@ -26,7 +27,7 @@ pub use happened::{ConflictPhase, Evidence, Failure, Happened, LinkState, Warnin
 pub use reason::{Fault, Reason, Standing};
 pub use receive::Discard;
 pub use settings::{
-    Authentication, Device, Garp, Holdings, Key, Outcome, Password, Peer, Settings, SyncGroup, Track, Tracked,
-    Transport, Version, VirtualAddress, Vmac,
+    Authentication, Device, Garp, Holdings, Key, LinkDelay, Outcome, Password, Peer, Settings, SyncGroup, Track,
+    Tracked, Transport, Version, VirtualAddress, Vmac,
 };
 pub use view::{Counters, InstanceView, PeerView, TrackView};

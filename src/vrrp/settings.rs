@@ -66,6 +66,14 @@ impl Version {
     }
 }
 
+/// `interface_up_down_delays`: how long an interface is down, or up, before it counts as that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkDelay {
+    pub interface: IfName,
+    pub down: Duration,
+    pub up: Duration,
+}
+
 /// One virtual router, as the configuration wants it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a keyword of the configuration, free of the others")]
@@ -114,7 +122,11 @@ pub struct Settings {
     /// The sysctl of that name on the interface: when a primary address goes, the next of its subnet takes its place.
     pub promote_secondaries: bool,
     pub garp: Garp,
+    /// The first interface of its `garp_group`: announcements of all of these share one interval. `None`: of its interface.
+    pub garp_leader: Option<IfName>,
     pub track: Vec<Track>,
+    /// Of the interfaces that it uses or tracks.
+    pub link_delays: Vec<LinkDelay>,
     /// The state of `interface` itself is no fault.
     pub dont_track_primary: bool,
     pub sync_group: Option<SyncGroup>,
@@ -155,7 +167,9 @@ impl Settings {
             strict_address_list: false,
             checksum_without_pseudo_header: false,
             garp: Garp::default(),
+            garp_leader: None,
             track: vec![],
+            link_delays: vec![],
             dont_track_primary: false,
             sync_group: None,
             accept: true,

@@ -88,7 +88,7 @@ impl Node {
     fn links(&self, at: usize) -> Links {
         let link = |(number, one): (usize, &Settings)| {
             let cidr = Cidr::host(Self::address(at, &one.interface, one.family));
-            let addresses = vec![Held { cidr, ours: false, usable: true }];
+            let addresses = vec![Held { cidr, peer: None, ours: false, usable: true }];
             let index = u32::try_from(number).unwrap() + 2;
             (one.interface.clone(), Link { index, running: self.link_up, mac: None, addresses })
         };

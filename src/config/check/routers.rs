@@ -12,6 +12,7 @@ pub(super) fn check(config: &Config, problems: &mut Problems) {
     vrids(&config.instances, problems);
     addresses(&config.instances, problems);
     groups(config, problems);
+    delays(config, problems);
 }
 
 /// What tells the packets of two routers apart.
@@ -58,6 +59,23 @@ fn addresses(instances: &[VrrpInstance], problems: &mut Problems) {
                     .help("remove one of the two")
                     .related(at, "the first time"),
             );
+        }
+    }
+}
+
+fn delays(config: &Config, problems: &mut Problems) {
+    for delay in &config.link_delays {
+        let on_it = config.instances.iter().filter(|instance| instance.interface == delay.interface);
+        let Some(first) = on_it.min_by_key(|instance| instance.link_delay_most()) else { continue };
+        let most = first.link_delay_most();
+        if delay.down.max(delay.up) > most {
+            let (name, most) = (&first.name, most.as_secs_f64());
+            let message = format!(
+                "the backups of vrrp_instance `{name}` would take over before a delay on {} ends",
+                delay.interface
+            );
+            let problem = Problem::new("delay-shortened", Severity::Warning, delay.at, message);
+            problems.push(problem.label(format!("shortened to {most} s")).help(format!("write at most {most}")));
         }
     }
 }

@@ -120,6 +120,9 @@ fn interfaces(config: &Config, facts: &Facts, problems: &mut Problems) {
             look(&tracked.interface, Severity::Error, tracked.at, &of("a tracked interface"));
         }
     }
+    for delay in &config.link_delays {
+        look(&delay.interface, Severity::Error, delay.at, "which interface_up_down_delays names");
+    }
     for instance in &config.instances {
         for route in &instance.routes {
             for dev in route.route.devices() {

@@ -26,8 +26,10 @@ fn routers_beside_each_other_are_checked() {
     let unicast = |name: &str, source: &str| {
         instance(name, 7, source, &format!("unicast_src_ip {source}\nunicast_peer {{\n192.0.2.99\n}}"))
     };
-    let rows: [(&str, String, &[&str]); 10] = [
+    let rows: [(&str, String, &[&str]); 12] = [
         ("two that differ", format!("{a}{b}"), &[]),
+        ("a delay of its interface", format!("{a}interface_up_down_delays {{\neth0 2\neth1 9\n}}"), &[]),
+        ("a long delay of it", format!("{a}interface_up_down_delays {{\neth0 2 2.1\n}}"), &["delay-shortened"]),
         ("one VRID", format!("{a}{}", instance("B", 7, "192.0.2.2", "")), &["duplicate-vrid"]),
         ("one VRID in two families", format!("{a}{}", instance("B", 7, "fe80::1", "")), &[]),
         ("one VRID from two sources", format!("{}{}", unicast("A", "192.0.2.1"), unicast("B", "192.0.2.2")), &[]),
@@ -171,9 +173,10 @@ fn the_system_is_held_against_facts() {
     let dynamic = format!("global_defs {{\ndynamic_interfaces\n}}\n{plain}");
     let fixed = "static_ipaddress {\n192.0.2.9/24\n}\n";
     let none = || Facts { interfaces: names(&["lo"]), ..all.clone() };
-    let rows: [(&str, &str, Facts, &[&str], u8); 11] = [
+    let rows: [(&str, &str, Facts, &[&str], u8); 12] = [
         ("no interface", &plain, none(), &["no-such-interface"], 4),
         ("no interface yet", &dynamic, none(), &["no-such-interface"], 0),
+        ("no delayed interface", "interface_up_down_delays {\neth0 1\n}\n", none(), &["no-such-interface"], 5),
         ("no default interface", fixed, none(), &["no-such-interface"], 5),
         ("all is there", &text, all.clone(), &[], 0),
         ("no device", &text, Facts { interfaces: names(&["eth0"]), ..all.clone() }, &["no-such-interface"], 5),

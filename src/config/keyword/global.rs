@@ -50,7 +50,7 @@ pub(super) const ROWS: &[Keyword] = &[
     row(TOP, "track_file", Block("NAME", 1, 1, TrackFile), B, "-", "file whose number drives priority or fault", Served),
     row(TOP, "vrrp_track_file", Block("NAME", 1, 1, TrackFile), C, "-", "old name of track_file", Served).standing(OldName("track_file")),
     row(TOP, "vrrp_track_process", Block("NAME", 1, 1, TrackProcess), B, "-", "process watcher using the kernel proc connector", Served),
-    row(TOP, "interface_up_down_delays", Block("", 0, 0, Names), C, "0", "debounce of link events, 0..255 s each", NotYet).strict(),
+    row(TOP, "interface_up_down_delays", Block("", 0, 0, Names), C, "0", "debounce of link events, 0..255 s each", Served).strict(),
     row(TOP, "bfd_instance", Block("NAME", 1, 1, Bfd), B, "-", "one BFD session; name below 32 characters", Served).complains(),
     row(TOP, "SSL", Block("", 0, 0, Ssl), C, "-", "TLS material used by SSL_GET", Served),
     row(TOP, "virtual_server_group", Block("NAME", 1, 1, ServiceAddresses), B, "-", "addresses/ranges/fwmarks sharing one set of real servers", Served),

@@ -73,7 +73,7 @@ fn instance(lines: &str) -> String {
 
 #[test]
 fn values_of_instances_are_read_or_refused() {
-    let rows: [(&str, &str, &[&str]); 60] = [
+    let rows: [(&str, &str, &[&str]); 62] = [
         ("all is well", "state BACKUP\npriority 150\nadvert_int 2", &[]),
         ("a state in lower case", "state master", &["unknown-word"]),
         ("priority 0", "priority 0", &["out-of-range"]),
@@ -122,7 +122,9 @@ fn values_of_instances_are_read_or_refused() {
         ("an old checksum for peers that are none", "old_unicast_checksum never", &["unicast-without-peers"]),
         ("IPv6 of IPv4", "native_ipv6", &["wrong-family"]),
         ("two devices", "virtual_ipaddress {\n192.0.2.2/24 dev eth1 dev eth1\n}", &["surplus-words"]),
-        ("a peer of an address", "virtual_ipaddress {\n192.0.2.2 peer 192.0.2.3\n}", &["option-not-served"]),
+        ("a peer of an address", "virtual_ipaddress {\n192.0.2.2 peer 192.0.2.3\n}", &[]),
+        ("a peer of another family", "virtual_ipaddress {\n192.0.2.2 peer fe80::1\n}", &["wrong-family"]),
+        ("two peers", "virtual_ipaddress {\n192.0.2.2 peer 192.0.2.3 peer 192.0.2.4\n}", &["surplus-words"]),
         ("a peer and a prefix", "virtual_ipaddress {\n192.0.2.2/24 peer 192.0.2.3\n}", &["prefix-with-peer"]),
         ("a peer that is none", "virtual_ipaddress {\n192.0.2.2 peer x\n}", &["not-an-address"]),
         ("a group and its end", "garp_master_delay 1\ngarp_extra_if all 5", &[]),

@@ -107,6 +107,21 @@ fn blank(unit: &str) -> String {
     if unit.is_empty() { String::new() } else { format!(" {unit}") }
 }
 
+/// How a time is written.
+struct TimeForm {
+    unit: &'static str,
+    micros: u64,
+    /// Down to a microsecond.
+    decimals: u32,
+    decimals_said: &'static str,
+    example: &'static str,
+}
+
+const SECONDS: TimeForm =
+    TimeForm { unit: "seconds", micros: SECOND, decimals: 6, decimals_said: "six", example: "5 or 0.25" };
+const MILLISECONDS: TimeForm =
+    TimeForm { unit: "milliseconds", micros: 1000, decimals: 3, decimals_said: "three", example: "50 or 2.5" };
+
 /// A time in seconds with at most six decimals; the range is in microseconds.
 pub fn seconds(
     problems: &mut Vec<Problem>,
@@ -114,35 +129,17 @@ pub fn seconds(
     at: usize,
     range: RangeInclusive<u64>,
 ) -> Option<Duration> {
-    let word = statement.arg(at)?;
-    let what = statement.keyword.text;
-    let Some((micros, cut)) = decimal(word.text, 6) else {
-        problems.push(
-            error(
-                "not-a-time",
-                word,
-                format!("`{what}` is `{}`, and it is a number of seconds, as 5 or 0.25", word.text),
-            )
-            .label("not a number of seconds"),
-        );
-        return None;
-    };
-    if cut {
-        problems.push(
-            error("too-fine", word, format!("`{what}` is `{}`, and a time has at most six decimals", word.text))
-                .label("rounded to a microsecond"),
-        );
-    }
-    if range.contains(&micros) {
-        return Some(Duration::from_micros(micros));
-    }
-    let (least, most) = range.into_inner();
-    let (least, most) = (Duration::from_micros(least).as_secs_f64(), Duration::from_micros(most).as_secs_f64());
-    problems.push(
-        error("out-of-range", word, format!("`{what}` is `{}`, and it is {least} to {most} seconds", word.text))
-            .label("outside the range"),
-    );
-    None
+    seconds_word(problems, statement.keyword.text, statement.arg(at)?, range)
+}
+
+/// As [`seconds`]: what the word is, and the word.
+pub fn seconds_word(
+    problems: &mut Vec<Problem>,
+    what: &str,
+    word: Word<'_>,
+    range: RangeInclusive<u64>,
+) -> Option<Duration> {
+    time(problems, what, word, range, &SECONDS)
 }
 
 /// A time in milliseconds with at most three decimals; the range is in microseconds.
@@ -152,22 +149,33 @@ pub fn thousandths(
     at: usize,
     range: RangeInclusive<u64>,
 ) -> Option<Duration> {
-    let word = statement.arg(at)?;
-    let what = statement.keyword.text;
-    let Some((micros, cut)) = decimal(word.text, 3) else {
-        let message = format!("`{what}` is `{}`, and it is a number of milliseconds, as 50 or 2.5", word.text);
-        problems.push(error("not-a-time", word, message).label("not a number of milliseconds"));
+    time(problems, statement.keyword.text, statement.arg(at)?, range, &MILLISECONDS)
+}
+
+fn time(
+    problems: &mut Vec<Problem>,
+    what: &str,
+    word: Word<'_>,
+    range: RangeInclusive<u64>,
+    form: &TimeForm,
+) -> Option<Duration> {
+    let unit = form.unit;
+    let Some((micros, cut)) = decimal(word.text, form.decimals) else {
+        let message = format!("`{what}` is `{}`, and it is a number of {unit}, as {}", word.text, form.example);
+        problems.push(error("not-a-time", word, message).label(format!("not a number of {unit}")));
         return None;
     };
     if cut {
-        let message = format!("`{what}` is `{}`, and a time in milliseconds has at most three decimals", word.text);
+        let most = form.decimals_said;
+        let message = format!("`{what}` is `{}`, and a time in {unit} has at most {most} decimals", word.text);
         problems.push(error("too-fine", word, message).label("rounded to a microsecond"));
     }
     if range.contains(&micros) {
         return Some(Duration::from_micros(micros));
     }
-    let (least, most) = (range.start() / 1000, range.end() / 1000);
-    let message = format!("`{what}` is `{}`, and it is {least} to {most} ms", word.text);
+    let bound = |micros: &u64| Duration::from_micros(*micros).div_duration_f64(Duration::from_micros(form.micros));
+    let (least, most) = (bound(range.start()), bound(range.end()));
+    let message = format!("`{what}` is `{}`, and it is {least} to {most} {unit}", word.text);
     problems.push(error("out-of-range", word, message).label("outside the range"));
     None
 }

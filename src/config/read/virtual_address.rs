@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::value::{c_number_word, error, number_word, parsed};
 use crate::base::{AddressOptions, Cidr, CidrError, Family};
 use crate::config::model::{Broadcast, VirtualAddress};
-use crate::config::problem::{Problem, Severity};
+use crate::config::problem::Problem;
 use crate::config::tree::{Statement, Word};
 
 /// `RT_SCOPE_*` of linux/rtnetlink.h by the names of iproute2.
@@ -76,7 +76,10 @@ fn take(option: &str, given: Word<'_>, address: &mut VirtualAddress, problems: &
         "dev" if address.dev.is_some() => {
             problems.push(error("surplus-words", given, "the address has a device already").label("passed over"));
         }
-        "peer" => peer(given, address, problems),
+        "peer" if address.options.peer.is_some() => {
+            problems.push(error("surplus-words", given, "the address has a peer already").label("passed over"));
+        }
+        "peer" => address.options.peer = peer(given, address, problems),
         "dev" => {
             address.dev = parsed(problems, "bad-interface-name", given);
             address.dev_at = given.at;
@@ -107,13 +110,12 @@ fn take(option: &str, given: Word<'_>, address: &mut VirtualAddress, problems: &
     }
 }
 
-/// Read, and not carried out yet.
-fn peer(given: Word<'_>, address: &VirtualAddress, problems: &mut Vec<Problem>) {
-    if given.text.parse::<IpAddr>().is_err() {
+fn peer(given: Word<'_>, address: &VirtualAddress, problems: &mut Vec<Problem>) -> Option<IpAddr> {
+    let Ok(peer) = given.text.parse::<IpAddr>() else {
         let message = format!("`peer` is `{}`, and it is an address without a prefix", given.text);
         problems.push(error("not-an-address", given, message).label("passed over"));
-        return;
-    }
+        return None;
+    };
     let addr = address.cidr.addr();
     if address.cidr != Cidr::host(addr) {
         let message = format!("{addr} has a prefix, and a `peer`, which has one of its own");
@@ -122,10 +124,14 @@ fn peer(given: Word<'_>, address: &VirtualAddress, problems: &mut Vec<Problem>) 
                 .label("passed over")
                 .help(format!("write: {addr} peer {}", given.text)),
         );
-        return;
+        return None;
     }
-    let message = "`peer` of a virtual address has no effect yet";
-    problems.push(Problem::new("option-not-served", Severity::Warning, given.at, message).label("no effect"));
+    if Family::of(peer) != Family::of(addr) {
+        let message = format!("the peer of {addr} is {peer}, and they are of one family");
+        problems.push(error("wrong-family", given, message).label("passed over"));
+        return None;
+    }
+    Some(peer)
 }
 
 fn broadcast(given: Word<'_>, family: Family, problems: &mut Vec<Problem>) -> Option<Broadcast> {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::node::{Node, Nodes, seconds, user, word};
 use crate::base::IfName;
 use crate::config::model::{
-    EbpfMode, ExtraGarp, Garp, GarpGroup, Global, HostScript, Mail, NotifyFifo, Plane, Process, SyncDaemon, SysctlMode,
-    Timeouts, VrrpVersion,
+    EbpfMode, ExtraGarp, Garp, GarpGroup, Global, HostScript, LinkDelay, Mail, NotifyFifo, Plane, Process, SyncDaemon,
+    SysctlMode, Timeouts, VrrpVersion,
 };
 
 pub(super) fn statements(global: &Global) -> Vec<Node> {
@@ -195,6 +195,12 @@ pub(super) fn garp_group(group: &GarpGroup) -> Node {
     nodes.time("gna_interval", *gna_interval);
     nodes.list("interfaces", interfaces.iter().map(|name| Node::item(name.as_str())).collect());
     Node::block("garp_group", String::new(), nodes.0)
+}
+
+pub(super) fn link_delay(delay: &LinkDelay) -> Node {
+    let LinkDelay { interface, at: _, down, up } = delay;
+    let value = format!("{} {}", seconds(*down), seconds(*up));
+    Node { value, ..Node::item(interface.as_str()) }
 }
 
 /// `garp_*` after the prefix: `vrrp_` in `global_defs`, none in an instance.

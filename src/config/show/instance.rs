@@ -213,7 +213,10 @@ fn address(address: &VirtualAddress) -> Node {
         255 => put("scope", "nowhere".to_owned()),
         other => put("scope", other.to_string()),
     }
-    let AddressOptions { preferred, home, manage_temporary, no_prefix_route, auto_join } = *options;
+    let AddressOptions { preferred, home, manage_temporary, no_prefix_route, auto_join, peer } = *options;
+    if let Some(peer) = peer {
+        put("peer", peer.to_string());
+    }
     if let Some(preferred) = preferred {
         put("preferred_lft", if preferred { "forever" } else { "0" }.to_owned());
     }

@@ -185,7 +185,7 @@ impl Work {
         for link in read.0.values() {
             let left = link.addresses.iter().filter(|held| held.ours && configured.contains(&held.cidr));
             for held in left {
-                address::release(&handle, link.index, held.cidr).await.map_err(into_io)?;
+                address::release(&handle, link.index, held.cidr, held.peer).await.map_err(into_io)?;
             }
         }
         if alone {
@@ -394,7 +394,7 @@ fn forwards_ipv6() -> bool {
 /// Whether the kernel lets us change addresses: asked by removing one of a link that is not there.
 async fn may_change(handle: &rtnetlink::Handle) -> io::Result<()> {
     let nowhere = Cidr::host(std::net::Ipv4Addr::UNSPECIFIED.into());
-    address::release(handle, u32::MAX >> 1, nowhere).await.map_err(into_io)
+    address::release(handle, u32::MAX >> 1, nowhere, None).await.map_err(into_io)
 }
 
 fn into_io(error: rtnetlink::Error) -> io::Error {

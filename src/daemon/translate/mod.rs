@@ -89,6 +89,7 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
         track_processes,
         bfds,
         garp_groups: _, // Read in `vrrp.rs`.
+        link_delays: _, // Read in `vrrp.rs`.
         sync_groups: _,
         instances,
         virtual_server_groups,

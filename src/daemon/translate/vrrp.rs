@@ -26,9 +26,13 @@ pub struct Above<'a> {
 }
 
 impl Above<'_> {
+    fn garp_group(&self, interface: &IfName) -> Option<&model::GarpGroup> {
+        self.config.garp_groups.iter().find(|group| group.interfaces.contains(interface))
+    }
+
     /// The global values, with those of a `garp_group` of this interface before them.
     fn announcing(&self, interface: &IfName) -> model::Garp {
-        let group = self.config.garp_groups.iter().find(|group| group.interfaces.contains(interface));
+        let group = self.garp_group(interface);
         let (interval, gna_interval) = group.map_or((None, None), |group| (group.interval, group.gna_interval));
         model::Garp {
             interval: interval.or(self.garp.interval),
@@ -110,10 +114,26 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
         strict_address_list: above.strict,
         checksum_without_pseudo_header: *checksum_as_v2,
         garp: garp(own_garp, &above.announcing(interface), *family),
+        garp_leader: above.garp_group(interface).and_then(|group| group.interfaces.first().cloned()),
         track: tracks(name, track, group, above.config),
+        link_delays: link_delays(instance, &above.config.link_delays),
         dont_track_primary: *dont_track_primary,
         sync_group: group.map(sync_group),
     }
+}
+
+/// Those of the interfaces that it uses or tracks.
+fn link_delays(instance: &model::VrrpInstance, all: &[model::LinkDelay]) -> Vec<vrrp::LinkDelay> {
+    let tracked = |interface: &IfName| instance.track.interfaces.iter().any(|track| track.interface == *interface);
+    let most =
+        |interface: &IfName| if *interface == instance.interface { instance.link_delay_most() } else { Duration::MAX };
+    let of = all.iter().filter(|delay| delay.interface == instance.interface || tracked(&delay.interface));
+    of.map(|delay| {
+        let model::LinkDelay { interface, at: _, down, up } = delay;
+        let most = most(interface);
+        vrrp::LinkDelay { interface: interface.clone(), down: (*down).min(most), up: (*up).min(most) }
+    })
+    .collect()
 }
 
 fn sync_group(group: &model::SyncGroup) -> vrrp::SyncGroup {

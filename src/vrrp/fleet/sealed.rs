@@ -41,7 +41,7 @@ mod tests {
     fn fleet() -> Fleet {
         let mut fleet = Fleet::default();
         let cidr: Cidr = "10.0.0.1/24".parse().unwrap();
-        let addresses = vec![Held { cidr, ours: false, usable: true }];
+        let addresses = vec![Held { cidr, peer: None, ours: false, usable: true }];
         let link = Link { index: 2, running: true, mac: None, addresses };
         fleet.links(MonoTime::ZERO, Links([(eth0(), link)].into()));
         let mut settings = Settings::new("VI_1", eth0(), Vrid::new(7).unwrap(), Family::V4);

@@ -29,6 +29,12 @@ pub async fn hold(
     message.header.scope = AddressScope::from(*scope);
     // The builder of the library adds a broadcast address of its own choice.
     message.attributes.retain(|attribute| !matches!(attribute, AddressAttribute::Broadcast(_)));
+    if let Some(peer) = options.peer {
+        message
+            .attributes
+            .retain(|attribute| !matches!(attribute, AddressAttribute::Address(_) | AddressAttribute::Local(_)));
+        message.attributes.extend(ends(*cidr, Some(peer)));
+    }
     let mut add = |attribute| message.attributes.push(attribute);
     // keepalived's way: a lone IPv6 address is never chosen as a source.
     let lone = matches!(cidr.addr(), IpAddr::V6(_)) && cidr.prefix_len() == 128;
@@ -57,7 +63,7 @@ pub async fn hold(
 }
 
 fn flags(options: AddressOptions) -> AddressFlags {
-    let AddressOptions { preferred: _, home, manage_temporary, no_prefix_route, auto_join } = options;
+    let AddressOptions { preferred: _, home, manage_temporary, no_prefix_route, auto_join, peer: _ } = options;
     let rows = [
         (home, AddressFlags::Homeaddress),
         (manage_temporary, AddressFlags::Managetempaddr),
@@ -67,11 +73,21 @@ fn flags(options: AddressOptions) -> AddressFlags {
     rows.iter().filter(|(on, _)| *on).fold(AddressFlags::empty(), |all, (_, flag)| all | *flag)
 }
 
-/// Remove it; one that is gone already is fine, and so is its link.
+/// Ours, and what the kernel finds the address by: the peer, where there is one (`linux/if_addr.h`).
+fn ends(cidr: Cidr, peer: Option<IpAddr>) -> [AddressAttribute; 2] {
+    [AddressAttribute::Local(cidr.addr()), AddressAttribute::Address(peer.unwrap_or(cidr.addr()))]
+}
+
+/// Remove it, which has this peer; one that is gone already is fine, and so is its link.
 ///
 /// # Errors
 /// Of netlink: no permission.
-pub async fn release(handle: &rtnetlink::Handle, index: u32, cidr: Cidr) -> Result<(), rtnetlink::Error> {
+pub async fn release(
+    handle: &rtnetlink::Handle,
+    index: u32,
+    cidr: Cidr,
+    peer: Option<IpAddr>,
+) -> Result<(), rtnetlink::Error> {
     let mut message = AddressMessage::default();
     message.header.index = index;
     message.header.prefix_len = cidr.prefix_len();
@@ -79,7 +95,7 @@ pub async fn release(handle: &rtnetlink::Handle, index: u32, cidr: Cidr) -> Resu
         IpAddr::V4(_) => netlink_packet_route::AddressFamily::Inet,
         IpAddr::V6(_) => netlink_packet_route::AddressFamily::Inet6,
     };
-    message.attributes = vec![AddressAttribute::Local(cidr.addr()), AddressAttribute::Address(cidr.addr())];
+    message.attributes = ends(cidr, peer).into();
     match handle.address().del(message).execute().await {
         Err(rtnetlink::Error::NetlinkError(error))
             if [-libc::EADDRNOTAVAIL, -libc::ENODEV].contains(&error.raw_code()) =>

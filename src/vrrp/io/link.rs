@@ -110,7 +110,9 @@ fn held(message: &AddressMessage) -> Option<Held> {
         }
     }
     // On a point-to-point link `Address` is the peer's, and `Local` ours.
-    Some(Held { cidr: Cidr::new(local.or(address)?, message.header.prefix_len).ok()?, ours, usable })
+    let own = local.or(address)?;
+    let peer = address.filter(|address| *address != own);
+    Some(Held { cidr: Cidr::new(own, message.header.prefix_len).ok()?, peer, ours, usable })
 }
 
 /// A socket that tells when links or addresses change.

@@ -17,7 +17,7 @@ pub struct Garp {
     pub lower_repeat: u8,
     /// `garp_lower_prio_delay`.
     pub lower_delay: Duration,
-    /// `garp_interval` and `gna_interval`: between two packets; zero: our own pace (see [`super::announce`]).
+    /// `garp_interval` and `gna_interval`: between two packets of an interface or group; zero: our own pace (see [`super::announce`]).
     pub interval: Duration,
     /// `garp_extra_if`: how often the addresses of [`Settings::extra`] are announced; zero: never.
     pub extra: Duration,

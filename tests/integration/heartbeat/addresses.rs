@@ -1,8 +1,10 @@
 //! Addresses that are hard to hold: the host's own, those the kernel refuses, very many, on an interface made anew.
 
-use vipd::base::{AddressOptions, Family};
+use tokio::sync::oneshot;
+use vipd::base::{AddressOptions, Cidr, Family};
+use vipd::daemon::heartbeat::Command;
 use vipd::lab::until;
-use vipd::vrrp::{Happened, Standing, Version, VirtualAddress};
+use vipd::vrrp::{Happened, Holdings, Standing, Version, VirtualAddress};
 
 use super::wire::{PATIENCE, Wire, ip, settings, standing, stop};
 
@@ -107,6 +109,45 @@ fn what_the_configuration_says_of_an_address_is_what_the_kernel_shows() {
     assert!(shown("2001:db8:1::2/128").contains("home"));
     assert!(shown("2001:db8:1::3/128").contains("deprecated"), "a lone address is no source");
     stop(&a);
+}
+
+#[test]
+fn an_address_with_a_peer_is_held_so_and_let_go() {
+    let wire = Wire::new();
+    let rows = [
+        (Family::V4, "192.0.2.100", "198.51.100.8", "198.51.100.9", 32),
+        (Family::V6, "2001:db8:1::1", "2001:db8:2::8", "2001:db8:2::9", 128),
+    ];
+    for (family, address, other, peer, bits) in rows {
+        let host = wire.hosts[0].name();
+        let shown = || {
+            let all = ip(&format!("-n {host} -o address show dev eth0"));
+            all.lines().filter(|line| line.contains(&format!(" {address} "))).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let with = |peer: &str| {
+            let options = AddressOptions { peer: Some(peer.parse().unwrap()), ..AddressOptions::NONE };
+            let mut only = settings(family, Version::V3, 150);
+            let cidr = Cidr::host(address.parse().unwrap());
+            only.addresses.retain(|held| held.cidr.addr() != cidr.addr());
+            only.addresses.push(VirtualAddress { options, ..VirtualAddress::new(cidr) });
+            vec![only]
+        };
+        let is_held = |peer: &str| {
+            let shown = shown();
+            shown.len() == 1 && shown[0].contains(&format!(" {address} peer {peer}/{bits} "))
+        };
+        let a = wire.start(0, with(other)).unwrap();
+        until("it is held", PATIENCE, || is_held(other)).unwrap_or_else(|_| panic!("{:?}", shown()));
+        let (reply, done) = oneshot::channel();
+        let settings = with(peer);
+        a.commands.blocking_send(Command::Reconfigure { settings, statics: Holdings::default(), reply }).unwrap();
+        done.blocking_recv().unwrap().unwrap();
+        until("it has the new peer", PATIENCE, || is_held(peer)).unwrap_or_else(|_| panic!("{:?}", shown()));
+        ip(&format!("-n {host} address del {address} peer {peer} dev eth0"));
+        until("it is put back", PATIENCE, || is_held(peer)).unwrap();
+        stop(&a);
+        assert_eq!(shown(), Vec::<String>::new());
+    }
 }
 
 #[test]

@@ -22,7 +22,7 @@ use std::process::Command as Process;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use vipd::base::Family;
+use vipd::base::{AddressOptions, Family};
 use vipd::daemon::heartbeat::{Command, Heartbeat, HeartbeatOptions};
 use vipd::lab::until;
 use vipd::vrrp::{Holdings, Settings, Standing, Version, VirtualAddress};
@@ -134,12 +134,19 @@ fn a_reconfiguration_keeps_what_is_unchanged_and_refuses_whole() {
     until("nothing is held", PATIENCE, || !wire.holds(0, "192.0.2.100") && !wire.holds(0, "192.0.2.101")).unwrap();
 }
 
+/// With a second address, at the other end of which is `peer`.
+fn with_peer(priority: u8, peer: &str) -> Settings {
+    let mut settings = settings(Family::V4, Version::V3, priority);
+    let options = AddressOptions { peer: Some(peer.parse().unwrap()), ..AddressOptions::NONE };
+    settings.addresses.push(VirtualAddress { options, ..VirtualAddress::new("192.0.2.150/32".parse().unwrap()) });
+    settings
+}
+
 /// The body of the process that the next tests kill: it never returns by itself.
 #[test]
 #[ignore = "a child process of the next tests"]
 fn child_that_holds_the_address() {
-    let heartbeat =
-        Heartbeat::start(vec![settings(Family::V4, Version::V3, 150)], HeartbeatOptions::default()).unwrap();
+    let heartbeat = Heartbeat::start(vec![with_peer(150, "198.51.100.8")], HeartbeatOptions::default()).unwrap();
     loop {
         std::thread::sleep(Duration::from_secs(1));
         assert!(!heartbeat.commands.is_closed());
@@ -155,7 +162,7 @@ fn killed_while_it_holds(wire: &Wire) {
         .stdout(std::process::Stdio::null())
         .spawn()
         .unwrap();
-    until("it is held", PATIENCE, || wire.holds(0, "192.0.2.100")).unwrap();
+    until("both are held", PATIENCE, || wire.holds(0, "192.0.2.100") && wire.holds(0, "192.0.2.150")).unwrap();
     let shown = ip(&format!("-n {} address show dev eth0", wire.hosts[0].name()));
     child.kill().unwrap();
     child.wait().unwrap();
@@ -175,10 +182,11 @@ fn what_a_killed_daemon_left_is_removed_at_the_next_start() {
     let wire = Wire::new();
     ip(&format!("-n {} address add 192.0.2.200/24 dev eth0", wire.hosts[0].name()));
     killed_while_it_holds(&wire);
-    let mut again = settings(Family::V4, Version::V3, 100);
+    let mut again = with_peer(100, "198.51.100.9");
     again.addresses.push(VirtualAddress::new("192.0.2.200/24".parse().unwrap()));
     let a = wire.start(0, vec![again]).unwrap();
     assert!(!wire.holds(0, "192.0.2.100"), "a virtual router starts without the address");
+    assert!(!wire.holds(0, "192.0.2.150"), "whatever peer it had");
     assert!(wire.holds(0, "192.0.2.200"), "what does not bear our mark stays");
     stop(&a);
 }

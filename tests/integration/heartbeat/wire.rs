@@ -48,7 +48,8 @@ impl Wire {
     }
 
     pub fn holds(&self, at: usize, address: &str) -> bool {
-        ip(&format!("-n {} -o address show", self.hosts[at].name())).contains(&format!(" {address}/"))
+        let shown = ip(&format!("-n {} -o address show", self.hosts[at].name()));
+        [format!(" {address}/"), format!(" {address} peer ")].iter().any(|held| shown.contains(held))
     }
 }
 

@@ -7,6 +7,7 @@ mod service;
 mod telling;
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use proptest::collection::vec;
@@ -34,6 +35,7 @@ pub fn config(choices: &[u16]) -> Config {
     config.track_processes = (0..choose.below(3)).map(|at| track_process(&mut choose, at)).collect();
     config.bfds = (0..choose.below(3)).map(|at| bfd(&mut choose, at)).collect();
     config.garp_groups = (0..choose.below(2)).map(|_| garp_group(&mut choose)).collect();
+    config.link_delays = link_delays(&mut choose);
     config.instances = instances(&mut choose, &config);
     config.sync_groups = groups(&mut choose, &mut config);
     config.tls.ca = choose.maybe(Choices::text);
@@ -189,6 +191,15 @@ fn garp_group(choose: &mut Choices<'_>) -> GarpGroup {
     GarpGroup { interval: Some(choose.time()), gna_interval: choose.maybe(Choices::time), interfaces }
 }
 
+fn link_delays(choose: &mut Choices<'_>) -> Vec<LinkDelay> {
+    let mut delay = |interface: &str| {
+        let [down, up] = [(); 2].map(|()| Duration::from_millis(choose.below(3000).into()));
+        LinkDelay { interface: interface.parse().unwrap(), at: Span::default(), down, up }
+    };
+    let (one, two) = (delay("eth0"), delay("lan"));
+    [one, two].into_iter().filter(|_| choose.seldom()).collect()
+}
+
 fn statics(choose: &mut Choices<'_>, groups: &[TrackGroup]) -> Statics {
     let addresses = (0..choose.below(2)).map(|at| {
         let family = choose.of(&[Family::V4, Family::V6]);
@@ -313,6 +324,7 @@ fn address(choose: &mut Choices<'_>, family: Family, at: u16) -> VirtualAddress 
         Family::V4 => format!("192.0.2.{}/{prefix}", 10 * at + choose.below(10)).parse().unwrap(),
         Family::V6 => format!("2001:db8::{at}:{:x}/{prefix}", choose.below(99)).parse().unwrap(),
     };
+    let peer: IpAddr = if family == Family::V4 { "198.51.100.1" } else { "2001:db8:1::1" }.parse().unwrap();
     let broadcasts = [Broadcast::Ones, Broadcast::Zeros, Broadcast::Address("192.0.2.255".parse().unwrap())];
     let v4 = family == Family::V4;
     VirtualAddress {
@@ -328,6 +340,7 @@ fn address(choose: &mut Choices<'_>, family: Family, at: u16) -> VirtualAddress 
             manage_temporary: choose.seldom(),
             no_prefix_route: choose.seldom(),
             auto_join: choose.seldom(),
+            peer: choose.maybe(|_| peer).filter(|_| cidr == Cidr::host(cidr.addr())),
         },
         track_group: None,
         use_vmac: choose.seldom(),

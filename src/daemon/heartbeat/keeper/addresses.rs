@@ -85,7 +85,7 @@ fn needs_anew(old: &VirtualAddress, new: &VirtualAddress) -> bool {
         Family::V4 => {
             (&old.label, old.broadcast, old.scope, flags(old)) != (&new.label, new.broadcast, new.scope, flags(new))
         }
-        Family::V6 => old.options.auto_join != new.options.auto_join,
+        Family::V6 => (old.options.auto_join, old.options.peer) != (new.options.auto_join, new.options.peer),
     }
 }
 
@@ -121,7 +121,7 @@ async fn release(
     if is_the_hosts(link, address.cidr, added) {
         return None;
     }
-    let error = address::release(handle, link.index, address.cidr).await.err()?;
+    let error = address::release(handle, link.index, address.cidr, address.options.peer).await.err()?;
     Some((owner.clone(), Failure::AddressRemove { address: address.cidr, error: error.to_string() }))
 }
 

@@ -91,6 +91,11 @@ impl Ebpf {
         words::capabilities_with(true)
     }
 
+    /// The first thing of a table that is refused though [`Self::capabilities_at_most`] has each part of it.
+    pub fn refused(table: &Table) -> Option<DatapathError> {
+        words::refused(table)
+    }
+
     /// Load the program, go on with the pinned maps of an earlier run where their layout fits, and attach.
     ///
     /// # Errors

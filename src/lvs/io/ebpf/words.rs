@@ -12,8 +12,8 @@ use super::fault::PLANE;
 use crate::base::{Family, Weight};
 use crate::lvs::datapath::{Capabilities, DatapathError, Feature, Locals};
 use crate::lvs::table::{
-    Destination, DestinationKey, Encapsulation, Forwarding, Persistence, Protocol, Scheduler, SchedulerFlags, Service,
-    ServiceKey, TunnelChecksum,
+    Destination, DestinationKey, Encapsulation, Entry, Forwarding, Persistence, Protocol, Scheduler, SchedulerFlags,
+    Service, ServiceKey, Table, TunnelChecksum,
 };
 
 const FAMILY_V4: u8 = 4;
@@ -244,6 +244,17 @@ pub(super) fn check_pair(key: &ServiceKey, service: &Service, to: &Destination) 
         }
         Forwarding::FullNat | Forwarding::Masq | Forwarding::Route | Forwarding::Tunnel(_) => Ok(()),
     }
+}
+
+/// The first thing of a table that the plane refuses though it can do each part of it.
+pub(super) fn refused(table: &Table) -> Option<DatapathError> {
+    let unmet = |(key, entry): (&ServiceKey, &Entry)| {
+        let mut pairs = entry.destinations.iter();
+        check_service(key, &entry.service).and_then(|()| {
+            pairs.try_for_each(|(at, to)| check_destination(at, to).and_then(|()| check_pair(key, &entry.service, to)))
+        })
+    };
+    table.services.iter().find_map(|service| unmet(service).err())
 }
 
 /// Where the `FullNat` connections of a service begin; `None`: nowhere.

@@ -1,0 +1,154 @@
+//! `interface_up_down_delays`: an interface that goes down, or comes up, counts as that after a while only, and not at all
+//! where it is as before by then.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::links::{Link, Links};
+use super::settings::LinkDelay;
+use crate::base::{IfName, MonoTime};
+
+/// What the kernel says, and when what of it is believed.
+#[derive(Clone, Debug, Default)]
+pub struct Damping {
+    delays: BTreeMap<IfName, Delays>,
+    /// As the kernel shows them; kept only while something waits.
+    seen: Links,
+    /// What is not believed yet, and when it is.
+    waiting: BTreeMap<IfName, MonoTime>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Delays {
+    down: Duration,
+    up: Duration,
+}
+
+impl Damping {
+    /// The shortest of those that name an interface holds.
+    pub fn configure<'a>(&mut self, delays: impl Iterator<Item = &'a LinkDelay>) {
+        self.delays.clear();
+        for LinkDelay { interface, down, up } in delays {
+            let (down, up) = (*down, *up);
+            let known = self.delays.entry(interface.clone()).or_insert(Delays { down, up });
+            *known = Delays { down: known.down.min(down), up: known.up.min(up) };
+        }
+    }
+
+    /// A new snapshot: what is to be believed now, after what was.
+    pub fn seen(&mut self, now: MonoTime, before: &Links, seen: Links) -> Links {
+        if self.delays.is_empty() {
+            return seen;
+        }
+        self.seen = seen;
+        self.believed(now, before)
+    }
+
+    pub fn deadline(&self) -> Option<MonoTime> {
+        self.waiting.values().min().copied()
+    }
+
+    /// What is to be believed now that a deadline passed; `None`: none did.
+    pub fn due(&mut self, now: MonoTime, before: &Links) -> Option<Links> {
+        self.deadline().filter(|at| *at <= now).map(|_| self.believed(now, before))
+    }
+
+    fn believed(&mut self, now: MonoTime, before: &Links) -> Links {
+        let mut believed = self.seen.clone();
+        let mut waiting = BTreeMap::new();
+        for (name, delays) in &self.delays {
+            let (Some(link), Some(old)) = (believed.0.get_mut(name), before.get(name)) else { continue };
+            // One that was made anew is another one, and so is one that is not there any more.
+            if link.running == old.running || link.index != old.index {
+                continue;
+            }
+            let delay = if link.running { delays.up } else { delays.down };
+            let at = self.waiting.get(name).copied().unwrap_or(now + delay);
+            if at > now {
+                *link = as_before(link, old);
+                waiting.insert(name.clone(), at);
+            }
+        }
+        self.waiting = waiting;
+        if self.waiting.is_empty() {
+            self.seen = Links::default();
+        }
+        believed
+    }
+}
+
+/// A link that went down may have lost addresses with it, which are not missed before it is believed.
+fn as_before(link: &Link, old: &Link) -> Link {
+    if old.running { old.clone() } else { Link { running: false, ..link.clone() } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Delays of an interface, what the kernel shows of it at which time, and what is believed after each.
+    #[test]
+    fn a_change_is_believed_when_it_has_lasted() {
+        let name: IfName = "eth0".parse().unwrap();
+        let shown = |state: char| {
+            let link = |index, running| Link { index, running, mac: None, addresses: vec![] };
+            let link = match state {
+                'u' => Some(link(2, true)),
+                'd' => Some(link(2, false)),
+                'U' => Some(link(3, true)),
+                _ => None,
+            };
+            Links(link.map(|link| (name.clone(), link)).into_iter().collect())
+        };
+        let delay = |down, up| {
+            let [down, up] = [down, up].map(Duration::from_secs);
+            LinkDelay { interface: name.clone(), down, up }
+        };
+        // (delays, what the kernel shows second by second and '.' where it says nothing, what is believed)
+        let rows = [
+            ("none", vec![], "udud", "udud"),
+            ("it lasts", vec![delay(3, 0)], "ud...", "uuuud"),
+            ("it is back before", vec![delay(3, 0)], "ud.u...", "uuuuuuu"),
+            ("each time anew", vec![delay(3, 0)], "ud.ud..d", "uuuuuuud"),
+            ("news do not put it off", vec![delay(3, 0)], "uddddd", "uuuudd"),
+            ("up late", vec![delay(0, 2)], "udu..", "udddu"),
+            ("down at once, up late", vec![delay(0, 2)], "ududu..", "udddddu"),
+            ("gone is gone", vec![delay(9, 9)], "u-u", "u-u"),
+            ("made anew", vec![delay(9, 9)], "udU", "uuU"),
+            ("the shortest", vec![delay(9, 9), delay(1, 9)], "ud.", "uud"),
+        ];
+        for (what, delays, kernel, expected) in rows {
+            let mut damping = Damping::default();
+            damping.configure(delays.iter());
+            let mut before = Links::default();
+            let mut said = String::new();
+            for (second, state) in kernel.chars().enumerate() {
+                let now = MonoTime::from_start(Duration::from_secs(100 + second as u64));
+                before = match state {
+                    '.' => damping.due(now, &before).unwrap_or(before),
+                    state => damping.seen(now, &before, shown(state)),
+                };
+                said.extend("udU-".chars().find(|state| shown(*state) == before));
+            }
+            assert_eq!(said, expected.chars().take(kernel.len()).collect::<String>(), "{what}");
+        }
+    }
+
+    #[test]
+    fn what_an_interface_loses_while_it_may_be_back_is_not_missed() {
+        let name: IfName = "eth0".parse().unwrap();
+        let held =
+            super::super::links::Held { cidr: "192.0.2.1/24".parse().unwrap(), peer: None, ours: true, usable: true };
+        let links =
+            |running, addresses| Links([(name.clone(), Link { index: 2, running, mac: None, addresses })].into());
+        let mut damping = Damping::default();
+        let [down, up] = [Duration::from_secs(1); 2];
+        damping.configure([LinkDelay { interface: name.clone(), down, up }].iter());
+        let now = MonoTime::from_start(Duration::from_secs(100));
+        let before = links(true, vec![held]);
+        assert_eq!(damping.seen(now, &before, links(false, vec![])), before);
+        assert_eq!(damping.deadline(), Some(now + down));
+        assert_eq!(damping.due(now + down, &before), Some(links(false, vec![])));
+        assert_eq!(damping.deadline(), None);
+    }
+}

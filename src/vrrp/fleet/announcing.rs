@@ -1,0 +1,141 @@
+//! Announcements in turn: `garp_interval` and `gna_interval` are between two of one interface, or of all interfaces of a
+//! `garp_group`, whichever virtual router they are of. Answers to claims of others wait for nothing.
+
+use std::collections::BTreeMap;
+
+use super::{Fleet, Output};
+use crate::base::{Family, IfName, MonoTime};
+use crate::vrrp::instance::Instance;
+
+/// What shares one interval: the interface, or the first of its group.
+pub(super) type Lane = (IfName, Family);
+
+impl Fleet {
+    /// When the next announcement may go out.
+    pub(super) fn announces_at(&self) -> Option<MonoTime> {
+        let each = self.instances.iter().filter_map(|instance| {
+            let due = instance.announces_at()?;
+            let free = lane(instance).and_then(|lane| self.lanes.get(&lane).copied());
+            Some(free.map_or(due, |free| due.max(free)))
+        });
+        each.min()
+    }
+
+    /// Whatever is due, and one of each lane.
+    pub(super) fn announce(&mut self, now: MonoTime, out: &mut Vec<Output>) {
+        let mut turns: BTreeMap<Lane, (MonoTime, usize)> = BTreeMap::new();
+        for (position, instance) in self.instances.iter_mut().enumerate() {
+            let claimed = instance.claims.due(now);
+            announce(instance, claimed, out);
+            let Some(due) = instance.announces_at().filter(|at| *at <= now) else { continue };
+            match lane(instance) {
+                None => all_due(instance, now, out),
+                Some(lane) if self.lanes.get(&lane).is_some_and(|free| *free > now) => (),
+                // Who waited for longest.
+                Some(lane) => {
+                    let first = turns.entry(lane).or_insert((due, position));
+                    *first = (*first).min((due, position));
+                }
+            }
+        }
+        for (lane, (_, position)) in turns {
+            let Some(instance) = self.instances.get_mut(position) else { continue };
+            let before = out.len();
+            all_due(instance, now, out);
+            if out.len() > before {
+                self.lanes.insert(lane, now + instance.settings.garp.interval);
+            }
+        }
+    }
+}
+
+/// `None`: it waits for no other.
+fn lane(instance: &Instance) -> Option<Lane> {
+    let settings = &instance.settings;
+    let leader = settings.garp_leader.as_ref().unwrap_or(&settings.interface);
+    (!settings.garp.interval.is_zero()).then(|| (leader.clone(), settings.family))
+}
+
+fn all_due(instance: &mut Instance, now: MonoTime, out: &mut Vec<Output>) {
+    let own = instance.announcer.due(now, instance.settings.addresses.len());
+    let extra =
+        if own.is_empty() || instance.settings.garp.interval.is_zero() { instance.extra_due(now) } else { vec![] };
+    announce(instance, own.chain(extra), out);
+}
+
+fn announce(instance: &mut Instance, positions: impl IntoIterator<Item = usize>, out: &mut Vec<Output>) {
+    for position in positions {
+        let Some(address) = instance.settings.addresses.get(position) else { continue };
+        instance.counters.announcements_sent += 1;
+        out.push(Output::Announce {
+            key: instance.settings.key(),
+            interface: instance.settings.device_of(address).clone(),
+            address: address.cidr.addr(),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::base::{Priority, Vrid};
+    use crate::vrrp::links::{Held, Link, Links};
+    use crate::vrrp::settings::{Garp, Settings, VirtualAddress};
+
+    /// Owners on these interfaces with two addresses each, one after another in a `garp_group` that `leader` names.
+    fn announced(interfaces: &[&str], interval_ms: u64, leader: Option<&str>) -> Vec<(u64, String)> {
+        let mut fleet = Fleet::default();
+        let mut now = MonoTime::ZERO;
+        let link = |(index, name): (u32, &&str)| {
+            let cidr = format!("192.0.2.{index}/24").parse().unwrap();
+            let held = Held { cidr, peer: None, ours: false, usable: true };
+            (name.parse().unwrap(), Link { index, running: true, mac: None, addresses: vec![held] })
+        };
+        fleet.links(now, Links((200..).zip(interfaces).map(link).collect()));
+        let router = |(vrid, name): (u8, &&str)| {
+            let mut settings =
+                Settings::new(&vrid.to_string(), name.parse().unwrap(), Vrid::new(vrid).unwrap(), Family::V4);
+            settings.priority = Priority::OWNER;
+            let interval = Duration::from_millis(interval_ms);
+            settings.garp = Garp { repeat: 2, delay: Duration::ZERO, interval, ..Garp::default() };
+            settings.garp_leader = leader.map(|leader| leader.parse().unwrap());
+            settings.addresses =
+                (0..2).map(|at| VirtualAddress::new(format!("192.0.2.{vrid}{at}/24").parse().unwrap())).collect();
+            settings
+        };
+        let routers: Vec<Settings> = (1..).zip(interfaces).map(router).collect();
+        let keys: Vec<_> = routers.iter().map(Settings::key).collect();
+        fleet.reconfigure(now, routers);
+        for key in &keys {
+            fleet.settled(now, key);
+        }
+        let mut seen = vec![];
+        let end = now + Duration::from_millis(900);
+        while let Some(at) = fleet.deadline(now).filter(|at| *at < end) {
+            now = at.max(now);
+            for output in fleet.tick(now) {
+                if let Output::Announce { address, .. } = output {
+                    seen.push((u64::try_from((now - MonoTime::ZERO).as_millis()).unwrap(), address.to_string()));
+                }
+            }
+        }
+        seen
+    }
+
+    #[test]
+    fn announcements_of_one_interface_or_group_share_the_interval() {
+        let paced = |first: u64, rows: &[&str]| -> Vec<(u64, String)> {
+            (0..).zip(rows).map(|(at, last)| (first + at * 10, format!("192.0.2.{last}"))).collect()
+        };
+        let both = ["10", "20", "11", "21", "10", "20", "11", "21"];
+        let same = announced(&["eth0", "eth0"], 10, None);
+        let first = same.first().map_or(0, |(at, _)| *at);
+        assert_eq!(same, paced(first, &both), "in turn");
+        assert_eq!(announced(&["eth0", "eth1"], 10, Some("eth0")), paced(first, &both), "a group");
+        let apart = announced(&["eth0", "eth1"], 10, None);
+        assert_eq!((apart.len(), apart.last().map(|(at, _)| *at)), (8, Some(first + 30)), "each for itself");
+        assert_eq!(announced(&["eth0", "eth0"], 0, None).len(), 8, "none waits for another");
+    }
+}

@@ -1,0 +1,121 @@
+//! What the interfaces of the host tell: their state, their addresses, and who else claims those.
+
+use std::net::IpAddr;
+
+use super::{Fleet, Output, hold_all};
+use crate::base::MonoTime;
+use crate::vrrp::happened::Happened;
+use crate::vrrp::links::{Links, changes, lost};
+use crate::vrrp::reason::Standing;
+use crate::vrrp::settings::{Device, VirtualAddress};
+
+impl Fleet {
+    /// A full snapshot of the interfaces and addresses.
+    pub fn links(&mut self, now: MonoTime, links: Links) -> Vec<Output> {
+        let links = self.damping.seen(now, &self.links, links);
+        self.believe(now, links)
+    }
+
+    pub(super) fn believe(&mut self, now: MonoTime, links: Links) -> Vec<Output> {
+        let mut out = vec![];
+        let before = std::mem::replace(&mut self.links, links);
+        let devices: Vec<Device> = self.instances.iter().flat_map(|instance| instance.settings.own_devices()).collect();
+        let gone = lost(&before, &self.links, &devices.iter().map(|device| &device.vmac.name).collect());
+        for instance in &self.instances {
+            out.extend(changes(now, &instance.settings, &before, &self.links).into_iter().map(Output::Happened));
+        }
+        for instance in &mut self.instances {
+            if instance.router.standing() != Standing::Active {
+                continue;
+            }
+            // Gone between two snapshots: not the ones that are still on their way into the kernel.
+            let lost = |address: &&VirtualAddress| {
+                gone.get(instance.settings.device_of(address)).is_some_and(|gone| gone.contains(&address.cidr))
+            };
+            let lost: Vec<_> = instance.settings.addresses.iter().filter(lost).cloned().collect();
+            if lost.is_empty() {
+                continue;
+            }
+            let restored = u64::try_from(lost.len()).unwrap_or(u64::MAX);
+            instance.counters.addresses_restored = instance.counters.addresses_restored.saturating_add(restored);
+            instance.restorer.removed(now);
+            instance.announce_when_settled = true;
+            let name = &instance.settings.name;
+            out.extend(lost.into_iter().map(|address| {
+                Output::Happened(Happened::AddressLost { at: now, instance: name.clone(), address: address.cidr })
+            }));
+            out.push(hold_all(instance));
+        }
+        self.refresh(now, &mut out);
+        out
+    }
+
+    /// A neighbour on the link with this index says that `address` is at `mac`.
+    pub fn claimed(&mut self, now: MonoTime, index: u32, address: IpAddr, mac: [u8; 6]) -> Vec<Output> {
+        let mut links = self.links.0.iter();
+        if self.links.0.values().any(|link| link.mac == Some(mac)) {
+            return vec![]; // our own, by way of a bridge or of a virtual interface
+        }
+        let Some((name, _)) = links.find(|(_, link)| link.index == index) else { return vec![] };
+        let mut out = vec![];
+        for instance in &mut self.instances {
+            // Where the kernel does not hold them yet, the whole burst is still to come.
+            if instance.router.standing() != Standing::Active || instance.announce_when_settled {
+                continue;
+            }
+            let settings = &instance.settings;
+            let is_it = |held: &VirtualAddress| held.cidr.addr() == address && settings.device_of(held) == name;
+            let Some(at) = instance.settings.addresses.iter().position(is_it) else { continue };
+            instance.counters.claims += 1;
+            if let Some(count) = instance.claims.claimed(now, at) {
+                let instance = instance.settings.name.clone();
+                out.push(Output::Happened(Happened::Claimed { at: now, instance, address, mac, count }));
+            }
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::base::{Family, IfName, Vrid};
+    use crate::vrrp::links::{Held, Link};
+    use crate::vrrp::settings::{LinkDelay, Settings};
+
+    #[test]
+    fn an_interface_that_flaps_moves_nothing_and_one_that_stays_down_does() {
+        let eth0: IfName = "eth0".parse().unwrap();
+        let links = |running| {
+            let own = Held { cidr: "192.0.2.2/24".parse().unwrap(), peer: None, ours: false, usable: true };
+            Links([(eth0.clone(), Link { index: 2, running, mac: None, addresses: vec![own] })].into())
+        };
+        let [down, up] = [1500, 500].map(Duration::from_millis);
+        let link_delays = vec![LinkDelay { interface: eth0.clone(), down, up }];
+        let settings =
+            Settings { link_delays, ..Settings::new("VI_1", eth0.clone(), Vrid::new(1).unwrap(), Family::V4) };
+        let mut fleet = Fleet::default();
+        let mut now = MonoTime::ZERO;
+        fleet.links(now, links(true));
+        fleet.reconfigure(now, vec![settings]);
+        let state = |fleet: &Fleet| fleet.view("VI_1").unwrap().state;
+        for flap in 0..3 {
+            now += Duration::from_millis(20);
+            assert_eq!(fleet.links(now, links(false)), [], "flap {flap}");
+            now += Duration::from_millis(20);
+            assert_eq!(fleet.links(now, links(true)), [], "flap {flap}");
+        }
+        assert_eq!(state(&fleet), Standing::Backup);
+        fleet.links(now, links(false));
+        assert_eq!(fleet.deadline(now), Some(now + down));
+        fleet.tick(now + down);
+        assert_eq!(state(&fleet), Standing::Fault);
+        now += down;
+        fleet.links(now, links(true));
+        assert_eq!((state(&fleet), fleet.deadline(now)), (Standing::Fault, Some(now + up)));
+        fleet.tick(now + up);
+        assert_eq!(state(&fleet), Standing::Backup);
+    }
+}
