@@ -211,7 +211,7 @@ static long room_try(__u32 index, void *unused)
 static __always_inline void room_find(struct room *room)
 {
 	room->least = ~0ULL;
-	room->enough = ROOM_OVER;
+	room->enough = ROOM_REPLY_OVER;
 	bpf_loop(ROOM_TRIES, room_try, 0, 0);
 	if (room->least >= ROOM_ESTABLISHED) {
 		room->enough = ROOM_ESTABLISHED - 1;
@@ -234,7 +234,7 @@ static __always_inline struct vipd_entry *place_find(const struct vipd_settings 
 		slot = slot_at(bucket, hash + i);
 		entry = entry_at(slot);
 		seen = slot && entry ? tag_at(entry) : 0;
-		if (seen == TAG_BUSY)
+		if (seen == TAG_BUSY || (slot && entry && !seen)) /* another CPU is about to use it */
 			continue;
 		if (!entry || !slot || seen != slot >> 32) {
 			/* The first one: no search goes past a slot that was never used. */
@@ -251,7 +251,7 @@ static __always_inline struct vipd_entry *place_find(const struct vipd_settings 
 			place->at = hash + i;
 		}
 	}
-	if (least != ROOM_OVER && free < VIPD_BUCKET_SLOTS) {
+	if (least > ROOM_REPLY_OVER && free < VIPD_BUCKET_SLOTS) {
 		room_find(room);
 		if (room->least < least) {
 			place->number = room->number;
