@@ -49,8 +49,8 @@ fn a_flood_of_syns_finds_room_and_drives_out_nothing_that_is_established() {
             established.filter(|port| trial.go(&segment((client, *port), vip, ACK)).0 != Verdict::Forward).collect();
         assert!(lost.is_empty(), "{method:?}, IPv6 {v6}: {lost:?}");
         // Who comes last is known too, and the table is not larger than it may be.
-        let last = (client, 10_000 + FLOOD - 1);
-        assert_eq!(trial.go(&segment(last, vip, ACK)).0, Verdict::Forward);
+        let newcomer = (client, 10_000 + FLOOD - 1);
+        assert_eq!(trial.go(&segment(newcomer, vip, ACK)).0, Verdict::Forward);
         let listed = wait(trial.plane.connections()).unwrap();
         assert!(listed.len() <= 2 * CONNECTIONS as usize, "{}", listed.len());
         assert_eq!(listed.iter().filter(|one| one.state == "ESTABLISHED").count(), usize::from(ESTABLISHED) + 1);
