@@ -31,7 +31,7 @@ fn eth0() -> IfName {
 
 /// One virtual router for each way that a packet can go.
 fn fleet() -> Fleet {
-    let held = |cidr: &str| Held { cidr: cidr.parse().unwrap(), ours: false, usable: true };
+    let held = |cidr: &str| Held { cidr: cidr.parse().unwrap(), peer: None, ours: false, usable: true };
     let addresses = vec![held("10.0.0.1/24"), held("fe80::1/64")];
     let link = Link { index: 2, running: true, mac: Some([2, 0, 0, 0, 0, 1]), addresses };
     let one = |vrid: u8, family, version, change: fn(&mut Settings)| {

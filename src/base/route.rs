@@ -284,7 +284,7 @@ pub struct Rule {
     pub suppress_prefix_len: Option<u32>,
     pub suppress_group: Option<u32>,
     pub action: RuleAction,
-    /// `None`: the kernel takes one below those that are there.
+    /// `None`: the kernel takes one below those that are there, another one each time it is asked.
     pub preference: Option<u32>,
     /// `RTPROT_*`; `None`: our own number.
     pub protocol: Option<u8>,

@@ -141,6 +141,7 @@ impl<'a> Reader<'a> {
         }
         config.virtual_servers = merge(config.virtual_servers, grouped);
         statics::finish(&mut config, &mut problems);
+        statics::number_rules(&mut config);
         unique::keep_first(&mut config, &mut problems);
         bfd::settle(&mut config, &mut problems);
         (config, problems)

@@ -112,12 +112,19 @@ pub fn packet(key: [u8; 8], source: IpAddr, destination: IpAddr, sequence: u32, 
     Some(ip)
 }
 
-/// What a raw IPv4 socket delivers: where it came from, the IP header, and what follows. `None`: it is too short.
-pub fn split(packet: &[u8]) -> Option<(Envelope, &[u8], &[u8])> {
-    let header = usize::from(packet.first()? & 0x0f) * 4;
-    let (ip, payload) = packet.split_at_checked(header)?;
+/// What a raw IPv4 socket delivers: where it came from, the IP header, and what follows.
+///
+/// # Errors
+/// [`Discard::Version`] for another protocol than IPv4, [`Discard::Length`] where it is too short.
+pub fn split(packet: &[u8]) -> Result<(Envelope, &[u8], &[u8]), Discard> {
+    let first = packet.first().ok_or(Discard::Length)?;
+    if first >> 4 != 4 {
+        return Err(Discard::Version);
+    }
+    let (ip, payload) = packet.split_at_checked(usize::from(first & 0x0f) * 4).ok_or(Discard::Length)?;
     let addr = |at: usize| Some(IpAddr::from(*ip.get(at..)?.first_chunk::<4>()?));
-    Some((Envelope { source: addr(12)?, destination: addr(16)?, ttl: ip.get(8).copied() }, ip, payload))
+    let (source, destination) = addr(12).zip(addr(16)).ok_or(Discard::Length)?;
+    Ok((Envelope { source, destination, ttl: ip.get(8).copied() }, ip, payload))
 }
 
 /// Check what follows the IP header of a packet of protocol 51.
@@ -215,7 +222,7 @@ mod tests {
         assert_eq!(verify([7; 8], ip, payload), Ok(Verified { sequence: 65_535, message: b"12345678" }));
         assert_eq!(packet([7; 8], addr("fe80::1"), addr("ff02::12"), 1, b""), None);
         for end in 0..20 {
-            assert_eq!(split(&whole[..end]), None);
+            assert_eq!(split(&whole[..end]), Err(Discard::Length));
         }
     }
 

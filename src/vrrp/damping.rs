@@ -37,7 +37,7 @@ impl Damping {
 
     /// A new snapshot: what is to be believed now, after what was.
     pub fn seen(&mut self, now: MonoTime, before: &Links, seen: Links) -> Links {
-        if self.delays.is_empty() {
+        if self.delays.is_empty() && self.waiting.is_empty() {
             return seen;
         }
         self.seen = seen;
@@ -131,6 +131,26 @@ mod tests {
                 said.extend("udU-".chars().find(|state| shown(*state) == before));
             }
             assert_eq!(said, expected.chars().take(kernel.len()).collect::<String>(), "{what}");
+        }
+    }
+
+    #[test]
+    fn what_waits_when_the_delays_go_is_no_news_from_before() {
+        let name: IfName = "eth0".parse().unwrap();
+        let links = |running| Links([(name.clone(), Link { index: 2, running, mac: None, addresses: vec![] })].into());
+        let [down, up] = [Duration::from_secs(9); 2];
+        for back in [false, true] {
+            let mut damping = Damping::default();
+            damping.configure([LinkDelay { interface: name.clone(), down, up }].iter());
+            let now = MonoTime::from_start(Duration::from_secs(100));
+            let mut believed = damping.seen(now, &links(true), links(false));
+            assert_eq!(believed, links(true));
+            damping.configure([].iter());
+            if back {
+                believed = damping.seen(now, &believed, links(true));
+            }
+            let last = damping.due(now + down, &believed).unwrap_or(believed);
+            assert_eq!((last, damping.deadline()), (links(back), None), "back: {back}");
         }
     }
 

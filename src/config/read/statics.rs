@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use super::value::error;
 use super::{route, rule, virtual_address};
-use crate::base::IfName;
-use crate::config::model::{Config, Statics, TrackGroup};
+use crate::base::{Family, IfName};
+use crate::config::model::{Config, KernelRule, Statics, TrackGroup};
 use crate::config::names::Names;
 use crate::config::problem::{Problem, Severity};
 use crate::config::source::Span;
@@ -13,6 +13,8 @@ use crate::config::tree::Statement;
 
 /// keepalived's `default_interface` where the file has none.
 const DEFAULT_INTERFACE: &str = "eth0";
+/// Of the first rule that names no preference.
+const RULE_PREFERENCE: u32 = 16384;
 
 /// One of the three blocks.
 pub fn read(block: &Statement<'_>, names: &Names, statics: &mut Statics, problems: &mut Vec<Problem>) {
@@ -56,6 +58,21 @@ pub fn finish(config: &mut Config, problems: &mut Vec<Problem>) {
         let message = format!("a static item names the track_group `{name}`, which does not exist");
         let problem = Problem::new("undefined-track-group", Severity::Error, at, message).label("tracked by nobody");
         problems.push(problem.help("define it, or remove track_group"));
+    }
+}
+
+/// Rules without a preference get one, as keepalived gives it: 16384 and downwards in each family, in the order of the file.
+/// The kernel's own choice would be another one each time.
+pub fn number_rules(config: &mut Config) {
+    let mut next = [RULE_PREFERENCE; 2];
+    let rules = config.instances.iter_mut().flat_map(|instance| &mut instance.rules);
+    for KernelRule { rule, .. } in config.statics.rules.iter_mut().chain(rules) {
+        let [v4, v6] = &mut next;
+        let next = if rule.family == Family::V4 { v4 } else { v6 };
+        if rule.preference.is_none() {
+            rule.preference = Some(*next);
+            *next = next.saturating_sub(1);
+        }
     }
 }
 

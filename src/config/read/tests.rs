@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::base::{Family, IfName};
-use crate::config::model::{Broadcast, InitialState, ScriptUser, VrrpVersion};
+use crate::config::model::{Broadcast, InitialState, KernelRule, ScriptUser, VrrpVersion};
 use crate::config::source::{SourceId, Span};
 use crate::config::tree::{Args, Block, Statement, Word};
 
@@ -326,4 +326,14 @@ fn the_sync_daemon_is_that_of_global_defs_or_of_the_first_instance_that_names_on
     assert_eq!((daemon.instance.as_deref(), daemon.id, daemon.ttl), (Some("B"), Some(9), Some(2)));
     assert_eq!((daemon.group, daemon.port), (Some("224.0.0.82".parse().unwrap()), None));
     assert_eq!(codes(&problems), ["second-sync-daemon"], "of instance A");
+}
+
+#[test]
+fn rules_without_a_preference_get_one_in_order_and_by_family() {
+    let body = "virtual_ipaddress {\n192.0.2.2\n}\nvirtual_rules {\nfrom 192.0.2.7 table 7\nfrom 2001:db8::7 table 7\n\
+                from 192.0.2.8 table 7 preference 9\nfrom 192.0.2.9 table 7\n}";
+    let (config, _) = read_text(&format!("{}\nstatic_rules {{\nfrom 192.0.2.6 table 7\n}}", instance(body)));
+    let of = |rules: &[KernelRule]| rules.iter().map(|rule| rule.rule.preference.unwrap()).collect::<Vec<_>>();
+    assert_eq!(of(&config.statics.rules), [16384]);
+    assert_eq!(of(&config.instances[0].rules), [16383, 16384, 9, 16382]);
 }

@@ -182,7 +182,11 @@ impl Beat {
                     self.carry_out(outputs);
                 }
                 seen = self.keeper.seen.changed() => match seen {
-                    Ok(()) => self.links_changed(),
+                    // What lapsed while the thread was not run is none that somebody took away.
+                    Ok(()) => {
+                        self.turn(deadline);
+                        self.links_changed();
+                    }
                     Err(_) => return,
                 },
             }

@@ -78,7 +78,7 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
         down_timer_adverts,
         garp: own_garp,
         dont_track_primary,
-        track,
+        track: _, // In `tracked`.
         routes,
         rules,
         promote_secondaries,
@@ -86,6 +86,7 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
     } = instance;
     let (addresses, address_devices) = vmac::place(instance, &above.config.global);
     let group = above.config.sync_groups.iter().find(|group| group.members.contains(name));
+    let (track, link_delays) = tracked(instance, group, above.config);
     vrrp::Settings {
         name: name.clone(),
         vrid: *vrid,
@@ -115,16 +116,31 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
         checksum_without_pseudo_header: *checksum_as_v2,
         garp: garp(own_garp, &above.announcing(interface), *family),
         garp_leader: above.garp_group(interface).and_then(|group| group.interfaces.first().cloned()),
-        track: tracks(name, track, group, above.config),
-        link_delays: link_delays(instance, &above.config.link_delays),
+        track,
+        link_delays,
         dont_track_primary: *dont_track_primary,
         sync_group: group.map(sync_group),
     }
 }
 
+fn tracked(
+    instance: &model::VrrpInstance,
+    group: Option<&model::SyncGroup>,
+    config: &model::Config,
+) -> (Vec<vrrp::Track>, Vec<vrrp::LinkDelay>) {
+    let track = tracks(&instance.name, &instance.track, group, config);
+    let link_delays = link_delays(instance, &track, &config.link_delays);
+    (track, link_delays)
+}
+
 /// Those of the interfaces that it uses or tracks.
-fn link_delays(instance: &model::VrrpInstance, all: &[model::LinkDelay]) -> Vec<vrrp::LinkDelay> {
-    let tracked = |interface: &IfName| instance.track.interfaces.iter().any(|track| track.interface == *interface);
+fn link_delays(
+    instance: &model::VrrpInstance,
+    track: &[vrrp::Track],
+    all: &[model::LinkDelay],
+) -> Vec<vrrp::LinkDelay> {
+    let tracked =
+        |interface: &IfName| track.iter().any(|track| track.what == vrrp::Tracked::Interface(interface.clone()));
     let most =
         |interface: &IfName| if *interface == instance.interface { instance.link_delay_most() } else { Duration::MAX };
     let of = all.iter().filter(|delay| delay.interface == instance.interface || tracked(&delay.interface));
@@ -304,6 +320,23 @@ mod tests {
             let got = broadcast_address(cidr.parse().unwrap(), broadcast).map(|addr| addr.to_string());
             assert_eq!(got.as_deref(), wanted, "{cidr} {broadcast:?}");
         }
+    }
+
+    #[test]
+    fn the_delays_of_all_interfaces_that_matter_are_known_and_the_own_one_is_bounded() {
+        let text = "interface_up_down_delays {\neth0 9 1\neth1 9\neth2 9\neth3 9\n}\n\
+                    vrrp_instance A {\ninterface eth0\nvirtual_router_id 7\nadvert_int 1\nvirtual_ipaddress {\n192.0.2.1\n}\n\
+                    track_interface {\neth1\n}\n}\n\
+                    vrrp_instance B {\ninterface eth0\nvirtual_router_id 8\nvirtual_ipaddress {\n192.0.2.2\n}\n}\n\
+                    vrrp_sync_group G {\ngroup {\nA B\n}\ntrack_interface {\neth2\n}\n}\n";
+        let options = crate::config::io::loader::LoadOptions { system: false, ..Default::default() };
+        let config = crate::config::io::loader::load_text("a.conf", text, &options).config;
+        let garp = model::Garp::default();
+        let above = Above { group4: None, group6: None, strict: false, garp: &garp, config: &config };
+        let delays = instance(&config.instances[0], &above).link_delays;
+        let said: Vec<String> =
+            delays.iter().map(|delay| format!("{} {:?} {:?}", delay.interface, delay.down, delay.up)).collect();
+        assert_eq!(said, ["eth0 2s 1s", "eth1 9s 9s", "eth2 9s 9s"]);
     }
 
     #[test]

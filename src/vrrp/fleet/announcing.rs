@@ -1,5 +1,5 @@
-//! Announcements in turn: `garp_interval` and `gna_interval` are between two of one interface, or of all interfaces of a
-//! `garp_group`, whichever virtual router they are of. Answers to claims of others wait for nothing.
+//! Announcements in turn: `garp_interval` and `gna_interval` are between two of the virtual routers on one interface, or on
+//! the interfaces of a `garp_group`. Answers to claims of others wait for nothing.
 
 use std::collections::BTreeMap;
 

@@ -35,6 +35,7 @@ impl Fleet {
                 self.event(now, at, Event::Shutdown, &mut out);
             }
         }
+        self.lanes.clear();
         self.damping.configure(self.instances.iter().flat_map(|instance| &instance.settings.link_delays));
         let tracked = self.instances.iter().flat_map(|instance| &instance.settings.track).map(|track| &track.what);
         let tracked: std::collections::BTreeSet<_> = tracked.collect();

@@ -8,7 +8,14 @@ use crate::vrrp::receive::Discard;
 impl Fleet {
     /// A packet of protocol 51 came in on `interface`, whole.
     pub fn sealed_packet(&mut self, now: MonoTime, interface: &IfName, packet: &[u8]) -> Vec<Output> {
-        let Some((envelope, ip, payload)) = ah::split(packet) else { return vec![] };
+        let (envelope, ip, payload) = match ah::split(packet) {
+            Ok(parts) => parts,
+            // Counted, and not told: nobody knows whom it came from.
+            Err(reason) => {
+                let _ = self.strangers.entry(interface.clone()).or_default().count(now, reason);
+                return vec![];
+            }
+        };
         let inner = payload.get(ah::LEN..).unwrap_or_default();
         let accept = |fleet: &mut Self, at: Option<usize>, out: &mut Vec<Output>| {
             let known = at.and_then(|at| fleet.instances.get_mut(at)).ok_or(Discard::Vrid)?;
@@ -75,6 +82,8 @@ mod tests {
             ("the next", sealed("secret", 8), None),
             ("another key", sealed("sesame", 9), Some(Discard::AuthData)),
             ("short", sealed("secret", 9)[..40].to_vec(), Some(Discard::Vrid)),
+            ("no whole IPv4 header", sealed("secret", 9)[..19].to_vec(), Some(Discard::Length)),
+            ("IPv6", [&[0x6c], &sealed("secret", 9)[1..]].concat(), Some(Discard::Version)),
         ];
         let mut at = MonoTime::ZERO;
         let (mut taken, mut total) = (0, 0);
@@ -85,7 +94,9 @@ mod tests {
             match discard {
                 None => taken += 1,
                 // It names no virtual router, and counts for none.
-                Some(Discard::Vrid) => {}
+                Some(reason @ (Discard::Vrid | Discard::Length | Discard::Version)) => {
+                    assert_eq!(fleet.strangers()[&eth0()][&reason], 1, "{name}");
+                }
                 Some(_) => total += 1,
             }
             assert_eq!(view.counters.adverts_received, taken, "{name}");

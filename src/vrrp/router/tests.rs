@@ -55,3 +55,51 @@ fn an_active_answers_several_that_resign_and_no_flood() {
     assert_eq!(answers(&mut router, 10), (10..10 + u64::from(ANSWERS_MAX)).collect::<Vec<_>>());
     assert_eq!(answers(&mut router, 1010).len(), usize::from(ANSWERS_MAX));
 }
+
+/// With advert_int 1: how late it is run, and what comes first then.
+#[test]
+fn an_active_that_was_not_run_for_long_listens_before_it_speaks() {
+    let lesser = |priority| {
+        let interval = AdvertInterval::DEFAULT;
+        let priority = Priority::new(priority).ok();
+        Event::Heard(Heard { from: "192.0.2.2".parse().unwrap(), priority, interval, from_greater: false })
+    };
+    // (preempt, late by, first event, stays Active, who is Active 10 s later)
+    let rows = [
+        (true, 1_000, lesser(100), Standing::Active, Standing::Active),
+        (true, 6_000, lesser(100), Standing::Backup, Standing::Active),
+        (false, 6_000, lesser(100), Standing::Backup, Standing::Backup),
+        (false, 6_000, Event::DeadlineReached, Standing::Backup, Standing::Backup),
+        (true, 6_000, lesser(200), Standing::Backup, Standing::Backup),
+    ];
+    for (preempt, late_ms, first, then, later) in rows {
+        let mut settings = Settings::new("VI_1", "eth0".parse().unwrap(), Vrid::new(7).unwrap(), Family::V4);
+        settings.preempt = preempt;
+        let mut router = Router::new(Rules::from(&settings), Priority::new(150).unwrap());
+        router.handle(MonoTime::ZERO, Event::Condition(Condition::Fit));
+        while router.standing() != Standing::Active {
+            let deadline = router.deadline().unwrap();
+            router.handle(deadline, Event::DeadlineReached);
+        }
+        let mut now = router.deadline().unwrap() + Duration::from_millis(late_ms);
+        let what = format!("preempt {preempt}, late {late_ms} ms, {first:?}");
+        let theirs = if let Event::Heard(Heard { priority, .. }) = first { priority } else { Priority::new(100).ok() };
+        let actions = router.handle(now, first);
+        assert_eq!(router.standing(), then, "{what}: {actions:?}");
+        if then == Standing::Backup {
+            let told =
+                actions.iter().any(|action| matches!(action, Action::Moved { reason: Reason::Overslept { .. }, .. }));
+            assert!(told && actions.contains(&Action::Drop), "{what}: {actions:?}");
+            assert!(!actions.iter().any(|action| matches!(action, Action::Advert { .. })), "{what}: {actions:?}");
+        }
+        let end = now + Duration::from_secs(10);
+        while now < end {
+            now += Duration::from_millis(500);
+            router.handle(now, lesser(theirs.map_or(0, Priority::get)));
+            if router.deadline().is_some_and(|deadline| deadline <= now) {
+                router.handle(now, Event::DeadlineReached);
+            }
+        }
+        assert_eq!(router.standing(), later, "{what}");
+    }
+}

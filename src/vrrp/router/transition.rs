@@ -219,6 +219,10 @@ impl Router {
     }
 
     fn heard_as_active(&self, now: MonoTime, active: Active, heard: Heard) -> Move {
+        if let Some((overslept, late)) = self.overslept(now, active) {
+            let state = self.heard_as_backup(now, overslept, heard);
+            return self.go(state, vec![Action::Drop], Reason::Overslept { late }, late);
+        }
         let own = Action::Advert { priority: self.priority.get() };
         let counted = active.answers.filter(|answers| now - answers.since < self.rules.interval.duration());
         let Answers { since, given } = counted.unwrap_or(Answers { since: now, given: 0 });
@@ -253,15 +257,21 @@ impl Router {
         (State::Active(Active { rival, ..active }), actions)
     }
 
+    /// An Active that was not run for so long that a Backup has taken over by now: what it is instead, and how late it is.
+    fn overslept(&self, now: MonoTime, active: Active) -> Option<(Backup, Duration)> {
+        let late = now - active.advert_at;
+        // If none has, nobody is heard within one interval and the skew.
+        let listen = self.rules.interval.duration() + self.rules.skew(self.rules.interval, self.priority);
+        (late > self.rules.active_down(self.rules.interval, self.priority)).then(|| (fresh(now + listen), late))
+    }
+
     fn advert_due(&self, now: MonoTime, active: Active) -> Move {
+        if let Some((overslept, late)) = self.overslept(now, active) {
+            return self.go(State::Backup(overslept), vec![Action::Drop], Reason::Overslept { late }, late);
+        }
         let Active { advert_at, rival, answers } = active;
         let late = now - advert_at;
         let own_active_down = self.rules.active_down(self.rules.interval, self.priority);
-        if late > own_active_down {
-            // A Backup has taken over by now; if it has not, nobody is heard within one interval and the skew.
-            let listen = self.rules.interval.duration() + self.rules.skew(self.rules.interval, self.priority);
-            return self.go(fresh_backup(now, listen), vec![Action::Drop], Reason::Overslept { late }, late);
-        }
         let mut actions = vec![Action::Advert { priority: self.priority.get() }];
         let won = rival.filter(|rival| now - rival.last_heard > own_active_down);
         if let Some(Rival { addr, theirs, .. }) = won {
