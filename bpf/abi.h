@@ -10,7 +10,7 @@
 
 #include <linux/types.h>
 
-#define VIPD_ABI_VERSION 8
+#define VIPD_ABI_VERSION 9
 
 struct vipd_address {
 	__be32 word[4];
@@ -139,7 +139,7 @@ struct vipd_flow {
 	__be16 target_port;
 	__u8 protocol;
 	__u8 reserved[3];
-};
+} __attribute__((aligned(8)));
 
 /* The order is that of vipd_settings.timeout_ms. SCTP has those of TCP. */
 enum vipd_state {
@@ -153,22 +153,46 @@ enum vipd_state {
 };
 
 enum vipd_connection_flag {
-	VIPD_CONNECTION_REPLY = 1,  /* keyed by the real server's packets; state is in the other entry */
+	VIPD_CONNECTION_REPLY = 1,  /* keyed by the real server's packets; the other entry has the state */
 	VIPD_CONNECTION_BYPASS = 2, /* a client's own connection to the real server: leave it alone */
 	VIPD_CONNECTION_CLIENT_FIN = 4,
 	VIPD_CONNECTION_SERVER_FIN = 8,
 	VIPD_CONNECTION_FULLNAT = 16, /* virtual_address is the local one; with REPLY the client's */
 };
 
+/* The least tag of an entry with a connection. */
+#define VIPD_TAG_USED 4
+
 struct vipd_connection {
+	__u32 tag;   /* of its flow's hash; below VIPD_TAG_USED: there is none (table.h) */
+	__u8 state; /* enum vipd_state */
+	__u8 flags; /* enum vipd_connection_flag */
+	__be16 virtual_port;
 	__u64 seen_ns;      /* CLOCK_MONOTONIC, some milliseconds coarse */
 	__u32 destination;  /* slot */
 	__u32 generation;
 	struct vipd_address virtual_address;
-	__be16 virtual_port;
-	__u8 state; /* enum vipd_state */
-	__u8 flags; /* enum vipd_connection_flag */
 	__be32 first_ack; /* FullNat with TOA: what acknowledges the server's SYN alone; 0: past the handshake */
+	__u32 reserved;
+};
+
+/* What most packets look at is in the first 64 bytes: one line of cache. */
+struct vipd_entry {
+	struct vipd_flow flow;
+	struct vipd_connection connection;
+	__u8 reserved[40];
+};
+
+/* One line of cache of the index: tag (high half) and number (low half) of an entry; 0: never used. */
+#define VIPD_BUCKET_SLOTS 8
+
+struct vipd_bucket {
+	__u64 slot[VIPD_BUCKET_SLOTS];
+};
+
+struct vipd_cursor {
+	__u64 used; /* entries from this one on were never used; may be greater than all */
+	__u64 hand; /* where the search for one that is over goes on */
 };
 
 /* The ports of a datagram in fragments, known from its first one. */
@@ -294,6 +318,9 @@ struct vipd_port {
 #define VIPD_FENCE_REFUSED 4097  /* addresses for which packets are refused */
 #define VIPD_FENCE_WORDS 4098
 
+/* Random words that keep secret which flows meet in a bucket. */
+#define VIPD_HASH_KEYS 10
+
 struct vipd_settings {
 	__u32 abi_version; /* written last: 0 while the maps are being made */
 	__u32 generation;  /* the last one given away, so that a restart of the daemon gives none twice */
@@ -302,6 +329,9 @@ struct vipd_settings {
 	__u32 timeout_ms[VIPD_STATES]; /* a connection not seen for so long is none */
 	__u32 local_port_first; /* ports that FullNat gives, in the host's order */
 	__u32 local_port_last;
+	__u32 connections; /* entries of the map */
+	__u32 buckets;     /* of the index of connections */
+	__u32 hash_key[VIPD_HASH_KEYS];
 };
 
 /* Why a packet was not forwarded, or not as its service wished. */

@@ -9,6 +9,7 @@ struct bpf_map;
 
 struct census_state {
 	__u64 now_ns;
+	__u64 used; /* entries from this one on were never used */
 };
 
 /* A connection of a persistent client keeps its template. */
@@ -42,19 +43,23 @@ static long census_template(struct bpf_map *map, const struct vipd_template_key 
 	return 0;
 }
 
-static long census_one(struct bpf_map *map, const struct vipd_flow *flow, struct vipd_connection *connection,
+static long census_one(struct bpf_map *map, const __u32 *number, struct vipd_entry *entry,
 		       struct census_state *state)
 {
+	const struct vipd_connection *connection = &entry->connection;
 	__u32 slot = connection->destination;
 	struct vipd_destination *destination;
 	struct vipd_census *counted;
 
-	if (connection->flags & VIPD_CONNECTION_REPLY || connection_is_stale(connection, state->now_ns))
+	if (*number >= state->used)
+		return 1;
+	if (tag_at(entry) < VIPD_TAG_USED || connection->flags & VIPD_CONNECTION_REPLY ||
+	    connection_is_stale(connection, state->now_ns))
 		return 0;
 	destination = destination_at(slot, connection->generation);
 	if (!destination)
 		return 0;
-	census_hold(flow, connection, destination->service, state->now_ns);
+	census_hold(&entry->flow, connection, destination->service, state->now_ns);
 	counted = bpf_map_lookup_elem(&census, &slot);
 	if (!counted)
 		return 0;
@@ -68,8 +73,13 @@ static long census_one(struct bpf_map *map, const struct vipd_flow *flow, struct
 SEC("classifier")
 int vipd_census(struct __sk_buff *skb)
 {
+	__u32 zero = 0;
+	struct vipd_cursor *next = bpf_map_lookup_elem(&cursor, &zero);
 	struct census_state state = { .now_ns = bpf_ktime_get_coarse_ns() };
 
+	if (!next)
+		return 0;
+	state.used = next->used;
 	bpf_for_each_map_elem(&connections, census_one, &state, 0);
 	bpf_for_each_map_elem(&templates, census_template, &state, 0);
 	return 0;

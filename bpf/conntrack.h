@@ -7,6 +7,7 @@
 #pragma once
 
 #include "load.h"
+#include "table.h"
 
 /* An entry is refreshed at most so often: a stream does not write to its cache line with every packet. */
 #define REFRESH_NS 250000000ULL
@@ -95,7 +96,7 @@ static __always_inline void client_flow(const struct packet *packet, const struc
 
 static __always_inline void connection_put(const struct vipd_flow *flow, const struct vipd_connection *connection)
 {
-	if (bpf_map_update_elem(&connections, flow, connection, BPF_ANY) < 0)
+	if (connection_store(flow, connection, STORE_ANY) < 0)
 		count(VIPD_REASON_CONNECTIONS_FULL);
 }
 
@@ -124,6 +125,13 @@ static __always_inline void connection_open(const struct packet *packet, const s
 	connection_put(&flow, &connection);
 }
 
+/* What is more than an answer to a SYN: nobody else takes over the entry lightly (table.h). */
+static __always_inline void reply_establish(const struct packet *packet, struct vipd_connection *reply)
+{
+	if (reply->state == VIPD_STATE_SYN_RECV && !(packet->tcp_flags & (TCP_SYN | TCP_RST)))
+		reply->state = VIPD_STATE_ESTABLISHED;
+}
+
 /* The client's entry has the state; it is looked at when the state may change, and from time to time so
  * that a stream in one direction keeps it alive. It is made again where the table has lost it. */
 static __always_inline void reply_advance(const struct packet *packet, struct vipd_connection *reply)
@@ -131,11 +139,12 @@ static __always_inline void reply_advance(const struct packet *packet, struct vi
 	struct vipd_connection *connection;
 	struct vipd_flow flow;
 
+	reply_establish(packet, reply);
 	if (!(packet->tcp_flags & (TCP_FIN | TCP_RST)) && packet->now_ns < reply->seen_ns + REFRESH_NS)
 		return;
 	reply->seen_ns = packet->now_ns;
 	client_flow(packet, reply, &flow);
-	connection = bpf_map_lookup_elem(&connections, &flow);
+	connection = connection_of(&flow);
 	if (connection && connection->generation == reply->generation &&
 	    connection->destination == reply->destination) {
 		connection_advance(connection, packet, FROM_SERVER);

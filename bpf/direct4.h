@@ -22,7 +22,7 @@ static __always_inline int direct_read(const struct iphdr *ip, struct packet *pa
 		return 0;
 	address_v4(&packet->flow.source, ip->saddr);
 	address_v4(&packet->flow.target, ip->daddr);
-	packet->flow.protocol = ip->protocol;
+	protocol_set(&packet->flow, ip->protocol);
 	packet->identification = ip->id;
 	packet->ttl = ip->ttl;
 	packet->tos = ip->tos;

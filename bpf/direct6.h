@@ -35,7 +35,7 @@ static __always_inline int direct_read(const struct ipv6hdr *ip, struct packet *
 	address_v6(&packet->flow.target, &ip->daddr);
 	if (is_mapped(&packet->flow.source) || is_mapped(&packet->flow.target))
 		return 0;
-	packet->flow.protocol = ip->nexthdr;
+	protocol_set(&packet->flow, ip->nexthdr);
 	packet->ttl = ip->hop_limit;
 	packet->tos = ip->priority << 4 | ip->flow_lbl[0] >> 4;
 	packet->dont_fragment = 1;

@@ -52,7 +52,7 @@ static __always_inline int fullnat_is_free(const struct vipd_flow *reply, const 
 
 	if (!fullnat_client_flow(reply, entry, flow))
 		return 1;
-	connection = bpf_map_lookup_elem(&connections, flow);
+	connection = connection_of(flow);
 	if (!connection || connection_is_stale(connection, now_ns))
 		return 1;
 	return connection->virtual_port != reply->target_port ||
@@ -105,15 +105,15 @@ static long fullnat_try(__u32 index, void *unused)
 	at /= locals->count;
 	allocation->reply.target_port = bpf_htons(allocation->first + at % allocation->ports);
 	/* NOEXIST: of two CPUs that want one port, one gets it. */
-	if (bpf_map_update_elem(&connections, &allocation->reply, &allocation->entry, BPF_NOEXIST) == 0) {
+	if (connection_store(&allocation->reply, &allocation->entry, STORE_NEW) == 0) {
 		allocation->found = 1;
 		return 1;
 	}
-	taken = bpf_map_lookup_elem(&connections, &allocation->reply);
+	taken = connection_of(&allocation->reply);
 	if (!taken || !(taken->flags & VIPD_CONNECTION_FULLNAT) ||
 	    !fullnat_is_free(&allocation->reply, taken, &allocation->other, allocation->now_ns))
 		return 0;
-	if (bpf_map_update_elem(&connections, &allocation->reply, &allocation->entry, BPF_EXIST) == 0) {
+	if (connection_store(&allocation->reply, &allocation->entry, STORE_ANY) == 0) {
 		allocation->found = 1;
 		return 1;
 	}
@@ -127,7 +127,7 @@ static __always_inline int fullnat_open(const struct packet *packet, __u32 slot,
 	struct allocation *allocation = allocation_begin();
 	__u32 zero = 0, last;
 	struct vipd_settings *conf = bpf_map_lookup_elem(&settings, &zero);
-	struct vipd_connection *old = bpf_map_lookup_elem(&connections, &packet->flow);
+	struct vipd_connection *old = connection_of(&packet->flow);
 	struct vipd_connection *entry;
 	struct vipd_locals *locals;
 
@@ -183,7 +183,7 @@ static __always_inline enum found fullnat_way(struct __sk_buff *skb, const struc
 /* A client's packet, whose entry is there, to its destination. */
 static __always_inline int fullnat_forward(struct __sk_buff *skb, const struct packet *packet)
 {
-	struct vipd_connection *connection = bpf_map_lookup_elem(&connections, &packet->flow);
+	struct vipd_connection *connection = connection_of(&packet->flow);
 	struct vipd_destination *destination;
 	struct way way = {};
 	int told;
@@ -221,7 +221,7 @@ static __always_inline int fullnat_forward(struct __sk_buff *skb, const struct p
 /* What the real server answers, back to the client. */
 static __always_inline int fullnat_reply(struct __sk_buff *skb, const struct packet *packet)
 {
-	struct vipd_connection *entry = bpf_map_lookup_elem(&connections, &packet->flow);
+	struct vipd_connection *entry = connection_of(&packet->flow);
 	struct vipd_connection *connection;
 	struct vipd_destination *destination;
 	struct vipd_flow flow;
@@ -240,8 +240,9 @@ static __always_inline int fullnat_reply(struct __sk_buff *skb, const struct pac
 	case FOUND_NONE:
 		return fullnat_drop(VIPD_REASON_NO_ROUTE);
 	}
+	reply_establish(packet, entry);
 	connection_touch(entry, packet->now_ns);
-	connection = bpf_map_lookup_elem(&connections, &flow);
+	connection = connection_of(&flow);
 	if (!connection || connection->generation != entry->generation)
 		return fullnat_drop(VIPD_REASON_CHANGING);
 	connection_advance(connection, packet, FROM_SERVER);
@@ -268,7 +269,7 @@ static __always_inline int fullnat_error(struct __sk_buff *skb, const struct pac
 
 	if (packet->ttl <= 1 || !quote_parse(skb, packet, &quote))
 		return PASS;
-	entry = bpf_map_lookup_elem(&connections, &quote.flow);
+	entry = connection_of(&quote.flow);
 	if (!entry)
 		return PASS;
 	destination = destination_at(entry->destination, entry->generation);

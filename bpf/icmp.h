@@ -120,7 +120,7 @@ static __always_inline int follow_error(struct __sk_buff *skb, const struct pack
 
 	if (!quote_parse(skb, packet, &quote))
 		return PASS;
-	connection = bpf_map_lookup_elem(&connections, &quote.flow);
+	connection = connection_of(&quote.flow);
 	if (!connection)
 		return PASS;
 	if (connection->flags & VIPD_CONNECTION_FULLNAT)

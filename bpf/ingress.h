@@ -100,7 +100,7 @@ static __always_inline int ingress(context *ctx, __u32 mark)
 	case PARSED_OTHER:
 		return PASS;
 	}
-	connection = bpf_map_lookup_elem(&connections, &packet.flow);
+	connection = connection_of(&packet.flow);
 	if (connection && connection->flags & VIPD_CONNECTION_REPLY)
 		return reply(ctx, &packet, connection);
 	if (connection && !connection_is_stale(connection, packet.now_ns) && !begins_anew(connection, &packet)) {

@@ -31,7 +31,7 @@ static __always_inline enum parsed ip_parse(struct __sk_buff *skb, struct packet
 		return PARSED_OTHER;
 	address_v4(&packet->flow.source, ip.saddr);
 	address_v4(&packet->flow.target, ip.daddr);
-	packet->flow.protocol = ip.protocol;
+	protocol_set(&packet->flow, ip.protocol);
 	packet->l4 = ETH_HLEN + ip.ihl * 4;
 	packet->identification = ip.id;
 	packet->ttl = ip.ttl;

@@ -55,17 +55,37 @@ struct quote {
 	__u32 ports;           /* offset of the quoted ports */
 };
 
+/* A flow is written and read in words of the same width: a CPU waits where a load wants what two stores have written. */
+typedef __u32 __attribute__((may_alias)) word32;
+typedef __u64 __attribute__((may_alias)) word64;
+
+/* Addresses of a flow, which is aligned to 8 bytes. */
 static __always_inline void address_v4(struct vipd_address *address, __be32 v4)
 {
-	address->word[0] = 0;
-	address->word[1] = 0;
-	address->word[2] = bpf_htonl(0xffff);
-	address->word[3] = v4;
+	word64 *half = (word64 *)address;
+
+	half[0] = 0;
+	half[1] = (__u64)v4 << 32 | bpf_htonl(0xffff);
 }
 
 static __always_inline void address_v6(struct vipd_address *address, const struct in6_addr *v6)
 {
-	__builtin_memcpy(address, v6, sizeof(*address));
+	const word64 *from = (const word64 *)v6;
+	word64 *half = (word64 *)address;
+
+	half[0] = from[0];
+	half[1] = from[1];
+}
+
+static __always_inline word32 *ports_of(struct vipd_flow *flow)
+{
+	return (word32 *)&flow->source_port;
+}
+
+/* With the reserved bytes behind it. */
+static __always_inline void protocol_set(struct vipd_flow *flow, __u8 protocol)
+{
+	*(word32 *)&flow->protocol = protocol;
 }
 
 /* ::ffff:0:0/96 means IPv4 in the maps, and is on no wire. */

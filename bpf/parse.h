@@ -24,13 +24,12 @@ static __always_inline int load_head(struct __sk_buff *skb, const struct packet 
 static __always_inline enum parsed parse_ports(struct __sk_buff *skb, struct packet *packet)
 {
 	if (packet->flow.protocol == IPPROTO_TCP) {
-		__u8 head[14];
+		word32 head[4]; /* to the byte of the flags, and two more */
 
 		if (load_head(skb, packet, head, sizeof(head)) < 0)
 			goto malformed;
-		packet->flow.source_port = *(__be16 *)&head[0];
-		packet->flow.target_port = *(__be16 *)&head[2];
-		packet->tcp_flags = head[13];
+		*ports_of(&packet->flow) = head[0];
+		packet->tcp_flags = head[3] >> 8;
 	} else if (packet->flow.protocol == IPPROTO_SCTP) {
 		struct sctp_head head;
 
@@ -40,12 +39,11 @@ static __always_inline enum parsed parse_ports(struct __sk_buff *skb, struct pac
 		packet->flow.target_port = head.target;
 		packet->tcp_flags = sctp_flags(head.chunk);
 	} else {
-		__be16 head[4];
+		word32 head[2];
 
 		if (load_head(skb, packet, head, sizeof(head)) < 0)
 			goto malformed;
-		packet->flow.source_port = head[0];
-		packet->flow.target_port = head[1];
+		*ports_of(&packet->flow) = head[0];
 	}
 	packet->has_ports = 1;
 	return PARSED_FLOW;

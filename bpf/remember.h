@@ -19,7 +19,7 @@ struct remembered {
 	__u16 mtu;
 	__u8 port;       /* enum vipd_port_flag of the way out; XDP */
 	__u8 reserved;
-	__u8 mac[2 * ETH_ALEN]; /* to and from, as on the wire */
+	__u8 mac[2 * ETH_ALEN]; /* to and from, as on the wire; at a multiple of 4 */
 };
 
 struct {

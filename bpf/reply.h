@@ -93,7 +93,7 @@ static __always_inline int reply_without_entry(struct __sk_buff *skb, const stru
 		entry.virtual_port = packet->flow.source_port;
 	}
 	client_flow(packet, &entry, &flow);
-	connection = bpf_map_lookup_elem(&connections, &flow);
+	connection = connection_of(&flow);
 	if (connection) {
 		if (connection->destination != real->destination || connection->generation != real->generation ||
 		    connection_is_stale(connection, packet->now_ns))

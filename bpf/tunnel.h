@@ -118,18 +118,20 @@ static __always_inline int tunnel_head_write(struct __sk_buff *skb, const struct
 static __always_inline void outer_v4(const struct packet *packet, const struct vipd_destination *destination,
 				     const struct vipd_address *source, struct iphdr *ip)
 {
-	__builtin_memset(ip, 0, sizeof(*ip));
-	ip->version = 4;
-	ip->ihl = 5;
-	ip->tos = packet->tos;
-	ip->tot_len = bpf_htons(packet->bytes + sizeof(*ip) + tunnel_head_length(destination));
-	ip->id = packet->identification;
-	ip->frag_off = packet->dont_fragment ? bpf_htons(IP_DF) : 0;
-	ip->ttl = 64; /* the inner one counts the directors */
-	ip->protocol = outer_protocol(destination);
-	ip->saddr = source->word[3];
-	ip->daddr = destination->address.word[3];
-	ip->check = header_checksum(ip);
+	__u32 length = packet->bytes + sizeof(*ip) + tunnel_head_length(destination);
+	/* Whole words, as on the wire; the inner TTL counts the directors. */
+	__u32 head = 0x45 | packet->tos << 8 | (__u32)bpf_htons(length) << 16;
+	__u32 fragment = (packet->identification & 0xffff) | (packet->dont_fragment ? bpf_htons(IP_DF) << 16 : 0);
+	__u32 rest = 64 | outer_protocol(destination) << 8;
+	__be32 from = source->word[3], to = destination->address.word[3];
+	__u16 check = ~fold((__u64)head + fragment + rest + from + to);
+	word32 *word = (word32 *)ip;
+
+	word[0] = head;
+	word[1] = fragment;
+	word[2] = rest | (__u32)check << 16;
+	word[3] = from;
+	word[4] = to;
 }
 
 static __always_inline void outer_v6(const struct packet *packet, const struct vipd_destination *destination,

@@ -14,6 +14,16 @@ static __always_inline int send(const struct xdp_md *xdp, const struct packet *p
 	return bpf_redirect(way->ifindex, 0);
 }
 
+static __always_inline void addresses_put(struct ethhdr *ethernet, const struct remembered *way)
+{
+	const word32 *from = (const word32 *)way->mac;
+	word32 *to = (word32 *)ethernet;
+
+	to[0] = from[0];
+	to[1] = from[1];
+	to[2] = from[2];
+}
+
 static __always_inline int drop(__u32 reason)
 {
 	count(reason);
@@ -105,7 +115,7 @@ static __always_inline int encapsulate(struct xdp_md *xdp, const struct packet *
 		outer_v4(packet, destination, &way->source, (void *)&outer4->ip);
 		tunnel_head_put(packet, destination, (void *)(outer4 + 1));
 	}
-	__builtin_memcpy(&outer4->ethernet, way->mac, sizeof(way->mac));
+	addresses_put((void *)outer4, way);
 	outer4->ethernet.h_proto = bpf_htons(outer_is_v6(destination) ? ETH_P_IPV6 : ETH_P_IP);
 	return 0;
 }
@@ -131,7 +141,7 @@ static __always_inline int forward(struct xdp_md *xdp, const struct packet *pack
 		if (rewrite(xdp, plain, packet, TARGET, &destination->address,
 			    destination_port(destination, packet->flow.target_port)) < 0)
 			return PASS;
-		__builtin_memcpy(&plain->ethernet, way->mac, sizeof(way->mac));
+		addresses_put((void *)plain, way);
 		break;
 	case VIPD_FORWARDING_TUNNEL:
 		direct_age(ip_of(plain), packet, 0);
@@ -140,7 +150,7 @@ static __always_inline int forward(struct xdp_md *xdp, const struct packet *pack
 		break;
 	default:
 		direct_age(ip_of(plain), packet, 0);
-		__builtin_memcpy(&plain->ethernet, way->mac, sizeof(way->mac));
+		addresses_put((void *)plain, way);
 	}
 	account(destination->service, slot, FROM_CLIENT, packet->bytes);
 	return send(xdp, packet, way);
@@ -162,7 +172,7 @@ static __always_inline int reply(struct xdp_md *xdp, const struct packet *packet
 	if (rewrite(xdp, plain, packet, SOURCE, &entry->virtual_address, entry->virtual_port) < 0)
 		return PASS;
 	reply_advance(packet, entry);
-	__builtin_memcpy(&plain->ethernet, way->mac, sizeof(way->mac));
+	addresses_put((void *)plain, way);
 	destination = destination_at(entry->destination, entry->generation);
 	if (destination)
 		account(destination->service, entry->destination, FROM_SERVER, packet->bytes);

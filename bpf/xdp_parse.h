@@ -80,8 +80,7 @@ static __always_inline enum parsed parse(struct xdp_md *xdp, struct packet *pack
 	if (!direct_read(ip_of(plain), packet, end - (void *)&plain->ip))
 		return PARSED_OTHER;
 	packet->port = port->flags;
-	packet->flow.source_port = plain->ports.source;
-	packet->flow.target_port = plain->ports.target;
+	*ports_of(&packet->flow) = *(const word32 *)&plain->ports.source;
 	if (packet->flow.protocol == IPPROTO_TCP) {
 		if ((void *)(plain + 1) > end || is_partial(packet, ip_of(plain), plain->tcp.checksum))
 			return PARSED_OTHER;

@@ -25,6 +25,7 @@ mod marks;
 mod persistence;
 mod schedulers;
 mod steps;
+mod table;
 mod traffic;
 mod trials;
 mod tunnel;

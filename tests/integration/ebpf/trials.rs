@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use nix::net::if_::if_nametoindex;
 use vipd::lvs::datapath::{Datapath as _, Locals};
-use vipd::lvs::io::ebpf::{Ebpf, Reason, Verdict};
+use vipd::lvs::io::ebpf::{Ebpf, EbpfOptions, Reason, Verdict};
 use vipd::lvs::table::{Encapsulation, Forwarding, Protocol, Scheduler, ServiceKey, Step, TunnelChecksum};
 
 use crate::frames::{ends, is_right, packet, pseudo, put_checksum};
@@ -27,8 +27,14 @@ pub struct Trial {
 
 impl Trial {
     pub fn new() -> Self {
+        Self::with_connections(16_384)
+    }
+
+    /// With a table of this size.
+    pub fn with_connections(connections_max: u32) -> Self {
         let lab = Lab::new(1);
-        let plane = lab.open();
+        let options = EbpfOptions { connections_max, ..lab.options() };
+        let plane = lab.director.run(|| wait(Ebpf::open(&options)).unwrap_or_else(|error| panic!("{error}")));
         let mac = mac(&lab.director.show("link show dev wan"));
         let ifindex = lab.director.run(|| if_nametoindex("wan").unwrap());
         Self { lab, plane, mac, ifindex }

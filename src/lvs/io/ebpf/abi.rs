@@ -5,7 +5,7 @@
 
 use aya::Pod;
 
-pub const ABI_VERSION: u32 = 8;
+pub const ABI_VERSION: u32 = 9;
 
 /// The compiled programs: for IPv4, with the census; and for IPv6; then those of XDP.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vipd.bpf.o"));
@@ -79,6 +79,13 @@ pub const SCHEDULE_PAGE: usize = 256;
 pub const STATES: usize = 6;
 /// Reasons that are counted.
 pub const REASONS: u32 = 16;
+
+/// Slots of a bucket of the index of connections.
+pub const BUCKET_SLOTS: usize = 8;
+/// Random words of the hash of a flow.
+pub const HASH_KEYS: usize = 10;
+/// The least tag of an entry with a connection.
+pub const TAG_USED: u32 = 4;
 
 /// An address as 16 bytes; IPv4 is mapped (RFC 4291 section 2.5.5.2).
 pub type Address = [u8; 16];
@@ -176,14 +183,39 @@ pub struct Flow {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Connection {
+    /// Of its flow's hash; below [`TAG_USED`]: there is none.
+    pub tag: u32,
+    pub state: u8,
+    pub flags: u8,
+    pub virtual_port: u16,
     pub seen_ns: u64,
     pub destination: u32,
     pub generation: u32,
     pub virtual_address: Address,
-    pub virtual_port: u16,
-    pub state: u8,
-    pub flags: u8,
     pub first_ack: u32,
+    pub reserved: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub flow: Flow,
+    pub connection: Connection,
+    pub reserved: [u8; 40],
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    pub slot: [u64; BUCKET_SLOTS],
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// Entries from this one on were never used; may be greater than all.
+    pub used: u64,
+    pub hand: u64,
 }
 
 #[repr(C)]
@@ -293,6 +325,10 @@ pub struct Settings {
     /// Ports that FullNat gives.
     pub local_port_first: u32,
     pub local_port_last: u32,
+    /// Entries of the map of connections, and of that of their buckets.
+    pub connections: u32,
+    pub buckets: u32,
+    pub hash_key: [u32; HASH_KEYS],
 }
 
 #[repr(C)]
@@ -310,7 +346,7 @@ macro_rules! plain {
     )* };
 }
 
-plain! { ServiceKey ServiceSlot Service ScheduleKey SchedulePage Destination RealKey Real Flow Connection FragmentKey
+plain! { ServiceKey ServiceSlot Service ScheduleKey SchedulePage Destination RealKey Real Flow Connection Entry Bucket Cursor FragmentKey
 Fragment TemplateKey Template Counters Census Load LocalityKey Member Locality Port Settings Locals }
 
 impl Service {

@@ -1,12 +1,14 @@
 //! Reads the maps: for the table that `snapshot` shows, and for the model after a restart.
 
+use std::array;
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher as _, RandomState};
 use std::ops::RangeInclusive;
 
 use super::abi;
 use super::commit::Kernel;
 use super::fault::Fault;
-use super::maps::{Limits, Maps};
+use super::maps::{self, Limits, Maps};
 use super::model::{Held, HeldDestination, Model};
 use super::slots::Slots;
 use super::stats;
@@ -52,8 +54,15 @@ pub(super) fn table(maps: &Maps, end: u32) -> Result<Table, DatapathError> {
     Ok(Table { services: services(maps, end)?.into_iter().map(|(key, held)| (key, entry(held))).collect() })
 }
 
+/// Words that nobody can guess: the standard library's maps are protected by the same.
+fn hash_key() -> [u32; abi::HASH_KEYS] {
+    let word = |number: usize| RandomState::new().hash_one(number) & u64::from(u32::MAX);
+    array::from_fn(|number| u32::try_from(word(number)).unwrap_or_default())
+}
+
 /// Begin with empty maps.
 pub(super) fn begin(maps: &mut Maps, limits: Limits, ports: &RangeInclusive<u16>) -> Result<Model, DatapathError> {
+    let (connections, buckets) = maps::connections(limits);
     let settings = abi::Settings {
         abi_version: abi::ABI_VERSION,
         generation: 0,
@@ -62,6 +71,9 @@ pub(super) fn begin(maps: &mut Maps, limits: Limits, ports: &RangeInclusive<u16>
         timeout_ms: TIMEOUT_MS,
         local_port_first: (*ports.start()).into(),
         local_port_last: (*ports.end()).into(),
+        connections,
+        buckets,
+        hash_key: hash_key(),
     };
     maps.settings.set(0, settings, 0).map_err(Fault::map("writing the settings"))?;
     Ok(Model::new(limits.services, limits.destinations))

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use aya::maps::HashMap;
 use nix::time::{ClockId, clock_gettime};
 
 use super::abi;
@@ -18,7 +17,7 @@ use crate::lvs::ipvsadm::{Change, Refusal, Timeouts};
 use crate::lvs::table::{DestinationKey, Table};
 
 /// Connections that are read before other tasks get their turn.
-const CONNECTIONS_PER_TURN: usize = 4096;
+const CONNECTIONS_PER_TURN: u32 = 4096;
 
 /// `enum vipd_connection_flag`: entries that are no client's own.
 const NOT_A_CLIENTS: u8 = 1 | 2;
@@ -46,18 +45,16 @@ impl Manual for Ebpf {
         let held = self.model.services.values().flat_map(|held| &held.destinations);
         let destinations: BTreeMap<(u32, u32), DestinationKey> =
             held.map(|(at, held)| ((held.slot, held.generation), *at)).collect();
-        let missing = || DatapathError::Load { detail: "the object has no map `connections`".to_owned() };
-        let map = self.object.map("connections").ok_or_else(missing)?;
-        let map: HashMap<_, abi::Flow, abi::Connection> = HashMap::try_from(map).map_err(Fault::map(ACTION))?;
+        let used = self.kernel.maps.cursor.get(&0, 0).map_err(Fault::map(ACTION))?.used;
+        let used = u32::try_from(used).unwrap_or(u32::MAX).min(settings.connections);
         let mut connections = vec![];
-        for (number, pair) in map.iter().enumerate() {
+        for number in 0..used {
             if number % CONNECTIONS_PER_TURN == CONNECTIONS_PER_TURN - 1 {
                 tokio::task::yield_now().await;
             }
-            // An entry that was forgotten while the list was read ends it: the kernel evicts under our hands.
-            let Ok((flow, entry)) = pair else { break };
-            let at = destinations.get(&(entry.destination, entry.generation));
-            connections.extend(at.and_then(|at| connection(&flow, &entry, *at, now, &settings.timeout_ms)));
+            let entry = self.kernel.maps.connections.get(&number, 0).map_err(Fault::map(ACTION))?;
+            let at = destinations.get(&(entry.connection.destination, entry.connection.generation));
+            connections.extend(at.and_then(|at| connection(&entry, *at, now, &settings.timeout_ms)));
         }
         Ok(connections)
     }
@@ -93,13 +90,13 @@ impl Ebpf {
 
 /// `None`: an entry of a reply, or one that is over.
 fn connection(
-    flow: &abi::Flow,
-    entry: &abi::Connection,
+    entry: &abi::Entry,
     at: DestinationKey,
     now: Duration,
     timeouts_ms: &[u32; abi::STATES],
 ) -> Option<Connection> {
-    if entry.flags & NOT_A_CLIENTS != 0 {
+    let abi::Entry { flow, connection: entry, .. } = entry;
+    if entry.tag < abi::TAG_USED || entry.flags & NOT_A_CLIENTS != 0 {
         return None;
     }
     let timeout = Duration::from_millis((*timeouts_ms.get(usize::from(entry.state))?).into());
@@ -138,21 +135,27 @@ mod tests {
             reserved: [0; 3],
         };
         let entry = abi::Connection {
+            tag: abi::TAG_USED,
+            state: 1,
+            flags: 0,
+            virtual_port: 80_u16.to_be(),
             seen_ns: 1_000_000_000,
             destination: 3,
             generation: 1,
             virtual_address: v4(2),
-            virtual_port: 80_u16.to_be(),
-            state: 1,
-            flags: 0,
             first_ack: 0,
+            reserved: 0,
         };
         let at = DestinationKey { addr: "10.0.0.1".parse().unwrap(), port: 8080 };
-        let list = |entry, now_s| connection(&flow, &entry, at, Duration::from_secs(now_s), &[10_000; abi::STATES]);
+        let list = |connection, now_s| {
+            let entry = abi::Entry { flow, connection, reserved: [0; 40] };
+            super::connection(&entry, at, Duration::from_secs(now_s), &[10_000; abi::STATES])
+        };
         let listed = list(entry, 5).unwrap();
         assert_eq!((listed.state.as_str(), listed.expires_s), ("ESTABLISHED", 6));
         assert_eq!((listed.client.port, listed.service.port, listed.destination.port), (40_000, 80, 8080));
         assert_eq!(list(entry, 12), None, "it is over");
         assert_eq!(list(abi::Connection { flags: 1, ..entry }, 5), None, "a reply's entry");
+        assert_eq!(list(abi::Connection { tag: 2, ..entry }, 5), None, "nobody's entry");
     }
 }

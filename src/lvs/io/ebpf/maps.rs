@@ -31,15 +31,22 @@ const PAGES_PER_SERVICE: u32 = 34;
 /// Pages of long wrr and sh schedules, which grow with their destinations.
 const PAGES_SPARE: u32 = 4096;
 /// An LRU map of the kernel evicts early when it is smaller than its per-CPU free lists (`bpf_lru_list.c`).
-const CONNECTIONS_MIN: u32 = 8192;
+const TEMPLATES_MIN: u32 = 8192;
+/// Of a bucket of eight slots: where all entries are in use, one in 250 is full.
+const CONNECTIONS_PER_BUCKET: u32 = 3;
+
+/// Entries of the table of connections, and of its index.
+pub(super) fn connections(limits: Limits) -> (u32, u32) {
+    // Masq needs two entries for a connection.
+    let entries = limits.connections.saturating_mul(2).max(CONNECTIONS_PER_BUCKET);
+    (entries, entries / CONNECTIONS_PER_BUCKET)
+}
 
 /// Name, sizes and number of entries of every map.
 pub(super) fn shapes(limits: Limits) -> Vec<Shape> {
-    let Limits { connections, services, destinations } = limits;
+    let Limits { connections: templates, services, destinations } = limits;
     let shape = |name, key, value, entries: u32| Shape { name, key, value, entries: entries.max(1) };
-    // Masq needs two entries for a connection.
-    let templates = connections.max(CONNECTIONS_MIN);
-    let connections = connections.saturating_mul(2).max(CONNECTIONS_MIN);
+    let (connections, buckets) = connections(limits);
     let pages = services.saturating_mul(PAGES_PER_SERVICE).saturating_add(PAGES_SPARE);
     let (index, word) = (size_of::<u32>(), size_of::<u64>());
     vec![
@@ -50,8 +57,10 @@ pub(super) fn shapes(limits: Limits) -> Vec<Shape> {
         shape("schedules", size_of::<abi::ScheduleKey>(), size_of::<abi::SchedulePage>(), pages),
         shape("destinations", index, size_of::<abi::Destination>(), destinations),
         shape("reals", size_of::<abi::RealKey>(), size_of::<abi::Real>(), destinations),
-        shape("connections", size_of::<abi::Flow>(), size_of::<abi::Connection>(), connections),
-        shape("templates", size_of::<abi::TemplateKey>(), size_of::<abi::Template>(), templates),
+        shape("connections", index, size_of::<abi::Entry>(), connections),
+        shape("buckets", index, size_of::<abi::Bucket>(), buckets),
+        shape("cursor", index, size_of::<abi::Cursor>(), 1),
+        shape("templates", size_of::<abi::TemplateKey>(), size_of::<abi::Template>(), templates.max(TEMPLATES_MIN)),
         shape("fragments", size_of::<abi::FragmentKey>(), size_of::<abi::Fragment>(), 8192),
         shape("service_stats", index, size_of::<abi::Counters>(), services),
         shape("destination_stats", index, size_of::<abi::Counters>(), destinations),
@@ -72,6 +81,8 @@ pub(super) struct Maps {
     pub(super) schedules: HashMap<MapData, abi::ScheduleKey, abi::SchedulePage>,
     pub(super) destinations: Array<MapData, abi::Destination>,
     pub(super) reals: HashMap<MapData, abi::RealKey, abi::Real>,
+    pub(super) connections: Array<MapData, abi::Entry>,
+    pub(super) cursor: Array<MapData, abi::Cursor>,
     pub(super) service_stats: PerCpuArray<MapData, abi::Counters>,
     pub(super) destination_stats: PerCpuArray<MapData, abi::Counters>,
     pub(super) census: Array<MapData, abi::Census>,
@@ -93,6 +104,8 @@ impl Maps {
             schedules: take(object, "schedules")?,
             destinations: take(object, "destinations")?,
             reals: take(object, "reals")?,
+            connections: take(object, "connections")?,
+            cursor: take(object, "cursor")?,
             service_stats: take(object, "service_stats")?,
             destination_stats: take(object, "destination_stats")?,
             census: take(object, "census")?,

@@ -48,7 +48,7 @@ pub struct EbpfOptions {
     pub pin_dir: PathBuf,
     /// Interfaces on which clients and (Masq) real servers arrive: Ethernet, or what looks like it.
     pub interfaces: Vec<String>,
-    /// Connections at once; beyond them the least recently used one is forgotten.
+    /// Connections at once; beyond them one is forgotten that was not seen for long, one that is established last.
     pub connections_max: u32,
     pub services_max: u32,
     /// Over all services.

@@ -89,8 +89,11 @@ fn every_struct_is_mirrored_to_the_byte() {
         "vipd_real" = Real { destination generation holders reserved }
         "vipd_flow" = Flow { source target source_port target_port protocol reserved }
         "vipd_connection" = Connection {
-            seen_ns destination generation virtual_address virtual_port state flags first_ack
+            tag state flags virtual_port seen_ns destination generation virtual_address first_ack reserved
         }
+        "vipd_entry" = Entry { flow connection reserved }
+        "vipd_bucket" = Bucket { slot }
+        "vipd_cursor" = Cursor { used hand }
         "vipd_fragment_key" = FragmentKey { source target identification protocol reserved }
         "vipd_fragment" = Fragment { source_port target_port }
         "vipd_counters" = Counters { connections packets_in packets_out bytes_in bytes_out }
@@ -102,7 +105,8 @@ fn every_struct_is_mirrored_to_the_byte() {
         "vipd_member" = Member { destination generation }
         "vipd_locality" = Locality { changed_ns member }
         "vipd_settings" = Settings {
-            abi_version generation changing way_ms timeout_ms local_port_first local_port_last
+            abi_version generation changing way_ms timeout_ms local_port_first local_port_last connections buckets
+            hash_key
         }
         "vipd_locals" = Locals { count flags address }
         "vipd_port" = Port { mac flags reserved }
@@ -161,6 +165,9 @@ fn every_number_of_the_header_is_ours() {
         ("VIPD_TUNNEL_GUE", TUNNEL_GUE.into()),
         ("VIPD_TUNNEL_GRE", TUNNEL_GRE.into()),
         ("VIPD_LOCALS_TOA", LOCALS_TOA),
+        ("VIPD_BUCKET_SLOTS", BUCKET_SLOTS.try_into().unwrap()),
+        ("VIPD_HASH_KEYS", HASH_KEYS.try_into().unwrap()),
+        ("VIPD_TAG_USED", TAG_USED),
         ("VIPD_DESTINATION_KEEPS_PORT", DESTINATION_KEEPS_PORT.into()),
         ("VIPD_DESTINATION_OTHER_FAMILY", DESTINATION_OTHER_FAMILY.into()),
         ("VIPD_PROGRAM_IPV6", PROGRAM_IPV6),

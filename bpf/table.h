@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
+/* Where connections are kept: entries in an array, in the order in which they were first used, and an index of buckets of
+ * one line of cache each, which a flow's hash leads to.
+ *
+ * The kernel's own LRU map costs a new flow more than the rest of its path together. Here a packet of a known flow reads
+ * two lines, and a new flow writes two, of which the second lies behind that of the flow before.
+ *
+ * A slot goes from never used (0) to used, and never back: a search ends at the first that was never used. Slot and entry
+ * both have the flow's tag; a slot whose entry has another one is stale. Who writes an entry that others may see makes its
+ * tag TAG_BUSY by an atomic step, and sets the flow's own tag last. Two CPUs that open one flow at the same time may both
+ * keep an entry: searches find the same one of the two.
+ */
+#pragma once
+
+#include "packet.h"
+
+#define TAG_BUSY 1
+#define TAG_FREED 2
+
+/* What taking over an entry would do, the least first; between them stands when it was seen. What is established goes
+ * last: a flood of SYNs or of datagrams does not drive it out. */
+#define ROOM_OVER 0
+#define ROOM_REPLY_OVER 1
+#define ROOM_ESTABLISHED (1ULL << 63)
+
+/* Entries that are looked at for one that is over, outside a flow's own bucket; and for one that is not established, where
+ * the first ones all are: they may lie together. */
+#define ROOM_TRIES 16
+#define ROOM_TRIES_MORE 2048
+
+/* NH (RFC 4418 section 5.2.2): without the key nobody finds flows that meet in a bucket. */
+static __always_inline __u64 flow_hash(const struct vipd_settings *conf, const struct vipd_flow *flow)
+{
+	const __u32 *key = conf->hash_key;
+	__u32 ports = *(const word32 *)&flow->source_port, protocol = *(const word32 *)&flow->protocol;
+	__u64 hash;
+
+	hash = (__u64)(__u32)(key[0] + flow->source.word[3]) * (__u32)(key[1] + flow->target.word[3]);
+	hash += (__u64)(__u32)(key[2] + ports) * (__u32)(key[3] + protocol);
+	if (IPV6) {
+		hash += (__u64)(__u32)(key[4] + flow->source.word[0]) * (__u32)(key[5] + flow->source.word[1]);
+		hash += (__u64)(__u32)(key[6] + flow->source.word[2]) * (__u32)(key[7] + flow->target.word[0]);
+		hash += (__u64)(__u32)(key[8] + flow->target.word[1]) * (__u32)(key[9] + flow->target.word[2]);
+	}
+	/* For flows that differ little NH is nearly a line: the finalizer of MurmurHash3 bends it. */
+	hash = (hash ^ hash >> 33) * 0xff51afd7ed558ccdULL;
+	hash = (hash ^ hash >> 33) * 0xc4ceb9fe1a85ec53ULL;
+	return hash ^ hash >> 33;
+}
+
+static __always_inline __u32 tag_of(__u64 hash)
+{
+	return (__u32)hash | VIPD_TAG_USED;
+}
+
+static __always_inline struct vipd_bucket *bucket_of(const struct vipd_settings *conf, __u64 hash)
+{
+	__u32 at = (hash >> 32) * conf->buckets >> 32;
+
+	return bpf_map_lookup_elem(&buckets, &at);
+}
+
+static __always_inline __u64 slot_at(const struct vipd_bucket *bucket, __u32 at)
+{
+	return *(volatile const __u64 *)&bucket->slot[at % VIPD_BUCKET_SLOTS];
+}
+
+static __always_inline __u32 tag_at(const struct vipd_entry *entry)
+{
+	return *(volatile const __u32 *)&entry->connection.tag;
+}
+
+static __always_inline struct vipd_entry *entry_at(__u32 number)
+{
+	return bpf_map_lookup_elem(&connections, &number);
+}
+
+static __always_inline int is_entry_of(const struct vipd_entry *entry, __u32 tag, const struct vipd_flow *flow)
+{
+	const word64 *a = (const word64 *)&entry->flow, *b = (const word64 *)flow;
+	const word32 *c = (const word32 *)&entry->flow.source_port, *d = (const word32 *)&flow->source_port;
+
+	return tag_at(entry) == tag && !((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]) |
+					 (c[0] ^ d[0]) | (c[1] ^ d[1]));
+}
+
+/* The number of a flow's entry; below 0: none. A function that the verifier looks at once. */
+__noinline long connection_find(const struct vipd_flow *flow)
+{
+	__u32 zero = 0, i, tag;
+	struct vipd_settings *conf = bpf_map_lookup_elem(&settings, &zero);
+	struct vipd_bucket *bucket;
+	struct vipd_entry *entry;
+	__u64 hash, slot;
+
+	if (!conf || !flow)
+		return -1;
+	hash = flow_hash(conf, flow);
+	tag = tag_of(hash);
+	bucket = bucket_of(conf, hash);
+	if (!bucket)
+		return -1;
+#pragma unroll
+	for (i = 0; i < VIPD_BUCKET_SLOTS; i++) {
+		slot = slot_at(bucket, (__u32)hash + i);
+		if (!slot)
+			break;
+		if (slot >> 32 != tag)
+			continue;
+		entry = entry_at(slot);
+		if (entry && is_entry_of(entry, tag, flow))
+			return (__u32)slot;
+	}
+	return -1;
+}
+
+static __always_inline struct vipd_connection *connection_of(const struct vipd_flow *flow)
+{
+	long number = connection_find(flow);
+	struct vipd_entry *entry;
+
+	if (number < 0)
+		return 0;
+	entry = entry_at(number);
+	return entry ? &entry->connection : 0;
+}
+
+/* The real server's entry is not told that the connection has ended. */
+static __always_inline __u64 room_of(const struct vipd_settings *conf, const struct vipd_connection *entry, __u64 now_ns)
+{
+	__u64 idle_ns = now_ns > entry->seen_ns ? now_ns - entry->seen_ns : 0;
+	int is_reply = entry->flags & VIPD_CONNECTION_REPLY;
+	__u32 state = entry->state;
+
+	if (is_reply && state != VIPD_STATE_UDP)
+		state = VIPD_STATE_ESTABLISHED;
+	if (state >= VIPD_STATES || idle_ns > conf->timeout_ms[state] * 1000000ULL)
+		return is_reply ? ROOM_REPLY_OVER : ROOM_OVER;
+	return entry->state == VIPD_STATE_ESTABLISHED ? entry->seen_ns | ROOM_ESTABLISHED : entry->seen_ns;
+}
+
+enum store {
+	STORE_ANY, /* in the place of the flow's entry, if there is one */
+	STORE_NEW, /* of two CPUs at most one */
+};
+
+#define STORE_TAKEN (-1) /* there is an entry */
+#define STORE_BUSY (-2)  /* another CPU was at the same place: try again */
+#define STORE_FULL (-3)  /* there is no entry that was never used, or no slot */
+#define STORE_ATTEMPTS 4
+
+/* An entry for a new flow, and the slot that is to lead to it. */
+struct place {
+	__u64 slot; /* what is in the slot now */
+	__u32 number;
+	__u32 at;
+};
+
+/* A search in used entries. The stack has no room for it. */
+struct room {
+	struct place place;
+	__u64 free_slot; /* the first of the bucket's that leads nowhere */
+	__u64 now_ns;
+	__u64 least;
+	__u64 enough; /* to end the search */
+	__u32 number; /* of the entry that makes room first */
+	__u32 was;    /* its tag */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct room);
+} rooms SEC(".maps");
+
+static __always_inline int entry_claim(struct vipd_entry *entry, __u32 was)
+{
+	return was != TAG_BUSY && __sync_val_compare_and_swap(&entry->connection.tag, was, TAG_BUSY) == was;
+}
+
+/* One entry, wherever the hand is. 1 ends the search. */
+static long room_try(__u32 index, void *unused)
+{
+	__u32 zero = 0, number, was;
+	struct vipd_settings *conf = bpf_map_lookup_elem(&settings, &zero);
+	struct vipd_cursor *at = bpf_map_lookup_elem(&cursor, &zero);
+	struct room *room = bpf_map_lookup_elem(&rooms, &zero);
+	struct vipd_entry *entry;
+	__u64 least;
+
+	if (!conf || !at || !room || !conf->connections)
+		return 1;
+	number = __sync_fetch_and_add(&at->hand, 1) % conf->connections;
+	entry = entry_at(number);
+	if (!entry)
+		return 1;
+	was = tag_at(entry);
+	if (!was || was == TAG_BUSY) /* another CPU is about to use it */
+		return 0;
+	least = was == TAG_FREED ? ROOM_OVER : room_of(conf, &entry->connection, room->now_ns);
+	if (least < room->least) {
+		room->least = least;
+		room->number = number;
+		room->was = was;
+	}
+	return least <= room->enough;
+}
+
+/* The entry elsewhere that makes room first, of a few. */
+static __always_inline void room_find(struct room *room)
+{
+	room->least = ~0ULL;
+	room->enough = ROOM_REPLY_OVER;
+	bpf_loop(ROOM_TRIES, room_try, 0, 0);
+	if (room->least >= ROOM_ESTABLISHED) {
+		room->enough = ROOM_ESTABLISHED - 1;
+		bpf_loop(ROOM_TRIES_MORE, room_try, 0, 0);
+	}
+}
+
+/* All entries have been used: one that is over, of the flow's own bucket if there is one; else the one that makes room
+ * first. */
+static __always_inline struct vipd_entry *place_find(const struct vipd_settings *conf, const struct vipd_bucket *bucket,
+						     __u32 hash, struct room *room)
+{
+	struct place *place = &room->place;
+	__u32 i, seen, free = VIPD_BUCKET_SLOTS;
+	__u64 slot, cost, least = ~0ULL;
+	struct vipd_entry *entry;
+
+#pragma unroll
+	for (i = 0; i < VIPD_BUCKET_SLOTS; i++) {
+		slot = slot_at(bucket, hash + i);
+		entry = entry_at(slot);
+		seen = slot && entry ? tag_at(entry) : 0;
+		if (seen == TAG_BUSY || (slot && entry && !seen)) /* another CPU is about to use it */
+			continue;
+		if (!entry || !slot || seen != slot >> 32) {
+			/* The first one: no search goes past a slot that was never used. */
+			if (free == VIPD_BUCKET_SLOTS) {
+				free = (hash + i) % VIPD_BUCKET_SLOTS;
+				room->free_slot = slot;
+			}
+			continue;
+		}
+		cost = room_of(conf, &entry->connection, room->now_ns);
+		if (cost < least) {
+			least = cost;
+			place->slot = slot;
+			place->at = hash + i;
+		}
+	}
+	if (least > ROOM_REPLY_OVER && free < VIPD_BUCKET_SLOTS) {
+		room_find(room);
+		if (room->least < least) {
+			place->number = room->number;
+			place->slot = room->free_slot;
+			place->at = free;
+			entry = entry_at(place->number);
+			return entry && entry_claim(entry, room->was) ? entry : 0;
+		}
+	}
+	if (least == ~0ULL)
+		return 0;
+	place->number = place->slot;
+	entry = entry_at(place->number);
+	return entry && entry_claim(entry, place->slot >> 32) ? entry : 0;
+}
+
+/* An entry that nobody has used, if the flow's bucket has a slot for it. Its tag stays 0 until it is written. */
+static __always_inline struct vipd_entry *place_fresh(const struct vipd_settings *conf, __u32 at,
+							  struct place *place)
+{
+	__u32 zero = 0;
+	struct vipd_cursor *next = bpf_map_lookup_elem(&cursor, &zero);
+
+	if (!next || at >= VIPD_BUCKET_SLOTS || *(volatile __u64 *)&next->used >= conf->connections)
+		return 0;
+	place->number = __sync_fetch_and_add(&next->used, 1);
+	place->slot = 0;
+	place->at = at;
+	return entry_at(place->number);
+}
+
+static __always_inline void entry_write(struct vipd_entry *entry, const struct vipd_flow *flow,
+					const struct vipd_connection *value)
+{
+	entry->flow = *flow;
+	entry->connection.state = value->state;
+	entry->connection.flags = value->flags;
+	entry->connection.virtual_port = value->virtual_port;
+	entry->connection.seen_ns = value->seen_ns;
+	entry->connection.destination = value->destination;
+	entry->connection.generation = value->generation;
+	/* The second line. A client's own entry has the virtual address in its key. */
+	if (value->flags & (VIPD_CONNECTION_REPLY | VIPD_CONNECTION_FULLNAT)) {
+		entry->connection.virtual_address = value->virtual_address;
+		entry->connection.first_ack = value->first_ack;
+	}
+}
+
+/* After all else of the entry. x86 keeps stores in order: there the packet need not wait for the entry's line. */
+static __always_inline void tag_set(struct vipd_entry *entry, __u32 tag)
+{
+#ifdef __x86_64__
+	asm volatile("" ::: "memory");
+	*(volatile __u32 *)&entry->connection.tag = tag;
+#else
+	__sync_lock_test_and_set(&entry->connection.tag, tag);
+#endif
+}
+
+/* Of two CPUs that wrote one flow, both see the other's entry, or one does. */
+static __always_inline int is_twice(const struct vipd_bucket *bucket, __u32 tag, __u32 own, const struct vipd_flow *flow)
+{
+	struct vipd_entry *entry;
+	__u64 slot;
+	__u32 i;
+
+#pragma unroll
+	for (i = 0; i < VIPD_BUCKET_SLOTS; i++) {
+		slot = slot_at(bucket, i);
+		if (slot >> 32 != tag || (__u32)slot == own)
+			continue;
+		entry = entry_at(slot);
+		if (entry && is_entry_of(entry, tag, flow))
+			return 1;
+	}
+	return 0;
+}
+
+/* Lead a slot to an entry that no search finds yet, and write it. */
+static __always_inline long place_take(struct vipd_bucket *bucket, const struct place *place, struct vipd_entry *entry,
+				       __u32 tag, const struct vipd_flow *flow, const struct vipd_connection *value,
+				       enum store how)
+{
+	__u64 *slot = &bucket->slot[place->at % VIPD_BUCKET_SLOTS];
+
+	if (__sync_val_compare_and_swap(slot, place->slot, (__u64)tag << 32 | place->number) != place->slot) {
+		tag_set(entry, TAG_FREED);
+		return STORE_BUSY;
+	}
+	entry_write(entry, flow, value);
+	if (how == STORE_ANY) {
+		tag_set(entry, tag);
+		return 0;
+	}
+	__sync_lock_test_and_set(&entry->connection.tag, tag);
+	if (!is_twice(bucket, tag, place->number, flow))
+		return 0;
+	tag_set(entry, TAG_FREED);
+	return STORE_TAKEN;
+}
+
+/* Into the flow's own entry, or into one that was never used. */
+__noinline long connection_write(const struct vipd_flow *flow, const struct vipd_connection *value, __u32 how)
+{
+	__u32 zero = 0, i, tag, at = VIPD_BUCKET_SLOTS;
+	struct vipd_settings *conf = bpf_map_lookup_elem(&settings, &zero);
+	struct vipd_bucket *bucket;
+	struct vipd_entry *entry;
+	struct place place = {};
+	__u64 hash, slot;
+
+	if (!conf || !flow || !value)
+		return STORE_BUSY;
+	hash = flow_hash(conf, flow);
+	tag = tag_of(hash);
+	bucket = bucket_of(conf, hash);
+	if (!bucket)
+		return STORE_BUSY;
+#pragma unroll
+	for (i = 0; i < VIPD_BUCKET_SLOTS; i++) {
+		slot = slot_at(bucket, (__u32)hash + i);
+		if (!slot) {
+			at = ((__u32)hash + i) % VIPD_BUCKET_SLOTS;
+			break;
+		}
+		if (slot >> 32 != tag)
+			continue;
+		entry = entry_at(slot);
+		if (!entry || !is_entry_of(entry, tag, flow))
+			continue;
+		if (how == STORE_NEW)
+			return STORE_TAKEN;
+		if (!entry_claim(entry, tag))
+			return STORE_BUSY;
+		entry_write(entry, flow, value);
+		tag_set(entry, tag);
+		return 0;
+	}
+	entry = place_fresh(conf, at, &place);
+	return entry ? place_take(bucket, &place, entry, tag, flow, value, how) : STORE_FULL;
+}
+
+/* The flow has no entry: into one that has been used. */
+__noinline long connection_replace(const struct vipd_flow *flow, const struct vipd_connection *value, __u32 how)
+{
+	__u32 zero = 0;
+	struct vipd_settings *conf = bpf_map_lookup_elem(&settings, &zero);
+	struct room *room = bpf_map_lookup_elem(&rooms, &zero);
+	struct vipd_bucket *bucket;
+	struct vipd_entry *entry;
+	__u64 hash;
+
+	if (!conf || !room || !flow || !value)
+		return STORE_BUSY;
+	hash = flow_hash(conf, flow);
+	bucket = bucket_of(conf, hash);
+	if (!bucket)
+		return STORE_BUSY;
+	room->now_ns = value->seen_ns;
+	entry = place_find(conf, bucket, hash, room);
+	return entry ? place_take(bucket, &room->place, entry, tag_of(hash), flow, value, how) : STORE_BUSY;
+}
+
+/* 0: the entry is there, with the values of `value`, whose `seen_ns` is now. */
+static __always_inline long connection_store(const struct vipd_flow *flow, const struct vipd_connection *value,
+					     enum store how)
+{
+	long done = STORE_BUSY;
+	__u32 attempt;
+
+	for (attempt = 0; attempt < STORE_ATTEMPTS && done == STORE_BUSY; attempt++) {
+		done = connection_write(flow, value, how);
+		if (done == STORE_FULL)
+			done = connection_replace(flow, value, how);
+	}
+	return done;
+}

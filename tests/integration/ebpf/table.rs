@@ -1,0 +1,59 @@
+//! The table of connections when it is full: who makes room, and for whom.
+
+use std::net::IpAddr;
+
+use vipd::lvs::io::ebpf::Verdict;
+use vipd::lvs::ipvsadm::manual::Manual as _;
+use vipd::lvs::table::{Forwarding, Protocol};
+
+use crate::frames::{Flow, packet, transport};
+use crate::lab::wait;
+use crate::steps::key;
+use crate::trials::{Trial, vip_of};
+
+const SYN: u8 = 2;
+const ACK: u8 = 16;
+/// Entries of the smallest table here are twice as many.
+const CONNECTIONS: u32 = 1024;
+const ESTABLISHED: u16 = 500;
+const FLOOD: u16 = 20_000;
+
+fn segment(client: (IpAddr, u16), vip: IpAddr, flags: u8) -> Vec<u8> {
+    let inside = transport(Flow { from: client, to: (vip, 80), tcp: true }, flags, &[]);
+    packet(client.0, vip, 6, &inside, 64, None)
+}
+
+/// Without its entry an ACK is left to the stack: the scheduler (rr) would choose once more.
+#[test]
+fn a_flood_of_syns_finds_room_and_drives_out_nothing_that_is_established() {
+    for (v6, method) in [(false, Forwarding::Route), (false, Forwarding::Masq), (true, Forwarding::Masq)] {
+        let (vip, client, server) = vip_of(v6);
+        let mut trial = Trial::with_connections(CONNECTIONS);
+        trial.lab.make_whole();
+        trial.serve(key(Protocol::Tcp, vip, 80), server, 80, method);
+        let established = 1_000..1_000 + ESTABLISHED;
+        for port in established.clone() {
+            for flags in [SYN, ACK] {
+                assert_eq!(trial.go(&segment((client, port), vip, flags)).0, Verdict::Forward);
+            }
+            if method == Forwarding::Masq {
+                let answer = Flow { from: (server, 80), to: (client, port), tcp: true };
+                let answer = packet(server, client, 6, &transport(answer, ACK, &[]), 64, None);
+                assert_eq!(trial.go(&answer).0, Verdict::Forward);
+            }
+        }
+        for port in 10_000..10_000 + FLOOD {
+            assert_eq!(trial.go(&segment((client, port), vip, SYN)).0, Verdict::Forward);
+        }
+        let lost: Vec<u16> =
+            established.filter(|port| trial.go(&segment((client, *port), vip, ACK)).0 != Verdict::Forward).collect();
+        assert!(lost.is_empty(), "{method:?}, IPv6 {v6}: {lost:?}");
+        // Who comes last is known too, and the table is not larger than it may be.
+        let newcomer = (client, 10_000 + FLOOD - 1);
+        assert_eq!(trial.go(&segment(newcomer, vip, ACK)).0, Verdict::Forward);
+        let listed = wait(trial.plane.connections()).unwrap();
+        assert!(listed.len() <= 2 * CONNECTIONS as usize, "{}", listed.len());
+        assert_eq!(listed.iter().filter(|one| one.state == "ESTABLISHED").count(), usize::from(ESTABLISHED) + 1);
+        trial.lab.close(trial.plane);
+    }
+}
