@@ -4,6 +4,7 @@
 
 mod garp;
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -219,7 +220,8 @@ impl Settings {
     ///
     /// # Errors
     /// The first [`SettingsError`].
-    pub fn check_all(all: &[Self]) -> Result<(), SettingsError> {
+    pub fn check_all<S: Borrow<Self>>(all: &[S]) -> Result<(), SettingsError> {
+        let all: Vec<&Self> = all.iter().map(Borrow::borrow).collect();
         at_most("virtual routers", all.len(), INSTANCES_MAX)?;
         let mut names: BTreeMap<Key, &str> = BTreeMap::new();
         let mut devices: BTreeSet<&IfName> = all.iter().map(|settings| &settings.interface).collect();

@@ -139,7 +139,7 @@ fn an_address_with_a_peer_is_held_so_and_let_go() {
         let a = wire.start(0, with(other)).unwrap();
         until("it is held", PATIENCE, || is_held(other)).unwrap_or_else(|_| panic!("{:?}", shown()));
         let (reply, done) = oneshot::channel();
-        let settings = with(peer);
+        let settings = with(peer).into_iter().map(Into::into).collect();
         a.commands.blocking_send(Command::Reconfigure { settings, statics: Holdings::default(), reply }).unwrap();
         done.blocking_recv().unwrap().unwrap();
         until("it has the new peer", PATIENCE, || is_held(peer)).unwrap_or_else(|_| panic!("{:?}", shown()));
