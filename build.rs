@@ -53,16 +53,23 @@ fn lay_out() -> Result<(), String> {
 }
 
 fn compile() -> Result<(), String> {
-    compile_one("vipd")?;
-    compile_one("vipd6")?;
-    compile_one("xdp")?;
-    compile_one("xdp6")?;
+    for name in ["vipd", "vipd6", "xdp", "xdp6"] {
+        pack(&compile_one(name)?)?;
+    }
     compile_one("bench")?;
     compile_one("decapsulate")?;
-    compile_one("fence")
+    compile_one("fence").map(drop)
 }
 
-fn compile_one(name: &str) -> Result<(), String> {
+/// Deflate an object beside itself: the program carries the large ones so.
+fn pack(object: &Path) -> Result<(), String> {
+    let bytes = fs::read(object).map_err(|error| format!("{}: {error}", object.display()))?;
+    let packed = object.with_extension("o.deflate");
+    fs::write(&packed, miniz_oxide::deflate::compress_to_vec(&bytes, 9))
+        .map_err(|error| format!("{}: {error}", packed.display()))
+}
+
+fn compile_one(name: &str) -> Result<PathBuf, String> {
     let out = env::var_os("OUT_DIR").map(PathBuf::from).ok_or("cargo gave no OUT_DIR")?.join(format!("{name}.bpf.o"));
     let arch = env::var("CARGO_CFG_TARGET_ARCH").map_err(|error| format!("CARGO_CFG_TARGET_ARCH: {error}"))?;
     let clang = env::var_os("CLANG").unwrap_or_else(|| "clang".into());
@@ -76,7 +83,7 @@ fn compile_one(name: &str) -> Result<(), String> {
     command.args([&format!("-D__{arch}__"), "-c", &format!("bpf/{name}.bpf.c"), "-o"]).arg(&out);
     let run = command.output().map_err(|error| format!("{}: {error}", clang.display()))?;
     if run.status.success() {
-        strip(&out)
+        strip(&out).map(|()| out)
     } else {
         Err(format!("{} ended with {}\n{}", clang.display(), run.status, String::from_utf8_lossy(&run.stderr)))
     }

@@ -3,6 +3,7 @@
 //! Nothing here decides: [`super::router`], [`super::track`] and [`super::group`] do.
 
 mod garp;
+mod link_delay;
 
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use garp::Garp;
+pub use link_delay::LinkDelay;
 
 use crate::base::{AddressOptions, AdvertInterval, Cidr, Family, IfName, Priority, Route, Rule, Vrid};
 
@@ -65,14 +67,6 @@ impl Version {
             Self::V3 => 3,
         }
     }
-}
-
-/// `interface_up_down_delays`: how long an interface is down, or up, before it counts as that.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LinkDelay {
-    pub interface: IfName,
-    pub down: Duration,
-    pub up: Duration,
 }
 
 /// One virtual router, as the configuration wants it.
