@@ -1,10 +1,13 @@
-//! Compiles `bpf/` to its objects in `OUT_DIR` where the feature `ebpf` is on; nothing otherwise.
+//! Compiles `bpf/` to its objects in `OUT_DIR` where the feature `ebpf` is on, and tells the linker of a release what of
+//! the program is used all the time (`build/beat.txt`).
 #![expect(clippy::disallowed_methods, reason = "a build script runs clang")]
 
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
+const BEAT: &str = "build/beat.txt";
 const NEEDS: &str = "the feature `ebpf` needs clang 14 or newer and the BPF headers: apt-get install clang libbpf-dev \
                      linux-libc-dev (or build with --no-default-features); the environment variable CLANG names another clang";
 
@@ -12,6 +15,11 @@ fn main() -> ExitCode {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=bpf");
     println!("cargo::rerun-if-env-changed=CLANG");
+    println!("cargo::rerun-if-changed={BEAT}");
+    if let Err(problem) = lay_out() {
+        println!("cargo::error={problem}");
+        return ExitCode::FAILURE;
+    }
     if env::var_os("CARGO_FEATURE_EBPF").is_none() {
         return ExitCode::SUCCESS;
     }
@@ -27,17 +35,41 @@ fn main() -> ExitCode {
     }
 }
 
-fn compile() -> Result<(), String> {
-    compile_one("vipd")?;
-    compile_one("vipd6")?;
-    compile_one("xdp")?;
-    compile_one("xdp6")?;
-    compile_one("bench")?;
-    compile_one("decapsulate")?;
-    compile_one("fence")
+/// Put the functions that run after the start before all others: the kernel maps 64 KB around each page of code that is
+/// run, so that scattered they bring nearly the whole program into memory.
+fn lay_out() -> Result<(), String> {
+    if env::var("PROFILE").as_deref() != Ok("release") {
+        return Ok(());
+    }
+    let list = fs::read_to_string(BEAT).map_err(|error| format!("{BEAT}: {error}"))?;
+    let names = list.lines().filter(|line| !line.starts_with('#'));
+    let sections =
+        names.map(|name| format!("    *(.text.{name} .text.unlikely.{name})\n")).collect::<Vec<_>>().concat();
+    let script = format!("SECTIONS {{\n  .text.beat : {{\n{sections}  }}\n}} INSERT BEFORE .text;\n");
+    let path = env::var_os("OUT_DIR").map(PathBuf::from).ok_or("cargo gave no OUT_DIR")?.join("beat.ld");
+    fs::write(&path, script).map_err(|error| format!("{}: {error}", path.display()))?;
+    println!("cargo::rustc-link-arg-bins=-Wl,-T,{}", path.display());
+    Ok(())
 }
 
-fn compile_one(name: &str) -> Result<(), String> {
+fn compile() -> Result<(), String> {
+    for name in ["vipd", "vipd6", "xdp", "xdp6"] {
+        pack(&compile_one(name)?)?;
+    }
+    compile_one("bench")?;
+    compile_one("decapsulate")?;
+    compile_one("fence").map(drop)
+}
+
+/// Deflate an object beside itself: the program carries the large ones so.
+fn pack(object: &Path) -> Result<(), String> {
+    let bytes = fs::read(object).map_err(|error| format!("{}: {error}", object.display()))?;
+    let packed = object.with_extension("o.deflate");
+    fs::write(&packed, miniz_oxide::deflate::compress_to_vec(&bytes, 9))
+        .map_err(|error| format!("{}: {error}", packed.display()))
+}
+
+fn compile_one(name: &str) -> Result<PathBuf, String> {
     let out = env::var_os("OUT_DIR").map(PathBuf::from).ok_or("cargo gave no OUT_DIR")?.join(format!("{name}.bpf.o"));
     let arch = env::var("CARGO_CFG_TARGET_ARCH").map_err(|error| format!("CARGO_CFG_TARGET_ARCH: {error}"))?;
     let clang = env::var_os("CLANG").unwrap_or_else(|| "clang".into());
@@ -51,7 +83,7 @@ fn compile_one(name: &str) -> Result<(), String> {
     command.args([&format!("-D__{arch}__"), "-c", &format!("bpf/{name}.bpf.c"), "-o"]).arg(&out);
     let run = command.output().map_err(|error| format!("{}: {error}", clang.display()))?;
     if run.status.success() {
-        strip(&out)
+        strip(&out).map(|()| out)
     } else {
         Err(format!("{} ended with {}\n{}", clang.display(), run.status, String::from_utf8_lossy(&run.stderr)))
     }

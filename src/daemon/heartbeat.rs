@@ -85,7 +85,7 @@ pub enum Command {
     /// Something tracked that reports by itself has its first result, or another one.
     Tracked { what: Tracked, outcome: Outcome },
     /// Drive these from now on. Matched by [`crate::vrrp::Key`]; what is unchanged keeps state, timers and counters.
-    Reconfigure { settings: Vec<Settings>, statics: Holdings, reply: oneshot::Sender<Result<(), StartError>> },
+    Reconfigure { settings: Vec<Arc<Settings>>, statics: Holdings, reply: oneshot::Sender<Result<(), StartError>> },
     /// Show all as they are at this moment; the snapshot may be a second old.
     Look { reply: oneshot::Sender<Vec<InstanceView>> },
     /// Let others be Active. The reply comes when they are, or when it is known that they will not be.
@@ -140,6 +140,7 @@ impl Heartbeat {
     /// # Errors
     /// [`StartError`]; then no thread, socket or address is left.
     pub fn start(settings: Vec<Settings>, options: HeartbeatOptions) -> Result<Self, StartError> {
+        let settings = settings.into_iter().map(Arc::new).collect();
         Self::start_in(settings, Holdings::default(), options, Maintenance::default())
     }
 
@@ -148,7 +149,7 @@ impl Heartbeat {
     /// # Errors
     /// As [`Heartbeat::start`].
     pub fn start_in(
-        settings: Vec<Settings>,
+        settings: Vec<Arc<Settings>>,
         statics: Holdings,
         options: HeartbeatOptions,
         maintenance: Maintenance,
@@ -156,7 +157,7 @@ impl Heartbeat {
         Settings::check_all(&settings)?;
         let alone = !lock::others().map_err(LockError::System)?;
         let mut locks = Locks::default();
-        locks.hold(settings.iter().map(Settings::key))?;
+        locks.hold(settings.iter().map(|one| one.key()))?;
         let processor = Processor::of(options.scheduling);
         let options = HeartbeatOptions { scheduling: processor.scheduling, ..options };
         let bad_frames = Arc::<BadFrames>::default();
@@ -208,7 +209,7 @@ impl Heartbeat {
 }
 
 /// The interfaces of all these virtual routers are there, but for those that may wait for theirs.
-fn interfaces_exist(settings: &[Settings], links: &Links) -> Result<(), StartError> {
+fn interfaces_exist(settings: &[Arc<Settings>], links: &Links) -> Result<(), StartError> {
     match settings.iter().find(|one| !one.waits_for_interface && links.get(&one.interface).is_none()) {
         Some(one) => Err(StartError::NoInterface { instance: one.name.clone(), interface: one.interface.clone() }),
         None => Ok(()),

@@ -85,12 +85,12 @@ fn unmet_of(plane: Plane, able: &Capabilities, table: &Table) -> Option<Datapath
 
 /// What no list of capabilities says.
 fn refused(plane: Plane, table: &Table) -> Option<DatapathError> {
-    match plane {
+    match (plane, table) {
         #[cfg(feature = "ebpf")]
-        Plane::Ebpf => Ebpf::refused(table),
+        (Plane::Ebpf, table) => Ebpf::refused(table),
         #[cfg(not(feature = "ebpf"))]
-        Plane::Ebpf => None,
-        Plane::Ipvs => None,
+        (Plane::Ebpf, _) => None,
+        (Plane::Ipvs, _) => None,
     }
 }
 

@@ -2,7 +2,8 @@
 //! other programs whom to signal.
 #![expect(clippy::disallowed_methods, reason = "pid files are files")]
 
-use std::io::{self, Write as _};
+use std::fs::File;
+use std::io::{self, BufWriter, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -69,18 +70,32 @@ impl Drop for PidFile {
 /// # Errors
 /// What the system says; the temporary file is removed then.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    replace_by(path, mode, |file| file.write_all(bytes))
+}
+
+/// The same, of what `write` writes bit by bit: a long text is never in memory as a whole.
+///
+/// # Errors
+/// As [`replace`], and what `write` says.
+pub fn replace_by(
+    path: &Path,
+    mode: u32,
+    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> io::Result<()> {
     let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
     name.push(format!(".{}.tmp", std::process::id()));
     let temporary = path.with_file_name(name);
     // What a crash of ours left under this name.
     drop(std::fs::remove_file(&temporary));
-    let write = || -> io::Result<()> {
-        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
-        file.write_all(bytes)?;
+    let written = || -> io::Result<()> {
+        let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
+        let mut file = BufWriter::new(file);
+        write(&mut file)?;
+        file.flush()?;
         drop(file);
         std::fs::rename(&temporary, path)
     };
-    write().inspect_err(|_| drop(std::fs::remove_file(&temporary)))
+    written().inspect_err(|_| drop(std::fs::remove_file(&temporary)))
 }
 
 #[cfg(test)]

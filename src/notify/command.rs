@@ -3,6 +3,7 @@
 //! It starts nothing: `io/script.rs` does.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -19,9 +20,12 @@ pub struct Account {
     pub group: Option<String>,
 }
 
-/// A program, its arguments, and who runs it. No shell is involved.
+/// A program, its arguments, and who runs it. No shell is involved. Shared: most instances have none of their seven.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct ScriptCommand {
+pub struct ScriptCommand(Arc<Words>);
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Words {
     program: String,
     args: Vec<String>,
     account: Option<Account>,
@@ -45,26 +49,26 @@ impl ScriptCommand {
         if program.contains('\0') || args.iter().any(|arg| arg.contains('\0')) {
             return Err(CommandError::Nul);
         }
-        Ok(Self { program, args, account })
+        Ok(Self(Arc::new(Words { program, args, account })))
     }
 
     pub fn program(&self) -> &str {
-        &self.program
+        &self.0.program
     }
 
     pub fn args(&self) -> &[String] {
-        &self.args
+        &self.0.args
     }
 
-    pub const fn account(&self) -> Option<&Account> {
-        self.account.as_ref()
+    pub fn account(&self) -> Option<&Account> {
+        self.0.account.as_ref()
     }
 }
 
 impl fmt::Display for ScriptCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.program)?;
-        self.args.iter().try_for_each(|arg| write!(f, " {arg}"))
+        f.write_str(self.program())?;
+        self.args().iter().try_for_each(|arg| write!(f, " {arg}"))
     }
 }
 

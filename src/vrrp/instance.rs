@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::announce::Announcer;
@@ -27,7 +28,8 @@ const WARN_EVERY: Duration = Duration::from_mins(1);
 
 #[derive(Clone, Debug)]
 pub(super) struct Instance {
-    pub settings: Settings,
+    /// Shared with the configuration in force.
+    pub settings: Arc<Settings>,
     pub router: Router,
     pub announcer: Announcer,
     /// Of the addresses in [`Settings::extra`].
@@ -59,9 +61,9 @@ pub(super) struct Instance {
 }
 
 impl Instance {
-    pub fn new(now: MonoTime, settings: Settings) -> Self {
+    pub fn new(now: MonoTime, settings: Arc<Settings>) -> Self {
         Self {
-            router: Router::new(Rules::from(&settings), settings.priority),
+            router: Router::new(Rules::from(&*settings), settings.priority),
             announcer: Announcer::new(settings.garp),
             extra: Announcer::new(extra(&settings)),
             announce_when_settled: false,
@@ -101,7 +103,7 @@ impl Instance {
     }
 
     /// The key of the Authentication Header, where there is one.
-    pub const fn seal(&self) -> Option<Password> {
+    pub fn seal(&self) -> Option<Password> {
         match self.settings.auth {
             Some(Authentication::Header(key)) => Some(key),
             Some(Authentication::Password(_)) | None => None,

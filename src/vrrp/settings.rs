@@ -3,7 +3,9 @@
 //! Nothing here decides: [`super::router`], [`super::track`] and [`super::group`] do.
 
 mod garp;
+mod link_delay;
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -13,6 +15,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use garp::Garp;
+pub use link_delay::LinkDelay;
 
 use crate::base::{AddressOptions, AdvertInterval, Cidr, Family, IfName, Priority, Route, Rule, Vrid};
 
@@ -64,14 +67,6 @@ impl Version {
             Self::V3 => 3,
         }
     }
-}
-
-/// `interface_up_down_delays`: how long an interface is down, or up, before it counts as that.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LinkDelay {
-    pub interface: IfName,
-    pub down: Duration,
-    pub up: Duration,
 }
 
 /// One virtual router, as the configuration wants it.
@@ -219,7 +214,8 @@ impl Settings {
     ///
     /// # Errors
     /// The first [`SettingsError`].
-    pub fn check_all(all: &[Self]) -> Result<(), SettingsError> {
+    pub fn check_all<S: Borrow<Self>>(all: &[S]) -> Result<(), SettingsError> {
+        let all: Vec<&Self> = all.iter().map(Borrow::borrow).collect();
         at_most("virtual routers", all.len(), INSTANCES_MAX)?;
         let mut names: BTreeMap<Key, &str> = BTreeMap::new();
         let mut devices: BTreeSet<&IfName> = all.iter().map(|settings| &settings.interface).collect();

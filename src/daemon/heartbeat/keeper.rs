@@ -114,7 +114,7 @@ pub struct Keeper {
 /// # Errors
 /// Where the kernel gives no netlink socket or no list, or the thread cannot start.
 pub fn start(
-    settings: &[Settings],
+    settings: &[Arc<Settings>],
     options: HeartbeatOptions,
     alone: bool,
     bad_frames: Arc<BadFrames>,

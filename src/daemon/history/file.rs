@@ -98,8 +98,8 @@ impl Writer {
 /// Write all of it, to a temporary name, then renamed. It may wait for the disk.
 fn write(run_dir: &Path, entries: &BTreeMap<String, VecDeque<Entry>>) {
     let path = path(run_dir);
-    let written = serde_json::to_vec(entries).map_err(std::io::Error::from);
-    if let Err(error) = written.and_then(|bytes| pidfile::replace(&path, &bytes, 0o600)) {
+    let written = pidfile::replace_by(&path, 0o600, |file| Ok(serde_json::to_writer(file, entries)?));
+    if let Err(error) = written {
         tracing::warn!(path = %path.display(), %error, "the history was not written; a restart would not know it");
     }
 }

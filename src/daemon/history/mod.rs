@@ -109,7 +109,12 @@ impl History {
             let longest = longest.0.clone();
             self.drop_oldest_of(&longest);
         }
-        self.entries.entry(name.to_owned()).or_default().push_back(entry);
+        let entries = self.entries.entry(name.to_owned()).or_default();
+        if entries.len() == entries.capacity() {
+            // A quarter more, not twice as much: most histories are short, and there may be thousands of entries.
+            entries.reserve_exact(entries.len() / 4 + 1);
+        }
+        entries.push_back(entry);
         self.total += 1;
     }
 

@@ -46,6 +46,9 @@ const LAST_SCRIPTS: Duration = Duration::from_secs(2);
 /// The hand-over has bounds of its own; this one only guards against a heartbeat that hangs.
 const HAND_OVER_MAX: Duration = Duration::from_secs(30);
 
+/// After this long without anything worth a line in the histories, what they needed is given back.
+const QUIET: Duration = Duration::from_secs(5);
+
 /// The forwarding task, as the supervisor holds it.
 #[derive(Debug)]
 pub struct Forwarding {
@@ -67,6 +70,8 @@ pub struct Standing {
     pub plane_failures: u64,
     /// What was counted when keepalived's statistics were cleared.
     pub cleared: AllStats,
+    /// When the memory is given back that moves needed; `None` where there was none since.
+    pub settle_at: Option<Instant>,
 }
 
 impl Standing {
@@ -80,6 +85,7 @@ impl Standing {
             stopping: false,
             plane_failures: 0,
             cleared: AllStats::new(),
+            settle_at: None,
         }
     }
 }
@@ -136,6 +142,8 @@ enum Incoming {
     Links,
     /// The histories changed, and it is time to write them.
     History,
+    /// Nothing has moved for a while.
+    Quiet,
     Asked(Ask),
     /// A configuration was read.
     Loaded(Box<Result<Wanted, ReloadError>>),
@@ -194,6 +202,7 @@ impl Daemon {
             Some(()) = self.links.recv() => Incoming::Links,
             Some(ask) = self.asks.recv() => Incoming::Asked(ask),
             () = self.history_writer.due(&self.history) => Incoming::History,
+            () = quiet(self.standing.settle_at) => Incoming::Quiet,
             loaded = self.loading.loaded() => Incoming::Loaded(Box::new(loaded)),
             () = ended(watched) => Incoming::Ended("forwarding"),
             Some(task) = self.tasks.join_next() => Incoming::Ended(task.unwrap_or("control socket")),
@@ -211,7 +220,11 @@ impl Daemon {
             Incoming::Bfd(event) => self.bfd_told(event),
             Incoming::Links => self.links_changed().await,
             Incoming::Asked(ask) => self.asked(ask).await,
-            Incoming::History => self.history_writer.begin(&mut self.history),
+            Incoming::History => {
+                self.history_writer.begin(&mut self.history);
+                self.standing.settle_at = Some(Instant::now() + QUIET);
+            }
+            Incoming::Quiet => self.settle(),
             Incoming::Loaded(loaded) => self.loaded(*loaded).await,
             Incoming::Ended(task) => return Some(task),
         }
@@ -236,8 +249,9 @@ impl Daemon {
         }
     }
 
-    /// After the start and each reload: what they needed goes, and what is used from now on stays.
-    pub fn settle(&self) {
+    /// After the start, each reload and the last of some moves: what they needed goes, what is used from now on stays.
+    pub fn settle(&mut self) {
+        self.standing.settle_at = None;
         if let Err(error) = memory::settle(self.wanted.process.no_swap) {
             tracing::debug!(%error, "no memory is locked");
         }
@@ -312,6 +326,14 @@ impl Daemon {
         self.metrics.follow(None);
         self.tasks.shutdown().await;
         tracing::info!("stopped");
+    }
+}
+
+/// Wait until then; for ever where there is no such time.
+async fn quiet(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 

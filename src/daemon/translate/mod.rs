@@ -32,7 +32,7 @@ pub use scripts::{Group, HostScript, Mails, PoolScripts, RealServerScripts, Scri
 pub struct Wanted {
     /// What all of it was made of.
     pub config: Arc<Config>,
-    pub instances: Vec<Settings>,
+    pub instances: Vec<Arc<Settings>>,
     pub statics: Holdings,
     pub trackers: Vec<TrackSettings>,
     pub watched: Vec<WatchSettings>,
@@ -119,7 +119,7 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
     let (checks, targets) = checks::checks(&pools, tls, track_files, checks::Telling::of(global))?;
     Ok(Wanted {
         statics: vrrp::statics(statics, local_address_groups),
-        instances: instances.iter().map(|instance| vrrp::instance(instance, &above)).collect(),
+        instances: instances.iter().map(|instance| Arc::new(vrrp::instance(instance, &above))).collect(),
         trackers: scripts::trackers(scripts, &watched::used(config), script_user.as_ref())?,
         bfds: bfds.iter().map(bfd::session).collect(),
         watched: watched::watched(track_files, track_processes, &watched::used(config)),

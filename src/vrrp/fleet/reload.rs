@@ -1,5 +1,7 @@
 //! Taking new settings while all go on: matched by [`Key`], nothing else.
 
+use std::sync::Arc;
+
 use super::{Fleet, Instance, Output, hold_all, hold_nothing};
 use crate::base::MonoTime;
 use crate::vrrp::instance::extra;
@@ -10,10 +12,10 @@ use crate::vrrp::settings::Settings;
 impl Fleet {
     /// Drive these from now on; also the first start. What is unchanged keeps state, timers and counters, and
     /// what is gone hands over. Check them with [`Settings::check_all`] first.
-    pub fn reconfigure(&mut self, now: MonoTime, wanted: Vec<Settings>) -> Vec<Output> {
+    pub fn reconfigure<S: Into<Arc<Settings>>>(&mut self, now: MonoTime, wanted: Vec<S>) -> Vec<Output> {
         let mut out = vec![];
         let mut old = std::mem::take(&mut self.instances);
-        for settings in wanted {
+        for settings in wanted.into_iter().map(S::into) {
             let key = settings.key();
             let found = old.iter().position(|instance| instance.settings.key() == key);
             let instance = match found.map(|at| old.remove(at)) {
@@ -51,7 +53,7 @@ impl Fleet {
     }
 }
 
-fn keep(now: MonoTime, mut instance: Instance, settings: Settings, out: &mut Vec<Output>) -> Instance {
+fn keep(now: MonoTime, mut instance: Instance, settings: Arc<Settings>, out: &mut Vec<Output>) -> Instance {
     if instance.settings == settings {
         return instance;
     }
@@ -60,7 +62,7 @@ fn keep(now: MonoTime, mut instance: Instance, settings: Settings, out: &mut Vec
     instance.announcer.configure(instance.settings.garp);
     instance.extra.configure(extra(&instance.settings));
     instance.claims.stop();
-    let actions = instance.router.handle(now, Event::Configured(Rules::from(&instance.settings)));
+    let actions = instance.router.handle(now, Event::Configured(Rules::from(&*instance.settings)));
     debug_assert!(actions.is_empty(), "settings alone move nothing");
     if instance.router.standing() == Standing::Active {
         instance.announce_when_settled |= more;

@@ -19,6 +19,7 @@ mod vmac;
 mod wire;
 
 use std::process::Command as Process;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -116,7 +117,8 @@ fn a_reconfiguration_keeps_what_is_unchanged_and_refuses_whole() {
     let a = wire.start(0, vec![one.clone()]).unwrap();
     until("it is active", PATIENCE, || standing(&a) == Standing::Active).unwrap();
     let since = a.snapshot.borrow()[0].since;
-    let ask = |settings| {
+    let ask = |settings: Vec<Settings>| {
+        let settings = settings.into_iter().map(Arc::new).collect();
         let (reply, done) = oneshot::channel();
         a.commands.blocking_send(Command::Reconfigure { settings, statics: Holdings::default(), reply }).unwrap();
         done.blocking_recv().unwrap()

@@ -3,6 +3,7 @@
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -187,7 +188,7 @@ fn packets_for_an_address_that_does_not_accept_them_are_dropped_and_neighbours_a
         let own = if family == Family::V4 { "192.0.2.1" } else { "2001:db8::1" };
         assert!(lan.answers(own), "{own}");
         let (reply, taken) = tokio::sync::oneshot::channel();
-        let settings = vec![Settings { accept: true, ..refusing }];
+        let settings = vec![Arc::new(Settings { accept: true, ..refusing })];
         let command = Command::Reconfigure { settings, statics: Holdings::default(), reply };
         a.commands.blocking_send(command).unwrap();
         taken.blocking_recv().unwrap().unwrap();

@@ -48,6 +48,8 @@ pub(super) fn settle(
         return None;
     }
     let vmac = vmac(&mut draft, &peers, &mut told);
+    // A list grows by steps of four, and most have one address: the model is kept.
+    draft.addresses.shrink_to_fit();
     Some(VrrpInstance {
         name: name.text.to_owned(),
         at: InstanceAt {

@@ -1,6 +1,7 @@
 //! What the supervisor tells the heartbeat.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::{Beat, Place};
 use crate::base::MonoTime;
@@ -48,17 +49,22 @@ impl Beat {
     }
 
     /// All of it, or nothing: the new sockets are opened first.
-    fn reconfigure(&mut self, now: MonoTime, settings: Vec<Settings>, statics: Holdings) -> Result<(), StartError> {
+    fn reconfigure(
+        &mut self,
+        now: MonoTime,
+        settings: Vec<Arc<Settings>>,
+        statics: Holdings,
+    ) -> Result<(), StartError> {
         if !self.stopping.is_empty() {
             return Err(StartError::Ended);
         }
         Settings::check_all(&settings)?;
         let links = self.keeper.seen.borrow().links.clone();
         let known: BTreeSet<Place> = self.fleet.sockets().into_keys().collect();
-        let new: Vec<Settings> =
+        let new: Vec<Arc<Settings>> =
             settings.iter().filter(|one| !known.contains(&(one.interface.clone(), one.family))).cloned().collect();
         interfaces_exist(&new, &links)?;
-        self.locks.hold(settings.iter().map(Settings::key))?;
+        self.locks.hold(settings.iter().map(|one| one.key()))?;
         let statics = with_devices(statics, &settings);
         let mut fleet = self.fleet.clone();
         let outputs = fleet.reconfigure(now, settings);
@@ -79,6 +85,6 @@ impl Beat {
 }
 
 /// The interfaces of virtual routers are there as long as they are configured, like static addresses.
-pub fn with_devices(statics: Holdings, settings: &[Settings]) -> Holdings {
-    Holdings { devices: settings.iter().flat_map(Settings::own_devices).collect(), ..statics }
+pub fn with_devices(statics: Holdings, settings: &[Arc<Settings>]) -> Holdings {
+    Holdings { devices: settings.iter().flat_map(|one| one.own_devices()).collect(), ..statics }
 }

@@ -4,14 +4,29 @@
 #![expect(unsafe_code, reason = "aya reads and writes map values as bytes, and asks for a promise that they are plain")]
 
 use aya::Pod;
+use miniz_oxide::inflate::decompress_to_vec_with_limit;
+
+use crate::lvs::datapath::DatapathError;
 
 pub const ABI_VERSION: u32 = 9;
 
-/// The compiled programs: for IPv4, with the census; and for IPv6; then those of XDP.
-pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vipd.bpf.o"));
-pub static OBJECT6: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vipd6.bpf.o"));
-pub static XDP_OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/xdp.bpf.o"));
-pub static XDP_OBJECT6: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/xdp6.bpf.o"));
+/// The compiled programs, deflated: for IPv4, with the census; and for IPv6; then those of XDP.
+pub static OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/vipd.bpf.o.deflate"));
+pub static OBJECT6: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/vipd6.bpf.o.deflate"));
+pub static XDP_OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/xdp.bpf.o.deflate"));
+pub static XDP_OBJECT6: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/xdp6.bpf.o.deflate"));
+
+/// An object is far below that, in bytes.
+const OBJECT_MAX: usize = 16 << 20;
+
+/// One of the objects as the compiler wrote it.
+///
+/// # Errors
+/// [`DatapathError::Load`] where the program's file is damaged.
+pub fn unpack(object: &[u8]) -> Result<Vec<u8>, DatapathError> {
+    decompress_to_vec_with_limit(object, OBJECT_MAX)
+        .map_err(|error| DatapathError::Load { detail: format!("unpacking the eBPF object: {error}") })
+}
 
 pub const SCHEDULER_RR: u8 = 1;
 pub const SCHEDULER_WRR: u8 = 2;

@@ -117,15 +117,19 @@ impl Maps {
     }
 }
 
-/// Loads an object beside the maps that are pinned in `dir`, and pins those that are not there.
-pub(super) fn loader(dir: &Path, limits: Limits) -> EbpfLoader<'_> {
+/// Load a packed object beside the maps that are pinned in `dir`, and pin those that are not there.
+///
+/// # Errors
+/// [`DatapathError::Load`], [`DatapathError::Permission`].
+pub(super) fn load(dir: &Path, limits: Limits, object: &[u8]) -> Result<aya::Ebpf, DatapathError> {
+    let object = abi::unpack(object)?;
     let mut loader = EbpfLoader::new();
     // The programs read no kernel structure, so they need no relocation against the kernel's BTF.
     loader.btf(None).default_map_pin_directory(dir);
     for shape in shapes(limits) {
         loader.map_max_entries(shape.name, shape.entries);
     }
-    loader
+    loader.load(&object).map_err(|error| fault::load(&error))
 }
 
 /// A map of an object with its type.

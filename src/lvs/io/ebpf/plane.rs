@@ -353,8 +353,8 @@ fn lead_to(maps: &mut Maps, object: &mut aya::Ebpf, name: &str, place: u32) -> R
 }
 
 /// Both objects have the same maps: the second one finds them pinned.
-fn load(bytes: &[u8], programs: &[&str], options: &EbpfOptions, limits: Limits) -> Result<aya::Ebpf, DatapathError> {
-    let mut object = maps::loader(&options.pin_dir, limits).load(bytes).map_err(|error| fault::load(&error))?;
+fn load(object: &[u8], programs: &[&str], options: &EbpfOptions, limits: Limits) -> Result<aya::Ebpf, DatapathError> {
+    let mut object = maps::load(&options.pin_dir, limits, object)?;
     for name in programs {
         classifier(&mut object, name)?.load().map_err(|error| fault::load(&error))?;
     }

@@ -54,8 +54,8 @@ impl Front {
         fence: Option<u32>,
     ) -> Result<Self, DatapathError> {
         renew_maps(dir, fence)?;
-        let mut object = maps::loader(dir, limits).load(abi::XDP_OBJECT).map_err(|error| fault::load(&error))?;
-        let mut object6 = maps::loader(dir, limits).load(abi::XDP_OBJECT6).map_err(|error| fault::load(&error))?;
+        let mut object = maps::load(dir, limits, abi::XDP_OBJECT)?;
+        let mut object6 = maps::load(dir, limits, abi::XDP_OBJECT6)?;
         program(&mut object, PROGRAM)?.load().map_err(|error| fault::load(&error))?;
         let ipv6 = program(&mut object6, PROGRAM6)?;
         ipv6.load().map_err(|error| fault::load(&error))?;

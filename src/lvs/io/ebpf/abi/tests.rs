@@ -111,8 +111,8 @@ fn every_struct_is_mirrored_to_the_byte() {
         "vipd_locals" = Locals { count flags address }
         "vipd_port" = Port { mac flags reserved }
     };
-    let mut theirs = structs(OBJECT);
-    for (name, known) in structs(XDP_OBJECT) {
+    let mut theirs = structs(&unpack(OBJECT).unwrap());
+    for (name, known) in structs(&unpack(XDP_OBJECT).unwrap()) {
         let other = theirs.insert(name.clone(), known.clone());
         assert!(!name.starts_with("vipd_") || other.is_none_or(|other| other == known), "{name} differs in XDP");
     }
