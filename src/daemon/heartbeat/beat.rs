@@ -197,6 +197,8 @@ impl Beat {
             }
             if self.fleet.is_stopped() && self.orders.is_empty() && self.in_flight.is_none() {
                 self.publish_now(clock::now());
+                // Whoever is told may start another one at once.
+                drop(std::mem::take(&mut self.locks));
                 // Whoever asked may have gone.
                 self.stopping.drain(..).for_each(|reply| _ = reply.send(()));
                 return;
