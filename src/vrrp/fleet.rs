@@ -110,7 +110,11 @@ impl Fleet {
     }
 
     pub fn views(&self) -> Vec<InstanceView> {
-        self.instances.iter().map(Instance::view).collect()
+        self.each_view().collect()
+    }
+
+    pub fn each_view(&self) -> impl Iterator<Item = InstanceView> {
+        self.instances.iter().map(Instance::view)
     }
 
     /// All that are driven, those that retire included.
