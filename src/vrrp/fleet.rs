@@ -32,6 +32,7 @@ use super::settings::{Holdings, Key, Outcome, Tracked, VirtualAddress};
 use super::track::{self, Outcomes, judge};
 use super::view::InstanceView;
 use crate::base::{Family, IfName, MonoTime, Vrid};
+use group::Left;
 use sending::send;
 
 /// One thing to carry out.
@@ -324,7 +325,11 @@ impl Fleet {
             })
             .collect();
         let group_faults = self.group_faults(verdicts.iter().map(|(faults, _, _)| faults.as_slice()));
-        for (at, ((mut faults, unknown, priority), group_fault)) in verdicts.into_iter().zip(group_faults).enumerate() {
+        // What broke by itself comes first, and those that it takes along after it.
+        let mut verdicts: Vec<_> = verdicts.into_iter().zip(group_faults).enumerate().collect();
+        verdicts.sort_by_key(|(_, ((faults, _, _), group_fault))| faults.is_empty() && group_fault.is_some());
+        let mut left = vec![];
+        for (at, ((mut faults, unknown, priority), group_fault)) in verdicts {
             faults.extend(group_fault);
             let condition = match faults.first() {
                 Some(fault) => Condition::Broken(fault.clone()),
@@ -339,14 +344,25 @@ impl Fleet {
                 out.push(Output::Happened(Happened::PriorityChanged { at: now, instance, from, to: priority }));
                 self.event(now, at, Event::Priority(priority), out);
             }
-            self.event(now, at, Event::Condition(condition), out);
+            left.extend(self.step(now, at, Event::Condition(condition), out).map(|left| (at, left)));
+        }
+        // Not before each has its own condition: a member that fails with it is no Backup first.
+        for (at, left) in left {
+            self.group_left(now, at, &left, out);
         }
         self.settle_groups(now, out);
     }
 
-    /// Let one state machine move, and translate what it asks for.
+    /// Let one state machine move, and the others of its group with it.
     fn event(&mut self, now: MonoTime, at: usize, event: Event, out: &mut Vec<Output>) {
-        let Some(instance) = self.instances.get_mut(at) else { return };
+        if let Some(left) = self.step(now, at, event, out) {
+            self.group_left(now, at, &left, out);
+        }
+    }
+
+    /// Let one state machine move, and translate what it asks for. `Some`: it left Active, and its group has to follow.
+    fn step(&mut self, now: MonoTime, at: usize, event: Event, out: &mut Vec<Output>) -> Option<Left> {
+        let instance = self.instances.get_mut(at)?;
         let actions = instance.router.handle(now, event);
         let mut reannounce = None;
         let mut left = None;
@@ -375,7 +391,8 @@ impl Fleet {
                         instance.quiet();
                     }
                     if from.serves() && matches!(to, Standing::Backup | Standing::Fault) {
-                        left = instance.group().map(|group| (group.to_owned(), instance.settings.name.clone()));
+                        let member = instance.settings.name.clone();
+                        left = instance.group().map(|group| Left { group: group.to_owned(), member });
                     }
                     instance.reason = Some(reason.clone());
                     let (name, priority) = (instance.settings.name.clone(), instance.router.priority());
@@ -402,9 +419,7 @@ impl Fleet {
         if let Some(group) = reannounce {
             self.reannounce(now, at, group.as_deref());
         }
-        if let Some((group, member)) = left {
-            self.group_left(now, at, &group, &member, out);
-        }
+        left
     }
 }
 

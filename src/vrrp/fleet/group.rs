@@ -8,6 +8,13 @@ use crate::base::MonoTime;
 use crate::vrrp::reason::{Fault, Standing};
 use crate::vrrp::router::Event;
 
+/// Who left Active, and which group follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Left {
+    pub group: String,
+    pub member: String,
+}
+
 impl Fleet {
     /// The fault that each virtual router has from the other members of its group, in order.
     pub(super) fn group_faults<'a>(&self, own: impl Iterator<Item = &'a [Fault]>) -> Vec<Option<Fault>> {
@@ -48,10 +55,10 @@ impl Fleet {
     }
 
     /// One member left Active: the others follow.
-    pub(super) fn group_left(&mut self, now: MonoTime, who: usize, group: &str, member: &str, out: &mut Vec<Output>) {
+    pub(super) fn group_left(&mut self, now: MonoTime, who: usize, left: &Left, out: &mut Vec<Output>) {
         for at in 0..self.instances.len() {
-            if at != who && self.instances.get(at).is_some_and(|other| other.group() == Some(group)) {
-                self.event(now, at, Event::GroupLeft { member: member.to_owned() }, out);
+            if at != who && self.instances.get(at).is_some_and(|other| other.group() == Some(&left.group)) {
+                self.event(now, at, Event::GroupLeft { member: left.member.clone() }, out);
             }
         }
     }
@@ -65,6 +72,55 @@ impl Fleet {
             if concerned && serves && !instance.announce_when_settled {
                 instance.announcer.claimed(now);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::base::{Family, IfName, Vrid};
+    use crate::vrrp::happened::Happened;
+    use crate::vrrp::links::{Held, Link, Links};
+    use crate::vrrp::settings::{Settings, SyncGroup};
+
+    /// Two interfaces with an address each; those that are named are down.
+    fn links(down: &[&str]) -> Links {
+        let link = |index: u32, name: &str| {
+            let cidr = format!("10.9.{index}.1/24").parse().unwrap();
+            let addresses = vec![Held { cidr, peer: None, ours: false, usable: true }];
+            (name.parse::<IfName>().unwrap(), Link { index, running: !down.contains(&name), mac: None, addresses })
+        };
+        Links([link(1, "eth1"), link(2, "eth2")].into())
+    }
+
+    fn moves(out: &[Output]) -> Vec<String> {
+        let one = |output: &Output| match output {
+            Output::Happened(Happened::Moved { instance, from, to, .. }) => Some(format!("{instance} {from} {to}")),
+            _ => None,
+        };
+        out.iter().filter_map(one).collect()
+    }
+
+    #[test]
+    fn what_breaks_by_itself_fails_first_and_its_group_fails_with_it() {
+        for (down, first, second) in [("eth1", "VI_1", "VI_2"), ("eth2", "VI_2", "VI_1")] {
+            let member = |name: &str, vrid, interface: &str| {
+                let mut one = Settings::new(name, interface.parse().unwrap(), Vrid::new(vrid).unwrap(), Family::V4);
+                one.sync_group = Some(SyncGroup { name: "G".to_owned(), tracking_weight: false });
+                one
+            };
+            let mut fleet = Fleet::default();
+            let mut now = MonoTime::ZERO;
+            fleet.links(now, links(&[]));
+            fleet.reconfigure(now, vec![member("VI_1", 1, "eth1"), member("VI_2", 2, "eth2")]);
+            now += Duration::from_secs(4);
+            assert_eq!(moves(&fleet.tick(now)), ["VI_1 backup active", "VI_2 backup active"], "{down}");
+            let failed = fleet.links(now, links(&[down]));
+            let expected = [format!("{first} active fault"), format!("{second} active fault")];
+            assert_eq!(moves(&failed), expected, "{down}: nobody is a Backup in between");
         }
     }
 }
