@@ -60,6 +60,11 @@ pub fn tell(happened: &Happened) -> Option<Line> {
             tracing::info!(%instance, %interface, ?state, "({instance}) interface {interface} changed");
             None
         }
+        Happened::LinkFlapped { at: _, instance, interface, state, lasted, count } => {
+            let text = words::flapped(interface, *state, *lasted, *count);
+            tracing::info!(%instance, %interface, ?state, lasted_us = lasted.as_micros(), "({instance}) {text}");
+            None
+        }
         Happened::Warned { at: _, instance, from, warning } => {
             warned(instance, &from.to_string(), warning);
             None

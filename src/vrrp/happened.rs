@@ -31,6 +31,9 @@ pub enum Happened {
     PeerChanged { at: MonoTime, instance: String, from: Option<PeerView>, to: PeerView },
     /// The instance's own interface, or one that it tracks.
     LinkChanged { at: MonoTime, instance: String, interface: IfName, state: LinkState },
+    /// It was down, or up, for less than its `interface_up_down_delays`, which moved nothing. `lasted` is the longest of
+    /// `count` such times.
+    LinkFlapped { at: MonoTime, instance: String, interface: IfName, state: LinkState, lasted: Duration, count: u64 },
     /// Two are Active at once; one event per phase, however many adverts were heard.
     Conflict { at: MonoTime, instance: String, phase: ConflictPhase, rival: IpAddr, theirs: Priority },
     /// Trackers with a weight moved the effective priority.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::damping::Flap;
 use super::happened::{Happened, LinkState};
 use super::settings::{Settings, Tracked, Transport};
 use crate::base::{Cidr, Family, IfName, MonoTime};
@@ -66,18 +67,34 @@ impl Links {
 
 /// What changed of the interfaces that this virtual router uses or tracks.
 pub fn changes(at: MonoTime, settings: &Settings, before: &Links, after: &Links) -> Vec<Happened> {
-    let tracked = settings.track.iter().filter_map(|track| match &track.what {
-        Tracked::Interface(name) => Some(name),
-        Tracked::Script(_) | Tracked::File(_) | Tracked::Process(_) | Tracked::Bfd(_) | Tracked::Static(_) => None,
-    });
-    let names: BTreeSet<&IfName> = std::iter::once(&settings.interface).chain(tracked).collect();
-    let changed = names.into_iter().filter(|name| before.state(name) != after.state(name));
+    let changed = watched(settings).into_iter().filter(|name| before.state(name) != after.state(name));
     changed
         .map(|name| {
             let (instance, interface) = (settings.name.clone(), name.clone());
             Happened::LinkChanged { at, instance, interface, state: after.state(name) }
         })
         .collect()
+}
+
+/// What changed of them for a moment.
+pub fn flaps(at: MonoTime, settings: &Settings, flaps: &[Flap]) -> Vec<Happened> {
+    let watched = watched(settings);
+    let concern = flaps.iter().filter(|flap| watched.contains(&flap.interface)).cloned();
+    concern
+        .map(|Flap { interface, state, lasted }| {
+            let instance = settings.name.clone();
+            Happened::LinkFlapped { at, instance, interface, state, lasted, count: 1 }
+        })
+        .collect()
+}
+
+/// The interfaces that this virtual router uses or tracks.
+fn watched(settings: &Settings) -> BTreeSet<&IfName> {
+    let tracked = settings.track.iter().filter_map(|track| match &track.what {
+        Tracked::Interface(name) => Some(name),
+        Tracked::Script(_) | Tracked::File(_) | Tracked::Process(_) | Tracked::Bfd(_) | Tracked::Static(_) => None,
+    });
+    std::iter::once(&settings.interface).chain(tracked).collect()
 }
 
 /// The addresses that each link lost; not those of a link that is down, but those of one of our own that is gone.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::What;
+use crate::base::IfName;
 use crate::daemon::telling::keepalived_word;
 use crate::vrrp::settings::Outcome;
 use crate::vrrp::{ConflictPhase, Evidence, Failure, Happened, LinkState, PeerView, Standing, Warning};
@@ -47,6 +48,9 @@ fn describe(happened: &Happened) -> String {
             LinkState::Down => format!("interface {interface} is down or has no carrier"),
             LinkState::Gone => format!("interface {interface} is gone"),
         },
+        Happened::LinkFlapped { at: _, instance: _, interface, state, lasted, count } => {
+            flapped(interface, *state, *lasted, *count)
+        }
         Happened::Discarded { at: _, instance: _, interface, from, reason, count } => {
             format!("rejected {count} packets on {interface}, the last from {from}: {reason}")
         }
@@ -74,6 +78,17 @@ fn describe(happened: &Happened) -> String {
         }
         Happened::Resynced { at: _, count } => format!("netlink lost messages ({}); all was read again", times(*count)),
     }
+}
+
+/// A change that its delay kept from counting.
+pub fn flapped(interface: &IfName, state: LinkState, lasted: Duration, count: u64) -> String {
+    let was = match state {
+        LinkState::Up => "up",
+        LinkState::Down | LinkState::Gone => "down",
+    };
+    let most = if count == 1 { "" } else { " at most" };
+    let seconds = lasted.as_secs_f64();
+    format!("interface {interface} was {was} {}, for {seconds:.3} s{most}: too short to count", times(count))
 }
 
 fn times(count: u64) -> String {

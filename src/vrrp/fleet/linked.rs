@@ -5,15 +5,18 @@ use std::net::IpAddr;
 use super::{Fleet, Output, hold_all};
 use crate::base::MonoTime;
 use crate::vrrp::happened::Happened;
-use crate::vrrp::links::{Links, changes, lost};
+use crate::vrrp::links::{self, Links, changes, lost};
 use crate::vrrp::reason::Standing;
 use crate::vrrp::settings::{Device, VirtualAddress};
 
 impl Fleet {
     /// A full snapshot of the interfaces and addresses.
     pub fn links(&mut self, now: MonoTime, links: Links) -> Vec<Output> {
-        let links = self.damping.seen(now, &self.links, links);
-        self.believe(now, links)
+        let (links, flaps) = self.damping.seen(now, &self.links, links);
+        let told = self.instances.iter().flat_map(|instance| links::flaps(now, &instance.settings, &flaps));
+        let mut out: Vec<Output> = told.map(Output::Happened).collect();
+        out.extend(self.believe(now, links));
+        out
     }
 
     pub(super) fn believe(&mut self, now: MonoTime, links: Links) -> Vec<Output> {
@@ -82,6 +85,7 @@ mod tests {
 
     use super::*;
     use crate::base::{Family, IfName, Vrid};
+    use crate::vrrp::happened::LinkState;
     use crate::vrrp::links::{Held, Link};
     use crate::vrrp::settings::{LinkDelay, Settings};
 
@@ -105,7 +109,10 @@ mod tests {
             now += Duration::from_millis(20);
             assert_eq!(fleet.links(now, links(false)), [], "flap {flap}");
             now += Duration::from_millis(20);
-            assert_eq!(fleet.links(now, links(true)), [], "flap {flap}");
+            let (instance, interface, state) = ("VI_1".to_owned(), eth0.clone(), LinkState::Down);
+            let lasted = Duration::from_millis(20);
+            let told = Happened::LinkFlapped { at: now, instance, interface, state, lasted, count: 1 };
+            assert_eq!(fleet.links(now, links(true)), [Output::Happened(told)], "flap {flap}");
         }
         assert_eq!(state(&fleet), Standing::Backup);
         fleet.links(now, links(false));
