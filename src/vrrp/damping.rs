@@ -114,7 +114,7 @@ mod tests {
     fn a_change_is_believed_when_it_has_lasted() {
         let name: IfName = "eth0".parse().unwrap();
         let shown = |state: char| {
-            let link = |index, running| Link { index, running, mac: None, addresses: vec![] };
+            let link = |index, running| Link { index, running, mac: None, downs: 0, addresses: vec![] };
             let link = match state {
                 'u' => Some(link(2, true)),
                 'd' => Some(link(2, false)),
@@ -160,7 +160,9 @@ mod tests {
     #[test]
     fn what_waits_when_the_delays_go_is_no_news_from_before() {
         let name: IfName = "eth0".parse().unwrap();
-        let links = |running| Links([(name.clone(), Link { index: 2, running, mac: None, addresses: vec![] })].into());
+        let links = |running| {
+            Links([(name.clone(), Link { index: 2, running, mac: None, downs: 0, addresses: vec![] })].into())
+        };
         let [down, up] = [Duration::from_secs(9); 2];
         for back in [false, true] {
             let mut damping = Damping::default();
@@ -182,8 +184,9 @@ mod tests {
         let name: IfName = "eth0".parse().unwrap();
         let held =
             super::super::links::Held { cidr: "192.0.2.1/24".parse().unwrap(), peer: None, ours: true, usable: true };
-        let links =
-            |running, addresses| Links([(name.clone(), Link { index: 2, running, mac: None, addresses })].into());
+        let links = |running, addresses| {
+            Links([(name.clone(), Link { index: 2, running, mac: None, downs: 0, addresses })].into())
+        };
         let mut damping = Damping::default();
         let [down, up] = [Duration::from_secs(1); 2];
         damping.configure([LinkDelay { interface: name.clone(), down, up }].iter());

@@ -16,7 +16,7 @@ mod statics;
 pub use hearing::Heard;
 pub use operator::{HandOverError, Maintenance};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::damping::Damping;
@@ -142,7 +142,7 @@ impl Fleet {
             self.refresh(now, &mut out);
         }
         if let Some(links) = self.damping.due(now, &self.links) {
-            out.extend(self.believe(now, links));
+            out.extend(self.believe(now, links, &BTreeSet::new()));
         }
         for at in 0..self.instances.len() {
             self.event(now, at, Event::DeadlineReached, &mut out);

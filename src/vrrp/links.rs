@@ -18,6 +18,8 @@ pub struct Link {
     pub running: bool,
     /// Ethernet address; `None` on links without one.
     pub mac: Option<[u8; 6]>,
+    /// How often it lost its carrier, as the kernel counts (`IFLA_CARRIER_DOWN_COUNT`).
+    pub downs: u32,
     /// In the kernel's order: the primary addresses of a subnet come first.
     pub addresses: Vec<Held>,
 }
@@ -97,6 +99,11 @@ fn watched(settings: &Settings) -> BTreeSet<&IfName> {
     std::iter::once(&settings.interface).chain(tracked).collect()
 }
 
+/// Whether it was down between two snapshots: the kernel then drops its IPv6 addresses, and nobody removed them.
+pub fn was_down(name: &IfName, before: &Links, now: &Links) -> bool {
+    before.get(name).zip(now.get(name)).is_some_and(|(old, new)| old.downs != new.downs)
+}
+
 /// The addresses that each link lost; not those of a link that is down, but those of one of our own that is gone.
 pub fn lost<'a>(before: &'a Links, now: &Links, devices: &BTreeSet<&IfName>) -> BTreeMap<&'a IfName, BTreeSet<Cidr>> {
     let cidrs = |link: &Link| link.addresses.iter().map(|held| held.cidr).collect::<BTreeSet<_>>();
@@ -136,7 +143,9 @@ mod tests {
     fn the_source_is_no_virtual_address_unless_there_is_no_other() {
         let held = |cidr: &str, ours| Held { cidr: cidr.parse().unwrap(), peer: None, ours, usable: true };
         let eth0: IfName = "eth0".parse().unwrap();
-        let links = |addresses| Links([(eth0.clone(), Link { index: 2, running: true, mac: None, addresses })].into());
+        let links = |addresses| {
+            Links([(eth0.clone(), Link { index: 2, running: true, mac: None, downs: 0, addresses })].into())
+        };
         let mut v4 = Settings::new("VI_1", eth0.clone(), Vrid::new(1).unwrap(), Family::V4);
         v4.addresses = vec![VirtualAddress::new("10.0.0.9/24".parse().unwrap())];
         let v6 = Settings::new("VI_2", eth0.clone(), Vrid::new(1).unwrap(), Family::V6);

@@ -152,7 +152,7 @@ mod tests {
 
     fn links(running: bool) -> Links {
         let addresses = vec![Held { cidr: "10.0.0.1/24".parse().unwrap(), peer: None, ours: false, usable: true }];
-        let link = Link { index: 2, running: true, mac: None, addresses };
+        let link = Link { index: 2, running: true, mac: None, downs: 0, addresses };
         let other = Link { running, addresses: vec![], ..link.clone() };
         Links([("eth0".parse().unwrap(), link), ("eth1".parse().unwrap(), other)].into())
     }

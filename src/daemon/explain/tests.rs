@@ -13,7 +13,7 @@ fn ms(ms: u64) -> MonoTime {
 
 fn links(running: bool) -> Links {
     let own = Held { cidr: "192.0.2.1/24".parse().unwrap(), peer: None, ours: false, usable: true };
-    let link = Link { index: 2, running, mac: None, addresses: vec![own] };
+    let link = Link { index: 2, running, mac: None, downs: 0, addresses: vec![own] };
     Links([("eth0".parse().unwrap(), link)].into())
 }
 

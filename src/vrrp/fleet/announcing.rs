@@ -91,7 +91,7 @@ mod tests {
         let link = |(index, name): (u32, &&str)| {
             let cidr = format!("192.0.2.{index}/24").parse().unwrap();
             let held = Held { cidr, peer: None, ours: false, usable: true };
-            (name.parse().unwrap(), Link { index, running: true, mac: None, addresses: vec![held] })
+            (name.parse().unwrap(), Link { index, running: true, mac: None, downs: 0, addresses: vec![held] })
         };
         fleet.links(now, Links((200..).zip(interfaces).map(link).collect()));
         let router = |(vrid, name): (u8, &&str)| {

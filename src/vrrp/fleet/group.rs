@@ -91,7 +91,10 @@ mod tests {
         let link = |index: u32, name: &str| {
             let cidr = format!("10.9.{index}.1/24").parse().unwrap();
             let addresses = vec![Held { cidr, peer: None, ours: false, usable: true }];
-            (name.parse::<IfName>().unwrap(), Link { index, running: !down.contains(&name), mac: None, addresses })
+            (
+                name.parse::<IfName>().unwrap(),
+                Link { index, running: !down.contains(&name), mac: None, downs: 0, addresses },
+            )
         };
         Links([link(1, "eth1"), link(2, "eth2")].into())
     }

@@ -56,7 +56,7 @@ mod tests {
         owner.owner_ignores_adverts = ignores;
         owner.addresses = vec![VirtualAddress::new("192.0.2.10/24".parse().unwrap())];
         let own = Held { cidr: "192.0.2.1/24".parse().unwrap(), peer: None, ours: false, usable: true };
-        let link = Link { index: 2, running: true, mac: None, addresses: vec![own] };
+        let link = Link { index: 2, running: true, mac: None, downs: 0, addresses: vec![own] };
         let mut fleet = Fleet::default();
         fleet.links(MonoTime::ZERO, Links([(eth0.clone(), link)].into()));
         fleet.reconfigure(MonoTime::ZERO, vec![owner]);
