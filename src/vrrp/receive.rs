@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::happened::Warning;
 use super::packet::{Advert, Auth, Body, Envelope};
 use super::router::Heard;
-use super::settings::{Authentication, Settings, Transport};
+use super::settings::{Authentication, Settings, Transport, Version};
 use crate::base::{Family, Priority};
 
 /// Why a packet was dropped. The order is the order of the checks.
@@ -43,6 +43,8 @@ pub enum Discard {
     Interval,
     /// The address list differs, and the virtual router is strict about it.
     AddressList,
+    /// VRRPv3: it lists no address (RFC 9568 section 5.2.5), and we do.
+    NoAddress,
 }
 
 impl Discard {
@@ -62,6 +64,7 @@ impl Discard {
             Self::Replayed => "replayed",
             Self::Interval => "interval",
             Self::AddressList => "address_list",
+            Self::NoAddress => "no_address",
         }
     }
 }
@@ -123,6 +126,10 @@ pub fn check(
     }
     if !same_addresses(advert, settings) {
         let ours = settings.advertised().count();
+        // RFC 9568 section 5.2.5 and erratum 8299. Not where ours lists none either, which keepalived allows.
+        if advert.addresses.is_empty() && advert.version() == Version::V3 {
+            return Err(Discard::NoAddress);
+        }
         if settings.strict_address_list {
             return Err(Discard::AddressList);
         }
@@ -159,7 +166,7 @@ fn same_addresses(advert: &Advert, settings: &Settings) -> bool {
 mod tests {
     use super::*;
     use crate::base::{AdvertInterval, Vrid};
-    use crate::vrrp::settings::{Password, Peer, Version, VirtualAddress};
+    use crate::vrrp::settings::{Password, Peer, VirtualAddress};
 
     fn settings() -> Settings {
         let mut settings = Settings::new("VI_1", "eth0".parse().unwrap(), Vrid::new(7).unwrap(), Family::V4);
@@ -176,7 +183,7 @@ mod tests {
 
     #[test]
     fn each_check_has_its_own_discard() {
-        let rows: [(&str, Change, Result<(), Discard>); 18] = [
+        let rows: [(&str, Change, Result<(), Discard>); 20] = [
             ("valid", |s, _, _| s, Ok(())),
             (
                 "came over a router",
@@ -289,6 +296,24 @@ mod tests {
                 |s, a, _| {
                     a.addresses.clear();
                     s
+                },
+                Ok(()),
+            ),
+            (
+                "no address in version 3",
+                |s, a, _| {
+                    a.addresses.clear();
+                    a.body = Body::V3 { pseudo_header: true };
+                    Settings { version: Version::V3, ..s }
+                },
+                Err(Discard::NoAddress),
+            ),
+            (
+                "no address in version 3, and we have none",
+                |s, a, _| {
+                    a.addresses.clear();
+                    a.body = Body::V3 { pseudo_header: true };
+                    Settings { version: Version::V3, addresses: vec![], ..s }
                 },
                 Ok(()),
             ),
