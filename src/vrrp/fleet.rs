@@ -31,7 +31,7 @@ use super::router::{Action, Condition, Event};
 use super::settings::{Holdings, Key, Outcome, Tracked, VirtualAddress};
 use super::track::{self, Outcomes, judge};
 use super::view::InstanceView;
-use crate::base::{Family, IfName, MonoTime, Vrid};
+use crate::base::{Family, IfName, MonoTime, Priority, Vrid};
 use group::Left;
 use sending::send;
 
@@ -227,6 +227,9 @@ impl Fleet {
             let (theirs_centis, ours_centis) = (heard.interval.centis(), instance.settings.interval.centis());
             warnings.push(Warning::Interval { theirs_centis, ours_centis });
         }
+        if instance.settings.priority.is_owner() && heard.priority.is_some_and(Priority::is_owner) {
+            warnings.push(Warning::TwoOwners);
+        }
         for warning in warnings {
             out.extend(instance.warn(now, heard.from, warning).map(Output::Happened));
         }
@@ -392,7 +395,8 @@ impl Fleet {
                     }
                     if from.serves() && matches!(to, Standing::Backup | Standing::Fault) {
                         let member = instance.settings.name.clone();
-                        left = instance.group().map(|group| Left { group: group.to_owned(), member });
+                        let because = reason.clone();
+                        left = instance.group().map(|group| Left { group: group.to_owned(), member, because });
                     }
                     instance.reason = Some(reason.clone());
                     let (name, priority) = (instance.settings.name.clone(), instance.router.priority());

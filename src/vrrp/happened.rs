@@ -45,8 +45,8 @@ pub enum Happened {
     /// A neighbour says that an address that we hold is at its hardware address; it is announced again. `count` such
     /// packets since the last such event: at most one in 10 s per instance.
     Claimed { at: MonoTime, instance: String, address: IpAddr, mac: [u8; 6], count: u64 },
-    /// Somebody else removed an address that we hold; it is put back.
-    AddressLost { at: MonoTime, instance: String, address: Cidr },
+    /// Somebody else removed an address that we hold. It is put back, unless that was once too often.
+    AddressLost { at: MonoTime, instance: String, address: Cidr, put_back: bool },
     /// Somebody else had removed a route or a rule of ours; it is back.
     RouteRestored { at: MonoTime, instance: String, what: String },
     /// The kernel refused an address, an advert could not be sent, and the like: at most one a second per instance.
@@ -96,6 +96,8 @@ pub enum Warning {
     AddressList { theirs: usize, ours: usize },
     /// Heard as Active: a VRRPv3 router with another interval.
     Interval { theirs_centis: u16, ours_centis: u16 },
+    /// Two have priority 255, and the addresses can have one owner only.
+    TwoOwners,
     /// VRRPv3 over IPv4: the sender leaves the pseudo-header out of its checksum, or we do and it does not.
     ChecksumForm { pseudo_header: bool },
 }

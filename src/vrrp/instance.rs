@@ -53,7 +53,7 @@ pub(super) struct Instance {
     pub discards: Discards,
     /// The last sequence number of an Authentication Header, heard or sent.
     pub sequence: u32,
-    warned: [Option<MonoTime>; 3],
+    warned: [Option<MonoTime>; 4],
     failure_told: Option<MonoTime>,
     conflict_told: Option<MonoTime>,
     /// It left the configuration, and goes when it is stopped.
@@ -82,7 +82,7 @@ impl Instance {
             counters: Counters::default(),
             discards: Discards::default(),
             sequence: 0,
-            warned: [None; 3],
+            warned: [None; 4],
             failure_told: None,
             conflict_told: None,
             retiring: false,
@@ -172,11 +172,12 @@ impl Instance {
 
     /// The event of a warning, at most one per kind and minute.
     pub fn warn(&mut self, at: MonoTime, from: IpAddr, warning: Warning) -> Option<Happened> {
-        let [list, interval, checksum] = &mut self.warned;
+        let [list, interval, checksum, owners] = &mut self.warned;
         let told = match warning {
             Warning::AddressList { .. } => list,
             Warning::Interval { .. } => interval,
             Warning::ChecksumForm { .. } => checksum,
+            Warning::TwoOwners => owners,
         };
         if told.is_some_and(|told| at - told < WARN_EVERY) {
             return None;

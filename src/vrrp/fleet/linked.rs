@@ -41,21 +41,28 @@ impl Fleet {
             if lost.is_empty() {
                 continue;
             }
-            instance.announce_when_settled = true;
             let by_somebody = |address: &VirtualAddress| {
                 let device = instance.settings.device_of(address);
                 !flapped.contains(device) && !was_down(device, &before, &self.links)
             };
             let removed: Vec<_> = lost.into_iter().filter(by_somebody).collect();
             if !removed.is_empty() {
+                instance.restorer.removed(now);
+            }
+            let put_back = instance.restorer.fault(now).is_none();
+            if put_back {
                 let restored = u64::try_from(removed.len()).unwrap_or(u64::MAX);
                 instance.counters.addresses_restored = instance.counters.addresses_restored.saturating_add(restored);
-                instance.restorer.removed(now);
             }
             let name = &instance.settings.name;
             out.extend(removed.into_iter().map(|address| {
-                Output::Happened(Happened::AddressLost { at: now, instance: name.clone(), address: address.cidr })
+                let (instance, address) = (name.clone(), address.cidr);
+                Output::Happened(Happened::AddressLost { at: now, instance, address, put_back })
             }));
+            if !put_back {
+                continue;
+            }
+            instance.announce_when_settled = true;
             out.push(hold_all(instance));
         }
         self.refresh(now, &mut out);
@@ -167,7 +174,8 @@ mod tests {
                 fleet.links(now, links(false, after, false));
             }
             let out = fleet.links(now, links(true, after, false));
-            restored += u64::from(out.iter().any(|output| matches!(output, Output::Hold { .. })));
+            let held = |output: &Output| matches!(output, Output::Hold { holdings, .. } if !holdings.is_empty());
+            restored += u64::from(out.iter().any(held));
         }
         (restored, fleet.view("VI_1").unwrap().state)
     }
@@ -175,7 +183,7 @@ mod tests {
     #[test]
     fn addresses_that_go_with_their_link_are_put_back_and_nobody_is_blamed() {
         let rows = [
-            ("removed by somebody", false, false, (5, Standing::Fault)),
+            ("removed by somebody", false, false, (4, Standing::Fault)),
             ("down and up between two snapshots", false, true, (6, Standing::Active)),
             ("a damped flap of a link that counts nothing", true, false, (6, Standing::Active)),
             ("a damped flap", true, true, (6, Standing::Active)),
