@@ -24,7 +24,7 @@ use super::happened::{ConflictPhase, Failure, Happened, Warning};
 use super::instance::{Discards, Instance};
 use super::lease::Lease;
 use super::links::Links;
-use super::packet::{Advert, Body, Envelope};
+use super::packet::{Advert, Envelope};
 use super::reason::{Fault, Standing};
 use super::receive::{Discard, check};
 use super::router::{Action, Condition, Event};
@@ -219,9 +219,7 @@ impl Fleet {
         let own = instance.source.unwrap_or(envelope.destination);
         let (heard, mut warnings) = check(&advert, envelope, &instance.settings, own)?;
         out.extend(instance.note_heard(now, heard.from, heard.priority).map(Output::Happened));
-        if matches!(advert.body, Body::V3 { pseudo_header: false }) {
-            instance.counters.checksums_without_pseudo_header += 1;
-        }
+        instance.note_checksum(advert.body);
         let active = instance.router.standing() == Standing::Active;
         if active && heard.interval != instance.settings.interval {
             let (theirs_centis, ours_centis) = (heard.interval.centis(), instance.settings.interval.centis());

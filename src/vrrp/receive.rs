@@ -7,9 +7,9 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::happened::Warning;
-use super::packet::{Advert, Auth, Body, Envelope};
+use super::packet::{Advert, Auth, Body, ChecksumForm, Envelope};
 use super::router::Heard;
-use super::settings::{Authentication, Settings, Transport, Version};
+use super::settings::{Authentication, OldUnicastChecksum, Settings, Transport, Version};
 use crate::base::{Family, Priority};
 
 /// Why a packet was dropped. The order is the order of the checks.
@@ -118,11 +118,7 @@ pub fn check(
     let mut warnings = vec![];
     match advert.body {
         Body::V2(auth) => check_version_2(advert, auth, settings)?,
-        Body::V3 { pseudo_header } => {
-            if settings.family == Family::V4 && pseudo_header == settings.checksum_without_pseudo_header {
-                warnings.push(Warning::ChecksumForm { pseudo_header });
-            }
-        }
+        Body::V3 { checksum } => warnings.extend(check_checksum_form(checksum, settings)?),
     }
     if !same_addresses(advert, settings) {
         let ours = settings.advertised().count();
@@ -142,6 +138,20 @@ pub fn check(
         from_greater: envelope.source > own,
     };
     Ok((heard, warnings))
+}
+
+/// Over IPv4 both forms are taken, and the old one from peers.
+fn check_checksum_form(checksum: ChecksumForm, settings: &Settings) -> Result<Option<Warning>, Discard> {
+    let bare = match checksum {
+        ChecksumForm::OldUnicast if settings.checksums.old_unicast == OldUnicastChecksum::Never => {
+            return Err(Discard::Checksum);
+        }
+        ChecksumForm::OldUnicast => return Ok(None),
+        ChecksumForm::Bare => true,
+        ChecksumForm::PseudoHeader => false,
+    };
+    let differs = settings.family == Family::V4 && bare != settings.checksums.bare;
+    Ok(differs.then_some(Warning::ChecksumForm { pseudo_header: !bare }))
 }
 
 fn check_version_2(advert: &Advert, auth: Auth, settings: &Settings) -> Result<(), Discard> {
@@ -303,7 +313,7 @@ mod tests {
                 "no address in version 3",
                 |s, a, _| {
                     a.addresses.clear();
-                    a.body = Body::V3 { pseudo_header: true };
+                    a.body = Body::V3 { checksum: ChecksumForm::PseudoHeader };
                     Settings { version: Version::V3, ..s }
                 },
                 Err(Discard::NoAddress),
@@ -312,7 +322,7 @@ mod tests {
                 "no address in version 3, and we have none",
                 |s, a, _| {
                     a.addresses.clear();
-                    a.body = Body::V3 { pseudo_header: true };
+                    a.body = Body::V3 { checksum: ChecksumForm::PseudoHeader };
                     Settings { version: Version::V3, addresses: vec![], ..s }
                 },
                 Ok(()),

@@ -122,11 +122,9 @@ mod tests {
     }
 
     fn moves(out: &[Output]) -> Vec<String> {
-        let one = |output: &Output| match output {
-            Output::Happened(Happened::Moved { instance, from, to, reason, .. }) => {
-                Some(format!("{instance} {from} {to}: {reason}"))
-            }
-            _ => None,
+        let one = |output: &Output| {
+            let Output::Happened(Happened::Moved { instance, from, to, reason, .. }) = output else { return None };
+            Some(format!("{instance} {from} {to}: {reason}"))
         };
         out.iter().filter_map(one).collect()
     }
