@@ -118,8 +118,8 @@ pub struct Settings {
     /// The sysctl of that name on the interface: when a primary address goes, the next of its subnet takes its place.
     pub promote_secondaries: bool,
     pub garp: Garp,
-    /// The first interface of its `garp_group`: announcements of all of these share one interval. `None`: of its interface.
-    pub garp_leader: Option<IfName>,
+    /// By interfaces that its addresses stand on: the first of their `garp_group`, whose announcements share one interval.
+    pub garp_leaders: BTreeMap<IfName, IfName>,
     pub track: Vec<Track>,
     /// Of the interfaces that it uses or tracks.
     pub link_delays: Vec<LinkDelay>,
@@ -163,7 +163,7 @@ impl Settings {
             strict_address_list: false,
             checksums: Checksums::default(),
             garp: Garp::default(),
-            garp_leader: None,
+            garp_leaders: BTreeMap::new(),
             track: vec![],
             link_delays: vec![],
             dont_track_primary: false,

@@ -3,6 +3,7 @@
 mod statics;
 mod vmac;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -92,6 +93,7 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
         vrid: *vrid,
         family: *family,
         interface: interface.clone(),
+        garp_leaders: garp_leaders(interface, &addresses, &address_devices, above),
         waits_for_interface: above.config.global.dynamic_interfaces,
         vmac: vmac.as_ref().map(|vmac| vmac::own(vmac, instance, above.config)),
         address_devices,
@@ -115,12 +117,23 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
         strict_address_list: above.strict,
         checksums: checksums(instance),
         garp: garp(own_garp, &above.announcing(interface), *family),
-        garp_leader: above.garp_group(interface).and_then(|group| group.interfaces.first().cloned()),
         track,
         link_delays,
         dont_track_primary: *dont_track_primary,
         sync_group: group.map(sync_group),
     }
+}
+
+/// Of the interfaces that its addresses stand on, the one below where that is one of its own.
+fn garp_leaders(
+    interface: &IfName,
+    addresses: &[vrrp::VirtualAddress],
+    own: &[vrrp::settings::Device],
+    above: &Above<'_>,
+) -> BTreeMap<IfName, IfName> {
+    let named = addresses.iter().filter_map(|address| address.dev.as_ref());
+    let all = std::iter::once(interface).chain(named).chain(own.iter().map(|device| &device.base));
+    all.filter_map(|name| Some((name.clone(), above.garp_group(name)?.interfaces.first()?.clone()))).collect()
 }
 
 fn tracked(
