@@ -248,6 +248,7 @@ impl Beat {
             Happened::Discarded { .. }
             | Happened::Warned { .. }
             | Happened::PeerChanged { .. }
+            | Happened::LinkFlapped { .. }
             | Happened::Claimed { .. }
             | Happened::LinkChanged { .. }
             | Happened::AddressLost { .. }
