@@ -52,7 +52,7 @@ fn shown(unix_s: f64, entry: &Entry) -> HistoryStatus {
         s_ago: (unix_s - entry.unix_s).max(0.0),
         text: words::line(&entry.what),
         // Plain data: it always has a JSON form.
-        what: serde_json::to_value(&entry.what).unwrap_or_default(),
+        what: serde_json::to_value(&*entry.what).unwrap_or_default(),
     }
 }
 

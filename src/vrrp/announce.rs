@@ -20,9 +20,9 @@ pub const PACE: Duration = Duration::from_millis(5);
 /// ARP is answered each time (see [`super::claim`]).
 pub const CLAIMED_EVERY: Duration = Duration::from_secs(1);
 
-#[derive(Clone, Debug)]
+/// How is said with each call: the configuration may change between two.
+#[derive(Clone, Debug, Default)]
 pub struct Announcer {
-    garp: Garp,
     run: Option<Run>,
     /// The second burst, and its rounds.
     second: Option<(MonoTime, u8)>,
@@ -38,27 +38,19 @@ struct Run {
 }
 
 impl Announcer {
-    pub const fn new(garp: Garp) -> Self {
-        Self { garp, run: None, second: None, refresh_at: None, claimed_at: None }
-    }
-
-    pub const fn configure(&mut self, garp: Garp) {
-        self.garp = garp;
-    }
-
     /// The addresses were taken.
-    pub fn taken(&mut self, now: MonoTime) {
-        self.burst(now, self.garp.repeat, self.garp.delay);
-        self.refresh_at = (!self.garp.refresh.is_zero()).then(|| now + self.garp.refresh);
+    pub fn taken(&mut self, now: MonoTime, garp: &Garp) {
+        self.burst(now, garp.repeat, garp.delay);
+        self.refresh_at = (!garp.refresh.is_zero()).then(|| now + garp.refresh);
     }
 
     /// A lesser router claims the addresses, or somebody removed one.
-    pub fn claimed(&mut self, now: MonoTime) {
+    pub fn claimed(&mut self, now: MonoTime, garp: &Garp) {
         if self.claimed_at.is_some_and(|claimed| now - claimed < CLAIMED_EVERY) {
             return;
         }
         self.claimed_at = Some(now);
-        self.burst(now, self.garp.lower_repeat, self.garp.lower_delay);
+        self.burst(now, garp.lower_repeat, garp.lower_delay);
     }
 
     /// The addresses are not ours any more.
@@ -79,16 +71,16 @@ impl Announcer {
     }
 
     /// Which of `count` addresses to announce now, by position.
-    pub fn due(&mut self, now: MonoTime, count: usize) -> Range<usize> {
+    pub fn due(&mut self, now: MonoTime, garp: &Garp, count: usize) -> Range<usize> {
         if let Some((_, rounds)) = self.second.take_if(|(at, _)| *at <= now) {
             self.start(now, rounds);
         }
         if self.refresh_at.is_some_and(|at| at <= now) {
-            self.refresh_at = (!self.garp.refresh.is_zero()).then(|| now + self.garp.refresh);
-            self.start(now, self.garp.refresh_repeat);
+            self.refresh_at = (!garp.refresh.is_zero()).then(|| now + garp.refresh);
+            self.start(now, garp.refresh_repeat);
         }
         let Some(run) = self.run.as_mut().filter(|run| run.at <= now) else { return 0..0 };
-        let (batch, pause) = if self.garp.interval.is_zero() { (BATCH, PACE) } else { (1, self.garp.interval) };
+        let (batch, pause) = if garp.interval.is_zero() { (BATCH, PACE) } else { (1, garp.interval) };
         let first = run.next.min(count);
         let end = (first + batch).min(count);
         run.at = now + pause;
@@ -127,38 +119,39 @@ mod tests {
     }
 
     /// Runs it for a minute; the positions in order.
-    fn run(announcer: &mut Announcer, count: usize, until: MonoTime) -> Vec<usize> {
+    fn run(announcer: &mut Announcer, garp: &Garp, count: usize, until: MonoTime) -> Vec<usize> {
         let mut seen = vec![];
         while let Some(now) = announcer.deadline().filter(|at| *at <= until) {
-            seen.extend(announcer.due(now, count));
+            seen.extend(announcer.due(now, garp, count));
         }
         seen
     }
 
     #[test]
     fn the_first_of_every_address_goes_before_the_second_of_any() {
-        let mut announcer = Announcer::new(Garp { repeat: 3, delay: Duration::ZERO, ..Garp::default() });
-        announcer.taken(at(0));
+        let garp = Garp { repeat: 3, delay: Duration::ZERO, ..Garp::default() };
+        let mut announcer = Announcer::default();
+        announcer.taken(at(0), &garp);
         let expected: Vec<usize> = (0..3).flat_map(|_| 0..100).collect();
-        assert_eq!(run(&mut announcer, 100, at(60_000)), expected);
+        assert_eq!(run(&mut announcer, &garp, 100, at(60_000)), expected);
     }
 
     #[test]
     fn two_thousand_addresses_are_announced_within_a_second() {
-        let mut announcer = Announcer::new(Garp::default());
-        announcer.taken(at(0));
-        let seen = run(&mut announcer, 2_000, at(1_000));
+        let (mut announcer, garp) = (Announcer::default(), Garp::default());
+        announcer.taken(at(0), &garp);
+        let seen = run(&mut announcer, &garp, 2_000, at(1_000));
         assert!(seen.len() >= 2_000, "{}", seen.len());
     }
 
     #[test]
     fn a_rival_that_never_stops_does_not_keep_the_last_address_from_its_turn() {
-        let mut announcer = Announcer::new(Garp::default());
-        announcer.taken(at(0));
+        let (mut announcer, garp) = (Announcer::default(), Garp::default());
+        announcer.taken(at(0), &garp);
         let mut seen = vec![];
         for ms in 0..100 {
-            announcer.claimed(at(ms));
-            seen.extend(announcer.due(at(ms), 200));
+            announcer.claimed(at(ms), &garp);
+            seen.extend(announcer.due(at(ms), &garp, 200));
         }
         assert!(seen.contains(&199));
     }
@@ -166,11 +159,11 @@ mod tests {
     #[test]
     fn the_second_burst_comes_after_the_delay_and_the_refresh_goes_on() {
         let garp = Garp { repeat: 1, refresh: Duration::from_secs(10), ..Garp::default() };
-        let mut announcer = Announcer::new(garp);
-        announcer.taken(at(0));
-        assert_eq!(run(&mut announcer, 1, at(4_999)).len(), 1);
-        assert_eq!(run(&mut announcer, 1, at(5_000)).len(), 1);
-        assert_eq!(run(&mut announcer, 1, at(30_000)).len(), 3);
+        let mut announcer = Announcer::default();
+        announcer.taken(at(0), &garp);
+        assert_eq!(run(&mut announcer, &garp, 1, at(4_999)).len(), 1);
+        assert_eq!(run(&mut announcer, &garp, 1, at(5_000)).len(), 1);
+        assert_eq!(run(&mut announcer, &garp, 1, at(30_000)).len(), 3);
         announcer.stop();
         assert_eq!(announcer.deadline(), None);
     }

@@ -21,7 +21,7 @@ use std::net::IpAddr;
 
 use super::damping::Damping;
 use super::happened::{ConflictPhase, Failure, Happened, Warning};
-use super::instance::{Discards, Instance};
+use super::instance::{Discards, Instance, extra};
 use super::lease::Lease;
 use super::links::Links;
 use super::packet::{Advert, Envelope};
@@ -258,8 +258,8 @@ impl Fleet {
             && instance.router.standing() == Standing::Active
         {
             instance.announce_when_settled = false;
-            instance.announcer.taken(now);
-            instance.extra.taken(now);
+            instance.announcer.taken(now, &instance.settings.garp);
+            instance.extra.taken(now, &extra(&instance.settings));
         }
     }
 
@@ -285,7 +285,7 @@ impl Fleet {
         if let Some(instance) = found
             && instance.router.standing() == Standing::Active
         {
-            instance.announcer.taken(now);
+            instance.announcer.taken(now, &instance.settings.garp);
         }
     }
 

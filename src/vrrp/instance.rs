@@ -66,8 +66,8 @@ impl Instance {
     pub fn new(now: MonoTime, settings: Arc<Settings>) -> Self {
         Self {
             router: Router::new(Rules::from(&*settings), settings.priority),
-            announcer: Announcer::new(settings.garp),
-            extra: Announcer::new(extra(&settings)),
+            announcer: Announcer::default(),
+            extra: Announcer::default(),
             announce_when_settled: false,
             claims: Claims::default(),
             restorer: Restorer::default(),
@@ -138,7 +138,7 @@ impl Instance {
             return vec![];
         }
         let positions = self.settings.extra();
-        let due = self.extra.due(now, positions.len());
+        let due = self.extra.due(now, &extra(&self.settings), positions.len());
         positions.get(due).map(<[usize]>::to_vec).unwrap_or_default()
     }
 

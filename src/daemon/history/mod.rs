@@ -6,6 +6,7 @@ pub mod file;
 pub mod words;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +26,26 @@ pub struct Entry {
     pub unix_s: f64,
     /// The last of those that were counted together with it.
     pub until_unix_s: Option<f64>,
-    pub what: What,
+    /// What concerns all is there once.
+    #[serde(with = "shared")]
+    pub what: Arc<What>,
+}
+
+/// Each is written for itself, and read so.
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+
+    use super::What;
+
+    pub(super) fn serialize<S: Serializer>(what: &Arc<What>, to: S) -> Result<S::Ok, S::Error> {
+        What::serialize(what, to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<What>, D::Error> {
+        What::deserialize(from).map(Arc::new)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -75,22 +95,24 @@ impl History {
         names: impl Iterator<Item = &'a str>,
     ) {
         let unix_s = unix_s - now.since(at(happened)).as_secs_f64();
-        let what = What::Happened(happened.clone());
+        let what = Arc::new(What::Happened(happened.clone()));
         match of(happened) {
             Of::Instance(name) => self.keep(name, unix_s, what),
             // It concerns all.
-            Of::All => names.for_each(|name| self.keep(name, unix_s, what.clone())),
+            Of::All => names.for_each(|name| self.keep(name, unix_s, Arc::clone(&what))),
             Of::Nobody => (),
         }
     }
 
     /// Keep one entry, or count it together with one like it since the last move.
-    pub fn keep(&mut self, name: &str, unix_s: f64, what: What) {
+    pub fn keep(&mut self, name: &str, unix_s: f64, what: impl Into<Arc<What>>) {
+        let what = what.into();
         self.unwritten = true;
         if let Some(entries) = self.entries.get_mut(name) {
             let since_move = entries.iter_mut().rev().take_while(|entry| !is_move(&entry.what));
             for entry in since_move {
-                if merge(&mut entry.what, &what) {
+                if says_the_same(&entry.what, &what) {
+                    count_in(Arc::make_mut(&mut entry.what), &what);
                     entry.until_unix_s = Some(unix_s);
                     return;
                 }
@@ -199,38 +221,42 @@ const fn is_move(what: &What) -> bool {
     matches!(what, What::Happened(Happened::Moved { .. }))
 }
 
-/// Count `next` together with `kept` where both say the same; whether it was so.
-fn merge(kept: &mut What, next: &What) -> bool {
+/// Whether `next` is counted together with `kept`.
+fn says_the_same(kept: &What, next: &What) -> bool {
     let (What::Happened(kept), What::Happened(next)) = (kept, next) else { return false };
     match (kept, next) {
-        (
-            Happened::Discarded { from, reason, count, .. },
-            Happened::Discarded { from: next_from, reason: next_reason, count: more, .. },
-        ) if reason == next_reason => {
-            *from = *next_from;
-            *count = count.saturating_add(*more);
-            true
+        (Happened::Discarded { reason, .. }, Happened::Discarded { reason: next, .. }) => reason == next,
+        (Happened::Claimed { mac, address, .. }, Happened::Claimed { mac: next_mac, address: next_address, .. }) => {
+            mac == next_mac && address == next_address
         }
         (
-            Happened::Claimed { mac, address, count, .. },
-            Happened::Claimed { mac: next_mac, address: next_address, count: more, .. },
-        ) if mac == next_mac && address == next_address => {
-            *count = count.saturating_add(*more);
-            true
-        }
-        (
-            Happened::LinkFlapped { interface, state, lasted, count, .. },
-            Happened::LinkFlapped { interface: on, state: next_state, lasted: next_lasted, count: more, .. },
-        ) if interface == on && state == next_state => {
-            *lasted = (*lasted).max(*next_lasted);
-            *count = count.saturating_add(*more);
-            true
-        }
+            Happened::LinkFlapped { interface, state, .. },
+            Happened::LinkFlapped { interface: next_interface, state: next_state, .. },
+        ) => interface == next_interface && state == next_state,
         (Happened::Failed { failure, .. }, Happened::Failed { failure: next, .. }) => failure == next,
         (Happened::Warned { from, warning, .. }, Happened::Warned { from: next_from, warning: next, .. }) => {
             from == next_from && warning == next
         }
         _ => false,
+    }
+}
+
+/// Two that say the same become one, which says how often.
+fn count_in(kept: &mut What, next: &What) {
+    let (What::Happened(kept), What::Happened(next)) = (kept, next) else { return };
+    match (kept, next) {
+        (Happened::Discarded { from, count, .. }, Happened::Discarded { from: last, count: more, .. }) => {
+            *from = *last;
+            *count = count.saturating_add(*more);
+        }
+        (Happened::Claimed { count, .. }, Happened::Claimed { count: more, .. }) => {
+            *count = count.saturating_add(*more);
+        }
+        (Happened::LinkFlapped { lasted, count, .. }, Happened::LinkFlapped { lasted: next, count: more, .. }) => {
+            *lasted = (*lasted).max(*next);
+            *count = count.saturating_add(*more);
+        }
+        _ => (),
     }
 }
 

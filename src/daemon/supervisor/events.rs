@@ -173,9 +173,9 @@ impl Daemon {
 
     /// Something of the daemon itself, which concerns every virtual router.
     pub fn note_for_all(&mut self, text: &str) {
-        let unix_s = clock::unix_seconds();
+        let (unix_s, what) = (clock::unix_seconds(), Arc::new(What::Daemon { text: text.to_owned() }));
         for one in &self.wanted.instances {
-            self.history.keep(&one.name, unix_s, What::Daemon { text: text.to_owned() });
+            self.history.keep(&one.name, unix_s, Arc::clone(&what));
         }
     }
 

@@ -71,7 +71,7 @@ fn below<'a>(settings: &'a Settings, address: &'a VirtualAddress) -> &'a IfName 
 }
 
 fn all_due(instance: &mut Instance, now: MonoTime, out: &mut Vec<Output>) {
-    let own = instance.announcer.due(now, instance.settings.addresses.len());
+    let own = instance.announcer.due(now, &instance.settings.garp, instance.settings.addresses.len());
     let extra =
         if own.is_empty() || instance.settings.garp.interval.is_zero() { instance.extra_due(now) } else { vec![] };
     announce(instance, own.chain(extra), out);

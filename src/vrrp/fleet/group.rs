@@ -71,7 +71,7 @@ impl Fleet {
             let serves = instance.router.standing() == Standing::Active;
             // Where the kernel does not hold them yet, the whole burst is still to come.
             if concerned && serves && !instance.announce_when_settled {
-                instance.announcer.claimed(now);
+                instance.announcer.claimed(now, &instance.settings.garp);
             }
         }
     }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::{Fleet, Instance, Output, hold_all, hold_nothing};
 use crate::base::MonoTime;
-use crate::vrrp::instance::extra;
 use crate::vrrp::reason::Standing;
 use crate::vrrp::router::{Event, Rules};
 use crate::vrrp::settings::Settings;
@@ -59,8 +58,6 @@ fn keep(now: MonoTime, mut instance: Instance, settings: Arc<Settings>, out: &mu
     }
     let more = settings.addresses.iter().any(|address| !instance.settings.addresses.contains(address));
     instance.settings = settings;
-    instance.announcer.configure(instance.settings.garp);
-    instance.extra.configure(extra(&instance.settings));
     instance.claims.stop();
     let actions = instance.router.handle(now, Event::Configured(Rules::from(&*instance.settings)));
     debug_assert!(actions.is_empty(), "settings alone move nothing");
