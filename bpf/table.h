@@ -23,6 +23,8 @@
 #define ROOM_REPLY_OVER 1
 #define ROOM_ESTABLISHED (1ULL << 63)
 
+/* So many entries of a flow's own bucket are choice enough, where they are not established. */
+#define ROOM_CHOICE 3
 /* Entries that are looked at for one that is over, outside a flow's own bucket; and for one that is not established, where
  * the first ones all are: they may lie together. */
 #define ROOM_TRIES 16
@@ -163,6 +165,7 @@ struct room {
 	__u64 now_ns;
 	__u64 least;
 	__u64 enough; /* to end the search */
+	__u64 begin;  /* where the hand was */
 	__u32 number; /* of the entry that makes room first */
 	__u32 was;    /* its tag */
 };
@@ -179,19 +182,18 @@ static __always_inline int entry_claim(struct vipd_entry *entry, __u32 was)
 	return was != TAG_BUSY && __sync_val_compare_and_swap(&entry->connection.tag, was, TAG_BUSY) == was;
 }
 
-/* One entry, wherever the hand is. 1 ends the search. */
+/* One entry after where the hand was. 1 ends the search. */
 static long room_try(__u32 index, void *unused)
 {
 	__u32 zero = 0, number, was;
 	struct vipd_settings *conf = bpf_map_lookup_elem(&settings, &zero);
-	struct vipd_cursor *at = bpf_map_lookup_elem(&cursor, &zero);
 	struct room *room = bpf_map_lookup_elem(&rooms, &zero);
 	struct vipd_entry *entry;
 	__u64 least;
 
-	if (!conf || !at || !room || !conf->connections)
+	if (!conf || !room || !conf->connections)
 		return 1;
-	number = __sync_fetch_and_add(&at->hand, 1) % conf->connections;
+	number = (room->begin + index) % conf->connections;
 	entry = entry_at(number);
 	if (!entry)
 		return 1;
@@ -210,22 +212,32 @@ static long room_try(__u32 index, void *unused)
 /* The entry elsewhere that makes room first, of a few. */
 static __always_inline void room_find(struct room *room)
 {
+	__u32 zero = 0;
+	struct vipd_cursor *at = bpf_map_lookup_elem(&cursor, &zero);
+	long tried;
+
+	if (!at)
+		return;
 	room->least = ~0ULL;
 	room->enough = ROOM_REPLY_OVER;
+	room->begin = __sync_fetch_and_add(&at->hand, ROOM_TRIES);
 	bpf_loop(ROOM_TRIES, room_try, 0, 0);
 	if (room->least >= ROOM_ESTABLISHED) {
 		room->enough = ROOM_ESTABLISHED - 1;
-		bpf_loop(ROOM_TRIES_MORE, room_try, 0, 0);
+		room->begin += ROOM_TRIES;
+		tried = bpf_loop(ROOM_TRIES_MORE, room_try, 0, 0);
+		if (tried > 0) /* past what is taken now: the next flow is not to take it from this one */
+			__sync_fetch_and_add(&at->hand, tried);
 	}
 }
 
 /* All entries have been used: one that is over, of the flow's own bucket if there is one; else the one that makes room
- * first. */
+ * first. A search for the flow ends at the first slot that was never used: nothing behind it is of use. */
 static __always_inline struct vipd_entry *place_find(const struct vipd_settings *conf, const struct vipd_bucket *bucket,
 						     __u32 hash, struct room *room)
 {
 	struct place *place = &room->place;
-	__u32 i, seen, free = VIPD_BUCKET_SLOTS;
+	__u32 i, seen, choice = 0, free = VIPD_BUCKET_SLOTS;
 	__u64 slot, cost, least = ~0ULL;
 	struct vipd_entry *entry;
 
@@ -233,25 +245,31 @@ static __always_inline struct vipd_entry *place_find(const struct vipd_settings 
 	for (i = 0; i < VIPD_BUCKET_SLOTS; i++) {
 		slot = slot_at(bucket, hash + i);
 		entry = entry_at(slot);
-		seen = slot && entry ? tag_at(entry) : 0;
-		if (seen == TAG_BUSY || (slot && entry && !seen)) /* another CPU is about to use it */
+		if (!entry)
 			continue;
-		if (!entry || !slot || seen != slot >> 32) {
-			/* The first one: no search goes past a slot that was never used. */
+		seen = tag_at(entry);
+		if (!slot || seen != slot >> 32) {
+			if (slot && seen < TAG_FREED) /* another CPU is about to use it */
+				continue;
 			if (free == VIPD_BUCKET_SLOTS) {
 				free = (hash + i) % VIPD_BUCKET_SLOTS;
 				room->free_slot = slot;
 			}
+			if (!slot)
+				break;
 			continue;
 		}
 		cost = room_of(conf, &entry->connection, room->now_ns);
+		choice += cost < ROOM_ESTABLISHED;
 		if (cost < least) {
 			least = cost;
 			place->slot = slot;
 			place->at = hash + i;
 		}
+		if (cost <= ROOM_REPLY_OVER)
+			break;
 	}
-	if (least > ROOM_REPLY_OVER && free < VIPD_BUCKET_SLOTS) {
+	if (least > ROOM_REPLY_OVER && choice < ROOM_CHOICE && free < VIPD_BUCKET_SLOTS) {
 		room_find(room);
 		if (room->least < least) {
 			place->number = room->number;

@@ -3,11 +3,12 @@
 use std::net::IpAddr;
 
 use vipd::lvs::io::ebpf::Verdict;
+use vipd::lvs::ipvsadm::command::{Change, Timeouts};
 use vipd::lvs::ipvsadm::manual::Manual as _;
 use vipd::lvs::table::{Forwarding, Protocol};
 
 use crate::frames::{Flow, packet, transport};
-use crate::lab::wait;
+use crate::lab::{until, wait};
 use crate::steps::key;
 use crate::trials::{Trial, vip_of};
 
@@ -17,10 +18,18 @@ const ACK: u8 = 16;
 const CONNECTIONS: u32 = 1024;
 const ESTABLISHED: u16 = 500;
 const FLOOD: u16 = 20_000;
+const NEWCOMERS: u16 = 300;
 
 fn segment(client: (IpAddr, u16), vip: IpAddr, flags: u8) -> Vec<u8> {
     let inside = transport(Flow { from: client, to: (vip, 80), tcp: true }, flags, &[]);
     packet(client.0, vip, 6, &inside, 64, None)
+}
+
+/// Of those that open a connection now, who is not known at once.
+fn newcomers_lost(trial: &mut Trial, client: IpAddr, vip: IpAddr) -> Vec<u16> {
+    let is_lost =
+        |port: &u16| [SYN, ACK].map(|flags| trial.go(&segment((client, *port), vip, flags)).0) != [Verdict::Forward; 2];
+    (40_000..40_000 + NEWCOMERS).filter(is_lost).collect()
 }
 
 /// Without its entry an ACK is left to the stack: the scheduler (rr) would choose once more.
@@ -48,12 +57,34 @@ fn a_flood_of_syns_finds_room_and_drives_out_nothing_that_is_established() {
         let lost: Vec<u16> =
             established.filter(|port| trial.go(&segment((client, *port), vip, ACK)).0 != Verdict::Forward).collect();
         assert!(lost.is_empty(), "{method:?}, IPv6 {v6}: {lost:?}");
-        // Who comes last is known too, and the table is not larger than it may be.
-        let newcomer = (client, 10_000 + FLOOD - 1);
-        assert_eq!(trial.go(&segment(newcomer, vip, ACK)).0, Verdict::Forward);
+        // Who comes now is known at once, and the table is not larger than it may be.
+        let lost = newcomers_lost(&mut trial, client, vip);
+        assert!(lost.is_empty(), "{method:?}, IPv6 {v6}: {lost:?}");
         let listed = wait(trial.plane.connections()).unwrap();
         assert!(listed.len() <= 2 * CONNECTIONS as usize, "{}", listed.len());
-        assert_eq!(listed.iter().filter(|one| one.state == "ESTABLISHED").count(), usize::from(ESTABLISHED) + 1);
+        assert_eq!(
+            listed.iter().filter(|one| one.state == "ESTABLISHED").count(),
+            usize::from(ESTABLISHED + NEWCOMERS)
+        );
         trial.lab.close(trial.plane);
     }
+}
+
+/// A search ends at the first slot of its bucket that was never used: behind it nobody finds an entry.
+#[test]
+fn who_takes_the_place_of_what_is_over_is_found() {
+    let (vip, client, server) = vip_of(false);
+    let mut trial = Trial::with_connections(CONNECTIONS);
+    trial.serve(key(Protocol::Tcp, vip, 80), server, 80, Forwarding::Route);
+    trial.serve(key(Protocol::Udp, vip, 80), server, 80, Forwarding::Route);
+    let timeouts = Change::Set(Timeouts { tcp_s: 0, tcp_fin_s: 0, udp_s: 1 });
+    assert!(wait(trial.plane.change(&[timeouts])).iter().all(Result::is_ok));
+    for port in 10_000..14_000 {
+        let inside = transport(Flow { from: (client, port), to: (vip, 80), tcp: false }, 0, &[]);
+        assert_eq!(trial.go(&packet(client, vip, 17, &inside, 64, None)).0, Verdict::Forward);
+    }
+    until("the datagrams are over", || wait(trial.plane.connections()).unwrap().is_empty());
+    let lost = newcomers_lost(&mut trial, client, vip);
+    assert!(lost.is_empty(), "{lost:?}");
+    trial.lab.close(trial.plane);
 }
