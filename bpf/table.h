@@ -142,13 +142,15 @@ static __always_inline __u64 room_of(const struct vipd_settings *conf, const str
 }
 
 enum store {
-	STORE_ANY, /* in the place of the flow's entry, if there is one */
-	STORE_NEW, /* of two CPUs at most one */
+	STORE_ANY = 0,      /* in the place of the flow's entry, if there is one */
+	STORE_NEW = 1,      /* of two CPUs at most one */
+	STORE_SEARCHED = 2, /* besides: room_find() has been */
 };
 
 #define STORE_TAKEN (-1) /* there is an entry */
 #define STORE_BUSY (-2)  /* another CPU was at the same place: try again */
 #define STORE_FULL (-3)  /* there is no entry that was never used, or no slot */
+#define STORE_SEARCH (-4) /* the flow's bucket leaves no choice: room_find(), and again */
 #define STORE_ATTEMPTS 4
 
 /* An entry for a new flow, and the slot that is to lead to it. */
@@ -168,6 +170,8 @@ struct room {
 	__u64 begin;  /* where the hand was */
 	__u32 number; /* of the entry that makes room first */
 	__u32 was;    /* its tag */
+	__u32 wanted; /* the flow's own bucket leaves no choice */
+	__u32 reserved;
 };
 
 struct {
@@ -209,15 +213,17 @@ static long room_try(__u32 index, void *unused)
 	return least <= room->enough;
 }
 
-/* The entry elsewhere that makes room first, of a few. */
-static __always_inline void room_find(struct room *room)
+/* The entry elsewhere that makes room first, of a few. Nobody calls it but who also calls connection_replace(), beside which
+ * the stack has no room for it. */
+__noinline long room_find(void)
 {
 	__u32 zero = 0;
 	struct vipd_cursor *at = bpf_map_lookup_elem(&cursor, &zero);
+	struct room *room = bpf_map_lookup_elem(&rooms, &zero);
 	long tried;
 
-	if (!at)
-		return;
+	if (!at || !room)
+		return 0;
 	room->least = ~0ULL;
 	room->enough = ROOM_REPLY_OVER;
 	room->begin = __sync_fetch_and_add(&at->hand, ROOM_TRIES);
@@ -229,12 +235,13 @@ static __always_inline void room_find(struct room *room)
 		if (tried > 0) /* past what is taken now: the next flow is not to take it from this one */
 			__sync_fetch_and_add(&at->hand, tried);
 	}
+	return 0;
 }
 
 /* All entries have been used: one that is over, of the flow's own bucket if there is one; else the one that makes room
  * first. A search for the flow ends at the first slot that was never used: nothing behind it is of use. */
 static __always_inline struct vipd_entry *place_find(const struct vipd_settings *conf, const struct vipd_bucket *bucket,
-						     __u32 hash, struct room *room)
+						     __u32 hash, struct room *room, __u32 how)
 {
 	struct place *place = &room->place;
 	__u32 i, seen, choice = 0, free = VIPD_BUCKET_SLOTS;
@@ -269,8 +276,12 @@ static __always_inline struct vipd_entry *place_find(const struct vipd_settings 
 		if (cost <= ROOM_REPLY_OVER)
 			break;
 	}
+	room->wanted = 0;
 	if (least > ROOM_REPLY_OVER && choice < ROOM_CHOICE && free < VIPD_BUCKET_SLOTS) {
-		room_find(room);
+		if (!(how & STORE_SEARCHED)) {
+			room->wanted = 1;
+			return 0;
+		}
 		if (room->least < least) {
 			place->number = room->number;
 			place->slot = room->free_slot;
@@ -351,7 +362,7 @@ static __always_inline int is_twice(const struct vipd_bucket *bucket, __u32 tag,
 /* Lead a slot to an entry that no search finds yet, and write it. */
 static __always_inline long place_take(struct vipd_bucket *bucket, const struct place *place, struct vipd_entry *entry,
 				       __u32 tag, const struct vipd_flow *flow, const struct vipd_connection *value,
-				       enum store how)
+				       __u32 how)
 {
 	__u64 *slot = &bucket->slot[place->at % VIPD_BUCKET_SLOTS];
 
@@ -360,7 +371,7 @@ static __always_inline long place_take(struct vipd_bucket *bucket, const struct 
 		return STORE_BUSY;
 	}
 	entry_write(entry, flow, value);
-	if (how == STORE_ANY) {
+	if (!(how & STORE_NEW)) {
 		tag_set(entry, tag);
 		return 0;
 	}
@@ -429,8 +440,10 @@ __noinline long connection_replace(const struct vipd_flow *flow, const struct vi
 	if (!bucket)
 		return STORE_BUSY;
 	room->now_ns = value->seen_ns;
-	entry = place_find(conf, bucket, hash, room);
-	return entry ? place_take(bucket, &room->place, entry, tag_of(hash), flow, value, how) : STORE_BUSY;
+	entry = place_find(conf, bucket, hash, room, how);
+	if (!entry)
+		return room->wanted ? STORE_SEARCH : STORE_BUSY;
+	return place_take(bucket, &room->place, entry, tag_of(hash), flow, value, how);
 }
 
 /* 0: the entry is there, with the values of `value`, whose `seen_ns` is now. */
@@ -444,6 +457,10 @@ static __always_inline long connection_store(const struct vipd_flow *flow, const
 		done = connection_write(flow, value, how);
 		if (done == STORE_FULL)
 			done = connection_replace(flow, value, how);
+		if (done == STORE_SEARCH) {
+			room_find();
+			done = connection_replace(flow, value, how | STORE_SEARCHED);
+		}
 	}
 	return done;
 }
