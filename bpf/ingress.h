@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
 /* The path of a packet of one family at one hook (hook.h) through the stages, each a header: packet, lookup, conntrack,
  * schedule, persist, account for both hooks; ip4 or ip6, parse, forward, reply, icmp, fullnat of TC; direct4 or direct6,
- * xdp_parse, xdp_forward of XDP. abi.h says what the maps hold.
+ * flood, xdp_parse, xdp_forward of XDP. abi.h says what the maps hold.
  *
  * A packet that is not for a service passes untouched.
  */
