@@ -12,7 +12,7 @@ use vipd::lvs::datapath::{Datapath, Hook, HookMode};
 use vipd::lvs::io::ebpf::{Ebpf, Reason};
 use vipd::lvs::table::{Encapsulation, Forwarding, Protocol, Scheduler, ServiceKey, Step};
 
-use crate::lab::{Lab, MASQ_VIP, MASQ_VIP6, ROUTE_VIP, ROUTE_VIP6, address, address6, until};
+use crate::lab::{Lab, MASQ_VIP, MASQ_VIP6, ROUTE_VIP, ROUTE_VIP6, address, address6};
 use crate::steps::{apply, at, counters, destination, key, service};
 use crate::traffic::{connect, connect_many, download, exchange, serve_tcp, serve_udp, udp, upload, who};
 use crate::tunnel::End;
@@ -218,7 +218,7 @@ fn auto_leaves_virtual_links_to_tc_and_modes_change_under_traffic() {
         asked
     });
     assert!(asked > 10, "{asked}");
-    until("XDP is gone", || !lab.director.show("link show").contains("xdp"));
+    assert!(!lab.director.show("link show").contains("xdp"), "XDP is gone when the plane says so");
 }
 
 #[test]

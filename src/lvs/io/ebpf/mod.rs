@@ -1,9 +1,9 @@
 //! Our own plane: `bpf/` on TC ingress and, in front of it, in XDP, loaded and fed by aya.
 //!
 //! `plane` is the door; `abi` and `maps` are the kernel's side, `words` translates, `model` and `schedule` decide,
-//! `commit` and `adopt` write and read the maps, `pins` and `links` keep it alive without us, `stats` counts; `hooks`
-//! chooses, `ports` decides and `xdp` attaches XDP, by what `netlink` says; `marks` leads marked packets to the program; `decapsulate` is for real servers, `trial`
-//! for tests and benches.
+//! `commit` and `adopt` write and read the maps, `pins` and `links` keep it alive without us, `detach` ends that at once,
+//! `stats` counts; `hooks` chooses, `ports` decides and `xdp` attaches XDP, by what `netlink` says; `marks` leads marked
+//! packets to the program; `decapsulate` is for real servers, `trial` for tests and benches.
 //!
 //! Packets count the connections of each destination as they begin and end; those that end in silence are found by the
 //! census that every `counters()` takes. Whoever uses lc, wlc, sed, nq, ovf, lblc, lblcr or thresholds should therefore
@@ -28,6 +28,7 @@ pub mod abi;
 mod adopt;
 mod commit;
 mod decapsulate;
+mod detach;
 mod fault;
 mod hooks;
 mod links;
