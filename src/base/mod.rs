@@ -21,7 +21,7 @@ pub use helo::{HeloName, HeloNameError};
 pub use hex::{HexError, PATTERN_MAX_BYTES, Pattern};
 pub use ifname::{IfName, IfNameError};
 pub use route::{
-    Hop, MetricName, Route, RouteKind, RouteMetric, RouterPreference, Rule, RuleAction, TABLE_MAIN, WeightedHop,
+    Beside, Hop, MetricName, Route, RouteKind, RouteMetric, RouterPreference, Rule, RuleAction, TABLE_MAIN, WeightedHop,
 };
 pub use secret::Secret;
 pub use time::MonoTime;

@@ -37,6 +37,17 @@ pub struct Route {
     pub metrics: Vec<RouteMetric>,
     /// `congctl`: the algorithm, and whether it is locked.
     pub congestion: Option<(String, bool)>,
+    /// `None`: it is the only one of its destination, type of service, metric and table.
+    pub beside: Option<Beside>,
+}
+
+/// Where it stands among those of its destination, type of service, metric and table (IPv6: one of several ways).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum Beside {
+    /// `append`
+    Last,
+    /// `prepend`
+    First,
 }
 
 /// One way to go.
@@ -174,6 +185,7 @@ impl Route {
             preference: None,
             metrics: vec![],
             congestion: None,
+            beside: None,
         }
     }
 
@@ -250,6 +262,11 @@ impl fmt::Display for Route {
         }
         if let Some((name, locked)) = &self.congestion {
             write!(f, " congctl {}{name}", if *locked { "lock " } else { "" })?;
+        }
+        match self.beside {
+            None => (),
+            Some(Beside::Last) => f.write_str(" append")?,
+            Some(Beside::First) => f.write_str(" prepend")?,
         }
         for WeightedHop { hop, weight_less_one } in &self.hops {
             write!(f, " nexthop{hop} weight {}", u16::from(*weight_less_one) + 1)?;

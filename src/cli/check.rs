@@ -13,10 +13,13 @@ use crate::daemon::loading::load;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The configuration, as keepalived.conf has it.
-    #[arg(required_unless_present = "explain")]
+    #[arg(required_unless_present_any = ["explain", "use_file"])]
     file: Option<PathBuf>,
+    /// The same, as `vipd run` and keepalived take it.
+    #[arg(short = 'f', long, value_name = "FILE", conflicts_with = "file")]
+    use_file: Option<PathBuf>,
     /// Say what a problem code means, with an example and the way out, instead of reading a file.
-    #[arg(long, value_name = "CODE", conflicts_with = "file")]
+    #[arg(long, value_name = "CODE", conflicts_with_all = ["file", "use_file"])]
     explain: Option<String>,
     /// Do not look at this machine's interfaces, users and script files.
     #[arg(long)]
@@ -34,7 +37,7 @@ pub fn run(args: &Args) -> ExitCode {
     if let Some(code) = &args.explain {
         return explained(code);
     }
-    let Some(file) = &args.file else { return ExitCode::FAILURE };
+    let Some(file) = args.file.as_ref().or(args.use_file.as_ref()) else { return ExitCode::FAILURE };
     let options = LoadOptions { system: !args.no_system, config_id: args.config_id.clone(), ..LoadOptions::default() };
     let loaded = load(file, &options);
     out(&if args.json { json(&loaded) } else { text(&loaded, colour()) });
@@ -86,4 +89,33 @@ pub fn text(loaded: &Loaded, colour: bool) -> String {
         text.push_str(&format!("more on a kind of problem: vipd check --explain {}\n", first.code));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn the_file_stands_alone_or_after_f() {
+        let rows: [(&[&str], bool); 6] = [
+            (&["a.conf"], true),
+            (&["-f", "a.conf"], true),
+            (&["--use-file", "a.conf"], true),
+            (&["--explain", "no-vips"], true),
+            (&["-f", "a.conf", "b.conf"], false),
+            (&[], false),
+        ];
+        for (words, taken) in rows {
+            let line = Line::try_parse_from(["check"].iter().chain(words));
+            assert_eq!(line.is_ok(), taken, "{words:?}: {line:?}");
+        }
+    }
 }

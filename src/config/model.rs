@@ -252,6 +252,15 @@ impl VrrpInstance {
     }
 }
 
+/// `old_unicast_checksum`: alone `Always`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum OldUnicastChecksum {
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
 /// `state`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum InitialState {
@@ -339,6 +348,7 @@ pub struct VrrpInstance {
     pub mcast_group: Option<IpAddr>,
     /// `v3_checksum_as_v2`.
     pub checksum_as_v2: bool,
+    pub old_unicast_checksum: OldUnicastChecksum,
     /// `track_src_ip`.
     pub track_source: bool,
     pub check_unicast_src: bool,

@@ -48,7 +48,7 @@ fn of_one(view: &InstanceView) -> Stats {
         advert_interval_err: discarded(Discard::Interval),
         ip_ttl_err: discarded(Discard::Ttl),
         invalid_type_rcvd: discarded(Discard::Type),
-        addr_list_err: discarded(Discard::AddressList),
+        addr_list_err: discarded(Discard::AddressList).saturating_add(discarded(Discard::NoAddress)),
         // A type that nobody knows is a type that is not ours.
         invalid_authtype: 0,
         authtype_mismatch: discarded(Discard::AuthType),

@@ -27,16 +27,17 @@ pub fn settle(all: bool) -> io::Result<()> {
     if all {
         return Ok(mlockall(now_and_later)?);
     }
+    // Without /proc the program's pages stay. The text needs heap itself, which goes with the rest.
+    let program = program(&std::fs::read_to_string("/proc/self/smaps").unwrap_or_default());
     // Pages that are locked cannot be given back.
     munlockall()?;
     trim_heap();
-    // Without /proc the program's pages stay.
-    let program = program(&std::fs::read_to_string("/proc/self/smaps").unwrap_or_default());
     for mapping in &program {
         give_back(&mapping.at);
     }
     mlockall(now_and_later | MlockAllFlags::from_bits_retain(ON_FAULT))?;
-    program.iter().filter(|mapping| mapping.code).try_for_each(|mapping| keep(&mapping.at))
+    // What was kept the last time is a mapping of its own, the first.
+    program.iter().find(|mapping| mapping.code).map_or(Ok(()), |mapping| keep(&mapping.at))
 }
 
 #[expect(unsafe_code, reason = "libc alone has malloc_trim")]

@@ -107,7 +107,7 @@ impl Notices {
 
     fn group_of(&mut self, instance: &str, because: &str) -> Option<Telling> {
         let group = self.scripts.groups.iter().find(|group| group.members.iter().any(|member| member == instance))?;
-        let standings = group.members.iter().filter_map(|member| self.standings.get(member).copied());
+        let standings = group.members.iter().map(|member| self.standings.get(member).copied());
         let state = together(standings)?;
         if self.groups_told.insert(group.name.clone(), state) == Some(state) {
             return None;
@@ -215,22 +215,13 @@ const fn word(standing: Standing) -> Option<NotifyState> {
     }
 }
 
-/// The state of a group: the worst of its members; MASTER and STOP only together.
-fn together(standings: impl Iterator<Item = Standing>) -> Option<NotifyState> {
-    let states: Vec<NotifyState> = standings.filter_map(word).collect();
-    let all = |wanted| states.iter().all(|state| *state == wanted);
-    let any = |wanted| states.contains(&wanted);
-    if states.is_empty() {
-        None
-    } else if any(NotifyState::Fault) {
-        Some(NotifyState::Fault)
-    } else if all(NotifyState::Master) {
-        Some(NotifyState::Master)
-    } else if all(NotifyState::Stop) {
-        Some(NotifyState::Stop)
-    } else {
-        any(NotifyState::Backup).then_some(NotifyState::Backup)
-    }
+/// The state of a group: that of all its members, and nothing while they are on their way there. So the group is told
+/// after the last of them, as keepalived does.
+fn together(standings: impl Iterator<Item = Option<Standing>>) -> Option<NotifyState> {
+    let states: Option<Vec<NotifyState>> = standings.map(|standing| standing.and_then(word)).collect();
+    let states = states?;
+    let first = *states.first()?;
+    states.iter().all(|state| *state == first).then_some(first)
 }
 
 #[cfg(test)]
@@ -265,18 +256,25 @@ mod tests {
     }
 
     #[test]
-    fn a_group_is_master_when_all_are_and_fault_when_one_is() {
+    fn a_group_is_told_after_the_last_of_its_members() {
         let mut notices = notices();
-        let rows: [(&str, Standing, &[&str]); 6] = [
-            ("A", Standing::Active, &["instance A: INSTANCE A MASTER 150", "group G: GROUP G MASTER 0"]),
+        let rows: [(&str, Standing, &[&str]); 13] = [
+            ("A", Standing::Fault, &["instance A: INSTANCE A FAULT 150"]),
+            ("B", Standing::Fault, &["instance B: ", "group G: GROUP G FAULT 0"]),
+            ("A", Standing::Backup, &["instance A: INSTANCE A BACKUP 150"]),
             ("B", Standing::Backup, &["instance B: ", "group G: GROUP G BACKUP 0"]),
-            ("B", Standing::Active, &["instance B: ", "group G: GROUP G MASTER 0"]),
-            ("A", Standing::Fault, &["instance A: INSTANCE A FAULT 150", "group G: GROUP G FAULT 0"]),
+            ("B", Standing::Active, &["instance B: "]),
+            ("A", Standing::Active, &["instance A: INSTANCE A MASTER 150", "group G: GROUP G MASTER 0"]),
+            ("B", Standing::HandingOver, &[]),
+            ("B", Standing::Active, &["instance B: "]),
             ("B", Standing::Backup, &["instance B: "]),
-            ("A", Standing::HandingOver, &["group G: GROUP G BACKUP 0"]),
+            ("A", Standing::HandingOver, &[]),
+            ("A", Standing::Backup, &["instance A: INSTANCE A BACKUP 150", "group G: GROUP G BACKUP 0"]),
+            ("B", Standing::Stopped, &["instance B: "]),
+            ("A", Standing::Stopped, &["instance A: INSTANCE A STOP 150", "group G: GROUP G STOP 0"]),
         ];
-        for (instance, to, wanted) in rows {
-            assert_eq!(told(&notices.moved(instance, to, 150, "")), wanted, "{instance} {to}");
+        for (at, (instance, to, wanted)) in rows.into_iter().enumerate() {
+            assert_eq!(told(&notices.moved(instance, to, 150, "")), wanted, "{at}: {instance} {to}");
         }
     }
 
@@ -302,8 +300,8 @@ mod tests {
             all.into_iter().filter_map(|telling| telling.mail).map(|mail| mail.subject).collect()
         };
         let entering = |what: &str| vec![format!("VRRP {what} state")];
-        assert_eq!(subjects("B", Standing::Active), entering("Group G - Entering MASTER"), "B asks for none");
         assert_eq!(subjects("A", Standing::Active), entering("Instance A - Entering MASTER"));
+        assert_eq!(subjects("B", Standing::Active), entering("Group G - Entering MASTER"), "B asks for none");
         assert_eq!(subjects("A", Standing::Fault), Vec::<String>::new(), "faults are left out");
     }
 

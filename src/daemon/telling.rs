@@ -60,13 +60,19 @@ pub fn tell(happened: &Happened) -> Option<Line> {
             tracing::info!(%instance, %interface, ?state, "({instance}) interface {interface} changed");
             None
         }
+        Happened::LinkFlapped { at: _, instance, interface, state, lasted, count } => {
+            let text = words::flapped(interface, *state, *lasted, *count);
+            tracing::info!(%instance, %interface, ?state, lasted_us = lasted.as_micros(), "({instance}) {text}");
+            None
+        }
         Happened::Warned { at: _, instance, from, warning } => {
             warned(instance, &from.to_string(), warning);
             None
         }
-        Happened::AddressLost { at: _, instance, address } => {
-            tracing::warn!(%instance, %address, "({instance}) somebody removed {address}; it is put back");
-            line(instance, format!("somebody removed {address}; put back"))
+        Happened::AddressLost { at: _, instance, address, put_back } => {
+            let text = words::removed(address, *put_back);
+            tracing::warn!(%instance, %address, put_back, "({instance}) {text}");
+            line(instance, text)
         }
         Happened::Failed { at: _, instance, failure } => failed(instance, failure),
         Happened::Stalled { at: _, late } => {
@@ -144,6 +150,9 @@ fn warned(instance: &str, from: &str, warning: &Warning) {
                 ours_centis,
                 "({instance}) {from} advertises at another interval than ours"
             );
+        }
+        Warning::TwoOwners => {
+            tracing::error!(instance, from, "({instance}) CONFIGURATION ERROR: {}", words::two_owners(&from));
         }
         Warning::ChecksumForm { pseudo_header } => {
             tracing::warn!(

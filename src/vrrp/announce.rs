@@ -73,6 +73,11 @@ impl Announcer {
         [self.run.map(|run| run.at), self.second.map(|(at, _)| at), self.refresh_at].into_iter().flatten().min()
     }
 
+    /// The position that [`Announcer::due`] begins with next.
+    pub fn next(&self) -> usize {
+        self.run.map_or(0, |run| run.next)
+    }
+
     /// Which of `count` addresses to announce now, by position.
     pub fn due(&mut self, now: MonoTime, count: usize) -> Range<usize> {
         if let Some((_, rounds)) = self.second.take_if(|(at, _)| *at <= now) {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::happened::LinkState;
 use super::links::{Link, Links};
 use super::settings::LinkDelay;
 use crate::base::{IfName, MonoTime};
@@ -14,8 +15,23 @@ pub struct Damping {
     delays: BTreeMap<IfName, Delays>,
     /// As the kernel shows them; kept only while something waits.
     seen: Links,
-    /// What is not believed yet, and when it is.
-    waiting: BTreeMap<IfName, MonoTime>,
+    /// What is not believed yet.
+    waiting: BTreeMap<IfName, Waits>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Waits {
+    since: MonoTime,
+    until: MonoTime,
+}
+
+/// A change that was over before it was believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flap {
+    pub interface: IfName,
+    /// What it was in between.
+    pub state: LinkState,
+    pub lasted: Duration,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -35,17 +51,24 @@ impl Damping {
         }
     }
 
-    /// A new snapshot: what is to be believed now, after what was.
-    pub fn seen(&mut self, now: MonoTime, before: &Links, seen: Links) -> Links {
+    /// A new snapshot: what is to be believed now, after what was, and what came to nothing.
+    pub fn seen(&mut self, now: MonoTime, before: &Links, seen: Links) -> (Links, Vec<Flap>) {
         if self.delays.is_empty() && self.waiting.is_empty() {
-            return seen;
+            return (seen, vec![]);
         }
+        let flap = |(name, waits): (&IfName, &Waits)| {
+            let (link, old) = (seen.get(name)?, before.get(name)?);
+            let state = if old.running { LinkState::Down } else { LinkState::Up };
+            let is_back = link.running == old.running && link.index == old.index;
+            is_back.then(|| Flap { interface: name.clone(), state, lasted: now - waits.since })
+        };
+        let flaps = self.waiting.iter().filter_map(flap).collect();
         self.seen = seen;
-        self.believed(now, before)
+        (self.believed(now, before), flaps)
     }
 
     pub fn deadline(&self) -> Option<MonoTime> {
-        self.waiting.values().min().copied()
+        self.waiting.values().map(|waits| waits.until).min()
     }
 
     /// What is to be believed now that a deadline passed; `None`: none did.
@@ -63,10 +86,10 @@ impl Damping {
                 continue;
             }
             let delay = if link.running { delays.up } else { delays.down };
-            let at = self.waiting.get(name).copied().unwrap_or(now + delay);
-            if at > now {
+            let waits = self.waiting.get(name).copied().unwrap_or(Waits { since: now, until: now + delay });
+            if waits.until > now {
                 *link = as_before(link, old);
-                waiting.insert(name.clone(), at);
+                waiting.insert(name.clone(), waits);
             }
         }
         self.waiting = waiting;
@@ -91,7 +114,7 @@ mod tests {
     fn a_change_is_believed_when_it_has_lasted() {
         let name: IfName = "eth0".parse().unwrap();
         let shown = |state: char| {
-            let link = |index, running| Link { index, running, mac: None, addresses: vec![] };
+            let link = |index, running| Link { index, running, mac: None, downs: 0, addresses: vec![] };
             let link = match state {
                 'u' => Some(link(2, true)),
                 'd' => Some(link(2, false)),
@@ -126,7 +149,7 @@ mod tests {
                 let now = MonoTime::from_start(Duration::from_secs(100 + second as u64));
                 before = match state {
                     '.' => damping.due(now, &before).unwrap_or(before),
-                    state => damping.seen(now, &before, shown(state)),
+                    state => damping.seen(now, &before, shown(state)).0,
                 };
                 said.extend("udU-".chars().find(|state| shown(*state) == before));
             }
@@ -137,17 +160,19 @@ mod tests {
     #[test]
     fn what_waits_when_the_delays_go_is_no_news_from_before() {
         let name: IfName = "eth0".parse().unwrap();
-        let links = |running| Links([(name.clone(), Link { index: 2, running, mac: None, addresses: vec![] })].into());
+        let links = |running| {
+            Links([(name.clone(), Link { index: 2, running, mac: None, downs: 0, addresses: vec![] })].into())
+        };
         let [down, up] = [Duration::from_secs(9); 2];
         for back in [false, true] {
             let mut damping = Damping::default();
             damping.configure([LinkDelay { interface: name.clone(), down, up }].iter());
             let now = MonoTime::from_start(Duration::from_secs(100));
-            let mut believed = damping.seen(now, &links(true), links(false));
+            let mut believed = damping.seen(now, &links(true), links(false)).0;
             assert_eq!(believed, links(true));
             damping.configure([].iter());
             if back {
-                believed = damping.seen(now, &believed, links(true));
+                believed = damping.seen(now, &believed, links(true)).0;
             }
             let last = damping.due(now + down, &believed).unwrap_or(believed);
             assert_eq!((last, damping.deadline()), (links(back), None), "back: {back}");
@@ -159,14 +184,15 @@ mod tests {
         let name: IfName = "eth0".parse().unwrap();
         let held =
             super::super::links::Held { cidr: "192.0.2.1/24".parse().unwrap(), peer: None, ours: true, usable: true };
-        let links =
-            |running, addresses| Links([(name.clone(), Link { index: 2, running, mac: None, addresses })].into());
+        let links = |running, addresses| {
+            Links([(name.clone(), Link { index: 2, running, mac: None, downs: 0, addresses })].into())
+        };
         let mut damping = Damping::default();
         let [down, up] = [Duration::from_secs(1); 2];
         damping.configure([LinkDelay { interface: name.clone(), down, up }].iter());
         let now = MonoTime::from_start(Duration::from_secs(100));
         let before = links(true, vec![held]);
-        assert_eq!(damping.seen(now, &before, links(false, vec![])), before);
+        assert_eq!(damping.seen(now, &before, links(false, vec![])).0, before);
         assert_eq!(damping.deadline(), Some(now + down));
         assert_eq!(damping.due(now + down, &before), Some(links(false, vec![])));
         assert_eq!(damping.deadline(), None);

@@ -16,7 +16,7 @@ mod statics;
 pub use hearing::Heard;
 pub use operator::{HandOverError, Maintenance};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::damping::Damping;
@@ -24,14 +24,15 @@ use super::happened::{ConflictPhase, Failure, Happened, Warning};
 use super::instance::{Discards, Instance};
 use super::lease::Lease;
 use super::links::Links;
-use super::packet::{Advert, Body, Envelope};
+use super::packet::{Advert, Envelope};
 use super::reason::{Fault, Standing};
 use super::receive::{Discard, check};
 use super::router::{Action, Condition, Event};
 use super::settings::{Holdings, Key, Outcome, Tracked, VirtualAddress};
 use super::track::{self, Outcomes, judge};
 use super::view::InstanceView;
-use crate::base::{Family, IfName, MonoTime, Vrid};
+use crate::base::{Family, IfName, MonoTime, Priority, Vrid};
+use group::Left;
 use sending::send;
 
 /// One thing to carry out.
@@ -110,7 +111,11 @@ impl Fleet {
     }
 
     pub fn views(&self) -> Vec<InstanceView> {
-        self.instances.iter().map(Instance::view).collect()
+        self.each_view().collect()
+    }
+
+    pub fn each_view(&self) -> impl Iterator<Item = InstanceView> {
+        self.instances.iter().map(Instance::view)
     }
 
     /// All that are driven, those that retire included.
@@ -141,7 +146,7 @@ impl Fleet {
             self.refresh(now, &mut out);
         }
         if let Some(links) = self.damping.due(now, &self.links) {
-            out.extend(self.believe(now, links));
+            out.extend(self.believe(now, links, &BTreeSet::new()));
         }
         for at in 0..self.instances.len() {
             self.event(now, at, Event::DeadlineReached, &mut out);
@@ -218,13 +223,14 @@ impl Fleet {
         let own = instance.source.unwrap_or(envelope.destination);
         let (heard, mut warnings) = check(&advert, envelope, &instance.settings, own)?;
         out.extend(instance.note_heard(now, heard.from, heard.priority).map(Output::Happened));
-        if matches!(advert.body, Body::V3 { pseudo_header: false }) {
-            instance.counters.checksums_without_pseudo_header += 1;
-        }
+        instance.note_checksum(advert.body);
         let active = instance.router.standing() == Standing::Active;
         if active && heard.interval != instance.settings.interval {
             let (theirs_centis, ours_centis) = (heard.interval.centis(), instance.settings.interval.centis());
             warnings.push(Warning::Interval { theirs_centis, ours_centis });
+        }
+        if instance.settings.priority.is_owner() && heard.priority.is_some_and(Priority::is_owner) {
+            warnings.push(Warning::TwoOwners);
         }
         for warning in warnings {
             out.extend(instance.warn(now, heard.from, warning).map(Output::Happened));
@@ -324,7 +330,11 @@ impl Fleet {
             })
             .collect();
         let group_faults = self.group_faults(verdicts.iter().map(|(faults, _, _)| faults.as_slice()));
-        for (at, ((mut faults, unknown, priority), group_fault)) in verdicts.into_iter().zip(group_faults).enumerate() {
+        // What broke by itself comes first, and those that it takes along after it.
+        let mut verdicts: Vec<_> = verdicts.into_iter().zip(group_faults).enumerate().collect();
+        verdicts.sort_by_key(|(_, ((faults, _, _), group_fault))| faults.is_empty() && group_fault.is_some());
+        let mut left = vec![];
+        for (at, ((mut faults, unknown, priority), group_fault)) in verdicts {
             faults.extend(group_fault);
             let condition = match faults.first() {
                 Some(fault) => Condition::Broken(fault.clone()),
@@ -339,14 +349,25 @@ impl Fleet {
                 out.push(Output::Happened(Happened::PriorityChanged { at: now, instance, from, to: priority }));
                 self.event(now, at, Event::Priority(priority), out);
             }
-            self.event(now, at, Event::Condition(condition), out);
+            left.extend(self.step(now, at, Event::Condition(condition), out).map(|left| (at, left)));
+        }
+        // Not before each has its own condition: a member that fails with it is no Backup first.
+        for (at, left) in left {
+            self.group_left(now, at, &left, out);
         }
         self.settle_groups(now, out);
     }
 
-    /// Let one state machine move, and translate what it asks for.
+    /// Let one state machine move, and the others of its group with it.
     fn event(&mut self, now: MonoTime, at: usize, event: Event, out: &mut Vec<Output>) {
-        let Some(instance) = self.instances.get_mut(at) else { return };
+        if let Some(left) = self.step(now, at, event, out) {
+            self.group_left(now, at, &left, out);
+        }
+    }
+
+    /// Let one state machine move, and translate what it asks for. `Some`: it left Active, and its group has to follow.
+    fn step(&mut self, now: MonoTime, at: usize, event: Event, out: &mut Vec<Output>) -> Option<Left> {
+        let instance = self.instances.get_mut(at)?;
         let actions = instance.router.handle(now, event);
         let mut reannounce = None;
         let mut left = None;
@@ -375,7 +396,9 @@ impl Fleet {
                         instance.quiet();
                     }
                     if from.serves() && matches!(to, Standing::Backup | Standing::Fault) {
-                        left = instance.group().map(|group| (group.to_owned(), instance.settings.name.clone()));
+                        let member = instance.settings.name.clone();
+                        let because = reason.clone();
+                        left = instance.group().map(|group| Left { group: group.to_owned(), member, because });
                     }
                     instance.reason = Some(reason.clone());
                     let (name, priority) = (instance.settings.name.clone(), instance.router.priority());
@@ -402,9 +425,7 @@ impl Fleet {
         if let Some(group) = reannounce {
             self.reannounce(now, at, group.as_deref());
         }
-        if let Some((group, member)) = left {
-            self.group_left(now, at, &group, &member, out);
-        }
+        left
     }
 }
 

@@ -31,6 +31,9 @@ pub enum Happened {
     PeerChanged { at: MonoTime, instance: String, from: Option<PeerView>, to: PeerView },
     /// The instance's own interface, or one that it tracks.
     LinkChanged { at: MonoTime, instance: String, interface: IfName, state: LinkState },
+    /// It was down, or up, for less than its `interface_up_down_delays`, which moved nothing. `lasted` is the longest of
+    /// `count` such times.
+    LinkFlapped { at: MonoTime, instance: String, interface: IfName, state: LinkState, lasted: Duration, count: u64 },
     /// Two are Active at once; one event per phase, however many adverts were heard.
     Conflict { at: MonoTime, instance: String, phase: ConflictPhase, rival: IpAddr, theirs: Priority },
     /// Trackers with a weight moved the effective priority.
@@ -42,8 +45,8 @@ pub enum Happened {
     /// A neighbour says that an address that we hold is at its hardware address; it is announced again. `count` such
     /// packets since the last such event: at most one in 10 s per instance.
     Claimed { at: MonoTime, instance: String, address: IpAddr, mac: [u8; 6], count: u64 },
-    /// Somebody else removed an address that we hold; it is put back.
-    AddressLost { at: MonoTime, instance: String, address: Cidr },
+    /// Somebody else removed an address that we hold. It is put back, unless that was once too often.
+    AddressLost { at: MonoTime, instance: String, address: Cidr, put_back: bool },
     /// Somebody else had removed a route or a rule of ours; it is back.
     RouteRestored { at: MonoTime, instance: String, what: String },
     /// The kernel refused an address, an advert could not be sent, and the like: at most one a second per instance.
@@ -93,6 +96,8 @@ pub enum Warning {
     AddressList { theirs: usize, ours: usize },
     /// Heard as Active: a VRRPv3 router with another interval.
     Interval { theirs_centis: u16, ours_centis: u16 },
+    /// Two have priority 255, and the addresses can have one owner only.
+    TwoOwners,
     /// VRRPv3 over IPv4: the sender leaves the pseudo-header out of its checksum, or we do and it does not.
     ChecksumForm { pseudo_header: bool },
 }

@@ -10,12 +10,12 @@ use std::time::Duration;
 use super::announce::Announcer;
 use super::claim::Claims;
 use super::happened::{Evidence, Happened, Warning};
-use super::packet::{Advert, Auth, Body};
+use super::packet::{Advert, Auth, Body, ChecksumForm};
 use super::reason::{Fault, Reason, Standing};
 use super::receive::Discard;
 use super::restore::Restorer;
 use super::router::{Router, Rules};
-use super::settings::{Authentication, Garp, Password, Settings, Transport, Version};
+use super::settings::{Authentication, Garp, OldUnicastChecksum, Password, Settings, Transport, Version};
 use super::view::{Counters, InstanceView, PeerView, TrackView};
 use crate::base::{MonoTime, Priority};
 
@@ -53,7 +53,9 @@ pub(super) struct Instance {
     pub discards: Discards,
     /// The last sequence number of an Authentication Header, heard or sent.
     pub sequence: u32,
-    warned: [Option<MonoTime>; 3],
+    /// A peer has the checksums of an old keepalived.
+    old_checksum_heard: bool,
+    warned: [Option<MonoTime>; 4],
     failure_told: Option<MonoTime>,
     conflict_told: Option<MonoTime>,
     /// It left the configuration, and goes when it is stopped.
@@ -82,7 +84,8 @@ impl Instance {
             counters: Counters::default(),
             discards: Discards::default(),
             sequence: 0,
-            warned: [None; 3],
+            old_checksum_heard: false,
+            warned: [None; 4],
             failure_told: None,
             conflict_told: None,
             retiring: false,
@@ -160,7 +163,7 @@ impl Instance {
                     Some(Authentication::Password(password)) => Auth::Password(password),
                     Some(Authentication::Header(_)) => Auth::Header,
                 }),
-                Version::V3 => Body::V3 { pseudo_header: !self.settings.checksum_without_pseudo_header },
+                Version::V3 => Body::V3 { checksum: self.checksum_form() },
             },
         };
         let to = |destination: IpAddr| (source, destination, advert.emit(source, destination));
@@ -170,13 +173,37 @@ impl Instance {
         }
     }
 
+    fn checksum_form(&self) -> ChecksumForm {
+        let unicast = matches!(self.settings.transport, Transport::Unicast { .. });
+        let old = match self.settings.checksums.old_unicast {
+            OldUnicastChecksum::Auto => self.old_checksum_heard,
+            OldUnicastChecksum::Always => true,
+            OldUnicastChecksum::Never => false,
+        };
+        match self.settings.checksums.bare {
+            true => ChecksumForm::Bare,
+            false if unicast && old => ChecksumForm::OldUnicast,
+            false => ChecksumForm::PseudoHeader,
+        }
+    }
+
+    /// What an accepted advert says about the checksums of its sender, who knows no other: ours go by it from now on.
+    pub const fn note_checksum(&mut self, body: Body) {
+        match body {
+            Body::V3 { checksum: ChecksumForm::Bare } => self.counters.checksums_without_pseudo_header += 1,
+            Body::V3 { checksum: ChecksumForm::OldUnicast } => self.old_checksum_heard = true,
+            Body::V3 { checksum: ChecksumForm::PseudoHeader } | Body::V2(_) => (),
+        }
+    }
+
     /// The event of a warning, at most one per kind and minute.
     pub fn warn(&mut self, at: MonoTime, from: IpAddr, warning: Warning) -> Option<Happened> {
-        let [list, interval, checksum] = &mut self.warned;
+        let [list, interval, checksum, owners] = &mut self.warned;
         let told = match warning {
             Warning::AddressList { .. } => list,
             Warning::Interval { .. } => interval,
             Warning::ChecksumForm { .. } => checksum,
+            Warning::TwoOwners => owners,
         };
         if told.is_some_and(|told| at - told < WARN_EVERY) {
             return None;

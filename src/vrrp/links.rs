@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::damping::Flap;
 use super::happened::{Happened, LinkState};
 use super::settings::{Settings, Tracked, Transport};
 use crate::base::{Cidr, Family, IfName, MonoTime};
@@ -17,6 +18,8 @@ pub struct Link {
     pub running: bool,
     /// Ethernet address; `None` on links without one.
     pub mac: Option<[u8; 6]>,
+    /// How often it lost its carrier, as the kernel counts (`IFLA_CARRIER_DOWN_COUNT`).
+    pub downs: u32,
     /// In the kernel's order: the primary addresses of a subnet come first.
     pub addresses: Vec<Held>,
 }
@@ -66,18 +69,39 @@ impl Links {
 
 /// What changed of the interfaces that this virtual router uses or tracks.
 pub fn changes(at: MonoTime, settings: &Settings, before: &Links, after: &Links) -> Vec<Happened> {
-    let tracked = settings.track.iter().filter_map(|track| match &track.what {
-        Tracked::Interface(name) => Some(name),
-        Tracked::Script(_) | Tracked::File(_) | Tracked::Process(_) | Tracked::Bfd(_) | Tracked::Static(_) => None,
-    });
-    let names: BTreeSet<&IfName> = std::iter::once(&settings.interface).chain(tracked).collect();
-    let changed = names.into_iter().filter(|name| before.state(name) != after.state(name));
+    let changed = watched(settings).into_iter().filter(|name| before.state(name) != after.state(name));
     changed
         .map(|name| {
             let (instance, interface) = (settings.name.clone(), name.clone());
             Happened::LinkChanged { at, instance, interface, state: after.state(name) }
         })
         .collect()
+}
+
+/// What changed of them for a moment.
+pub fn flaps(at: MonoTime, settings: &Settings, flaps: &[Flap]) -> Vec<Happened> {
+    let watched = watched(settings);
+    let concern = flaps.iter().filter(|flap| watched.contains(&flap.interface)).cloned();
+    concern
+        .map(|Flap { interface, state, lasted }| {
+            let instance = settings.name.clone();
+            Happened::LinkFlapped { at, instance, interface, state, lasted, count: 1 }
+        })
+        .collect()
+}
+
+/// The interfaces that this virtual router uses or tracks.
+fn watched(settings: &Settings) -> BTreeSet<&IfName> {
+    let tracked = settings.track.iter().filter_map(|track| match &track.what {
+        Tracked::Interface(name) => Some(name),
+        Tracked::Script(_) | Tracked::File(_) | Tracked::Process(_) | Tracked::Bfd(_) | Tracked::Static(_) => None,
+    });
+    std::iter::once(&settings.interface).chain(tracked).collect()
+}
+
+/// Whether it was down between two snapshots: the kernel then drops its IPv6 addresses, and nobody removed them.
+pub fn was_down(name: &IfName, before: &Links, now: &Links) -> bool {
+    before.get(name).zip(now.get(name)).is_some_and(|(old, new)| old.downs != new.downs)
 }
 
 /// The addresses that each link lost; not those of a link that is down, but those of one of our own that is gone.
@@ -119,7 +143,9 @@ mod tests {
     fn the_source_is_no_virtual_address_unless_there_is_no_other() {
         let held = |cidr: &str, ours| Held { cidr: cidr.parse().unwrap(), peer: None, ours, usable: true };
         let eth0: IfName = "eth0".parse().unwrap();
-        let links = |addresses| Links([(eth0.clone(), Link { index: 2, running: true, mac: None, addresses })].into());
+        let links = |addresses| {
+            Links([(eth0.clone(), Link { index: 2, running: true, mac: None, downs: 0, addresses })].into())
+        };
         let mut v4 = Settings::new("VI_1", eth0.clone(), Vrid::new(1).unwrap(), Family::V4);
         v4.addresses = vec![VirtualAddress::new("10.0.0.9/24".parse().unwrap())];
         let v6 = Settings::new("VI_2", eth0.clone(), Vrid::new(1).unwrap(), Family::V6);

@@ -6,7 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::receive::Discard;
-use super::settings::{ADVERTISED_MAX, Password, Version};
+use super::settings::{ADVERTISED_MAX, GROUP_V4, Password, Version};
 use crate::base::{AdvertInterval, Family, Vrid};
 
 /// IP protocol number of VRRP (IANA).
@@ -44,10 +44,17 @@ pub struct Advert {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body {
     V2(Auth),
-    /// Whether the checksum covers the pseudo-header: always over IPv6, both forms are in the field over IPv4.
-    V3 {
-        pseudo_header: bool,
-    },
+    V3 { checksum: ChecksumForm },
+}
+
+/// What the checksum covers beside the message: the pseudo-header over IPv6; over IPv4 all of these are in the field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChecksumForm {
+    PseudoHeader,
+    /// As in VRRPv2.
+    Bare,
+    /// Unicast of keepalived before 1.3.7: a pseudo-header to 224.0.0.18.
+    OldUnicast,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +91,7 @@ impl Advert {
             rest.split_at_checked(usize::from(count) * address_len(family)).ok_or(Discard::Length)?;
         let body = match version {
             Version::V2 => Body::V2(read_auth(fifth, auth, bytes)?),
-            Version::V3 if auth.is_empty() => Body::V3 { pseudo_header: read_checksum_form(bytes, envelope)? },
+            Version::V3 if auth.is_empty() => Body::V3 { checksum: read_checksum_form(bytes, envelope)? },
             Version::V3 => return Err(Discard::Length),
         };
         if version_type & 0x0f != TYPE_ADVERTISEMENT {
@@ -128,7 +135,10 @@ impl Advert {
                 bytes.extend(auth.data());
                 checksum(&bytes, 0)
             }
-            Body::V3 { pseudo_header: false } if family == Family::V4 => checksum(&bytes, 0),
+            Body::V3 { checksum: ChecksumForm::Bare } if family == Family::V4 => checksum(&bytes, 0),
+            Body::V3 { checksum: ChecksumForm::OldUnicast } if family == Family::V4 => {
+                checksum(&bytes, pseudo_sum(source, GROUP_V4.into(), bytes.len()))
+            }
             Body::V3 { .. } => checksum(&bytes, pseudo_sum(source, destination, bytes.len())),
         };
         if let Some(field) = bytes.get_mut(6..8) {
@@ -176,13 +186,17 @@ fn read_auth(number: u8, data: &[u8], message: &[u8]) -> Result<Auth, Discard> {
     })
 }
 
-/// Whether the checksum covers the pseudo-header.
-fn read_checksum_form(message: &[u8], envelope: &Envelope) -> Result<bool, Discard> {
+fn read_checksum_form(message: &[u8], envelope: &Envelope) -> Result<ChecksumForm, Discard> {
     let pseudo = pseudo_sum(envelope.source, envelope.destination, message.len());
+    let old = || pseudo_sum(envelope.source, GROUP_V4.into(), message.len());
     if checksum(message, pseudo) == 0 {
-        Ok(true)
-    } else if Family::of(envelope.source) == Family::V4 && checksum(message, 0) == 0 {
-        Ok(false)
+        Ok(ChecksumForm::PseudoHeader)
+    } else if Family::of(envelope.source) == Family::V6 {
+        Err(Discard::Checksum)
+    } else if checksum(message, 0) == 0 {
+        Ok(ChecksumForm::Bare)
+    } else if !envelope.destination.is_multicast() && checksum(message, old()) == 0 {
+        Ok(ChecksumForm::OldUnicast)
     } else {
         Err(Discard::Checksum)
     }
@@ -244,7 +258,8 @@ mod tests {
                         password in proptest::option::of("[a-z]{0,8}"), pseudo_header: bool,
                         addresses in proptest::collection::vec(any::<[u8; 16]>(), 0..=255)) -> (Family, Advert) {
             let body = if version3 || family == Family::V6 {
-                Body::V3 { pseudo_header: pseudo_header || family == Family::V6 }
+                let bare = !pseudo_header && family == Family::V4;
+                Body::V3 { checksum: if bare { ChecksumForm::Bare } else { ChecksumForm::PseudoHeader } }
             } else {
                 Body::V2(password.map_or(Auth::None, |text| Auth::Password(Password::new(&text))))
             };
@@ -292,7 +307,7 @@ mod tests {
             priority: 100,
             interval: AdvertInterval::DEFAULT,
             addresses: vec!["192.0.2.9".parse().unwrap()],
-            body: Body::V3 { pseudo_header: true },
+            body: Body::V3 { checksum: ChecksumForm::PseudoHeader },
         };
         let envelope = envelope(Family::V4);
         let bytes = valid.emit(envelope.source, envelope.destination);
@@ -318,8 +333,27 @@ mod tests {
     }
 
     #[test]
+    fn unicast_of_an_old_keepalived_is_known_by_its_checksum() {
+        let [source, peer] = ["192.0.2.1", "192.0.2.2"].map(|addr| addr.parse().unwrap());
+        let form = ChecksumForm::OldUnicast;
+        let advert = Advert {
+            vrid: Vrid::new(7).unwrap(),
+            priority: 100,
+            interval: AdvertInterval::DEFAULT,
+            addresses: vec!["192.0.2.9".parse().unwrap()],
+            body: Body::V3 { checksum: form },
+        };
+        let bytes = advert.emit(source, peer);
+        let now = Advert { body: Body::V3 { checksum: ChecksumForm::PseudoHeader }, ..advert.clone() };
+        assert_eq!(bytes, now.emit(source, GROUP_V4.into()), "as if it were multicast");
+        assert_eq!(Advert::parse(&bytes, &Envelope { source, destination: peer, ttl: None }), Ok(advert));
+        let other = Envelope { source: "192.0.2.3".parse().unwrap(), destination: peer, ttl: None };
+        assert_eq!(Advert::parse(&bytes, &other), Err(Discard::Checksum));
+    }
+
+    #[test]
     fn the_bytes_of_version_2_are_those_of_the_rfc() {
-        const GROUP: IpAddr = IpAddr::V4(super::super::settings::GROUP_V4);
+        const GROUP: IpAddr = IpAddr::V4(GROUP_V4);
         let advert = Advert {
             vrid: Vrid::new(51).unwrap(),
             priority: 100,

@@ -69,10 +69,10 @@ pub enum Reason {
     BetterAdvert { from: IpAddr, theirs: Priority },
     /// We slept past our own `Active_Down` and listen before we speak again.
     Overslept { late: Duration },
-    /// All members of the sync group want to be Active.
-    GroupReady { group: String },
-    /// Another member of the sync group left Active.
-    GroupLeft { group: String, member: String },
+    /// All members of the sync group want to be Active; why this one does.
+    GroupReady { group: String, because: Box<Reason> },
+    /// Another member of the sync group left Active; why it did.
+    GroupLeft { group: String, member: String, because: Box<Reason> },
     /// Something that it needs is broken.
     Faulted { fault: Fault },
     /// The last fault went away.
@@ -93,50 +93,36 @@ pub enum Reason {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "fault")]
 pub enum Fault {
-    /// The virtual router's own interface is down or has no carrier.
-    InterfaceDown {
-        interface: IfName,
-    },
-    InterfaceGone {
-        interface: IfName,
-    },
+    /// Its own interface, or one that it tracks, is down or has no carrier.
+    InterfaceDown { interface: IfName },
+    /// There is none of that name.
+    InterfaceGone { interface: IfName },
     /// No address to send adverts from.
-    NoSource {
-        interface: IfName,
-    },
+    NoSource { interface: IfName },
     /// `track_src_ip`: the address that it is told to send from is not on its interface.
-    SourceGone {
-        source: IpAddr,
-    },
+    SourceGone { source: IpAddr },
     /// `unicast_fault_no_peer`: it speaks to peers, and has none.
     NoPeer,
     /// Something tracked without a weight failed.
-    TrackFailed {
-        tracked: Tracked,
-    },
+    TrackFailed { tracked: Tracked },
     /// Another member of the sync group has a fault.
-    GroupMember {
-        group: String,
-        member: String,
-    },
+    GroupMember { group: String, member: String, because: Box<Fault> },
     /// The operator wants it to hold nothing.
     Maintenance,
     /// Somebody removed our addresses again and again (design: restore, then give up).
-    AddressFight {
-        removals: u32,
-    },
+    AddressFight { removals: u32 },
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::InterfaceDown { interface } => write!(f, "interface {interface} is down"),
-            Self::InterfaceGone { interface } => write!(f, "interface {interface} is gone"),
+            Self::InterfaceGone { interface } => write!(f, "there is no interface {interface}"),
             Self::NoSource { interface } => write!(f, "no address on {interface} to send from"),
             Self::SourceGone { source } => write!(f, "its source address {source} is not there"),
             Self::NoPeer => f.write_str("it has no unicast peer, and is told not to use multicast"),
             Self::TrackFailed { tracked } => write!(f, "{tracked} failed"),
-            Self::GroupMember { group, member } => write!(f, "{member} of sync group {group} has a fault"),
+            Self::GroupMember { group, member, because } => write!(f, "{member} of sync group {group}: {because}"),
             Self::Maintenance => f.write_str("an operator set maintenance (`vipd maintenance off` ends it)"),
             Self::AddressFight { removals } => write!(f, "its addresses were removed {removals} times by others"),
         }
@@ -181,8 +167,10 @@ impl fmt::Display for Reason {
             Self::ActiveResigned { active } => write!(f, "{active} resigned"),
             Self::BetterAdvert { from, theirs } => write!(f, "{from} is Active with priority {theirs}"),
             Self::Overslept { late } => write!(f, "was not run for {:.3} s", late.as_secs_f64()),
-            Self::GroupReady { group } => write!(f, "all of sync group {group} can be Active"),
-            Self::GroupLeft { group, member } => write!(f, "{member} of sync group {group} left Active"),
+            Self::GroupReady { group, because } => write!(f, "{because}; all of sync group {group} can be Active"),
+            Self::GroupLeft { group, member, because } => {
+                write!(f, "{member} of sync group {group} left Active: {because}")
+            }
             Self::Faulted { fault } => fault.fmt(f),
             Self::FaultCleared => f.write_str("the last fault went away"),
             Self::Stopping => f.write_str("is told to stop"),

@@ -7,9 +7,9 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::happened::Warning;
-use super::packet::{Advert, Auth, Body, Envelope};
+use super::packet::{Advert, Auth, Body, ChecksumForm, Envelope};
 use super::router::Heard;
-use super::settings::{Authentication, Settings, Transport};
+use super::settings::{Authentication, OldUnicastChecksum, Settings, Transport, Version};
 use crate::base::{Family, Priority};
 
 /// Why a packet was dropped. The order is the order of the checks.
@@ -43,6 +43,8 @@ pub enum Discard {
     Interval,
     /// The address list differs, and the virtual router is strict about it.
     AddressList,
+    /// VRRPv3: it lists no address (RFC 9568 section 5.2.5), and we do.
+    NoAddress,
 }
 
 impl Discard {
@@ -62,6 +64,7 @@ impl Discard {
             Self::Replayed => "replayed",
             Self::Interval => "interval",
             Self::AddressList => "address_list",
+            Self::NoAddress => "no_address",
         }
     }
 }
@@ -115,14 +118,14 @@ pub fn check(
     let mut warnings = vec![];
     match advert.body {
         Body::V2(auth) => check_version_2(advert, auth, settings)?,
-        Body::V3 { pseudo_header } => {
-            if settings.family == Family::V4 && pseudo_header == settings.checksum_without_pseudo_header {
-                warnings.push(Warning::ChecksumForm { pseudo_header });
-            }
-        }
+        Body::V3 { checksum } => warnings.extend(check_checksum_form(checksum, settings)?),
     }
     if !same_addresses(advert, settings) {
         let ours = settings.advertised().count();
+        // RFC 9568 section 5.2.5 and erratum 8299. Not where ours lists none either, which keepalived allows.
+        if advert.addresses.is_empty() && advert.version() == Version::V3 {
+            return Err(Discard::NoAddress);
+        }
         if settings.strict_address_list {
             return Err(Discard::AddressList);
         }
@@ -135,6 +138,20 @@ pub fn check(
         from_greater: envelope.source > own,
     };
     Ok((heard, warnings))
+}
+
+/// Over IPv4 both forms are taken, and the old one from peers.
+fn check_checksum_form(checksum: ChecksumForm, settings: &Settings) -> Result<Option<Warning>, Discard> {
+    let bare = match checksum {
+        ChecksumForm::OldUnicast if settings.checksums.old_unicast == OldUnicastChecksum::Never => {
+            return Err(Discard::Checksum);
+        }
+        ChecksumForm::OldUnicast => return Ok(None),
+        ChecksumForm::Bare => true,
+        ChecksumForm::PseudoHeader => false,
+    };
+    let differs = settings.family == Family::V4 && bare != settings.checksums.bare;
+    Ok(differs.then_some(Warning::ChecksumForm { pseudo_header: !bare }))
 }
 
 fn check_version_2(advert: &Advert, auth: Auth, settings: &Settings) -> Result<(), Discard> {
@@ -159,7 +176,7 @@ fn same_addresses(advert: &Advert, settings: &Settings) -> bool {
 mod tests {
     use super::*;
     use crate::base::{AdvertInterval, Vrid};
-    use crate::vrrp::settings::{Password, Peer, Version, VirtualAddress};
+    use crate::vrrp::settings::{Password, Peer, VirtualAddress};
 
     fn settings() -> Settings {
         let mut settings = Settings::new("VI_1", "eth0".parse().unwrap(), Vrid::new(7).unwrap(), Family::V4);
@@ -176,7 +193,7 @@ mod tests {
 
     #[test]
     fn each_check_has_its_own_discard() {
-        let rows: [(&str, Change, Result<(), Discard>); 18] = [
+        let rows: [(&str, Change, Result<(), Discard>); 20] = [
             ("valid", |s, _, _| s, Ok(())),
             (
                 "came over a router",
@@ -289,6 +306,24 @@ mod tests {
                 |s, a, _| {
                     a.addresses.clear();
                     s
+                },
+                Ok(()),
+            ),
+            (
+                "no address in version 3",
+                |s, a, _| {
+                    a.addresses.clear();
+                    a.body = Body::V3 { checksum: ChecksumForm::PseudoHeader };
+                    Settings { version: Version::V3, ..s }
+                },
+                Err(Discard::NoAddress),
+            ),
+            (
+                "no address in version 3, and we have none",
+                |s, a, _| {
+                    a.addresses.clear();
+                    a.body = Body::V3 { checksum: ChecksumForm::PseudoHeader };
+                    Settings { version: Version::V3, addresses: vec![], ..s }
                 },
                 Ok(()),
             ),

@@ -114,6 +114,7 @@ pub enum Event {
     /// Another member of the sync group left Active, or heard a better router.
     GroupLeft {
         member: String,
+        because: Reason,
     },
     /// The operator wants another router to be Active. Nobody takes over: Active again, unless `force`.
     HandOver {

@@ -123,7 +123,7 @@ mod tests {
                 priority,
                 interval: AdvertInterval::from_centis(50).unwrap(),
                 addresses: vec!["192.0.2.9".parse().unwrap()],
-                body: Body::V3 { pseudo_header: true },
+                body: Body::V3 { checksum: crate::vrrp::packet::ChecksumForm::PseudoHeader },
             };
             let envelope = Envelope { source, destination, ttl: Some(ttl) };
             scan.packet(MonoTime::from_start(Duration::from_millis(ms)), &envelope, &advert.emit(source, destination));

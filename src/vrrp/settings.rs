@@ -2,6 +2,7 @@
 //!
 //! Nothing here decides: [`super::router`], [`super::track`] and [`super::group`] do.
 
+mod checksum;
 mod garp;
 mod link_delay;
 
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use checksum::{Checksums, OldUnicastChecksum};
 pub use garp::Garp;
 pub use link_delay::LinkDelay;
 
@@ -109,16 +111,15 @@ pub struct Settings {
     /// An advert that lists other addresses than ours: `false` takes it and warns (a change that rolls over the
     /// routers one by one is no failure), `true` drops it (keepalived's rule).
     pub strict_address_list: bool,
-    /// `v3_checksum_as_v2`: send VRRPv3 over IPv4 without the pseudo-header in its checksum. Both forms are accepted.
-    pub checksum_without_pseudo_header: bool,
+    pub checksums: Checksums,
     /// Held with the addresses.
     pub routes: Vec<Route>,
     pub rules: Vec<Rule>,
     /// The sysctl of that name on the interface: when a primary address goes, the next of its subnet takes its place.
     pub promote_secondaries: bool,
     pub garp: Garp,
-    /// The first interface of its `garp_group`: announcements of all of these share one interval. `None`: of its interface.
-    pub garp_leader: Option<IfName>,
+    /// By interfaces that its addresses stand on: the first of their `garp_group`, whose announcements share one interval.
+    pub garp_leaders: BTreeMap<IfName, IfName>,
     pub track: Vec<Track>,
     /// Of the interfaces that it uses or tracks.
     pub link_delays: Vec<LinkDelay>,
@@ -160,9 +161,9 @@ impl Settings {
             silent_to_lower: false,
             owner_ignores_adverts: false,
             strict_address_list: false,
-            checksum_without_pseudo_header: false,
+            checksums: Checksums::default(),
             garp: Garp::default(),
-            garp_leader: None,
+            garp_leaders: BTreeMap::new(),
             track: vec![],
             link_delays: vec![],
             dont_track_primary: false,

@@ -50,13 +50,30 @@ pub fn judge(settings: &Settings, links: &Links, outcomes: &Outcomes, fights: Op
     let mut sum = i32::from(settings.priority.get());
     for track in &settings.track {
         match effect(track, outcome(&track.what, links, outcomes)) {
-            Effect::Fault => faults.push(Fault::TrackFailed { tracked: track.what.clone() }),
+            Effect::Fault => {
+                let fault = failed(&track.what, links);
+                // It may track its own interface.
+                if !faults.contains(&fault) {
+                    faults.push(fault);
+                }
+            }
             Effect::Unknown => unknown = true,
             Effect::Weight(weight) if weights_count(settings) => sum += weight,
             Effect::None | Effect::Weight(_) => (),
         }
     }
     Verdict { faults, unknown, priority: clamp(settings.priority, sum) }
+}
+
+/// An interface is down or missing; all else has its own results, which are told by themselves.
+fn failed(tracked: &Tracked, links: &Links) -> Fault {
+    match tracked {
+        Tracked::Interface(name) if links.get(name).is_none() => Fault::InterfaceGone { interface: name.clone() },
+        Tracked::Interface(name) => Fault::InterfaceDown { interface: name.clone() },
+        Tracked::Script(_) | Tracked::File(_) | Tracked::Process(_) | Tracked::Bfd(_) | Tracked::Static(_) => {
+            Fault::TrackFailed { tracked: tracked.clone() }
+        }
+    }
 }
 
 /// The address that it is told to send from, and to watch, where it is gone.
@@ -152,7 +169,7 @@ mod tests {
 
     fn links(running: bool) -> Links {
         let addresses = vec![Held { cidr: "10.0.0.1/24".parse().unwrap(), peer: None, ours: false, usable: true }];
-        let link = Link { index: 2, running: true, mac: None, addresses };
+        let link = Link { index: 2, running: true, mac: None, downs: 0, addresses };
         let other = Link { running, addresses: vec![], ..link.clone() };
         Links([("eth0".parse().unwrap(), link), ("eth1".parse().unwrap(), other)].into())
     }
@@ -247,6 +264,18 @@ mod tests {
         assert_eq!(bad.faults.len(), 2, "{bad:?}");
         let good = judge(&both, &links(true), &[chk(true)].into(), None);
         assert_eq!((good.faults, good.unknown), (vec![], false));
+    }
+
+    #[test]
+    fn a_tracked_interface_is_told_as_down_or_as_missing() {
+        let track =
+            |name: &str| Track { what: Tracked::Interface(name.parse().unwrap()), weight: None, reverse: false };
+        let all = ["eth0", "eth1", "eth7"].map(track);
+        let mut links = links(false);
+        links.0.get_mut(&"eth0".parse::<IfName>().unwrap()).unwrap().running = false;
+        let told = judge(&settings(all.to_vec()), &links, &Outcomes::new(), None).faults;
+        let told: Vec<String> = told.iter().map(ToString::to_string).collect();
+        assert_eq!(told, ["interface eth0 is down", "interface eth1 is down", "there is no interface eth7"]);
     }
 
     #[test]

@@ -90,7 +90,7 @@ impl Node {
             let cidr = Cidr::host(Self::address(at, &one.interface, one.family));
             let addresses = vec![Held { cidr, peer: None, ours: false, usable: true }];
             let index = u32::try_from(number).unwrap() + 2;
-            (one.interface.clone(), Link { index, running: self.link_up, mac: None, addresses })
+            (one.interface.clone(), Link { index, running: self.link_up, mac: None, downs: 0, addresses })
         };
         Links(self.settings.iter().enumerate().map(link).collect())
     }

@@ -198,6 +198,7 @@ fn adverts(before: &VrrpInstance, after: &VrrpInstance, old: &Config, new: &Conf
         ("multicast group", !unicast(after) && group(before, old) != group(after, new)),
         ("unicast or multicast", unicast(before) != unicast(after)),
         ("v3_checksum_as_v2", before.checksum_as_v2 != after.checksum_as_v2),
+        ("old_unicast_checksum", unicast(after) && before.old_unicast_checksum != after.old_unicast_checksum),
         ("unicast_ttl", unicast(after) && before.unicast_ttl != after.unicast_ttl),
         ("unicast_peer", unicast(before) && unicast(after) && before.unicast_peers != after.unicast_peers),
     ];

@@ -55,7 +55,7 @@ pub(super) const ROWS: &[Keyword] = &[
     row(INSTANCE, "unicast_peer", Block("", 0, 0, Peers), A, "-", "send adverts to these addresses", Served).strict(),
     row(INSTANCE, "unicast_fault_no_peer", Flag, C, "off", "FAULT rather than multicast if no peer is given", Served),
     row(INSTANCE, "check_unicast_src", Flag, C, "off", "drop adverts not from a peer", Served),
-    row(INSTANCE, "old_unicast_checksum", Maybe(&["never"]), C, "auto", "checksum of keepalived < 1.3.7 peers", NotYet),
+    row(INSTANCE, "old_unicast_checksum", Maybe(&["never"]), C, "auto", "checksum of keepalived < 1.3.7 peers", Served),
     row(INSTANCE, "native_ipv6", Flag, C, "off", "legacy: force IPv6 and version 3", Served),
     row(INSTANCE, "state", OneOf(&["MASTER", "BACKUP"]), A, "BACKUP (MASTER if priority 255)", "wanted initial state; upper case only", Served),
     row(INSTANCE, "interface", Word("IFNAME <=15"), A, "required unless unicast with source", "interface of the instance; not lo", Served),

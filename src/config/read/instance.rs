@@ -10,8 +10,8 @@ use super::value::{SECOND, choice, error, flag, host_word, interface, number, nu
 use super::{notify, route, rule, track, virtual_address};
 use crate::base::{IfName, Vrid};
 use crate::config::model::{
-    Garp, Global, InitialState, KernelRoute, KernelRule, Notify, Tracking, UnicastPeer, VirtualAddress, Vmac,
-    VrrpInstance, VrrpVersion,
+    Garp, Global, InitialState, KernelRoute, KernelRule, Notify, OldUnicastChecksum, Tracking, UnicastPeer,
+    VirtualAddress, Vmac, VrrpInstance, VrrpVersion,
 };
 use crate::config::names::Names;
 use crate::config::problem::{Problem, Severity};
@@ -54,6 +54,7 @@ struct Draft {
     unicast_ttl: Option<(u8, Span)>,
     mcast_group: Option<(IpAddr, Span)>,
     checksum_as_v2: Option<bool>,
+    old_unicast_checksum: OldUnicastChecksum,
     track_source: bool,
     check_unicast_src: bool,
     skip_check_adv_addr: bool,
@@ -207,7 +208,13 @@ fn options(inner: &Statement<'_>, draft: &mut Draft, problems: &mut Vec<Problem>
             draft.check_unicast_src = true;
             draft.unicast = Some(draft.unicast.unwrap_or(inner.keyword.at));
         }
-        "old_unicast_checksum" => draft.unicast = Some(draft.unicast.unwrap_or(inner.keyword.at)),
+        "old_unicast_checksum" => {
+            draft.old_unicast_checksum = match inner.arg(0) {
+                None => OldUnicastChecksum::Always,
+                Some(_) => choice(problems, inner, 0, &[("never", OldUnicastChecksum::Never)]).unwrap_or_default(),
+            };
+            draft.unicast = Some(draft.unicast.unwrap_or(inner.keyword.at));
+        }
         // Whatever boolean follows, keepalived turns it on.
         "skip_check_adv_addr" => draft.skip_check_adv_addr = flag(problems, inner).is_some(),
         "lower_prio_no_advert" => draft.lower_prio_no_advert = flag(problems, inner),

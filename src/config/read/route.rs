@@ -5,7 +5,7 @@ mod words;
 use std::ops::RangeInclusive;
 
 use super::value::{error, parsed};
-use crate::base::{Cidr, Family, Hop, Route, RouteKind, RouterPreference, WeightedHop};
+use crate::base::{Beside, Cidr, Family, Hop, Route, RouteKind, RouterPreference, WeightedHop};
 use crate::config::model::KernelRoute;
 use crate::config::names::Names;
 use crate::config::problem::{Problem, Severity};
@@ -243,7 +243,8 @@ impl Reader<'_> {
     fn rest(&mut self, option: Word<'_>, words: &mut Words<'_>, route: &mut Route) {
         match option.text {
             "no_track" => self.no_track = true,
-            "inet" | "inet6" | "add" => {}
+            "add" => route.beside = None,
+            "inet" | "inet6" => {}
             "pref" => {
                 let given = self.value(option, words);
                 route.preference = match given.map(|word| word.text) {
@@ -259,7 +260,9 @@ impl Reader<'_> {
             "track_group" if !self.is_virtual => {
                 self.track_group = self.value(option, words).map(|word| word.text.to_owned());
             }
-            "append" | "prepend" | "encap" | "ttl-propagate" | "vrf" => self.unserved(option, words),
+            "append" => route.beside = Some(Beside::Last),
+            "prepend" => route.beside = Some(Beside::First),
+            "encap" | "ttl-propagate" | "vrf" => self.unserved(option, words),
             "as" if words.peek().is_none() => _ = self.value(option, words),
             "as" => {
                 let message = "`as` of a route is refused by keepalived too".to_owned();
@@ -291,7 +294,6 @@ impl Reader<'_> {
                 self.wrong = true;
                 while words.next().is_some() {}
             }
-            "append" | "prepend" => {}
             _ => _ = self.value(option, words),
         }
     }

@@ -73,7 +73,7 @@ fn instance(lines: &str) -> String {
 
 #[test]
 fn values_of_instances_are_read_or_refused() {
-    let rows: [(&str, &str, &[&str]); 62] = [
+    let rows: [(&str, &str, &[&str]); 63] = [
         ("all is well", "state BACKUP\npriority 150\nadvert_int 2", &[]),
         ("a state in lower case", "state master", &["unknown-word"]),
         ("priority 0", "priority 0", &["out-of-range"]),
@@ -119,6 +119,11 @@ fn values_of_instances_are_read_or_refused() {
         ("no interface to send by the base of", "vmac_xmit_base", &["vmac-missing"]),
         ("one, for one address", "vmac_xmit_base\nvirtual_ipaddress {\n192.0.2.2/24 use_vmac\n}", &[]),
         ("a check of peers that are none", "check_unicast_src", &["unicast-without-peers"]),
+        (
+            "an old checksum by another word",
+            "unicast_peer {\n192.0.2.2\n}\nold_unicast_checksum always",
+            &["unknown-word"],
+        ),
         ("an old checksum for peers that are none", "old_unicast_checksum never", &["unicast-without-peers"]),
         ("IPv6 of IPv4", "native_ipv6", &["wrong-family"]),
         ("two devices", "virtual_ipaddress {\n192.0.2.2/24 dev eth1 dev eth1\n}", &["surplus-words"]),

@@ -211,7 +211,6 @@ fn values_of_what_is_not_carried_out_are_held_to_their_form() {
         ("global_defs {\numask IWGRP|IWALL\n}", "bad-umask"),
         ("global_defs {\njson_version 3\n}", "unknown-word"),
         ("global_defs {\nsnmp_vs_stats_update_interval 31\n}", "out-of-range"),
-        ("vrrp_instance A {\nold_unicast_checksum always\n}", "unknown-word"),
     ];
     for (text, code) in rows {
         let problems = problems_of(text);

@@ -6,7 +6,8 @@ use super::node::{Node, Nodes, boolean, word};
 use super::{global, track};
 use crate::base::{AddressOptions, Family};
 use crate::config::model::{
-    Broadcast, Global, InitialState, KernelRoute, KernelRule, Statics, UnicastPeer, VirtualAddress, Vmac, VrrpInstance,
+    Broadcast, Global, InitialState, KernelRoute, KernelRule, OldUnicastChecksum, Statics, UnicastPeer, VirtualAddress,
+    Vmac, VrrpInstance,
 };
 
 pub(super) fn instance(instance: &VrrpInstance, above: &Global) -> Node {
@@ -29,10 +30,11 @@ pub(super) fn instance(instance: &VrrpInstance, above: &Global) -> Node {
         auth_header,
         source,
         unicast_peers,
-        unicast_fault_no_peer,
-        unicast_ttl,
+        unicast_fault_no_peer: _, // These four are in `unicast`.
+        unicast_ttl: _,
         mcast_group,
-        checksum_as_v2,
+        checksum_as_v2: _,
+        old_unicast_checksum: _,
         track_source,
         check_unicast_src: _, // These four are in `hearing`.
         skip_check_adv_addr: _,
@@ -69,9 +71,7 @@ pub(super) fn instance(instance: &VrrpInstance, above: &Global) -> Node {
     authentication(&mut nodes, auth_pass.as_deref(), *auth_header);
     nodes.plain("mcast_dst_ip", *mcast_group);
     self::source(&mut nodes, *source, *track_source, unicast_peers);
-    nodes.flag("unicast_fault_no_peer", *unicast_fault_no_peer);
-    nodes.plain("unicast_ttl", *unicast_ttl);
-    nodes.plain("v3_checksum_as_v2", Some(*checksum_as_v2).filter(|own| *own != above.checksum_as_v2).map(boolean));
+    unicast(&mut nodes, instance, above);
     global::garp(&mut nodes, "", garp);
     track::tracked(&mut nodes, track);
     self::addresses(&mut nodes, addresses, excluded_addresses);
@@ -89,6 +89,25 @@ fn hearing(nodes: &mut Nodes, instance: &VrrpInstance, above: &Global) {
     nodes.plain("owner_ignore_adverts", ignores.map(boolean));
     nodes.flag("skip_check_adv_addr", instance.skip_check_adv_addr);
     nodes.flag("check_unicast_src", instance.check_unicast_src && !above.check_unicast_src);
+}
+
+fn unicast(nodes: &mut Nodes, instance: &VrrpInstance, above: &Global) {
+    nodes.flag("unicast_fault_no_peer", instance.unicast_fault_no_peer);
+    nodes.plain("unicast_ttl", instance.unicast_ttl);
+    nodes.plain(
+        "v3_checksum_as_v2",
+        Some(instance.checksum_as_v2).filter(|own| *own != above.checksum_as_v2).map(boolean),
+    );
+    nodes.plain("old_unicast_checksum", self::old_unicast_checksum(instance.old_unicast_checksum));
+}
+
+/// `Some("")`: the keyword alone.
+const fn old_unicast_checksum(old: OldUnicastChecksum) -> Option<&'static str> {
+    match old {
+        OldUnicastChecksum::Auto => None,
+        OldUnicastChecksum::Always => Some(""),
+        OldUnicastChecksum::Never => Some("never"),
+    }
 }
 
 fn accept(nodes: &mut Nodes, accept: bool, above: &Global) {

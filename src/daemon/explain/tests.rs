@@ -13,7 +13,7 @@ fn ms(ms: u64) -> MonoTime {
 
 fn links(running: bool) -> Links {
     let own = Held { cidr: "192.0.2.1/24".parse().unwrap(), peer: None, ours: false, usable: true };
-    let link = Link { index: 2, running, mac: None, addresses: vec![own] };
+    let link = Link { index: 2, running, mac: None, downs: 0, addresses: vec![own] };
     Links([("eth0".parse().unwrap(), link)].into())
 }
 
@@ -37,7 +37,7 @@ fn hear(fleet: &mut Fleet, now: MonoTime, priority: u8) {
         priority,
         interval: AdvertInterval::DEFAULT,
         addresses: vec!["192.0.2.100".parse().unwrap()],
-        body: Body::V3 { pseudo_header: true },
+        body: Body::V3 { checksum: crate::vrrp::packet::ChecksumForm::PseudoHeader },
     };
     let (source, destination) = ("192.0.2.2".parse().unwrap(), "224.0.0.18".parse().unwrap());
     let envelope = Envelope { source, destination, ttl: Some(255) };

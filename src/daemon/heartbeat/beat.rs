@@ -248,6 +248,7 @@ impl Beat {
             Happened::Discarded { .. }
             | Happened::Warned { .. }
             | Happened::PeerChanged { .. }
+            | Happened::LinkFlapped { .. }
             | Happened::Claimed { .. }
             | Happened::LinkChanged { .. }
             | Happened::AddressLost { .. }
@@ -350,7 +351,14 @@ impl Beat {
     }
 
     fn publish_now(&mut self, now: MonoTime) {
-        self.publish.send_replace(Arc::new(self.fleet.views()));
+        // In the memory of the last ones, unless somebody reads those.
+        self.publish.send_modify(|shown| match Arc::get_mut(shown) {
+            Some(shown) => {
+                shown.clear();
+                shown.extend(self.fleet.each_view());
+            }
+            None => *shown = Arc::new(self.fleet.views()),
+        });
         self.publish_strangers.send_replace(self.fleet.strangers());
         self.publish_at = now + PUBLISH_EVERY;
     }

@@ -163,6 +163,7 @@ fn of(happened: &Happened) -> Of<'_> {
         | Happened::PriorityChanged { instance, .. }
         | Happened::PeerChanged { instance, .. }
         | Happened::LinkChanged { instance, .. }
+        | Happened::LinkFlapped { instance, .. }
         | Happened::Warned { instance, .. }
         | Happened::AddressLost { instance, .. }
         | Happened::RouteRestored { instance, .. }
@@ -182,6 +183,7 @@ const fn at(happened: &Happened) -> MonoTime {
         | Happened::PriorityChanged { at, .. }
         | Happened::PeerChanged { at, .. }
         | Happened::LinkChanged { at, .. }
+        | Happened::LinkFlapped { at, .. }
         | Happened::Warned { at, .. }
         | Happened::AddressLost { at, .. }
         | Happened::RouteRestored { at, .. }
@@ -213,6 +215,14 @@ fn merge(kept: &mut What, next: &What) -> bool {
             Happened::Claimed { mac, address, count, .. },
             Happened::Claimed { mac: next_mac, address: next_address, count: more, .. },
         ) if mac == next_mac && address == next_address => {
+            *count = count.saturating_add(*more);
+            true
+        }
+        (
+            Happened::LinkFlapped { interface, state, lasted, count, .. },
+            Happened::LinkFlapped { interface: on, state: next_state, lasted: next_lasted, count: more, .. },
+        ) if interface == on && state == next_state => {
+            *lasted = (*lasted).max(*next_lasted);
             *count = count.saturating_add(*more);
             true
         }

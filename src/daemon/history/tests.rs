@@ -57,6 +57,29 @@ fn a_flood_is_one_entry_per_kind_and_begins_anew_after_a_move() {
 }
 
 #[test]
+fn flaps_of_one_interface_are_one_entry_with_the_longest() {
+    let flap = |s, interface: &str, lasted_ms| Happened::LinkFlapped {
+        at: at(s),
+        instance: "VI_1".to_owned(),
+        interface: interface.parse().unwrap(),
+        state: crate::vrrp::LinkState::Down,
+        lasted: Duration::from_millis(lasted_ms),
+        count: 1,
+    };
+    let mut history = History::default();
+    for told in [flap(1, "eth0", 400), flap(2, "eth1", 20), flap(3, "eth0", 90), flap(4, "eth0", 900)] {
+        history.happened(at(4), 1000.0, &told, ["VI_1"].into_iter());
+    }
+    assert_eq!(
+        lines(&history),
+        [
+            "interface eth0 was down 3 times, for 0.900 s at most: too short to count",
+            "interface eth1 was down once, for 0.020 s: too short to count",
+        ]
+    );
+}
+
+#[test]
 fn the_oldest_goes_first_and_the_sum_is_bounded() {
     let mut history = History::default();
     for number in 0..ENTRIES_MAX + 3 {

@@ -1,8 +1,10 @@
 //! How an entry of the flight recorder reads: one line, with its numbers.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::What;
+use crate::base::{Cidr, IfName};
 use crate::daemon::telling::keepalived_word;
 use crate::vrrp::settings::Outcome;
 use crate::vrrp::{ConflictPhase, Evidence, Failure, Happened, LinkState, PeerView, Standing, Warning};
@@ -47,6 +49,9 @@ fn describe(happened: &Happened) -> String {
             LinkState::Down => format!("interface {interface} is down or has no carrier"),
             LinkState::Gone => format!("interface {interface} is gone"),
         },
+        Happened::LinkFlapped { at: _, instance: _, interface, state, lasted, count } => {
+            flapped(interface, *state, *lasted, *count)
+        }
         Happened::Discarded { at: _, instance: _, interface, from, reason, count } => {
             format!("rejected {count} packets on {interface}, the last from {from}: {reason}")
         }
@@ -57,6 +62,7 @@ fn describe(happened: &Happened) -> String {
             Warning::Interval { theirs_centis, ours_centis } => {
                 format!("{from} advertises each {theirs_centis} cs, and we each {ours_centis} cs")
             }
+            Warning::TwoOwners => two_owners(from),
             Warning::ChecksumForm { .. } => {
                 format!(
                     "{from} computes the checksum in the other way (v3_checksum_as_v2); taken, but it may not take ours"
@@ -64,7 +70,7 @@ fn describe(happened: &Happened) -> String {
             }
         },
         Happened::RouteRestored { at: _, instance: _, what } => format!("somebody removed the {what}; put back"),
-        Happened::AddressLost { at: _, instance: _, address } => format!("somebody removed {address}; put back"),
+        Happened::AddressLost { at: _, instance: _, address, put_back } => removed(address, *put_back),
         Happened::Claimed { at: _, instance: _, address, mac, count } => {
             format!("{} said {} that {address} is there; announced again", self::mac(*mac), times(*count))
         }
@@ -74,6 +80,28 @@ fn describe(happened: &Happened) -> String {
         }
         Happened::Resynced { at: _, count } => format!("netlink lost messages ({}); all was read again", times(*count)),
     }
+}
+
+/// Both are configured as the owner of the addresses.
+pub fn two_owners(from: &impl fmt::Display) -> String {
+    format!("{from} has priority 255 as well: addresses have one owner, give one of the two another priority")
+}
+
+/// An address that somebody removed.
+pub fn removed(address: &Cidr, put_back: bool) -> String {
+    let then = if put_back { "put back" } else { "once too often, and not put back" };
+    format!("somebody removed {address}; {then}")
+}
+
+/// A change that its delay kept from counting.
+pub fn flapped(interface: &IfName, state: LinkState, lasted: Duration, count: u64) -> String {
+    let was = match state {
+        LinkState::Up => "up",
+        LinkState::Down | LinkState::Gone => "down",
+    };
+    let most = if count == 1 { "" } else { " at most" };
+    let seconds = lasted.as_secs_f64();
+    format!("interface {interface} was {was} {}, for {seconds:.3} s{most}: too short to count", times(count))
 }
 
 fn times(count: u64) -> String {

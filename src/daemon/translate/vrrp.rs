@@ -3,6 +3,7 @@
 mod statics;
 mod vmac;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -70,7 +71,7 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
         auth_header,
         // In `transport`.
         source: _, unicast_peers: _, unicast_fault_no_peer: _, unicast_ttl: _, mcast_group: _, check_unicast_src: _,
-        checksum_as_v2,
+        checksum_as_v2: _, old_unicast_checksum: _, // In `checksums`.
         track_source,
         skip_check_adv_addr: _, // The list is checked once per sender in any case, and only warned of.
         lower_prio_no_advert,
@@ -92,6 +93,7 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
         vrid: *vrid,
         family: *family,
         interface: interface.clone(),
+        garp_leaders: garp_leaders(interface, &addresses, &address_devices, above),
         waits_for_interface: above.config.global.dynamic_interfaces,
         vmac: vmac.as_ref().map(|vmac| vmac::own(vmac, instance, above.config)),
         address_devices,
@@ -113,14 +115,25 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
         silent_to_lower: *lower_prio_no_advert,
         owner_ignores_adverts: *owner_ignore_adverts,
         strict_address_list: above.strict,
-        checksum_without_pseudo_header: *checksum_as_v2,
+        checksums: checksums(instance),
         garp: garp(own_garp, &above.announcing(interface), *family),
-        garp_leader: above.garp_group(interface).and_then(|group| group.interfaces.first().cloned()),
         track,
         link_delays,
         dont_track_primary: *dont_track_primary,
         sync_group: group.map(sync_group),
     }
+}
+
+/// Of the interfaces that its addresses stand on, the one below where that is one of its own.
+fn garp_leaders(
+    interface: &IfName,
+    addresses: &[vrrp::VirtualAddress],
+    own: &[vrrp::settings::Device],
+    above: &Above<'_>,
+) -> BTreeMap<IfName, IfName> {
+    let named = addresses.iter().filter_map(|address| address.dev.as_ref());
+    let all = std::iter::once(interface).chain(named).chain(own.iter().map(|device| &device.base));
+    all.filter_map(|name| Some((name.clone(), above.garp_group(name)?.interfaces.first()?.clone()))).collect()
 }
 
 fn tracked(
@@ -161,6 +174,16 @@ const fn version(version: model::VrrpVersion) -> vrrp::Version {
         model::VrrpVersion::V2 => vrrp::Version::V2,
         model::VrrpVersion::V3 => vrrp::Version::V3,
     }
+}
+
+const fn checksums(instance: &model::VrrpInstance) -> vrrp::settings::Checksums {
+    use vrrp::settings::{Checksums, OldUnicastChecksum as Old};
+    let old_unicast = match instance.old_unicast_checksum {
+        model::OldUnicastChecksum::Auto => Old::Auto,
+        model::OldUnicastChecksum::Always => Old::Always,
+        model::OldUnicastChecksum::Never => Old::Never,
+    };
+    Checksums { bare: instance.checksum_as_v2, old_unicast }
 }
 
 fn transport(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Transport {

@@ -155,6 +155,7 @@ impl Drill<'_> {
             | Scenario::Kill
             | Scenario::Link
             | Scenario::Freeze
+            | Scenario::LongFreeze
             | Scenario::Hostile
             | Scenario::Partition
             | Scenario::OneWay
@@ -209,7 +210,12 @@ impl Drill<'_> {
             Scenario::Stop => self.stopped(),
             Scenario::Kill => self.killed(),
             Scenario::Link => self.unlinked(),
-            Scenario::Freeze => self.frozen(),
+            Scenario::Freeze => {
+                self.blinks()?;
+                self.calm()?;
+                self.frozen(daemon::FREEZE)
+            }
+            Scenario::LongFreeze => self.frozen(daemon::LONG_FREEZE),
             Scenario::Maintenance => self.maintained(),
             Scenario::Hostile => self.flooded(),
             Scenario::Partition => self.partition(),

@@ -25,8 +25,10 @@ pub enum Scenario {
     Kill,
     /// The master's link goes down and up.
     Link,
-    /// The master's daemon is frozen (SIGSTOP) for 5 s, and goes on.
+    /// The master's daemon is frozen (SIGSTOP) for 1 s and for 5 s, and goes on.
     Freeze,
+    /// The same for 30 s.
+    LongFreeze,
     /// The master goes into maintenance and out of it again, as an operator asks.
     Maintenance,
     /// A host floods the network with bad packets, at 20 times the advert rate.
@@ -93,11 +95,12 @@ impl Scenario {
             | Self::Routers => 1,
             Self::Loss => super::faults::LOSSES.len(),
             Self::Partition => 4,
+            Self::Freeze => 3,
             Self::Server
             | Self::Stop
             | Self::Kill
             | Self::Link
-            | Self::Freeze
+            | Self::LongFreeze
             | Self::Maintenance
             | Self::OneWay
             | Self::Fight

@@ -1,11 +1,12 @@
-//! Announcements in turn: `garp_interval` and `gna_interval` are between two of the virtual routers on one interface, or on
-//! the interfaces of a `garp_group`. Answers to claims of others wait for nothing.
+//! Announcements in turn: `garp_interval` and `gna_interval` are between two on one interface, or on the interfaces of a
+//! `garp_group`, of whichever virtual routers. Answers to claims of others wait for nothing.
 
 use std::collections::BTreeMap;
 
 use super::{Fleet, Output};
 use crate::base::{Family, IfName, MonoTime};
 use crate::vrrp::instance::Instance;
+use crate::vrrp::settings::{Settings, VirtualAddress};
 
 /// What shares one interval: the interface, or the first of its group.
 pub(super) type Lane = (IfName, Family);
@@ -49,11 +50,24 @@ impl Fleet {
     }
 }
 
-/// `None`: it waits for no other.
+/// Of the address that is next; `None`: it waits for no other.
 fn lane(instance: &Instance) -> Option<Lane> {
     let settings = &instance.settings;
-    let leader = settings.garp_leader.as_ref().unwrap_or(&settings.interface);
-    (!settings.garp.interval.is_zero()).then(|| (leader.clone(), settings.family))
+    if settings.garp.interval.is_zero() {
+        return None;
+    }
+    let next = settings.addresses.get(instance.announcer.next());
+    let interface = next.map_or(&settings.interface, |address| below(settings, address));
+    let leader = settings.garp_leaders.get(interface).unwrap_or(interface);
+    Some((leader.clone(), settings.family))
+}
+
+/// The interface whose wire this address is announced on.
+fn below<'a>(settings: &'a Settings, address: &'a VirtualAddress) -> &'a IfName {
+    let name = settings.device_of(address);
+    let own = settings.vmac.iter().map(|vmac| (&settings.interface, vmac));
+    let mut own = own.chain(settings.address_devices.iter().map(|device| (&device.base, &device.vmac)));
+    own.find(|(_, vmac)| vmac.name == *name).map_or(name, |(base, _)| base)
 }
 
 fn all_due(instance: &mut Instance, now: MonoTime, out: &mut Vec<Output>) {
@@ -82,16 +96,16 @@ mod tests {
     use super::*;
     use crate::base::{Priority, Vrid};
     use crate::vrrp::links::{Held, Link, Links};
-    use crate::vrrp::settings::{Garp, Settings, VirtualAddress};
+    use crate::vrrp::settings::Garp;
 
-    /// Owners on these interfaces with two addresses each, one after another in a `garp_group` that `leader` names.
-    fn announced(interfaces: &[&str], interval_ms: u64, leader: Option<&str>) -> Vec<(u64, String)> {
+    /// Owners on these interfaces with two addresses each, on `devs` or there; all in a `garp_group` that `leader` names.
+    fn announced(interfaces: &[&str], devs: &[&str], interval_ms: u64, leader: Option<&str>) -> Vec<(u64, String)> {
         let mut fleet = Fleet::default();
         let mut now = MonoTime::ZERO;
         let link = |(index, name): (u32, &&str)| {
             let cidr = format!("192.0.2.{index}/24").parse().unwrap();
             let held = Held { cidr, peer: None, ours: false, usable: true };
-            (name.parse().unwrap(), Link { index, running: true, mac: None, addresses: vec![held] })
+            (name.parse().unwrap(), Link { index, running: true, mac: None, downs: 0, addresses: vec![held] })
         };
         fleet.links(now, Links((200..).zip(interfaces).map(link).collect()));
         let router = |(vrid, name): (u8, &&str)| {
@@ -100,9 +114,15 @@ mod tests {
             settings.priority = Priority::OWNER;
             let interval = Duration::from_millis(interval_ms);
             settings.garp = Garp { repeat: 2, delay: Duration::ZERO, interval, ..Garp::default() };
-            settings.garp_leader = leader.map(|leader| leader.parse().unwrap());
-            settings.addresses =
-                (0..2).map(|at| VirtualAddress::new(format!("192.0.2.{vrid}{at}/24").parse().unwrap())).collect();
+            let leader = leader.map(|leader| leader.parse::<IfName>().unwrap());
+            settings.garp_leaders =
+                interfaces.iter().filter_map(|name| Some((name.parse().unwrap(), leader.clone()?))).collect();
+            let dev = devs.get(usize::from(vrid) - 1).map(|dev| dev.parse().unwrap());
+            let address = |at| {
+                let cidr = format!("192.0.2.{vrid}{at}/24").parse().unwrap();
+                VirtualAddress { dev: dev.clone(), ..VirtualAddress::new(cidr) }
+            };
+            settings.addresses = (0..2).map(address).collect();
             settings
         };
         let routers: Vec<Settings> = (1..).zip(interfaces).map(router).collect();
@@ -130,12 +150,14 @@ mod tests {
             (0..).zip(rows).map(|(at, last)| (first + at * 10, format!("192.0.2.{last}"))).collect()
         };
         let both = ["10", "20", "11", "21", "10", "20", "11", "21"];
-        let same = announced(&["eth0", "eth0"], 10, None);
+        let same = announced(&["eth0", "eth0"], &[], 10, None);
         let first = same.first().map_or(0, |(at, _)| *at);
         assert_eq!(same, paced(first, &both), "in turn");
-        assert_eq!(announced(&["eth0", "eth1"], 10, Some("eth0")), paced(first, &both), "a group");
-        let apart = announced(&["eth0", "eth1"], 10, None);
+        assert_eq!(announced(&["eth0", "eth1"], &[], 10, Some("eth0")), paced(first, &both), "a group");
+        let by_dev = announced(&["eth0", "eth1"], &["eth1", "eth1"], 10, None);
+        assert_eq!(by_dev, paced(first, &both), "the interface that the addresses stand on counts");
+        let apart = announced(&["eth0", "eth1"], &[], 10, None);
         assert_eq!((apart.len(), apart.last().map(|(at, _)| *at)), (8, Some(first + 30)), "each for itself");
-        assert_eq!(announced(&["eth0", "eth0"], 0, None).len(), 8, "none waits for another");
+        assert_eq!(announced(&["eth0", "eth0"], &[], 0, None).len(), 8, "none waits for another");
     }
 }

@@ -5,24 +5,30 @@
 
 use super::{Fleet, Instance, Output};
 use crate::base::MonoTime;
-use crate::vrrp::reason::{Fault, Standing};
+use crate::vrrp::reason::{Fault, Reason, Standing};
 use crate::vrrp::router::Event;
+
+/// Who left Active, and which group follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Left {
+    pub group: String,
+    pub member: String,
+    pub because: Reason,
+}
 
 impl Fleet {
     /// The fault that each virtual router has from the other members of its group, in order.
-    pub(super) fn group_faults<'a>(&self, own: impl Iterator<Item = &'a [Fault]>) -> Vec<Option<Fault>> {
-        let broken: Vec<(usize, &Instance)> = self
-            .instances
-            .iter()
-            .zip(own)
-            .enumerate()
-            .filter(|(_, (instance, faults))| !faults.is_empty() && !instance.retiring)
-            .map(|(at, (instance, _))| (at, instance))
-            .collect();
+    pub(super) fn group_faults<'a>(&'a self, own: impl Iterator<Item = &'a [Fault]>) -> Vec<Option<Fault>> {
+        let of_each = self.instances.iter().zip(own).enumerate().filter(|(_, (instance, _))| !instance.retiring);
+        let first =
+            |(at, (instance, faults)): (usize, (&'a Instance, &'a [Fault]))| Some((at, instance, faults.first()?));
+        let broken: Vec<(usize, &Instance, &Fault)> = of_each.filter_map(first).collect();
         let fault_of = |at: usize, instance: &Instance| {
             let group = instance.group()?;
-            let (_, member) = broken.iter().find(|(other, member)| *other != at && member.group() == Some(group))?;
-            Some(Fault::GroupMember { group: group.to_owned(), member: member.settings.name.clone() })
+            let found = broken.iter().find(|(other, member, _)| *other != at && member.group() == Some(group));
+            let (_, Instance { settings, .. }, fault) = found?;
+            let (member, because) = (settings.name.clone(), Box::new((*fault).clone()));
+            Some(Fault::GroupMember { group: group.to_owned(), member, because })
         };
         self.instances.iter().enumerate().map(|(at, instance)| fault_of(at, instance)).collect()
     }
@@ -48,10 +54,12 @@ impl Fleet {
     }
 
     /// One member left Active: the others follow.
-    pub(super) fn group_left(&mut self, now: MonoTime, who: usize, group: &str, member: &str, out: &mut Vec<Output>) {
+    pub(super) fn group_left(&mut self, now: MonoTime, who: usize, left: &Left, out: &mut Vec<Output>) {
         for at in 0..self.instances.len() {
-            if at != who && self.instances.get(at).is_some_and(|other| other.group() == Some(group)) {
-                self.event(now, at, Event::GroupLeft { member: member.to_owned() }, out);
+            if at != who && self.instances.get(at).is_some_and(|other| other.group() == Some(&left.group)) {
+                let (member, because) = (left.member.clone(), left.because.clone());
+                // That these leave concerns the same group.
+                let _ = self.step(now, at, Event::GroupLeft { member, because }, out);
             }
         }
     }
@@ -66,5 +74,89 @@ impl Fleet {
                 instance.announcer.claimed(now);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::base::{AdvertInterval, Family, IfName, Vrid};
+    use crate::vrrp::happened::Happened;
+    use crate::vrrp::links::{Held, Link, Links};
+    use crate::vrrp::packet::{Advert, Auth, Body, Envelope};
+    use crate::vrrp::settings::{GROUP_V4, Settings, SyncGroup};
+
+    const MEMBERS: u8 = 3;
+
+    /// An interface for each member, with an address; one may be down.
+    fn links(down: Option<u8>) -> Links {
+        let link = |at: u8| {
+            let cidr = format!("10.9.{at}.1/24").parse().unwrap();
+            let addresses = vec![Held { cidr, peer: None, ours: false, usable: true }];
+            let running = down != Some(at);
+            (eth(at), Link { index: at.into(), running, mac: None, downs: 0, addresses })
+        };
+        Links((1..=MEMBERS).map(link).collect())
+    }
+
+    fn eth(at: u8) -> IfName {
+        format!("eth{at}").parse().unwrap()
+    }
+
+    /// All are Active; how they came to it, and when.
+    fn active() -> (Fleet, MonoTime, Vec<String>) {
+        let member = |at: u8| {
+            let mut one = Settings::new(&format!("VI_{at}"), eth(at), Vrid::new(at).unwrap(), Family::V4);
+            one.sync_group = Some(SyncGroup { name: "G".to_owned(), tracking_weight: false });
+            one
+        };
+        let mut fleet = Fleet::default();
+        fleet.links(MonoTime::ZERO, links(None));
+        fleet.reconfigure(MonoTime::ZERO, (1..=MEMBERS).map(member).collect());
+        let now = MonoTime::ZERO + Duration::from_secs(4);
+        let told = moves(&fleet.tick(now));
+        (fleet, now, told)
+    }
+
+    fn moves(out: &[Output]) -> Vec<String> {
+        let one = |output: &Output| {
+            let Output::Happened(Happened::Moved { instance, from, to, reason, .. }) = output else { return None };
+            Some(format!("{instance} {from} {to}: {reason}"))
+        };
+        out.iter().filter_map(one).collect()
+    }
+
+    #[test]
+    fn all_take_over_together_and_each_says_why() {
+        let why = "no advert heard since the start; all of sync group G can be Active";
+        let (_, _, told) = active();
+        assert_eq!(told, ["VI_1", "VI_2", "VI_3"].map(|name| format!("{name} backup active: {why}")));
+    }
+
+    #[test]
+    fn what_breaks_by_itself_fails_first_and_its_group_fails_with_it() {
+        for (down, first, others) in [(1, "VI_1", ["VI_2", "VI_3"]), (3, "VI_3", ["VI_1", "VI_2"])] {
+            let (mut fleet, now, _) = active();
+            let why = format!("interface eth{down} is down");
+            let followed = others.map(|name| format!("{name} active fault: {first} of sync group G: {why}"));
+            let expected: Vec<String> = [format!("{first} active fault: {why}")].into_iter().chain(followed).collect();
+            assert_eq!(moves(&fleet.links(now, links(Some(down)))), expected, "nobody is a Backup in between");
+        }
+    }
+
+    #[test]
+    fn one_that_yields_takes_all_along_and_they_say_why() {
+        let (mut fleet, now, _) = active();
+        let (source, destination): (IpAddr, IpAddr) = ("10.9.2.2".parse().unwrap(), GROUP_V4.into());
+        let (vrid, interval) = (Vrid::new(2).unwrap(), AdvertInterval::DEFAULT);
+        let advert = Advert { vrid, priority: 200, interval, addresses: vec![], body: Body::V2(Auth::None) };
+        let envelope = Envelope { source, destination, ttl: Some(255) };
+        let told = moves(&fleet.packet(now, &eth(2), &envelope, &advert.emit(source, destination)));
+        let why = "10.9.2.2 is Active with priority 200";
+        let followed = |name: &str| format!("{name} active backup: VI_2 of sync group G left Active: {why}");
+        assert_eq!(told, [format!("VI_2 active backup: {why}"), followed("VI_1"), followed("VI_3")]);
     }
 }

@@ -42,13 +42,14 @@ mod tests {
 
     use super::*;
     use crate::base::{AdvertInterval, MonoTime, Priority, Vrid};
-    use crate::vrrp::Standing;
+    use crate::vrrp::fleet::Output;
     use crate::vrrp::links::{Held, Link, Links};
     use crate::vrrp::packet::{Advert, Auth, Body, Envelope};
     use crate::vrrp::settings::{GROUP_V4, Settings, VirtualAddress};
+    use crate::vrrp::{Happened, Standing, Warning};
 
-    /// An owner on 192.0.2.1 that hears another one, which wins, on 192.0.2.2.
-    fn owner_hears_another(ignores: bool) -> Fleet {
+    /// An owner on 192.0.2.1 that hears another one, which wins, on 192.0.2.2; and the warnings that came of it.
+    fn owner_hears_another(ignores: bool) -> (Fleet, usize) {
         let address: IpAddr = "192.0.2.10".parse().unwrap();
         let eth0: IfName = "eth0".parse().unwrap();
         let mut owner = Settings::new("VI_1", eth0.clone(), Vrid::new(7).unwrap(), Family::V4);
@@ -56,7 +57,7 @@ mod tests {
         owner.owner_ignores_adverts = ignores;
         owner.addresses = vec![VirtualAddress::new("192.0.2.10/24".parse().unwrap())];
         let own = Held { cidr: "192.0.2.1/24".parse().unwrap(), peer: None, ours: false, usable: true };
-        let link = Link { index: 2, running: true, mac: None, addresses: vec![own] };
+        let link = Link { index: 2, running: true, mac: None, downs: 0, addresses: vec![own] };
         let mut fleet = Fleet::default();
         fleet.links(MonoTime::ZERO, Links([(eth0.clone(), link)].into()));
         fleet.reconfigure(MonoTime::ZERO, vec![owner]);
@@ -70,15 +71,20 @@ mod tests {
         let (source, destination) = ("192.0.2.2".parse().unwrap(), IpAddr::V4(GROUP_V4));
         let envelope = Envelope { source, destination, ttl: Some(255) };
         let now = MonoTime::from_start(Duration::from_millis(10));
-        fleet.packet(now, &eth0, &envelope, &advert.emit(source, destination));
-        fleet
+        let told = fleet.packet(now, &eth0, &envelope, &advert.emit(source, destination));
+        let two =
+            |output: &&Output| matches!(output, Output::Happened(Happened::Warned { warning: Warning::TwoOwners, .. }));
+        let warned = told.iter().filter(two).count();
+        (fleet, warned)
     }
 
     #[test]
     fn an_owner_that_ignores_adverts_counts_them_and_stays() {
         for (ignores, standing) in [(false, Standing::Backup), (true, Standing::Active)] {
-            let view = owner_hears_another(ignores).view("VI_1").unwrap();
+            let (fleet, warned) = owner_hears_another(ignores);
+            let view = fleet.view("VI_1").unwrap();
             assert_eq!((view.state, view.counters.adverts_received), (standing, 1), "ignores: {ignores}");
+            assert_eq!(warned, 1, "it is told that there are two owners");
         }
     }
 }

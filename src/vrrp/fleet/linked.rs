@@ -1,22 +1,27 @@
 //! What the interfaces of the host tell: their state, their addresses, and who else claims those.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::{Fleet, Output, hold_all};
-use crate::base::MonoTime;
+use crate::base::{IfName, MonoTime};
 use crate::vrrp::happened::Happened;
-use crate::vrrp::links::{Links, changes, lost};
+use crate::vrrp::links::{self, Links, changes, lost, was_down};
 use crate::vrrp::reason::Standing;
 use crate::vrrp::settings::{Device, VirtualAddress};
 
 impl Fleet {
     /// A full snapshot of the interfaces and addresses.
     pub fn links(&mut self, now: MonoTime, links: Links) -> Vec<Output> {
-        let links = self.damping.seen(now, &self.links, links);
-        self.believe(now, links)
+        let (links, flaps) = self.damping.seen(now, &self.links, links);
+        let told = self.instances.iter().flat_map(|instance| links::flaps(now, &instance.settings, &flaps));
+        let mut out: Vec<Output> = told.map(Output::Happened).collect();
+        out.extend(self.believe(now, links, &flaps.into_iter().map(|flap| flap.interface).collect()));
+        out
     }
 
-    pub(super) fn believe(&mut self, now: MonoTime, links: Links) -> Vec<Output> {
+    /// Go by these; `flapped` were down for a moment.
+    pub(super) fn believe(&mut self, now: MonoTime, links: Links, flapped: &BTreeSet<IfName>) -> Vec<Output> {
         let mut out = vec![];
         let before = std::mem::replace(&mut self.links, links);
         let devices: Vec<Device> = self.instances.iter().flat_map(|instance| instance.settings.own_devices()).collect();
@@ -36,14 +41,28 @@ impl Fleet {
             if lost.is_empty() {
                 continue;
             }
-            let restored = u64::try_from(lost.len()).unwrap_or(u64::MAX);
-            instance.counters.addresses_restored = instance.counters.addresses_restored.saturating_add(restored);
-            instance.restorer.removed(now);
-            instance.announce_when_settled = true;
+            let by_somebody = |address: &VirtualAddress| {
+                let device = instance.settings.device_of(address);
+                !flapped.contains(device) && !was_down(device, &before, &self.links)
+            };
+            let removed: Vec<_> = lost.into_iter().filter(by_somebody).collect();
+            if !removed.is_empty() {
+                instance.restorer.removed(now);
+            }
+            let put_back = instance.restorer.fault(now).is_none();
+            if put_back {
+                let restored = u64::try_from(removed.len()).unwrap_or(u64::MAX);
+                instance.counters.addresses_restored = instance.counters.addresses_restored.saturating_add(restored);
+            }
             let name = &instance.settings.name;
-            out.extend(lost.into_iter().map(|address| {
-                Output::Happened(Happened::AddressLost { at: now, instance: name.clone(), address: address.cidr })
+            out.extend(removed.into_iter().map(|address| {
+                let (instance, address) = (name.clone(), address.cidr);
+                Output::Happened(Happened::AddressLost { at: now, instance, address, put_back })
             }));
+            if !put_back {
+                continue;
+            }
+            instance.announce_when_settled = true;
             out.push(hold_all(instance));
         }
         self.refresh(now, &mut out);
@@ -82,6 +101,7 @@ mod tests {
 
     use super::*;
     use crate::base::{Family, IfName, Vrid};
+    use crate::vrrp::happened::LinkState;
     use crate::vrrp::links::{Held, Link};
     use crate::vrrp::settings::{LinkDelay, Settings};
 
@@ -90,7 +110,7 @@ mod tests {
         let eth0: IfName = "eth0".parse().unwrap();
         let links = |running| {
             let own = Held { cidr: "192.0.2.2/24".parse().unwrap(), peer: None, ours: false, usable: true };
-            Links([(eth0.clone(), Link { index: 2, running, mac: None, addresses: vec![own] })].into())
+            Links([(eth0.clone(), Link { index: 2, running, mac: None, downs: 0, addresses: vec![own] })].into())
         };
         let [down, up] = [1500, 500].map(Duration::from_millis);
         let link_delays = vec![LinkDelay { interface: eth0.clone(), down, up }];
@@ -105,7 +125,10 @@ mod tests {
             now += Duration::from_millis(20);
             assert_eq!(fleet.links(now, links(false)), [], "flap {flap}");
             now += Duration::from_millis(20);
-            assert_eq!(fleet.links(now, links(true)), [], "flap {flap}");
+            let (instance, interface, state) = ("VI_1".to_owned(), eth0.clone(), LinkState::Down);
+            let lasted = Duration::from_millis(20);
+            let told = Happened::LinkFlapped { at: now, instance, interface, state, lasted, count: 1 };
+            assert_eq!(fleet.links(now, links(true)), [Output::Happened(told)], "flap {flap}");
         }
         assert_eq!(state(&fleet), Standing::Backup);
         fleet.links(now, links(false));
@@ -117,5 +140,56 @@ mod tests {
         assert_eq!((state(&fleet), fleet.deadline(now)), (Standing::Fault, Some(now + up)));
         fleet.tick(now + up);
         assert_eq!(state(&fleet), Standing::Backup);
+    }
+
+    /// An Active whose IPv6 address vanishes six times within a second: how often it is put back, and whether that is a fault.
+    fn vanishes(damped: bool, counted: bool) -> (u64, Standing) {
+        let eth0: IfName = "eth0".parse().unwrap();
+        let address = VirtualAddress::new("2001:db8::100/64".parse().unwrap());
+        let links = |running, downs, held: bool| {
+            let on_it = |cidr: &str, ours| Held { cidr: cidr.parse().unwrap(), peer: None, ours, usable: true };
+            let virtual_one = held.then(|| on_it("2001:db8::100/64", true));
+            let addresses = [on_it("fe80::1/64", false)].into_iter().chain(virtual_one).collect();
+            Links([(eth0.clone(), Link { index: 2, running, mac: None, downs, addresses })].into())
+        };
+        let [down, up] = [Duration::from_secs(1); 2];
+        let link_delays = if damped { vec![LinkDelay { interface: eth0.clone(), down, up }] } else { vec![] };
+        let settings = Settings {
+            link_delays,
+            addresses: vec![address],
+            ..Settings::new("VI_1", eth0.clone(), Vrid::new(1).unwrap(), Family::V6)
+        };
+        let mut fleet = Fleet::default();
+        let mut now = MonoTime::ZERO;
+        fleet.links(now, links(true, 0, false));
+        fleet.reconfigure(now, vec![settings]);
+        now += Duration::from_secs(4);
+        fleet.tick(now);
+        let mut restored = 0;
+        for flap in 1..=6 {
+            let (before, after) = if counted { (flap - 1, flap) } else { (0, 0) };
+            now += Duration::from_millis(50);
+            fleet.links(now, links(true, before, true));
+            if damped {
+                fleet.links(now, links(false, after, false));
+            }
+            let out = fleet.links(now, links(true, after, false));
+            let held = |output: &Output| matches!(output, Output::Hold { holdings, .. } if !holdings.is_empty());
+            restored += u64::from(out.iter().any(held));
+        }
+        (restored, fleet.view("VI_1").unwrap().state)
+    }
+
+    #[test]
+    fn addresses_that_go_with_their_link_are_put_back_and_nobody_is_blamed() {
+        let rows = [
+            ("removed by somebody", false, false, (4, Standing::Fault)),
+            ("down and up between two snapshots", false, true, (6, Standing::Active)),
+            ("a damped flap of a link that counts nothing", true, false, (6, Standing::Active)),
+            ("a damped flap", true, true, (6, Standing::Active)),
+        ];
+        for (name, damped, counted, expected) in rows {
+            assert_eq!(vanishes(damped, counted), expected, "{name}");
+        }
     }
 }

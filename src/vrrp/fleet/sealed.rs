@@ -49,7 +49,7 @@ mod tests {
         let mut fleet = Fleet::default();
         let cidr: Cidr = "10.0.0.1/24".parse().unwrap();
         let addresses = vec![Held { cidr, peer: None, ours: false, usable: true }];
-        let link = Link { index: 2, running: true, mac: None, addresses };
+        let link = Link { index: 2, running: true, mac: None, downs: 0, addresses };
         fleet.links(MonoTime::ZERO, Links([(eth0(), link)].into()));
         let mut settings = Settings::new("VI_1", eth0(), Vrid::new(7).unwrap(), Family::V4);
         settings.addresses = vec![VirtualAddress::new("10.0.0.9/24".parse().unwrap())];

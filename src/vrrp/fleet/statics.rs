@@ -40,7 +40,7 @@ mod tests {
     fn a_virtual_router_waits_for_its_static_items_and_has_a_fault_without_them() {
         let eth0: IfName = "eth0".parse().unwrap();
         let held = Held { cidr: "192.0.2.2/24".parse().unwrap(), peer: None, ours: false, usable: true };
-        let link = Link { index: 2, running: true, mac: None, addresses: vec![held] };
+        let link = Link { index: 2, running: true, mac: None, downs: 0, addresses: vec![held] };
         let what = Tracked::Static("address 192.0.2.9/24".to_owned());
         let track = vec![Track { what: what.clone(), weight: None, reverse: false }];
         let settings = Settings { track, ..Settings::new("VI_1", eth0.clone(), Vrid::new(1).unwrap(), Family::V4) };

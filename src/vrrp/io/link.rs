@@ -30,20 +30,19 @@ const READS_MAX: usize = 4;
 /// # Errors
 /// Of netlink, and [`rtnetlink::Error::RequestFailed`] where the lists change faster than they can be read.
 pub async fn snapshot(handle: &rtnetlink::Handle) -> Result<Links, rtnetlink::Error> {
-    let (mut links, mut names) = (Links::default(), BTreeMap::new());
+    let (mut links, mut addresses) = (Links::default(), BTreeMap::<u32, Vec<Held>>::new());
+    // Before the links: an address that a link loses as it goes down is not missed on a link that is up.
+    for message in dump(handle, RouteNetlinkMessage::GetAddress(AddressMessage::default())).await? {
+        if let RouteNetlinkMessage::NewAddress(message) = message {
+            addresses.entry(message.header.index).or_default().extend(held(&message));
+        }
+    }
     for message in dump(handle, RouteNetlinkMessage::GetLink(LinkMessage::default())).await? {
         if let RouteNetlinkMessage::NewLink(message) = message
             && let Some((name, link)) = link(&message)
         {
-            names.insert(link.index, name.clone());
-            links.0.insert(name, link);
-        }
-    }
-    for message in dump(handle, RouteNetlinkMessage::GetAddress(AddressMessage::default())).await? {
-        if let RouteNetlinkMessage::NewAddress(message) = message
-            && let Some(link) = names.get(&message.header.index).and_then(|name| links.0.get_mut(name))
-        {
-            link.addresses.extend(held(&message));
+            let addresses = addresses.remove(&link.index).unwrap_or_default();
+            links.0.insert(name, Link { addresses, ..link });
         }
     }
     Ok(links)
@@ -78,10 +77,12 @@ pub(super) async fn dump(
 /// A link with a name that we can speak of.
 fn link(message: &LinkMessage) -> Option<(IfName, Link)> {
     let flags = message.header.flags;
-    let (mut name, mut mac) = (None, None);
+    let (mut name, mut mac, mut downs) = (None, None, 0);
     for attribute in &message.attributes {
         if let LinkAttribute::IfName(text) = attribute {
             name = text.parse().ok();
+        } else if let LinkAttribute::CarrierDownCount(count) = attribute {
+            downs = *count;
         } else if let LinkAttribute::Address(bytes) = attribute
             && message.header.link_layer_type == LinkLayerType::Ether
         {
@@ -89,7 +90,7 @@ fn link(message: &LinkMessage) -> Option<(IfName, Link)> {
         }
     }
     let running = flags.contains(LinkFlags::Up) && flags.contains(LinkFlags::Running);
-    Some((name?, Link { index: message.header.index, running, mac, addresses: vec![] }))
+    Some((name?, Link { index: message.header.index, running, mac, downs, addresses: vec![] }))
 }
 
 fn held(message: &AddressMessage) -> Option<Held> {

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use futures_util::StreamExt as _;
 use netlink_packet_core::{
-    DefaultNla, NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
+    DefaultNla, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage,
+    NetlinkPayload,
 };
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric, RouteNextHop, RouteNextHopFlags,
@@ -18,7 +19,7 @@ use netlink_sys::{AsyncSocket as _, AsyncSocketExt as _, SocketAddr, TokioSocket
 
 use super::address::MARK;
 use super::link::dump;
-use crate::base::{Cidr, Family, Hop, Route, RouteKind, RouterPreference, Rule, RuleAction, WeightedHop};
+use crate::base::{Beside, Cidr, Family, Hop, Route, RouteKind, RouterPreference, Rule, RuleAction, WeightedHop};
 use crate::vrrp::links::Links;
 
 /// `RTAX_LOCK` (`linux/rtnetlink.h`).
@@ -37,13 +38,19 @@ pub enum RouteError {
 }
 
 /// Add the route. Where one like it (destination, table, type of service, metric) is there: with `replace` it is replaced,
-/// else it is left alone.
+/// else it is left alone, and ours goes beside it where it asks for that.
 ///
 /// # Errors
 /// [`RouteError`]
 pub async fn add(handle: &rtnetlink::Handle, links: &Links, route: &Route, replace: bool) -> Result<(), RouteError> {
     let message = RouteNetlinkMessage::NewRoute(route_message(links, route)?);
-    let how = if replace { NLM_F_REPLACE } else { NLM_F_EXCL };
+    let how = match route.beside {
+        None if replace => NLM_F_REPLACE,
+        None => NLM_F_EXCL,
+        Some(Beside::Last) => NLM_F_APPEND,
+        // The same again is refused in any case.
+        Some(Beside::First) => 0,
+    };
     exclusive(request(handle, message, NLM_F_CREATE | how).await)
 }
 

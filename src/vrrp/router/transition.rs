@@ -53,8 +53,8 @@ impl Router {
             Event::Heard(heard) => (self.heard_as_backup(now, backup, heard), vec![]),
             Event::DeadlineReached if now >= backup.active_down_at => self.active_down_reached(now, backup),
             Event::GroupReady if backup.wants => {
-                let group = self.rules.group.clone().unwrap_or_default();
-                self.become_active(now, Reason::GroupReady { group }, Duration::ZERO)
+                let (group, because) = (self.group(), Box::new(self.why_active(now, backup)));
+                self.become_active(now, Reason::GroupReady { group, because }, Duration::ZERO)
             }
             Event::GroupLeft { .. } => (self.restart(now, Backup { wants: false, ..backup }), vec![]),
             Event::Shutdown => self.go(State::Stopped, vec![], Reason::NothingHeld, Duration::ZERO),
@@ -75,9 +75,8 @@ impl Router {
             }
             Event::Heard(heard) => self.heard_as_active(now, active, heard),
             Event::DeadlineReached if now >= active.advert_at => self.advert_due(now, active),
-            Event::GroupLeft { member } => {
-                let group = self.rules.group.clone().unwrap_or_default();
-                let reason = Reason::GroupLeft { group, member };
+            Event::GroupLeft { member, because } => {
+                let reason = Reason::GroupLeft { group: self.group(), member, because: Box::new(because) };
                 self.go(fresh_backup(now, self.active_down()), resign(), reason, Duration::ZERO)
             }
             Event::Configured(_) => {
@@ -128,9 +127,9 @@ impl Router {
             (Event::Condition(Condition::Broken(fault)), Then::Yield { .. }) => {
                 self.go(State::Fault, vec![Action::Drop], Reason::Faulted { fault }, Duration::ZERO)
             }
-            (Event::GroupLeft { member }, Then::Yield { .. }) => {
-                let group = self.rules.group.clone().unwrap_or_default();
-                self.yielded(now, Reason::GroupLeft { group, member }, Duration::ZERO)
+            (Event::GroupLeft { member, because }, Then::Yield { .. }) => {
+                let reason = Reason::GroupLeft { group: self.group(), member, because: Box::new(because) };
+                self.yielded(now, reason, Duration::ZERO)
             }
             (
                 Event::Heard(_)
@@ -208,14 +207,22 @@ impl Router {
         if self.rules.group.is_some() {
             return (self.restart(now, Backup { wants: true, ..backup }), vec![]);
         }
-        let waited = self.rules.active_down(interval, self.priority);
-        let reason = match backup.last {
+        self.become_active(now, self.why_active(now, backup), late)
+    }
+
+    /// Why the timer of this Backup expired.
+    fn why_active(&self, now: MonoTime, backup: Backup) -> Reason {
+        let waited = self.rules.active_down(backup.learnt.unwrap_or(self.rules.interval), self.priority);
+        match backup.last {
             Last::Nothing => Reason::ActiveSilent { silent_for: None, waited },
             Last::Accepted { at } => Reason::ActiveSilent { silent_for: Some(now - at), waited },
             Last::Resigned { by } => Reason::ActiveResigned { active: by },
             Last::Lesser { by, theirs } => Reason::Preempted { active: by, theirs },
-        };
-        self.become_active(now, reason, late)
+        }
+    }
+
+    fn group(&self) -> String {
+        self.rules.group.clone().unwrap_or_default()
     }
 
     fn heard_as_active(&self, now: MonoTime, active: Active, heard: Heard) -> Move {

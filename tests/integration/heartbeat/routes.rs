@@ -1,6 +1,6 @@
 //! Routes and rules of a virtual router in the kernel: there while it is Active, back when somebody removes them, and gone after.
 
-use vipd::base::{Family, Route, RouteKind, Rule, RuleAction};
+use vipd::base::{Beside, Family, Route, RouteKind, Rule, RuleAction};
 use vipd::lab::until;
 use vipd::vrrp::{Happened, Settings, Standing, Version, VirtualAddress};
 
@@ -96,4 +96,33 @@ fn what_a_killed_daemon_left_of_routes_is_removed_at_the_next_start() {
     assert_eq!(ip(&format!("-n {name} rule show pref 99")), "");
     assert!(!ip(&format!("-n {name} route show 198.18.1.0/24")).is_empty(), "what does not bear our mark stays");
     stop(&a);
+}
+
+#[test]
+fn routes_that_are_appended_or_prepended_stand_beside_those_of_others() {
+    let wire = Wire::new();
+    let name = wire.hosts[0].name();
+    let at_the_end = |via: &str, beside| {
+        let mut route = Route::new("203.0.113.0/24".parse().unwrap());
+        route.hop.via = Some(via.parse().unwrap());
+        route.beside = Some(beside);
+        route
+    };
+    let mut routed = settings(Family::V4, Version::V3, 150);
+    routed.routes = vec![at_the_end("192.0.2.252", Beside::Last), at_the_end("192.0.2.251", Beside::First)];
+    ip(&format!("-n {name} route add 203.0.113.0/24 via 192.0.2.254"));
+    let gateways = || -> Vec<String> {
+        let shown = ip(&format!("-n {name} route show 203.0.113.0/24"));
+        shown.lines().filter_map(|line| line.split_whitespace().nth(2).map(str::to_owned)).collect()
+    };
+    let a = wire.start(0, vec![routed]).unwrap();
+    let all = ["192.0.2.251", "192.0.2.254", "192.0.2.252"];
+    until("all are there, in order", PATIENCE, || gateways() == all).unwrap();
+    let sent = a.snapshot.borrow()[0].counters.adverts_sent;
+    until("they were held again", PATIENCE, || a.snapshot.borrow()[0].counters.adverts_sent > sent + 20).unwrap();
+    assert_eq!(gateways(), all, "each once");
+    ip(&format!("-n {name} route del 203.0.113.0/24 via 192.0.2.252"));
+    until("one is back", PATIENCE, || gateways() == all).unwrap();
+    stop(&a);
+    assert_eq!(gateways(), ["192.0.2.254"], "that of somebody else stays");
 }

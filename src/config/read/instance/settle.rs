@@ -40,9 +40,7 @@ pub(super) fn settle(
     sort_families(&mut draft, family, &mut told);
     own_interface(&mut draft, &mut told);
     without_what_they_are_for(&draft, family, &mut told);
-    if strict && family == Family::V6 {
-        link_local_first(&draft, &mut told);
-    }
+    link_local_first(&draft, strict, &mut told);
 
     if !told.could_run(&draft, block, name, version) {
         return None;
@@ -79,6 +77,7 @@ pub(super) fn settle(
         mcast_group,
         track_source: draft.track_source,
         checksum_as_v2: draft.checksum_as_v2.unwrap_or(global.checksum_as_v2),
+        old_unicast_checksum: draft.old_unicast_checksum,
         check_unicast_src: draft.check_unicast_src || global.check_unicast_src,
         skip_check_adv_addr: draft.skip_check_adv_addr || global.skip_check_adv_addr,
         lower_prio_no_advert: draft.lower_prio_no_advert.unwrap_or(global.lower_prio_no_advert || strict),
@@ -459,7 +458,10 @@ fn own_interface(draft: &mut Draft, told: &mut Told<'_>) {
     });
 }
 
-fn link_local_first(draft: &Draft, told: &mut Told<'_>) {
+fn link_local_first(draft: &Draft, strict: bool, told: &mut Told<'_>) {
+    if !strict || self::family(draft) != Family::V6 {
+        return;
+    }
     let first = draft.addresses.first().map(|address| (address.cidr.addr(), address.at));
     if let Some((IpAddr::V6(addr), at)) = first
         && !addr.is_unicast_link_local()

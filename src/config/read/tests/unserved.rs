@@ -9,7 +9,7 @@ fn routes_and_rules_are_checked() {
     let rules = |line: &str| instance(&format!("virtual_rules {{\n{line}\n}}"));
     let statics =
         |kind: &str, line: &str| format!("track_group G {{\ngroup {{\nA B\n}}\n}}\nstatic_{kind} {{\n{line}\n}}");
-    let rows: [(&str, String, &[&str]); 47] = [
+    let rows: [(&str, String, &[&str]); 48] = [
         ("a route", routes("192.0.2.0/24 via 192.0.2.254 dev eth1 metric 5"), &[]),
         ("the source first", routes("src 192.0.2.100 203.0.113.0/24 via 192.0.2.254 dev eth1"), &[]),
         ("the source first, and `to`", routes("src 192.0.2.100 to 203.0.113.0/24 dev eth1"), &[]),
@@ -28,6 +28,7 @@ fn routes_and_rules_are_checked() {
         ("a rule that does nothing", rules("to 192.0.2.0/24 priority 3"), &["rule-without-action"]),
         ("a table by name", rules("to all table blue priority 3"), &["unknown-word"]),
         ("a tunnel", routes("default encap ip id 7 dst 192.0.2.9 dev eth0"), &["option-not-served"]),
+        ("one of several", routes("192.0.2.0/24 dev eth0 append"), &[]),
         ("nothing after", routes("192.0.2.0/24 dev eth0 metric"), &["missing-argument"]),
         ("a static address, tracked", statics("ipaddress", "192.0.2.9/24 track_group G"), &[]),
         ("a static route, tracked", statics("routes", "default dev eth1 track_group G"), &[]),

@@ -14,7 +14,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::base::{AddressOptions, AdvertInterval, Cidr, Family, IfName, Priority, Vrid};
-use crate::config::model::*;
+use crate::config::model::{OldUnicastChecksum as Old, *};
 use crate::config::source::Span;
 use route::{route, rule};
 
@@ -416,6 +416,7 @@ fn instance(choose: &mut Choices<'_>, name: &str, config: &Config) -> VrrpInstan
         unicast_ttl: choose.maybe(|choose| choose.of(&[0, 64, 255])).filter(|_| peers > 0),
         mcast_group: choose.maybe(|_| if family == Family::V4 { "224.0.0.20" } else { "ff02::14" }.parse().unwrap()),
         checksum_as_v2: choose.seldom(),
+        old_unicast_checksum: choose.of(&[Old::Auto, Old::Always, Old::Never][..if peers > 0 { 3 } else { 1 }]),
         track_source: choose.seldom(),
         check_unicast_src: (peers > 0 && choose.seldom()) || config.global.check_unicast_src,
         skip_check_adv_addr: choose.seldom() || config.global.skip_check_adv_addr,

@@ -26,9 +26,10 @@ pub struct Outcome {
     pub restored: Vec<String>,
 }
 
-/// What tells one route from another for the kernel.
+/// What tells one route from another for the kernel, where they do not stand beside each other.
 fn same_place(a: &Route, b: &Route) -> bool {
-    (a.destination, a.table, a.tos, a.metric, a.from) == (b.destination, b.table, b.tos, b.metric, b.from)
+    let alone = a.beside.is_none() && b.beside.is_none();
+    alone && (a.destination, a.table, a.tos, a.metric, a.from) == (b.destination, b.table, b.tos, b.metric, b.from)
 }
 
 impl Placed {

@@ -59,6 +59,8 @@ pub(super) fn place(
         }
         placed.push(held);
     }
+    // They stay for as long as the virtual router, and most have one.
+    placed.shrink_to_fit();
     (placed, devices)
 }
 

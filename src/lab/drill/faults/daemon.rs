@@ -4,14 +4,19 @@ use std::time::Duration;
 
 use super::super::bounds::SLACK;
 use super::super::judge::Promise;
-use super::Drill;
+use super::{Drill, PATIENCE};
 use crate::lab::error::LabError;
 use crate::lab::hostile;
 use crate::lab::pair::{Lab, RealServer, Seat};
 use crate::lab::questions::Questions;
+use crate::lab::wait::{Clock, until};
 
-/// How long a daemon is frozen.
-const FREEZE: Duration = Duration::from_secs(5);
+/// How long a daemon is frozen: so that the kernel still has its VIP when it goes on, and so that it has not.
+const BLINK: Duration = Duration::from_secs(1);
+pub(super) const FREEZE: Duration = Duration::from_secs(5);
+pub(super) const LONG_FREEZE: Duration = Duration::from_secs(30);
+/// What a daemon that goes on may take to see that it was frozen.
+const WAKING: Duration = Duration::from_millis(100);
 /// How long bad packets are sent.
 const FLOOD: Duration = Duration::from_secs(5);
 
@@ -39,19 +44,41 @@ impl Drill<'_> {
         self.returns("link up of a, which preempts", |lab| lab.cable(Seat::A, true))
     }
 
-    pub(super) fn frozen(&mut self) -> Result<(), LabError> {
+    /// A freeze and its end in one: the master goes on while the kernel still has its VIP.
+    pub(super) fn blinks(&mut self) -> Result<(), LabError> {
+        let blink = |lab: &mut Lab| {
+            lab.director(Seat::A).freeze(true)?;
+            let clock = Clock::start();
+            until("the end of a freeze", BLINK * 2, || clock.now().since_start() >= BLINK)?;
+            lab.director(Seat::A).freeze(false)
+        };
+        let taken_over = BLINK > self.numbers.active_down() + self.numbers.advert_int.duration();
+        let (seconds, waking) = (BLINK.as_secs(), WAKING.as_secs_f64());
+        let formula = format!("{seconds} + {waking} s");
+        let lets_go = Promise::OneOwner { loser: Seat::A, limit: BLINK + WAKING, formula };
+        let promises: Vec<_> = [self.numbers.silent()].into_iter().chain(taken_over.then_some(lets_go)).collect();
+        let name = format!("freeze (SIGSTOP) of the master a for {seconds} s, and its thaw");
+        let settled = |drill: &mut Self| drill.owns_alone(Seat::A);
+        self.fault(&name, "a owns the VIP alone, all answered", &promises, blink, settled)
+    }
+
+    pub(super) fn frozen(&mut self, freeze: Duration) -> Result<(), LabError> {
         let [gone, _] = self.numbers.lease_of(Seat::A);
-        let name = format!("freeze (SIGSTOP) of the master a for {} s", FREEZE.as_secs());
-        let settled = |drill: &mut Self| drill.took_over(Seat::B) && drill.since_fault() >= FREEZE;
-        let freeze = |lab: &mut Lab| lab.director(Seat::A).freeze(true);
+        let name = format!("freeze (SIGSTOP) of the master a for {} s", freeze.as_secs());
+        let settled = |drill: &mut Self| drill.took_over(Seat::B) && drill.since_fault() >= freeze;
+        let stop = |lab: &mut Lab| lab.director(Seat::A).freeze(true);
         let alone = self.lab.facts().fenced.then_some(Promise::OneAnswers { frozen: Seat::A });
         let promises: Vec<_> = [self.numbers.silent(), gone].into_iter().chain(alone).collect();
         let asking = Questions::start(&self.lab)?;
         let asked = |drill: &mut Self| Seat::BOTH.iter().any(|seat| drill.answered(*seat));
-        self.wait("somebody answers for the VIP", FREEZE, asked)?;
-        self.fault(&name, "b owns the VIP alone, all answered", &promises, freeze, settled)?;
+        self.wait("somebody answers for the VIP", PATIENCE, asked)?;
+        self.patience = freeze;
+        let ended = self.fault(&name, "b owns the VIP alone, all answered", &promises, stop, settled);
+        self.patience = Duration::ZERO;
+        ended?;
         drop(asking);
-        self.returns("thaw of a, which preempts", |lab| lab.director(Seat::A).freeze(false))
+        let name = format!("thaw of a after {} s, which preempts", freeze.as_secs());
+        self.returns(&name, |lab| lab.director(Seat::A).freeze(false))
     }
 
     pub(super) fn maintained(&mut self) -> Result<(), LabError> {

@@ -34,7 +34,7 @@ fn settings(priority: u8, group: bool) -> Vec<Settings> {
 /// A fleet that knows the interface of a host.
 fn linked(at: usize, now: MonoTime) -> Fleet {
     let own = Held { cidr: format!("192.0.2.{}/24", at + 1).parse().unwrap(), peer: None, ours: false, usable: true };
-    let link = Link { index: 2, running: true, mac: None, addresses: vec![own] };
+    let link = Link { index: 2, running: true, mac: None, downs: 0, addresses: vec![own] };
     let mut fleet = Fleet::default();
     fleet.links(now, Links([("eth0".parse().unwrap(), link)].into()));
     fleet

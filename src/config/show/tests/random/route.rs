@@ -1,7 +1,7 @@
 //! Random routes and rules that a file without an error could hold.
 
 use crate::base::{
-    Family, Hop, MetricName, Route, RouteKind, RouteMetric, RouterPreference, Rule, RuleAction, WeightedHop,
+    Beside, Family, Hop, MetricName, Route, RouteKind, RouteMetric, RouterPreference, Rule, RuleAction, WeightedHop,
 };
 use crate::config::model::{KernelRoute, KernelRule};
 use crate::config::source::Span;
@@ -38,6 +38,7 @@ pub(super) fn route(choose: &mut Choices<'_>, at: u16) -> KernelRoute {
         }
     }
     route.congestion = choose.maybe(|choose| ("cubic".to_owned(), choose.yes()));
+    route.beside = choose.maybe(|choose| choose.of(&[Beside::Last, Beside::First]));
     let no_track = route.hop.dev.is_none() || route.protocol.is_some() || choose.seldom();
     KernelRoute { route, no_track, track_group: None, at: Span::default() }
 }
