@@ -40,6 +40,10 @@ use vipd::lvs::table::{
 static HARNESS: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/bench.bpf.o"));
 const BYTES: usize = 96;
 const ROUNDS: usize = 7;
+/// Half the entries of a table for a million flows and those of all rounds.
+const MANY: u32 = 1_500_000;
+/// The same of the daemon's own.
+const DAEMONS: u32 = 1 << 18;
 const SYN: u8 = 2;
 const ACK: u8 = 16;
 const IPIP: Forwarding = Forwarding::Tunnel(Encapsulation::Ipip);
@@ -85,8 +89,8 @@ fn server(number: u32, v6: bool) -> IpAddr {
     }
 }
 
-fn service() -> Service {
-    Service { scheduler: Scheduler::Rr, flags: SchedulerFlags::default(), persistence: None, one_packet: false }
+fn service(scheduler: Scheduler) -> Service {
+    Service { scheduler, flags: SchedulerFlags::default(), persistence: None, one_packet: false }
 }
 
 fn destination(forwarding: Forwarding) -> Destination {
@@ -100,8 +104,12 @@ fn key(number: u32, tcp: bool, v6: bool) -> ServiceKey {
 
 /// So many services of `destinations` servers each.
 fn table(services: u32, destinations: u32, method: Forwarding, tcp: bool, v6: bool) -> Table {
+    scheduled(Scheduler::Rr, services, destinations, method, tcp, v6)
+}
+
+fn scheduled(scheduler: Scheduler, services: u32, destinations: u32, method: Forwarding, tcp: bool, v6: bool) -> Table {
     let entry = |_| Entry {
-        service: service(),
+        service: service(scheduler),
         destinations: (1..=destinations)
             .map(|number| (DestinationKey { addr: server(number, v6), port: 80 }, destination(method)))
             .collect(),
@@ -143,6 +151,7 @@ struct Bench {
     ifindex: u32,
     /// What the harness alone costs.
     overhead: f64,
+    _dir: tempfile::TempDir,
 }
 
 impl Bench {
@@ -171,18 +180,18 @@ impl Bench {
         run.unwrap().duration.as_nanos() as f64
     }
 
-    /// From now on at this hook.
-    fn stand_at(&mut self, hook: Hook) {
-        self.hook = hook;
-        self.overhead = 0.0;
+    /// What the harness costs here.
+    fn calibrate(&mut self) {
         let still = to_us(frame(1, ACK, true, false));
         self.set(&still, 1, 0);
         self.aim(false);
         let mut rounds: Vec<f64> = (0..ROUNDS).map(|_| self.run(&still.0, 1_000_000)).collect();
         rounds.sort_by(f64::total_cmp);
         self.overhead = rounds[ROUNDS / 2];
-        println!("{}: the harness itself costs {:.1} ns, and is taken off", hook.name(), self.overhead);
-        println!("{:<34} {:>10} {:>12} {:>10}", "ns a packet", "hit", "64k flows", "new flow");
+    }
+
+    fn close(self) {
+        wait(self.plane.close(false)).unwrap_or_else(|error| panic!("{error}"));
     }
 
     fn set(&mut self, (frame, address, port): &(Vec<u8>, u32, u32), flows: u32, cursor: u64) {
@@ -247,7 +256,8 @@ impl Bench {
     }
 }
 
-fn open() -> (Bench, tempfile::TempDir) {
+/// A plane of its own in a network namespace of its own: nobody meets the flows of others.
+fn open(hook: Hook, connections_max: u32) -> Bench {
     unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace of its own needs root");
     ip("link add wan type veth peer name far");
     ip("link set far up");
@@ -269,7 +279,7 @@ fn open() -> (Bench, tempfile::TempDir) {
     let options = EbpfOptions {
         pin_dir: dir.path().join("bpf"),
         interfaces: vec!["wan".to_owned()],
-        connections_max: 1_500_000,
+        connections_max,
         services_max: 16_384,
         destinations_max: 65_536,
         local_ports: LOCAL_PORTS,
@@ -285,7 +295,9 @@ fn open() -> (Bench, tempfile::TempDir) {
     let pinned = MapData::from_pin(options.pin_dir.join("ports")).unwrap();
     let mut ports: Array<MapData, u64> = Map::from_map_data(pinned).unwrap().try_into().unwrap();
     ports.set(ifindex, AS_HARDWARE, 0).unwrap();
-    (Bench { plane, harness, hook: Hook::Tc, plane_dir: options.pin_dir, ifindex, overhead: 0.0 }, dir)
+    let mut bench = Bench { plane, harness, hook, plane_dir: options.pin_dir, ifindex, overhead: 0.0, _dir: dir };
+    bench.calibrate();
+    bench
 }
 
 /// Frames whose destination is that of the interface: others are not looked at.
@@ -304,43 +316,58 @@ fn hit(bench: &mut Bench, number: u32, tcp: bool, v6: bool, flows: u32, times: u
     bench.measure(&stay, flows, times)
 }
 
-fn packets(bench: &mut Bench) {
-    for (name, method, tcp, v6) in [
-        ("Tunnel TCP", IPIP, true, false),
-        ("Route TCP", Forwarding::Route, true, false),
-        ("Route UDP", Forwarding::Route, false, false),
-        ("Masq TCP", Forwarding::Masq, true, false),
-        ("FullNat TCP", Forwarding::FullNat, true, false),
-        ("Tunnel TCP, IPv6", IPIP, true, true),
-        ("Route TCP, IPv6", Forwarding::Route, true, true),
-        ("Masq TCP, IPv6", Forwarding::Masq, true, true),
-        ("FullNat TCP, IPv6", Forwarding::FullNat, true, true),
+fn packets(hook: Hook) {
+    println!("{:<34} {:>10} {:>12} {:>10}", format!("ns a packet, {}", hook.name()), "hit", "64k flows", "new flow");
+    for (name, scheduler, method, tcp, v6) in [
+        ("Tunnel TCP", Scheduler::Rr, IPIP, true, false),
+        ("Tunnel TCP, mh", Scheduler::Mh, IPIP, true, false),
+        ("Route TCP", Scheduler::Rr, Forwarding::Route, true, false),
+        ("Route TCP, mh", Scheduler::Mh, Forwarding::Route, true, false),
+        ("Route UDP", Scheduler::Rr, Forwarding::Route, false, false),
+        ("Masq TCP", Scheduler::Rr, Forwarding::Masq, true, false),
+        ("FullNat TCP", Scheduler::Rr, Forwarding::FullNat, true, false),
+        ("Tunnel TCP, IPv6", Scheduler::Rr, IPIP, true, true),
+        ("Route TCP, IPv6", Scheduler::Rr, Forwarding::Route, true, true),
+        ("Masq TCP, IPv6", Scheduler::Rr, Forwarding::Masq, true, true),
+        ("FullNat TCP, IPv6", Scheduler::Rr, Forwarding::FullNat, true, true),
     ] {
-        if method == if bench.hook == Hook::Tc { IPIP } else { Forwarding::FullNat } {
+        if method == if hook == Hook::Tc { IPIP } else { Forwarding::FullNat } {
             continue;
         }
-        bench.hold(&Table::default());
-        bench.hold(&table(1, 2, method, tcp, v6));
-        let hit = hit(bench, 1, tcp, v6, 1, 1_000_000);
+        let mut bench = open(hook, MANY);
+        bench.hold(&scheduled(scheduler, 1, 2, method, tcp, v6));
+        let hit = hit(&mut bench, 1, tcp, v6, 1, 1_000_000);
         let many = if method == Forwarding::FullNat { 30_000 } else { 65_536 };
-        let of_many = self::hit(bench, 1, tcp, v6, many, 1_000_000);
-        let begin = to_us(frame(1, SYN, tcp, v6));
+        let of_many = self::hit(&mut bench, 1, tcp, v6, many, 1_000_000);
         // Local ports of one address are 31,744 for each server.
         let (flows, times) = if method == Forwarding::FullNat { (30_000, 4_000) } else { (1_000_000, 100_000) };
         bench.hold(&Table::default());
-        bench.hold(&table(1, 2, method, tcp, v6));
-        bench.set(&begin, flows, 1);
+        bench.hold(&scheduled(scheduler, 1, 2, method, tcp, v6));
+        let begin = to_us(frame(1, SYN, tcp, v6));
+        bench.set(&begin, flows, many.into());
         let new = bench.measure(&begin, flows, times);
         println!("{name:<34} {hit:>10.1} {of_many:>12.1} {new:>10.1}");
+        bench.close();
     }
+    // All entries of the daemon's table have been used, and none is over.
+    let mut bench = open(hook, DAEMONS);
+    bench.hold(&table(1, 2, Forwarding::Route, true, false));
+    let begin = to_us(frame(1, SYN, true, false));
+    bench.set(&begin, 4_000_000, 0);
+    bench.aim(true);
+    bench.run(&begin.0, 3 * DAEMONS);
+    let new = bench.measure(&begin, 4_000_000, 100_000);
+    println!("{:<34} {:>10} {:>12} {new:>10.1}", "Route TCP, a full table", "", "");
+    bench.close();
 }
 
-fn scale(bench: &mut Bench) {
+fn scale(hook: Hook) {
+    let mut bench = open(hook, MANY);
     let mut first = 0.0;
     for services in [1, 100, 10_000] {
         bench.hold(&Table::default());
         bench.hold(&table(services, 2, Forwarding::Route, true, false));
-        let ns = hit(bench, services, true, false, 1, 1_000_000);
+        let ns = hit(&mut bench, services, true, false, 1, 1_000_000);
         if services == 1 {
             first = ns;
         }
@@ -349,13 +376,14 @@ fn scale(bench: &mut Bench) {
     bench.hold(&Table::default());
     bench.hold(&table(1, 2, Forwarding::Route, true, false));
     for flows in [1, 1_000, 1_000_000] {
-        let ns = hit(bench, 1, true, false, flows, 1_000_000);
+        let ns = hit(&mut bench, 1, true, false, flows, 1_000_000);
         println!("Route TCP hit, {flows:>9} flows      {ns:>10.1}");
     }
+    bench.close();
 }
 
-fn changes(bench: &mut Bench) {
-    bench.hold(&Table::default());
+fn changes() {
+    let mut bench = open(Hook::Tc, DAEMONS);
     let wanted = table(5_000, 4, Forwarding::Masq, true, false);
     let all = bench.hold(&wanted);
     println!("5,000 services x 4 destinations    {:>8.1} ms (at most 2,000)", all.as_secs_f64() * 1e3);
@@ -370,15 +398,13 @@ fn changes(bench: &mut Bench) {
     let steps = plan(&held, &held, &Scope::everything(&held));
     assert!(steps.is_empty());
     println!("a resync that finds nothing        {:>8.1} ms (at most 300)", begun.elapsed().as_secs_f64() * 1e3);
+    bench.close();
 }
 
 fn main() {
-    let (mut bench, _dir) = open();
     for hook in [Hook::Xdp, Hook::Tc] {
-        bench.stand_at(hook);
-        packets(&mut bench);
-        scale(&mut bench);
+        packets(hook);
+        scale(hook);
     }
-    changes(&mut bench);
-    wait(bench.plane.close(false)).unwrap_or_else(|error| panic!("{error}"));
+    changes();
 }

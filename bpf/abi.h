@@ -10,7 +10,7 @@
 
 #include <linux/types.h>
 
-#define VIPD_ABI_VERSION 9
+#define VIPD_ABI_VERSION 10
 
 struct vipd_address {
 	__be32 word[4];
@@ -55,6 +55,7 @@ enum vipd_service_flag {
 	VIPD_SERVICE_ONE_PACKET = 8, /* every datagram is scheduled on its own */
 	VIPD_SERVICE_LIMITED = 16,   /* one of its destinations has thresholds */
 	VIPD_SERVICE_FULLNAT = 32,   /* one of its destinations has this method: XDP opens no connection */
+	VIPD_SERVICE_MASQ = 64,      /* one of its destinations has this method: without an entry no answer is known */
 };
 
 /* `table` is the generation of the schedule (low half) and its length (high half): one store flips a
@@ -347,10 +348,11 @@ enum vipd_reason {
 	VIPD_REASON_CHANGING = 8,           /* dropped: its service changed under it */
 	VIPD_REASON_MALFORMED = 9,          /* passed up: shorter than its own headers */
 	VIPD_REASON_REWRITE = 10,           /* dropped: the kernel refused to rewrite it */
-	VIPD_REASON_ADOPTED = 11,           /* forwarded: the flow began at another director */
+	VIPD_REASON_ADOPTED = 11,           /* forwarded: the flow began at another director, or in a flood */
 	VIPD_REASON_EXTENSION = 12,         /* passed up: IPv6 headers that the plane does not follow */
 	VIPD_REASON_NO_LOCAL_ADDRESS = 13,  /* dropped: FullNat, and its service has no local addresses */
 	VIPD_REASON_LOCAL_PORTS_FULL = 14,  /* dropped: FullNat found no local port that is free */
 	VIPD_REASON_FORGED = 15,            /* dropped: a client's data says who the client is (TOA) */
-	VIPD_REASONS = 16,
+	VIPD_REASON_SYN_FLOOD = 16,         /* forwarded without an entry: the scheduler will choose the same once more */
+	VIPD_REASONS = 17,
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
 /* The path of a packet of one family at one hook (hook.h) through the stages, each a header: packet, lookup, conntrack,
  * schedule, persist, account for both hooks; ip4 or ip6, parse, forward, reply, icmp, fullnat of TC; direct4 or direct6,
- * xdp_parse, xdp_forward of XDP. abi.h says what the maps hold.
+ * flood, xdp_parse, xdp_forward of XDP. abi.h says what the maps hold.
  *
  * A packet that is not for a service passes untouched.
  */
@@ -18,6 +18,7 @@
 #include "persist.h"
 
 #if XDP
+#include "flood.h"
 #include "xdp_parse.h"
 #include "xdp_forward.h"
 #else
@@ -28,10 +29,23 @@
 #include "fullnat.h"
 #endif
 
-/* A client's packet without a connection that is good: `old` has ended, or its destination has gone. */
+#if !XDP
+/* Of XDP alone (flood.h): a second path would make the verifier's work on the program of TC twice as long. */
+static __always_inline int passes_table_by(const struct packet *packet, __u32 *slot, struct vipd_service **service)
+{
+	return 0;
+}
+
+static __always_inline void newcomer_count(const struct packet *packet)
+{
+}
+#endif
+
+/* A client's packet without a connection that is good: `old` has ended, or its destination has gone. In a flood nobody
+ * has looked for one, and none is opened. */
 static __always_inline int open_and_forward(context *ctx, struct packet *packet,
 					    const struct vipd_connection *old, __u32 service_slot,
-					    struct vipd_service *service)
+					    struct vipd_service *service, int in_flood)
 {
 	struct vipd_destination *destination;
 	__u32 chosen = 0;
@@ -78,6 +92,11 @@ static __always_inline int open_and_forward(context *ctx, struct packet *packet,
 #endif
 	if (adopted)
 		count(VIPD_REASON_ADOPTED);
+	newcomer_count(packet);
+	if (in_flood) {
+		count(VIPD_REASON_SYN_FLOOD);
+		return forward(ctx, packet, chosen, destination);
+	}
 	if (!(service->flags & VIPD_SERVICE_ONE_PACKET) || packet->flow.protocol != IPPROTO_UDP)
 		connection_open(packet, old, chosen, destination);
 	account_connection(service_slot, chosen);
@@ -100,6 +119,8 @@ static __always_inline int ingress(context *ctx, __u32 mark)
 	case PARSED_OTHER:
 		return PASS;
 	}
+	if (passes_table_by(&packet, &service_slot, &service))
+		return open_and_forward(ctx, &packet, 0, service_slot, service, 1);
 	connection = connection_of(&packet.flow);
 	if (connection && connection->flags & VIPD_CONNECTION_REPLY)
 		return reply(ctx, &packet, connection);
@@ -115,6 +136,6 @@ static __always_inline int ingress(context *ctx, __u32 mark)
 	}
 	service = service_of(&packet, mark, &service_slot);
 	if (service)
-		return open_and_forward(ctx, &packet, connection, service_slot, service);
+		return open_and_forward(ctx, &packet, connection, service_slot, service, 0);
 	return reply_without_entry(ctx, &packet);
 }

@@ -23,6 +23,8 @@
 #define ROOM_REPLY_OVER 1
 #define ROOM_ESTABLISHED (1ULL << 63)
 
+/* So many entries of a flow's own bucket are choice enough, where they are not established. */
+#define ROOM_CHOICE 3
 /* Entries that are looked at for one that is over, outside a flow's own bucket; and for one that is not established, where
  * the first ones all are: they may lie together. */
 #define ROOM_TRIES 16
@@ -140,13 +142,15 @@ static __always_inline __u64 room_of(const struct vipd_settings *conf, const str
 }
 
 enum store {
-	STORE_ANY, /* in the place of the flow's entry, if there is one */
-	STORE_NEW, /* of two CPUs at most one */
+	STORE_ANY = 0,      /* in the place of the flow's entry, if there is one */
+	STORE_NEW = 1,      /* of two CPUs at most one */
+	STORE_SEARCHED = 2, /* besides: room_find() has been */
 };
 
 #define STORE_TAKEN (-1) /* there is an entry */
 #define STORE_BUSY (-2)  /* another CPU was at the same place: try again */
 #define STORE_FULL (-3)  /* there is no entry that was never used, or no slot */
+#define STORE_SEARCH (-4) /* the flow's bucket leaves no choice: room_find(), and again */
 #define STORE_ATTEMPTS 4
 
 /* An entry for a new flow, and the slot that is to lead to it. */
@@ -163,8 +167,11 @@ struct room {
 	__u64 now_ns;
 	__u64 least;
 	__u64 enough; /* to end the search */
+	__u64 begin;  /* where the hand was */
 	__u32 number; /* of the entry that makes room first */
 	__u32 was;    /* its tag */
+	__u32 wanted; /* the flow's own bucket leaves no choice */
+	__u32 reserved;
 };
 
 struct {
@@ -179,19 +186,18 @@ static __always_inline int entry_claim(struct vipd_entry *entry, __u32 was)
 	return was != TAG_BUSY && __sync_val_compare_and_swap(&entry->connection.tag, was, TAG_BUSY) == was;
 }
 
-/* One entry, wherever the hand is. 1 ends the search. */
+/* One entry after where the hand was. 1 ends the search. */
 static long room_try(__u32 index, void *unused)
 {
 	__u32 zero = 0, number, was;
 	struct vipd_settings *conf = bpf_map_lookup_elem(&settings, &zero);
-	struct vipd_cursor *at = bpf_map_lookup_elem(&cursor, &zero);
 	struct room *room = bpf_map_lookup_elem(&rooms, &zero);
 	struct vipd_entry *entry;
 	__u64 least;
 
-	if (!conf || !at || !room || !conf->connections)
+	if (!conf || !room || !conf->connections)
 		return 1;
-	number = __sync_fetch_and_add(&at->hand, 1) % conf->connections;
+	number = (room->begin + index) % conf->connections;
 	entry = entry_at(number);
 	if (!entry)
 		return 1;
@@ -207,25 +213,38 @@ static long room_try(__u32 index, void *unused)
 	return least <= room->enough;
 }
 
-/* The entry elsewhere that makes room first, of a few. */
-static __always_inline void room_find(struct room *room)
+/* The entry elsewhere that makes room first, of a few. Nobody calls it but who also calls connection_replace(), beside which
+ * the stack has no room for it. */
+__noinline long room_find(void)
 {
+	__u32 zero = 0;
+	struct vipd_cursor *at = bpf_map_lookup_elem(&cursor, &zero);
+	struct room *room = bpf_map_lookup_elem(&rooms, &zero);
+	long tried;
+
+	if (!at || !room)
+		return 0;
 	room->least = ~0ULL;
 	room->enough = ROOM_REPLY_OVER;
+	room->begin = __sync_fetch_and_add(&at->hand, ROOM_TRIES);
 	bpf_loop(ROOM_TRIES, room_try, 0, 0);
 	if (room->least >= ROOM_ESTABLISHED) {
 		room->enough = ROOM_ESTABLISHED - 1;
-		bpf_loop(ROOM_TRIES_MORE, room_try, 0, 0);
+		room->begin += ROOM_TRIES;
+		tried = bpf_loop(ROOM_TRIES_MORE, room_try, 0, 0);
+		if (tried > 0) /* past what is taken now: the next flow is not to take it from this one */
+			__sync_fetch_and_add(&at->hand, tried);
 	}
+	return 0;
 }
 
 /* All entries have been used: one that is over, of the flow's own bucket if there is one; else the one that makes room
- * first. */
+ * first. A search for the flow ends at the first slot that was never used: nothing behind it is of use. */
 static __always_inline struct vipd_entry *place_find(const struct vipd_settings *conf, const struct vipd_bucket *bucket,
-						     __u32 hash, struct room *room)
+						     __u32 hash, struct room *room, __u32 how)
 {
 	struct place *place = &room->place;
-	__u32 i, seen, free = VIPD_BUCKET_SLOTS;
+	__u32 i, seen, choice = 0, free = VIPD_BUCKET_SLOTS;
 	__u64 slot, cost, least = ~0ULL;
 	struct vipd_entry *entry;
 
@@ -233,26 +252,36 @@ static __always_inline struct vipd_entry *place_find(const struct vipd_settings 
 	for (i = 0; i < VIPD_BUCKET_SLOTS; i++) {
 		slot = slot_at(bucket, hash + i);
 		entry = entry_at(slot);
-		seen = slot && entry ? tag_at(entry) : 0;
-		if (seen == TAG_BUSY || (slot && entry && !seen)) /* another CPU is about to use it */
+		if (!entry)
 			continue;
-		if (!entry || !slot || seen != slot >> 32) {
-			/* The first one: no search goes past a slot that was never used. */
+		seen = tag_at(entry);
+		if (!slot || seen != slot >> 32) {
+			if (slot && seen < TAG_FREED) /* another CPU is about to use it */
+				continue;
 			if (free == VIPD_BUCKET_SLOTS) {
 				free = (hash + i) % VIPD_BUCKET_SLOTS;
 				room->free_slot = slot;
 			}
+			if (!slot)
+				break;
 			continue;
 		}
 		cost = room_of(conf, &entry->connection, room->now_ns);
+		choice += cost < ROOM_ESTABLISHED;
 		if (cost < least) {
 			least = cost;
 			place->slot = slot;
 			place->at = hash + i;
 		}
+		if (cost <= ROOM_REPLY_OVER)
+			break;
 	}
-	if (least > ROOM_REPLY_OVER && free < VIPD_BUCKET_SLOTS) {
-		room_find(room);
+	room->wanted = 0;
+	if (least > ROOM_REPLY_OVER && choice < ROOM_CHOICE && free < VIPD_BUCKET_SLOTS) {
+		if (!(how & STORE_SEARCHED)) {
+			room->wanted = 1;
+			return 0;
+		}
 		if (room->least < least) {
 			place->number = room->number;
 			place->slot = room->free_slot;
@@ -333,7 +362,7 @@ static __always_inline int is_twice(const struct vipd_bucket *bucket, __u32 tag,
 /* Lead a slot to an entry that no search finds yet, and write it. */
 static __always_inline long place_take(struct vipd_bucket *bucket, const struct place *place, struct vipd_entry *entry,
 				       __u32 tag, const struct vipd_flow *flow, const struct vipd_connection *value,
-				       enum store how)
+				       __u32 how)
 {
 	__u64 *slot = &bucket->slot[place->at % VIPD_BUCKET_SLOTS];
 
@@ -342,7 +371,7 @@ static __always_inline long place_take(struct vipd_bucket *bucket, const struct 
 		return STORE_BUSY;
 	}
 	entry_write(entry, flow, value);
-	if (how == STORE_ANY) {
+	if (!(how & STORE_NEW)) {
 		tag_set(entry, tag);
 		return 0;
 	}
@@ -411,8 +440,10 @@ __noinline long connection_replace(const struct vipd_flow *flow, const struct vi
 	if (!bucket)
 		return STORE_BUSY;
 	room->now_ns = value->seen_ns;
-	entry = place_find(conf, bucket, hash, room);
-	return entry ? place_take(bucket, &room->place, entry, tag_of(hash), flow, value, how) : STORE_BUSY;
+	entry = place_find(conf, bucket, hash, room, how);
+	if (!entry)
+		return room->wanted ? STORE_SEARCH : STORE_BUSY;
+	return place_take(bucket, &room->place, entry, tag_of(hash), flow, value, how);
 }
 
 /* 0: the entry is there, with the values of `value`, whose `seen_ns` is now. */
@@ -426,6 +457,10 @@ static __always_inline long connection_store(const struct vipd_flow *flow, const
 		done = connection_write(flow, value, how);
 		if (done == STORE_FULL)
 			done = connection_replace(flow, value, how);
+		if (done == STORE_SEARCH) {
+			room_find();
+			done = connection_replace(flow, value, how | STORE_SEARCHED);
+		}
 	}
 	return done;
 }

@@ -2,14 +2,16 @@
 # Inside a VM whose clock counts instructions: what a packet costs from the client's send() to the real server's
 # interface, less what the sender costs alone. Each row is the median of three floods of UDP datagrams.
 #
-#   tests/vm/instructions.sh VIPD veth|cards
+#   tests/vm/instructions.sh VIPD veth|live|cards
 #
-# The hosts are joined by pairs of veth, or by the five cards of scripts/vm -n 5.
+# The hosts are joined by pairs of veth, or by the five cards of scripts/vm -n 5. With `live` the client's frames come as a
+# driver has them, not as the stack's (live.pl), and what they cost until the director's card drops them is taken off.
 set -euo pipefail
 vipd=$1
 links=$2
 case $links in
     veth) packets=3000 rest=0 all_flows='1 1000' ;;
+    live) packets=20000 rest=0 all_flows='1 1000' ;;
     # Cards are served while nothing else is to be done: what is idle does not count, and is known to 10 ms only.
     cards) packets=20000 rest=0.2 all_flows=1 ;;
 esac
@@ -21,10 +23,15 @@ fail() {
     exit 1
 }
 . "${BASH_SOURCE[0]%/*}/until.sh"
+live=${BASH_SOURCE[0]%/*}/live.pl
 # flood FLOWS: nanoseconds, which are instructions, of a datagram. IPVS keeps the connections of a service that was deleted,
 # so every case has ports of its own.
 first_port=10000
 flood() {
+    if [ "$links" = live ]; then
+        ip netns exec client perl "$live" send c0 "$(mac director d0)" "$packets" 3 "$1" "$first_port"
+        return
+    fi
     ip netns exec client perl -MTime::HiRes=clock_gettime,CLOCK_MONOTONIC -MSocket -e '
         my ($packets, $flows, $first, $rest) = @ARGV;
         sub idle { open(my $f, "<", "/proc/stat") or die; return (split " ", <$f>)[4] / 100; }
@@ -64,7 +71,7 @@ virtual_server 192.0.2.100 80 {
 CONF
 }
 held() { ip netns exec director "$vipd" ipvsadm --run-dir "$dir/run" -Ln | grep -q 10.0.2.11; }
-served_by_xdp() { ip netns exec director "$vipd" status --run-dir "$dir/run" | grep -q 'd0 (.*xdp)'; }
+served_by_xdp() { ip netns exec director "$vipd" status --run-dir "$dir/run" | grep -Eq '^ *d0 +(generic )?xdp '; }
 # row NAME FLOWS
 row() {
     local before cost
@@ -124,7 +131,20 @@ offload() {
         ioctl($s, 0x8946, pack("a16 P8 x16", $link, $value)) or die "offload $which of $link: $!";
     ' "$2" "$3" "$4"
 }
+# drop_frames HOST LINK: by XDP, as long as $dropper runs
+drop_frames() {
+    ip netns exec "$1" perl "$live" drop "$2" > "$dir/dropper" 2> "$dir/log.dropper" &
+    dropper=$!
+    until_true "frames dropped by $1" grep -q dropping "$dir/dropper"
+}
 sender() {
+    if [ "$links" = live ]; then
+        drop_frames director d0
+        row sender 1
+        kill "$dropper"
+        wait "$dropper" || true
+        return
+    fi
     if [ "$links" = cards ]; then
         ip -n client route add 192.0.2.100 via 10.0.3.1 dev void onlink
         row sender 1
@@ -157,6 +177,12 @@ cases() {
     done
 }
 
+if [ "$links" = live ]; then
+    # A veth takes frames where it has GRO or XDP; and a driver's frames have their checksums.
+    offload client c0 23 0
+    offload director d0 44 1
+    offload server d0 44 1
+fi
 printf '%-28s %6s %10s %12s\n' 'instructions a packet' flows all 'over sender'
 sender
 cases ipvs ipvs tc

@@ -8,7 +8,7 @@ use miniz_oxide::inflate::decompress_to_vec_with_limit;
 
 use crate::lvs::datapath::DatapathError;
 
-pub const ABI_VERSION: u32 = 9;
+pub const ABI_VERSION: u32 = 10;
 
 /// The compiled programs, deflated: for IPv4, with the census; and for IPv6; then those of XDP.
 pub static OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/vipd.bpf.o.deflate"));
@@ -48,6 +48,7 @@ pub const SERVICE_THREE: u8 = 4;
 pub const SERVICE_ONE_PACKET: u8 = 8;
 pub const SERVICE_LIMITED: u8 = 16;
 pub const SERVICE_FULLNAT: u8 = 32;
+pub const SERVICE_MASQ: u8 = 64;
 
 pub const FORWARDING_MASQ: u8 = 1;
 pub const FORWARDING_ROUTE: u8 = 2;
@@ -93,7 +94,7 @@ pub const SCHEDULE_PAGE: usize = 256;
 /// States of a connection, the length of [`Settings::timeout_ms`].
 pub const STATES: usize = 6;
 /// Reasons that are counted.
-pub const REASONS: u32 = 16;
+pub const REASONS: u32 = 17;
 
 /// Slots of a bucket of the index of connections.
 pub const BUCKET_SLOTS: usize = 8;

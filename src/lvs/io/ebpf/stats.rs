@@ -41,7 +41,7 @@ pub enum Reason {
     Malformed,
     /// Dropped: the kernel refused to rewrite it.
     Rewrite,
-    /// Forwarded: the flow began at another director.
+    /// Forwarded: the flow began at another director, or in a flood.
     Adopted,
     /// Passed up: IPv6 headers that the plane does not follow (a routing header on its way, IPv4-mapped addresses).
     Extension,
@@ -51,11 +51,13 @@ pub enum Reason {
     LocalPortsFull,
     /// Dropped: a client's data has an option that says who the client is, where the plane hands that on (TOA).
     Forged,
+    /// Forwarded without a connection entry: a flood of SYNs, and a scheduler that will choose the same once more.
+    SynFlood,
 }
 
 impl Reason {
     /// In the order of the map.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::NoDestination,
         Self::NoConnection,
         Self::NoRoute,
@@ -72,6 +74,7 @@ impl Reason {
         Self::NoLocalAddress,
         Self::LocalPortsFull,
         Self::Forged,
+        Self::SynFlood,
     ];
 
     /// The word in metrics and logs.
@@ -93,6 +96,7 @@ impl Reason {
             Self::NoLocalAddress => "no_local_address",
             Self::LocalPortsFull => "local_ports_full",
             Self::Forged => "forged",
+            Self::SynFlood => "syn_flood",
         }
     }
 }

@@ -152,8 +152,12 @@ fn flag_bits(service: &Service) -> u8 {
 pub(super) fn asked_bits<'a>(destinations: impl Iterator<Item = &'a Destination>) -> u8 {
     destinations.fold(0, |bits, one| {
         let limited = if one.upper_threshold > 0 { abi::SERVICE_LIMITED } else { 0 };
-        let fullnat = if one.forwarding == Forwarding::FullNat { abi::SERVICE_FULLNAT } else { 0 };
-        bits | limited | fullnat
+        let rewrites = match one.forwarding {
+            Forwarding::FullNat => abi::SERVICE_FULLNAT,
+            Forwarding::Masq => abi::SERVICE_MASQ,
+            Forwarding::Route | Forwarding::Tunnel(_) => 0,
+        };
+        bits | limited | rewrites
     })
 }
 

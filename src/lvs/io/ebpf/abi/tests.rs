@@ -154,6 +154,7 @@ fn every_number_of_the_header_is_ours() {
         ("VIPD_LOCALITY_MEMBERS", LOCALITY_MEMBERS.try_into().unwrap()),
         ("VIPD_SERVICE_ONE_PACKET", SERVICE_ONE_PACKET.into()),
         ("VIPD_SERVICE_LIMITED", SERVICE_LIMITED.into()),
+        ("VIPD_SERVICE_MASQ", SERVICE_MASQ.into()),
         ("VIPD_SERVICE_FULLNAT", SERVICE_FULLNAT.into()),
         ("VIPD_SERVICE_ONE", SERVICE_ONE.into()),
         ("VIPD_SERVICE_TWO", SERVICE_TWO.into()),
