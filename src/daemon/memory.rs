@@ -2,8 +2,7 @@
 //!
 //! The start, each reload and each burst of moves need much heap and much of the program that nothing needs afterwards:
 //! [`settle`] gives both back. What a beat and a takeover run stands side by side at the head of the program
-//! (`build/beat.txt`) and is kept in memory as a whole: a takeover waits for no disk. What it needs of libraries every
-//! process on the host needs too.
+//! (`build/beat.txt`) and is kept in memory as a whole: a takeover waits for no disk.
 #![expect(clippy::disallowed_methods, reason = "what a process has in memory is a file")]
 
 use std::ffi::c_void;
@@ -29,16 +28,16 @@ pub fn settle(all: bool) -> io::Result<()> {
         return Ok(mlockall(now_and_later)?);
     }
     // Without /proc the program's pages stay. The text needs heap itself, which goes with the rest.
-    let files = files(&std::fs::read_to_string("/proc/self/smaps").unwrap_or_default());
+    let program = program(&std::fs::read_to_string("/proc/self/smaps").unwrap_or_default());
     // Pages that are locked cannot be given back.
     munlockall()?;
     trim_heap();
-    for mapping in &files {
+    for mapping in &program {
         give_back(&mapping.at);
     }
     mlockall(now_and_later | MlockAllFlags::from_bits_retain(ON_FAULT))?;
     // What was kept the last time is a mapping of its own, the first.
-    files.iter().find(|mapping| mapping.code).map_or(Ok(()), |mapping| keep(&mapping.at))
+    program.iter().find(|mapping| mapping.code).map_or(Ok(()), |mapping| keep(&mapping.at))
 }
 
 #[expect(unsafe_code, reason = "libc alone has malloc_trim")]
@@ -51,19 +50,18 @@ fn trim_heap() {
 #[cfg(not(target_env = "gnu"))]
 const fn trim_heap() {}
 
-/// Pages of the program or a library as they are in the file: they are mapped anew where they are used.
+/// Pages of the program as they are in its file: they are mapped anew where they are used.
 #[derive(Debug, PartialEq, Eq)]
 struct Mapping {
     at: Range<usize>,
-    /// Of the program, not of a library.
     code: bool,
 }
 
-/// Mappings of files that may not be written and hold nothing but the file: no relocation, no breakpoint. The first file
-/// of `/proc/PID/smaps` is the program.
-fn files(smaps: &str) -> Vec<Mapping> {
+/// Mappings of the program (the first file of `/proc/PID/smaps`) that may not be written and hold nothing but the file:
+/// no relocation, no breakpoint.
+fn program(smaps: &str) -> Vec<Mapping> {
     let mut found: Vec<Mapping> = vec![];
-    let mut program = None;
+    let mut file = None;
     let mut here = None;
     for line in smaps.lines() {
         let mut words = line.split_whitespace();
@@ -71,12 +69,8 @@ fn files(smaps: &str) -> Vec<Mapping> {
         if let Some((from, to)) = first.split_once('-') {
             let path = words.nth(3);
             let hex = |text| usize::from_str_radix(text, 16).ok();
-            let file = path.filter(|path| path.starts_with('/') && !path.starts_with("/dev/"));
-            let unchanged = file.filter(|_| !second.contains('w'));
-            here = unchanged.zip(hex(from).zip(hex(to))).map(|(path, (from, to))| {
-                let program = *program.get_or_insert(path);
-                (from..to, path == program && second.contains('x'))
-            });
+            let ours = path.is_some() && *file.get_or_insert(path) == path && !second.contains('w');
+            here = hex(from).zip(hex(to)).filter(|_| ours).map(|(from, to)| (from..to, second.contains('x')));
         } else if first == "Anonymous:"
             && second == "0"
             && let Some((at, code)) = here.take()
@@ -134,17 +128,15 @@ mod tests {
             mapping("c000-d000 rw-p 00000000 00:00 0      [heap]", 0),
             mapping("d000-e000 r--p 00000000 00:00 0", 0),
             mapping("e000-f000 r-xp 00000000 fe:00 78     /usr/lib/libc.so.6", 0),
-            mapping("f000-f100 r--s 00000000 00:05 9      /dev/zero", 0),
-            mapping("f200-f300 r-xp 00000000 00:00 0      [vdso]", 0),
         ];
-        let kept = [(0x1000..0x3000, false), (0x3000..0x9000, true), (0xe000..0xf000, false)];
-        assert_eq!(files(&smaps.concat()), kept.map(|(at, code)| Mapping { at, code }));
-        assert_eq!(files(""), []);
+        let kept = [Mapping { at: 0x1000..0x3000, code: false }, Mapping { at: 0x3000..0x9000, code: true }];
+        assert_eq!(program(&smaps.concat()), kept);
+        assert_eq!(program(""), []);
     }
 
     #[test]
     fn this_program_has_code() {
-        let program = files(&std::fs::read_to_string("/proc/self/smaps").unwrap());
+        let program = program(&std::fs::read_to_string("/proc/self/smaps").unwrap());
         let here = a_process_goes_on_after_it_gave_its_memory_back as *const () as usize;
         assert!(program.iter().any(|mapping| mapping.code && mapping.at.contains(&here)), "{program:x?}");
     }

@@ -17,6 +17,17 @@ pub struct Damping {
     seen: Links,
     /// What is not believed yet.
     waiting: BTreeMap<IfName, Waits>,
+    /// Flaps of each interface that were told lately, and those since.
+    told: BTreeMap<IfName, Told>,
+}
+
+/// However often an interface flaps, it is told once in this time, with how often.
+pub const TOLD_EVERY: Duration = Duration::from_secs(10);
+
+#[derive(Clone, Debug)]
+struct Told {
+    next_at: MonoTime,
+    since: Option<Flap>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +42,9 @@ pub struct Flap {
     pub interface: IfName,
     /// What it was in between.
     pub state: LinkState,
+    /// The longest.
     pub lasted: Duration,
+    pub count: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -60,20 +73,46 @@ impl Damping {
             let (link, old) = (seen.get(name)?, before.get(name)?);
             let state = if old.running { LinkState::Down } else { LinkState::Up };
             let is_back = link.running == old.running && link.index == old.index;
-            is_back.then(|| Flap { interface: name.clone(), state, lasted: now - waits.since })
+            is_back.then(|| Flap { interface: name.clone(), state, lasted: now - waits.since, count: 1 })
         };
         let flaps = self.waiting.iter().filter_map(flap).collect();
         self.seen = seen;
         (self.believed(now, before), flaps)
     }
 
+    /// Count these with those that were not told yet.
+    pub fn count(&mut self, now: MonoTime, flaps: &[Flap]) {
+        for flap in flaps {
+            let told = self.told.entry(flap.interface.clone()).or_insert(Told { next_at: now, since: None });
+            let (count, lasted) = told.since.take().map_or((0, Duration::ZERO), |before| (before.count, before.lasted));
+            let (count, lasted) = (count.saturating_add(flap.count), lasted.max(flap.lasted));
+            told.since = Some(Flap { lasted, count, ..flap.clone() });
+        }
+    }
+
+    /// What is to be told now.
+    pub fn untold(&mut self, now: MonoTime) -> Vec<Flap> {
+        self.told.retain(|_, told| told.since.is_some() || told.next_at > now);
+        let due = self.told.values_mut().filter(|told| told.next_at <= now);
+        let flaps = due.filter_map(|told| {
+            told.next_at = now + TOLD_EVERY;
+            told.since.take()
+        });
+        flaps.collect()
+    }
+
     pub fn deadline(&self) -> Option<MonoTime> {
+        let untold = self.told.values().filter(|told| told.since.is_some()).map(|told| told.next_at);
+        self.believes_at().into_iter().chain(untold).min()
+    }
+
+    fn believes_at(&self) -> Option<MonoTime> {
         self.waiting.values().map(|waits| waits.until).min()
     }
 
     /// What is to be believed now that a deadline passed; `None`: none did.
     pub fn due(&mut self, now: MonoTime, before: &Links) -> Option<Links> {
-        self.deadline().filter(|at| *at <= now).map(|_| self.believed(now, before))
+        self.believes_at().filter(|at| *at <= now).map(|_| self.believed(now, before))
     }
 
     fn believed(&mut self, now: MonoTime, before: &Links) -> Links {
@@ -196,5 +235,24 @@ mod tests {
         assert_eq!(damping.deadline(), Some(now + down));
         assert_eq!(damping.due(now + down, &before), Some(links(false, vec![])));
         assert_eq!(damping.deadline(), None);
+    }
+
+    #[test]
+    fn a_storm_of_flaps_is_told_once_in_ten_seconds_and_none_is_forgotten() {
+        let at = |ms| MonoTime::from_start(Duration::from_millis(ms));
+        let mut damping = Damping::default();
+        let mut told = vec![];
+        for number in 1..=20 {
+            let (interface, lasted) = ("eth0".parse().unwrap(), Duration::from_millis(number));
+            damping.count(at(number * 50), &[Flap { interface, state: LinkState::Down, lasted, count: 1 }]);
+            told.extend(damping.untold(at(number * 50)));
+        }
+        assert_eq!(told.iter().map(|flap| flap.count).collect::<Vec<_>>(), [1]);
+        assert_eq!(damping.deadline(), Some(at(10_050)));
+        let rest = damping.untold(at(10_050));
+        let rest: Vec<_> = rest.iter().map(|flap| (flap.count, flap.lasted.as_millis())).collect();
+        assert_eq!(rest, [(19, 20)]);
+        assert_eq!((damping.deadline(), damping.untold(at(20_050))), (None, vec![]));
+        assert!(damping.told.is_empty());
     }
 }

@@ -145,6 +145,7 @@ impl Fleet {
         if self.begins_at.take_if(|at| *at <= now).is_some() {
             self.refresh(now, &mut out);
         }
+        out.extend(self.tell_flaps(now));
         if let Some(links) = self.damping.due(now, &self.links) {
             out.extend(self.believe(now, links, &BTreeSet::new()));
         }
@@ -271,10 +272,11 @@ impl Fleet {
             && instance.router.standing() == Standing::Active
         {
             instance.counters.routes_restored = instance.counters.routes_restored.saturating_add(1);
-            instance.restorer.removed(now);
-            let instance = instance.settings.name.clone();
-            out.push(Output::Happened(Happened::RouteRestored { at: now, instance, what }));
-            self.refresh(now, &mut out);
+            if instance.restorer.route_removed(now) {
+                let instance = instance.settings.name.clone();
+                out.push(Output::Happened(Happened::RouteRestored { at: now, instance, what }));
+                self.refresh(now, &mut out);
+            }
         }
         out
     }

@@ -192,7 +192,9 @@ impl Instance {
         match body {
             Body::V3 { checksum: ChecksumForm::Bare } => self.counters.checksums_without_pseudo_header += 1,
             Body::V3 { checksum: ChecksumForm::OldUnicast } => self.old_checksum_heard = true,
-            Body::V3 { checksum: ChecksumForm::PseudoHeader } | Body::V2(_) => (),
+            // A peer that was upgraded may take no other.
+            Body::V3 { checksum: ChecksumForm::PseudoHeader } => self.old_checksum_heard = false,
+            Body::V2(_) => (),
         }
     }
 

@@ -83,9 +83,9 @@ pub fn flaps(at: MonoTime, settings: &Settings, flaps: &[Flap]) -> Vec<Happened>
     let watched = watched(settings);
     let concern = flaps.iter().filter(|flap| watched.contains(&flap.interface)).cloned();
     concern
-        .map(|Flap { interface, state, lasted }| {
+        .map(|Flap { interface, state, lasted, count }| {
             let instance = settings.name.clone();
-            Happened::LinkFlapped { at, instance, interface, state, lasted, count: 1 }
+            Happened::LinkFlapped { at, instance, interface, state, lasted, count }
         })
         .collect()
 }
@@ -102,6 +102,14 @@ fn watched(settings: &Settings) -> BTreeSet<&IfName> {
 /// Whether it was down between two snapshots: the kernel then drops its IPv6 addresses, and nobody removed them.
 pub fn was_down(name: &IfName, before: &Links, now: &Links) -> bool {
     before.get(name).zip(now.get(name)).is_some_and(|(old, new)| old.downs != new.downs)
+}
+
+/// Whether one is down that was up, was down in between, or is another one.
+pub fn any_went_down(before: &Links, now: &Links) -> bool {
+    let went = |(name, old): (&IfName, &Link)| {
+        now.get(name).is_none_or(|new| old.running && !new.running || old.index != new.index || old.downs != new.downs)
+    };
+    before.0.iter().any(went)
 }
 
 /// The addresses that each link lost; not those of a link that is down, but those of one of our own that is gone.

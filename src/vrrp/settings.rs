@@ -16,7 +16,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use checksum::{Checksums, OldUnicastChecksum};
-pub use garp::Garp;
+pub use garp::{Garp, GarpLane};
 pub use link_delay::LinkDelay;
 
 use crate::base::{AddressOptions, AdvertInterval, Cidr, Family, IfName, Priority, Route, Rule, Vrid};
@@ -118,8 +118,9 @@ pub struct Settings {
     /// The sysctl of that name on the interface: when a primary address goes, the next of its subnet takes its place.
     pub promote_secondaries: bool,
     pub garp: Garp,
-    /// By interfaces that its addresses stand on: the first of their `garp_group`, whose announcements share one interval.
-    pub garp_leaders: BTreeMap<IfName, IfName>,
+    /// By interfaces that its addresses stand on: with whom announcements there are spaced, and how far. Without an
+    /// entry: with those on that interface, by `garp`.
+    pub garp_lanes: BTreeMap<IfName, GarpLane>,
     pub track: Vec<Track>,
     /// Of the interfaces that it uses or tracks.
     pub link_delays: Vec<LinkDelay>,
@@ -163,7 +164,7 @@ impl Settings {
             strict_address_list: false,
             checksums: Checksums::default(),
             garp: Garp::default(),
-            garp_leaders: BTreeMap::new(),
+            garp_lanes: BTreeMap::new(),
             track: vec![],
             link_delays: vec![],
             dont_track_primary: false,

@@ -156,7 +156,8 @@ impl Daemon {
         match ask {
             Ask::Status(reply) => drop(reply.send(self.status().await)),
             Ask::Metrics(reply) => {
-                let stats = dump::stats(&self.heartbeat.snapshot.borrow());
+                let views = Arc::clone(&self.heartbeat.snapshot.borrow());
+                let stats = dump::stats(&views);
                 drop(reply.send((self.status().await, stats)));
             }
             Ask::Config(reply) => drop(reply.send(Arc::clone(&self.wanted.config))),

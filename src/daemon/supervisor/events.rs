@@ -36,8 +36,12 @@ impl Daemon {
                 // Our own fault may have failed them; a task that has ended is noticed by the loop.
                 let _ = self.checkers.begin_anew().await;
             }
-            let telling = self.notices.moved(instance, *to, priority.get(), &reason.to_string());
-            self.notify(telling).await;
+            // A reload gave it another VRID or interface: whoever has its name now goes on telling.
+            let configured = || self.wanted.instances.iter().any(|one| one.name == *instance);
+            if *to != Standing::Stopped || self.standing.stopping || !configured() {
+                let telling = self.notices.moved(instance, *to, priority.get(), &reason.to_string());
+                self.notify(telling).await;
+            }
         }
         if let Happened::Conflict { instance, phase: ConflictPhase::Began, .. } = happened {
             let views = Arc::clone(&self.heartbeat.snapshot.borrow());

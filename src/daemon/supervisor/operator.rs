@@ -102,7 +102,7 @@ impl Daemon {
     /// The names of those that are MASTER; of one, or of all.
     pub fn active(&self, instance: Option<&str>) -> Result<Vec<String>, String> {
         self.known(instance)?;
-        let views = self.heartbeat.snapshot.borrow();
+        let views = std::sync::Arc::clone(&self.heartbeat.snapshot.borrow());
         let asked = views.iter().filter(|view| instance.is_none_or(|name| view.name == name));
         Ok(asked.filter(|view| view.state == Standing::Active).map(|view| view.name.clone()).collect())
     }

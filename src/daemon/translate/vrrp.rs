@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::base::{Cidr, Family, IfName, Route, Rule};
 use crate::config::model;
 use crate::vrrp;
-use crate::vrrp::settings::{GROUP_V4, GROUP_V6};
+use crate::vrrp::settings::{GROUP_V4, GROUP_V6, GarpLane};
 pub use statics::statics;
 
 /// What an instance takes from outside of its block.
@@ -93,7 +93,7 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
         vrid: *vrid,
         family: *family,
         interface: interface.clone(),
-        garp_leaders: garp_leaders(interface, &addresses, &address_devices, above),
+        garp_lanes: garp_lanes(instance, &addresses, &address_devices, above),
         waits_for_interface: above.config.global.dynamic_interfaces,
         vmac: vmac.as_ref().map(|vmac| vmac::own(vmac, instance, above.config)),
         address_devices,
@@ -124,16 +124,23 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
     }
 }
 
-/// Of the interfaces that its addresses stand on, the one below where that is one of its own.
-fn garp_leaders(
-    interface: &IfName,
+/// Of the interfaces that its addresses stand on, the one below where that is one of its own: those that are spaced
+/// otherwise than its own interface for itself.
+fn garp_lanes(
+    instance: &model::VrrpInstance,
     addresses: &[vrrp::VirtualAddress],
     own: &[vrrp::settings::Device],
     above: &Above<'_>,
-) -> BTreeMap<IfName, IfName> {
+) -> BTreeMap<IfName, GarpLane> {
     let named = addresses.iter().filter_map(|address| address.dev.as_ref());
-    let all = std::iter::once(interface).chain(named).chain(own.iter().map(|device| &device.base));
-    all.filter_map(|name| Some((name.clone(), above.garp_group(name)?.interfaces.first()?.clone()))).collect()
+    let all = std::iter::once(&instance.interface).chain(named).chain(own.iter().map(|device| &device.base));
+    let lane = |name: &IfName| {
+        let leader = above.garp_group(name).and_then(|group| group.interfaces.first()).unwrap_or(name).clone();
+        GarpLane { leader, interval: garp(&instance.garp, &above.announcing(name), instance.family).interval }
+    };
+    let plain = lane(&instance.interface).interval;
+    let lanes = all.map(|name| (name.clone(), lane(name)));
+    lanes.filter(|(name, lane)| lane.leader != *name || lane.interval != plain).collect()
 }
 
 fn tracked(

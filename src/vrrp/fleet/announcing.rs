@@ -2,11 +2,13 @@
 //! `garp_group`, of whichever virtual routers. Answers to claims of others wait for nothing.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::{Fleet, Output};
 use crate::base::{Family, IfName, MonoTime};
+use crate::vrrp::announce::PACE;
 use crate::vrrp::instance::Instance;
-use crate::vrrp::settings::{Settings, VirtualAddress};
+use crate::vrrp::settings::{Garp, Settings, VirtualAddress};
 
 /// What shares one interval: the interface, or the first of its group.
 pub(super) type Lane = (IfName, Family);
@@ -16,7 +18,7 @@ impl Fleet {
     pub(super) fn announces_at(&self) -> Option<MonoTime> {
         let each = self.instances.iter().filter_map(|instance| {
             let due = instance.announces_at()?;
-            let free = lane(instance).and_then(|lane| self.lanes.get(&lane).copied());
+            let free = lane(instance).and_then(|(lane, _)| self.lanes.get(&lane).copied());
             Some(free.map_or(due, |free| due.max(free)))
         });
         each.min()
@@ -24,42 +26,45 @@ impl Fleet {
 
     /// Whatever is due, and one of each lane.
     pub(super) fn announce(&mut self, now: MonoTime, out: &mut Vec<Output>) {
-        let mut turns: BTreeMap<Lane, (MonoTime, usize)> = BTreeMap::new();
+        let mut turns: BTreeMap<Lane, (MonoTime, usize, Duration)> = BTreeMap::new();
         for (position, instance) in self.instances.iter_mut().enumerate() {
             let claimed = instance.claims.due(now);
             announce(instance, claimed, out);
             let Some(due) = instance.announces_at().filter(|at| *at <= now) else { continue };
             match lane(instance) {
-                None => all_due(instance, now, out),
-                Some(lane) if self.lanes.get(&lane).is_some_and(|free| *free > now) => (),
+                None => all_due(instance, now, Duration::ZERO, out),
+                Some((lane, _)) if self.lanes.get(&lane).is_some_and(|free| *free > now) => (),
                 // Who waited for longest.
-                Some(lane) => {
-                    let first = turns.entry(lane).or_insert((due, position));
-                    *first = (*first).min((due, position));
+                Some((lane, interval)) => {
+                    let first = turns.entry(lane).or_insert((due, position, interval));
+                    *first = (*first).min((due, position, interval));
                 }
             }
         }
-        for (lane, (_, position)) in turns {
+        for (lane, (_, position, interval)) in turns {
             let Some(instance) = self.instances.get_mut(position) else { continue };
             let before = out.len();
-            all_due(instance, now, out);
+            all_due(instance, now, interval, out);
             if out.len() > before {
-                self.lanes.insert(lane, now + instance.settings.garp.interval);
+                self.lanes.insert(lane, now + interval);
             }
         }
     }
 }
 
-/// Of the address that is next; `None`: it waits for no other.
-fn lane(instance: &Instance) -> Option<Lane> {
+/// Of the address that is next, and how long it is closed then; `None`: it waits for no other.
+fn lane(instance: &Instance) -> Option<(Lane, Duration)> {
     let settings = &instance.settings;
-    if settings.garp.interval.is_zero() {
-        return None;
-    }
     let next = settings.addresses.get(instance.announcer.next());
     let interface = next.map_or(&settings.interface, |address| below(settings, address));
-    let leader = settings.garp_leaders.get(interface).unwrap_or(interface);
-    Some((leader.clone(), settings.family))
+    let (leader, interval) = settings
+        .garp_lanes
+        .get(interface)
+        .map_or((interface, settings.garp.interval), |lane| (&lane.leader, lane.interval));
+    // Where others of its addresses are spaced, they go one by one.
+    let mut all = settings.garp_lanes.values().map(|lane| lane.interval).chain([settings.garp.interval]);
+    let interval = if interval.is_zero() && all.any(|each| !each.is_zero()) { PACE } else { interval };
+    (!interval.is_zero()).then(|| ((leader.clone(), settings.family), interval))
 }
 
 /// The interface whose wire this address is announced on.
@@ -70,10 +75,10 @@ fn below<'a>(settings: &'a Settings, address: &'a VirtualAddress) -> &'a IfName 
     own.find(|(_, vmac)| vmac.name == *name).map_or(name, |(base, _)| base)
 }
 
-fn all_due(instance: &mut Instance, now: MonoTime, out: &mut Vec<Output>) {
-    let own = instance.announcer.due(now, &instance.settings.garp, instance.settings.addresses.len());
-    let extra =
-        if own.is_empty() || instance.settings.garp.interval.is_zero() { instance.extra_due(now) } else { vec![] };
+fn all_due(instance: &mut Instance, now: MonoTime, interval: Duration, out: &mut Vec<Output>) {
+    let garp = Garp { interval, ..instance.settings.garp };
+    let own = instance.announcer.due(now, &garp, instance.settings.addresses.len());
+    let extra = if own.is_empty() || interval.is_zero() { instance.extra_due(now) } else { vec![] };
     announce(instance, own.chain(extra), out);
 }
 
@@ -96,7 +101,7 @@ mod tests {
     use super::*;
     use crate::base::{Priority, Vrid};
     use crate::vrrp::links::{Held, Link, Links};
-    use crate::vrrp::settings::Garp;
+    use crate::vrrp::settings::{Garp, GarpLane};
 
     /// Owners on these interfaces with two addresses each, on `devs` or there; all in a `garp_group` that `leader` names.
     fn announced(interfaces: &[&str], devs: &[&str], interval_ms: u64, leader: Option<&str>) -> Vec<(u64, String)> {
@@ -115,8 +120,8 @@ mod tests {
             let interval = Duration::from_millis(interval_ms);
             settings.garp = Garp { repeat: 2, delay: Duration::ZERO, interval, ..Garp::default() };
             let leader = leader.map(|leader| leader.parse::<IfName>().unwrap());
-            settings.garp_leaders =
-                interfaces.iter().filter_map(|name| Some((name.parse().unwrap(), leader.clone()?))).collect();
+            let lane = |name: &&str| Some((name.parse().unwrap(), GarpLane { leader: leader.clone()?, interval }));
+            settings.garp_lanes = interfaces.iter().filter_map(lane).collect();
             let dev = devs.get(usize::from(vrid) - 1).map(|dev| dev.parse().unwrap());
             let address = |at| {
                 let cidr = format!("192.0.2.{vrid}{at}/24").parse().unwrap();

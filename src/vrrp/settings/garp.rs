@@ -2,6 +2,17 @@
 
 use std::time::Duration;
 
+use crate::base::IfName;
+
+/// Announcements that share one interval.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GarpLane {
+    /// The first interface of the `garp_group`, or the interface itself.
+    pub leader: IfName,
+    /// Between two; zero: our own pace.
+    pub interval: Duration,
+}
+
 /// Gratuitous ARP and unsolicited Neighbour Advertisements: how many, how far apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Garp {

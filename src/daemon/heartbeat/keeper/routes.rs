@@ -28,8 +28,11 @@ pub struct Outcome {
 
 /// What tells one route from another for the kernel, where they do not stand beside each other.
 fn same_place(a: &Route, b: &Route) -> bool {
-    let alone = a.beside.is_none() && b.beside.is_none();
-    alone && (a.destination, a.table, a.tos, a.metric, a.from) == (b.destination, b.table, b.tos, b.metric, b.from)
+    a.beside.is_none() && b.beside.is_none() && same_key(a, b)
+}
+
+fn same_key(a: &Route, b: &Route) -> bool {
+    (a.destination, a.table, a.tos, a.metric, a.from) == (b.destination, b.table, b.tos, b.metric, b.from)
 }
 
 impl Placed {
@@ -44,7 +47,9 @@ impl Placed {
         let mut outcome = Outcome::default();
         for batch in routes.chunks(PIPELINE) {
             let each = batch.iter().map(|one| {
-                let replace = self.routes.iter().any(|other| other != one && same_place(other, one));
+                // The kernel would replace the first of several that stand beside each other.
+                let several = self.routes.iter().any(|other| other.beside.is_some() && same_key(other, one));
+                let replace = !several && self.routes.iter().any(|other| other != one && same_place(other, one));
                 route::add(handle, links, one, replace)
             });
             for (one, done) in batch.iter().zip(join_all(each).await) {
