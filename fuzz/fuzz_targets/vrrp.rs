@@ -33,7 +33,7 @@ fn eth0() -> IfName {
 fn fleet() -> Fleet {
     let held = |cidr: &str| Held { cidr: cidr.parse().unwrap(), peer: None, ours: false, usable: true };
     let addresses = vec![held("10.0.0.1/24"), held("fe80::1/64")];
-    let link = Link { index: 2, running: true, mac: Some([2, 0, 0, 0, 0, 1]), addresses };
+    let link = Link { index: 2, running: true, mac: Some([2, 0, 0, 0, 0, 1]), downs: 0, addresses };
     let one = |vrid: u8, family, version, change: fn(&mut Settings)| {
         let mut settings = Settings::new(&format!("VI_{vrid}"), eth0(), Vrid::new(vrid).unwrap(), family);
         settings.version = version;
