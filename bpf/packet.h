@@ -150,7 +150,7 @@ static __always_inline int load_near(struct __sk_buff *skb, __u32 at, void *to, 
 
 	if (from + size > data_end_of(skb))
 		return bpf_skb_load_bytes(skb, at, to, size);
-	__builtin_memcpy(to, __builtin_assume_aligned(from, sizeof(word32)), size);
+	__builtin_memcpy(to, __builtin_assume_aligned(from, sizeof(word64)), size);
 	return 0;
 }
 #endif

@@ -141,16 +141,17 @@ static __always_inline int way_holds(const struct remembered *way, const struct 
 static __always_inline struct remembered *way_to(context *ctx, const struct packet *packet, __u32 slot,
 						 const struct vipd_destination *destination)
 {
-	struct vipd_address key __attribute__((aligned(8))) = { .word = { slot, destination->generation } };
+	__u64 words[2] = { slot | (__u64)destination->generation << 32, 0 };
+	const struct vipd_address *key = (void *)words;
 	struct remembered *way = way_at(slot);
 
 	if (!way)
 		return 0;
-	if (!way_holds(way, packet, &key)) {
+	if (!way_holds(way, packet, key)) {
 		struct ends ends;
 
 		ends_to(packet, destination, &ends);
-		if (!way_renew(ctx, packet, way, &key, &ends))
+		if (!way_renew(ctx, packet, way, key, &ends))
 			return 0;
 	}
 	return way_is_open(ctx, packet, way) ? way : 0;

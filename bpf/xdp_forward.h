@@ -121,8 +121,10 @@ static __always_inline int forward(struct xdp_md *xdp, const struct packet *pack
 	if (destination->forwarding == VIPD_FORWARDING_FULLNAT || packet->ttl <= 1)
 		return PASS;
 	way = way_to(xdp, packet, slot, destination);
+	if (!way || packet->bytes > way->mtu)
+		return PASS;
 	plain = plain_of(xdp);
-	if (!way || !plain || packet->bytes > way->mtu)
+	if (!plain)
 		return PASS;
 	switch (destination->forwarding) {
 	case VIPD_FORWARDING_MASQ:
@@ -154,8 +156,10 @@ static __always_inline int reply(struct xdp_md *xdp, const struct packet *packet
 	if (entry->flags & (VIPD_CONNECTION_BYPASS | VIPD_CONNECTION_FULLNAT) || packet->ttl <= 1)
 		return PASS;
 	way = way_back(xdp, packet, &entry->virtual_address, &packet->flow.target);
+	if (!way || packet->bytes > way->mtu)
+		return PASS;
 	plain = plain_of(xdp);
-	if (!way || !plain || packet->bytes > way->mtu)
+	if (!plain)
 		return PASS;
 	if (rewrite(xdp, plain, packet, SOURCE, &entry->virtual_address, entry->virtual_port) < 0)
 		return PASS;
