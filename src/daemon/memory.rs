@@ -17,6 +17,9 @@ use nix::sys::mman::{MlockAllFlags, MmapAdvise, madvise, mlock, mlockall, munloc
 const ON_FAULT: i32 = 4;
 /// Of the program's code, from its first byte: of what `build/beat.txt` puts there, the beat and a takeover (0.9 MiB).
 const BEAT_BYTES: usize = 1 << 20;
+/// Of the stack, below the caller: what giving it back needs itself, many times over.
+const STACK_KEPT: usize = 16 << 10;
+const PAGE: usize = 4096;
 
 /// Give back what is not in use, and keep in memory what is used from now on; with `all`, keep all.
 ///
@@ -28,13 +31,16 @@ pub fn settle(all: bool) -> io::Result<()> {
         return Ok(mlockall(now_and_later)?);
     }
     // Without /proc the program's pages stay. The text needs heap itself, which goes with the rest.
-    let program = program(&std::fs::read_to_string("/proc/self/smaps").unwrap_or_default());
+    let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap_or_default();
+    let (program, unused_stack) = (program(&smaps), unused_stack(&smaps));
+    drop(smaps);
     // Pages that are locked cannot be given back.
     munlockall()?;
     trim_heap();
     for mapping in &program {
         give_back(&mapping.at);
     }
+    unused_stack.as_ref().map(give_back);
     mlockall(now_and_later | MlockAllFlags::from_bits_retain(ON_FAULT))?;
     // What was kept the last time is a mapping of its own, the first.
     program.iter().find(|mapping| mapping.code).map_or(Ok(()), |mapping| keep(&mapping.at))
@@ -81,11 +87,22 @@ fn program(smaps: &str) -> Vec<Mapping> {
     found
 }
 
+/// What deeper calls of before left of the main thread's stack, where it is this thread that asks.
+fn unused_stack(smaps: &str) -> Option<Range<usize>> {
+    let line = smaps.lines().find(|line| line.ends_with("[stack]"))?;
+    let (from, _) = line.split_once('-')?;
+    let (_, to) = line.split_whitespace().next()?.split_once('-')?;
+    let [from, to] = [from, to].map(|text| usize::from_str_radix(text, 16).ok());
+    let (here, from) = (std::hint::black_box(&raw const line).addr(), from?);
+    let end = here.checked_sub(STACK_KEPT)?.checked_next_multiple_of(PAGE)?;
+    (here < to? && from < end).then_some(from..end)
+}
+
 #[expect(unsafe_code, reason = "madvise takes an address")]
 fn give_back(pages: &Range<usize>) {
     let Some(from) = pointer(pages.start) else { return };
-    // SAFETY: the pages are those of a file, unchanged, and read again from it where they are used. The advice may be
-    // refused: then they stay.
+    // SAFETY: the pages are those of a file, unchanged, and read again from it where they are used; or of the stack, and
+    // far below what is in use of it. The advice may be refused: then they stay.
     let _ = unsafe { madvise(from, pages.len(), MmapAdvise::MADV_DONTNEED) };
 }
 
@@ -139,5 +156,21 @@ mod tests {
         let program = program(&std::fs::read_to_string("/proc/self/smaps").unwrap());
         let here = a_process_goes_on_after_it_gave_its_memory_back as *const () as usize;
         assert!(program.iter().any(|mapping| mapping.code && mapping.at.contains(&here)), "{program:x?}");
+    }
+
+    #[test]
+    fn only_what_is_deep_below_of_the_callers_own_stack_is_unused() {
+        let local = 0_u8;
+        let here = std::hint::black_box(&raw const local).addr() & !(PAGE - 1);
+        let at = |from: usize, to: usize| {
+            unused_stack(&format!("{from:x}-{to:x} rw-p 00000000 00:00 0 [stack]\nSize: 4 kB\n"))
+        };
+        let from = here - (1 << 20);
+        let unused = at(from, here + (1 << 20)).unwrap();
+        assert_eq!(unused.start, from);
+        assert!(unused.end < here && unused.end > from, "{unused:x?}");
+        assert_eq!(at(here + PAGE, here + (1 << 20)), None, "of another thread, above");
+        assert_eq!(at(from, from + PAGE), None, "and below");
+        assert_eq!(unused_stack("1000-2000 rw-p 00000000 00:00 0 [heap]\n"), None);
     }
 }

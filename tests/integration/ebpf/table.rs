@@ -16,9 +16,10 @@ pub const SYN: u8 = 2;
 pub const ACK: u8 = 16;
 /// Entries of the smallest table here are twice as many.
 const CONNECTIONS: u32 = 1024;
-const ESTABLISHED: u16 = 500;
+/// With NAT and all the newcomers not one table of thousands has a bucket that they fill alone: there one of them must go.
+const ESTABLISHED: u16 = 200;
 const FLOOD: u16 = 20_000;
-const NEWCOMERS: u16 = 300;
+const NEWCOMERS: u16 = 200;
 
 pub fn segment(client: (IpAddr, u16), vip: IpAddr, flags: u8) -> Vec<u8> {
     let inside = transport(Flow { from: client, to: (vip, 80), tcp: true }, flags, &[]);
