@@ -10,7 +10,7 @@
 
 #include <linux/types.h>
 
-#define VIPD_ABI_VERSION 10
+#define VIPD_ABI_VERSION 11
 
 struct vipd_address {
 	__be32 word[4];
@@ -68,6 +68,9 @@ struct vipd_service {
 	__u8 persistence_prefix;     /* leading bits of 128 that make one client; of IPv4 96 and more */
 	__u8 reserved;
 	__u32 persistence_s;         /* a client stays with its server so long; 0: every connection is scheduled */
+	__u32 flood_length;          /* the places from which a hash chooses in a flood of SYNs (flood.h), `table`'s and more
+				      * behind them, or fewer; 0: none does, or the scheduler is a hash itself */
+	__u32 reserved_more;
 };
 
 /* A page of a schedule: slots of destinations. */
@@ -189,6 +192,13 @@ struct vipd_entry {
 
 struct vipd_bucket {
 	__u64 slot[VIPD_BUCKET_SLOTS];
+};
+
+/* When a flow of this hash last ended: the monotonic clock in units of 2^33 ns, an odd number; 0: never (ended.h). */
+#define VIPD_ENDED 131072
+
+struct vipd_ended {
+	__u8 at[VIPD_ENDED];
 };
 
 struct vipd_cursor {

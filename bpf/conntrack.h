@@ -6,8 +6,8 @@
  */
 #pragma once
 
+#include "ended.h"
 #include "load.h"
-#include "table.h"
 
 /* An entry is refreshed at most so often: a stream does not write to its cache line with every packet. */
 #define REFRESH_NS 250000000LL
@@ -30,11 +30,10 @@ static __always_inline void connection_touch(struct vipd_connection *connection,
 		connection->seen_ns = now_ns;
 }
 
+/* A flow that is adopted has not proved more than one whose SYN came: its next packet makes it established. */
 static __always_inline __u8 state_at_start(const struct packet *packet)
 {
-	if (packet->flow.protocol == IPPROTO_UDP)
-		return VIPD_STATE_UDP;
-	return packet->tcp_flags & TCP_SYN ? VIPD_STATE_SYN_RECV : VIPD_STATE_ESTABLISHED;
+	return packet->flow.protocol == IPPROTO_UDP ? VIPD_STATE_UDP : VIPD_STATE_SYN_RECV;
 }
 
 /* A SYN on a connection that has ended is the client reusing its port (RFC 9293 section 3.6.1). */
@@ -71,6 +70,8 @@ static __always_inline void connection_advance(struct vipd_connection *connectio
 		}
 		connection->state = after;
 		connection->seen_ns = packet->now_ns;
+		if (direction == FROM_CLIENT && after >= VIPD_STATE_FIN_WAIT)
+			ended_note(&packet->flow, packet->now_ns);
 		return;
 	}
 	connection_touch(connection, packet->now_ns);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
 /* The path of a packet of one family at one hook (hook.h) through the stages, each a header: packet, lookup, conntrack,
- * schedule, persist, account for both hooks; ip4 or ip6, parse, forward, reply, icmp, fullnat of TC; direct4 or direct6,
- * flood, xdp_parse, xdp_forward of XDP. abi.h says what the maps hold.
+ * schedule, persist, flood, account for both hooks; ip4 or ip6, parse, forward, reply, icmp, fullnat of TC; direct4 or
+ * direct6, xdp_parse, xdp_forward of XDP. abi.h says what the maps hold.
  *
  * A packet that is not for a service passes untouched.
  */
@@ -16,9 +16,9 @@
 #include "locality.h"
 #include "schedule.h"
 #include "persist.h"
+#include "flood.h"
 
 #if XDP
-#include "flood.h"
 #include "xdp_parse.h"
 #include "xdp_forward.h"
 #else
@@ -29,18 +29,6 @@
 #include "fullnat.h"
 #endif
 
-#if !XDP
-/* Of XDP alone (flood.h): a second path would make the verifier's work on the program of TC twice as long. */
-static __always_inline int passes_table_by(const struct packet *packet, __u32 *slot, struct vipd_service **service)
-{
-	return 0;
-}
-
-static __always_inline void newcomer_count(const struct packet *packet)
-{
-}
-#endif
-
 /* A client's packet without a connection that is good: `old` has ended, or its destination has gone. In a flood nobody
  * has looked for one, and none is opened. */
 static __always_inline int open_and_forward(context *ctx, struct packet *packet,
@@ -48,8 +36,9 @@ static __always_inline int open_and_forward(context *ctx, struct packet *packet,
 					    struct vipd_service *service, int in_flood)
 {
 	struct vipd_destination *destination;
+	enum scheduled scheduled;
 	__u32 chosen = 0;
-	int adopted = 0;
+	int adopted = 0, hashed;
 
 	/* Fragments follow the connection that their first one opened. */
 	if (!packet->has_ports)
@@ -57,9 +46,10 @@ static __always_inline int open_and_forward(context *ctx, struct packet *packet,
 	/* TC would choose once more. */
 	if (XDP && service->flags & (VIPD_SERVICE_FULLNAT | VIPD_SERVICE_ONE_PACKET))
 		return PASS;
-	if (packet->flow.protocol != IPPROTO_UDP && (packet->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN) {
+	hashed = is_hashed_in_flood(service, service_slot, packet);
+	if (packet->flow.protocol != IPPROTO_UDP && !is_syn(packet)) {
 		/* The stack resets what nobody knows, and so tells the client. */
-		if (!is_stateless(service) || packet->tcp_flags & (TCP_RST | TCP_SYN)) {
+		if (!(hashed || is_stateless(service)) || packet->tcp_flags & (TCP_RST | TCP_SYN)) {
 			count_passed(VIPD_REASON_NO_CONNECTION);
 			return PASS;
 		}
@@ -69,7 +59,9 @@ static __always_inline int open_and_forward(context *ctx, struct packet *packet,
 		count_passed(VIPD_REASON_NO_DESTINATION);
 		return PASS;
 	}
-	switch (choose(service, service_slot, &packet->flow, packet->now_ns, &chosen)) {
+	scheduled = hashed ? choose_in_flood(service, service_slot, &packet->flow, &chosen)
+			   : choose(service, service_slot, &packet->flow, packet->now_ns, &chosen);
+	switch (scheduled) {
 	case SCHEDULED:
 		break;
 	case SCHEDULED_NOBODY:

@@ -41,6 +41,15 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } cursors SEC(".maps");
 
+/* When a SYN of a service last passed by the table in a flood (flood.h), in nanoseconds of CLOCK_MONOTONIC; 0: never. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1); /* set by the loader */
+	__type(key, __u32);
+	__type(value, __u64);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} floods SEC(".maps");
+
 /* Memory is taken by the page: most services need one, an mh service sixteen. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -87,6 +96,14 @@ struct {
 	__type(value, struct vipd_bucket);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } buckets SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct vipd_ended);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} ended SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -3,7 +3,6 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -46,7 +45,7 @@ pub fn of_file(file: &Path, options: &LoadOptions) -> Result<Vec<Diagnosis>, Doc
     let loaded = load(file, options);
     let mut found = configuration(&loaded, &file.display().to_string());
     if !loaded.is_fatal() {
-        found.extend(host(&translate(&Arc::new(loaded.config))?)?);
+        found.extend(host(&translate(&loaded.config)?)?);
     }
     Ok(found)
 }
@@ -76,7 +75,7 @@ pub async fn of_daemon(run_dir: &Path) -> Result<Vec<Diagnosis>, DoctorError> {
     }));
     found.extend(status.plane.iter().flat_map(hooks));
     let loaded = load_text("running", &text, &LoadOptions { system: false, ..LoadOptions::default() });
-    found.extend(host(&translate(&Arc::new(loaded.config))?)?);
+    found.extend(host(&translate(&loaded.config)?)?);
     Ok(found)
 }
 

@@ -128,7 +128,10 @@ mod tests {
                        real_server 10.0.0.1 80 {\n}\n}\n";
         let plain = fullnat.replace("FNAT\nladdr_group_name L", "NAT");
         let marked = fullnat.replace("virtual_server 192.0.2.1 80", "virtual_server fwmark 7");
+        let sip = plain.replace("protocol TCP", "protocol UDP\npersistence_timeout 60\npersistence_engine sip");
         let rows = [
+            ("ipvs", &*sip, None),
+            ("ebpf", &*sip, Some("the ebpf plane cannot keep a caller on its server by the Call-ID of SIP")),
             ("ebpf", fullnat, None),
             ("ipvs", fullnat, Some("the ipvs plane cannot forward by FullNat")),
             ("ebpf", &marked, Some("forward by FullNat what a firewall mark names")),

@@ -7,8 +7,8 @@ use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuild
 use tracing_subscriber::EnvFilter;
 
 /// Lines that wait for a slow reader; a further one is dropped and counted. Room for all of them is taken at the start,
-/// 32 bytes each: this is eight lines at once of each of 255 virtual routers.
-const LINES_MAX: usize = 2048;
+/// 32 bytes each: this is four lines at once of each of 255 virtual routers.
+const LINES_MAX: usize = 1024;
 
 /// Keep it until the end: dropping it writes out what waits (for at most a second).
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! Who is to be told of what happened: from moves and pool events to the scripts of the configuration. Pure.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::daemon::translate::{Mails, PoolScripts, RealServerScripts, Scripts};
 use crate::lvs::pool::{PoolEvent, PoolId};
@@ -24,19 +25,18 @@ pub struct Telling {
 /// What was told last, and the scripts that are told.
 #[derive(Debug, Default)]
 pub struct Notices {
-    scripts: Scripts,
+    scripts: Arc<Scripts>,
     /// Of instances that a reload removed, until they have stopped.
-    removed: BTreeMap<String, StateScripts>,
+    removed: BTreeMap<String, Arc<StateScripts>>,
     standings: BTreeMap<String, Standing>,
     groups_told: BTreeMap<String, NotifyState>,
 }
 
 impl Notices {
     /// Tell these from now on. States already told are not told again.
-    pub fn reconfigure(&mut self, scripts: Scripts) {
-        let mut before = std::mem::take(&mut self.scripts.instances);
-        before.retain(|name, _| !scripts.instances.contains_key(name));
-        self.removed.extend(before);
+    pub fn reconfigure(&mut self, scripts: Arc<Scripts>) {
+        let all = self.scripts.instances.iter().map(|(name, scripts)| (name.clone(), Arc::clone(scripts)));
+        self.removed.extend(all);
         self.removed.retain(|name, _| !scripts.instances.contains_key(name));
         self.standings.retain(|name, _| scripts.instances.contains_key(name));
         self.groups_told.retain(|name, _| scripts.groups.iter().any(|group| group.name == *name));
@@ -246,12 +246,12 @@ mod tests {
             ..StateScripts::default()
         };
         let mut scripts = Scripts::default();
-        scripts.instances.insert("A".to_owned(), every.clone());
-        scripts.instances.insert("B".to_owned(), StateScripts::default());
+        scripts.instances.insert("A".to_owned(), every.clone().into());
+        scripts.instances.insert("B".to_owned(), Arc::default());
         let members = vec!["A".to_owned(), "B".to_owned()];
         scripts.groups.push(Group { name: "G".to_owned(), members, scripts: every });
         let mut notices = Notices::default();
-        notices.reconfigure(scripts);
+        notices.reconfigure(scripts.into());
         notices
     }
 
@@ -282,7 +282,7 @@ mod tests {
     fn an_instance_that_a_reload_removes_is_told_to_be_gone() {
         let mut notices = notices();
         notices.moved("A", Standing::Active, 150, "");
-        notices.reconfigure(Scripts::default());
+        notices.reconfigure(Arc::default());
         assert_eq!(told(&notices.moved("A", Standing::HandingOver, 150, "")), Vec::<String>::new());
         assert_eq!(told(&notices.moved("A", Standing::Stopped, 150, "")), ["instance A: INSTANCE A FAULT 150"]);
         assert_eq!(told(&notices.moved("A", Standing::Stopped, 150, "")), Vec::<String>::new(), "once");
@@ -291,10 +291,10 @@ mod tests {
     #[test]
     fn alerts_go_out_for_those_that_ask_and_for_faults_unless_they_are_left_out() {
         let mut notices = notices();
-        let mut scripts = notices.scripts.clone();
+        let mut scripts = Scripts::clone(&notices.scripts);
         scripts.mail =
             Mails { instances: ["A".to_owned()].into(), groups: ["G".to_owned()].into(), ..Mails::default() };
-        notices.reconfigure(scripts);
+        notices.reconfigure(scripts.into());
         let mut subjects = |instance: &str, to| -> Vec<String> {
             let all = notices.moved(instance, to, 150, "why");
             all.into_iter().filter_map(|telling| telling.mail).map(|mail| mail.subject).collect()
@@ -320,7 +320,7 @@ mod tests {
         scripts.mail.pools = [service.clone()].into();
         scripts.mail.real_servers = [(service.clone(), at(1))].into();
         let mut notices = Notices::default();
-        notices.reconfigure(scripts);
+        notices.reconfigure(scripts.into());
         let up = |n| PoolEvent::RealServerUp { real_server: at(n) };
         let down = |n| PoolEvent::RealServerDown { real_server: at(n) };
         let (gained, lost) =

@@ -50,7 +50,7 @@ pub fn follow(wanted: &Wanted) -> Vec<String> {
     };
     let mut lines = vec![];
     for finding in found {
-        match wanted.config.global.sysctl {
+        match wanted.sysctl {
             SysctlMode::Check => {
                 tracing::warn!(remedy = finding.remedy(), "{finding}");
                 lines.push(finding.to_string());
@@ -84,12 +84,8 @@ fn uses(wanted: &Wanted) -> Uses {
         };
         pool.services.iter().flat_map(of)
     });
-    let vip_on = wanted.config.instances.iter().flat_map(|instance| {
-        let addresses = instance.addresses.iter().chain(&instance.excluded_addresses);
-        addresses.map(|held| {
-            let interface = held.dev.as_ref().unwrap_or(&instance.interface);
-            (held.cidr.addr(), interface.to_string())
-        })
+    let vip_on = wanted.instances.iter().flat_map(|instance| {
+        instance.addresses.iter().map(|held| (held.cidr.addr(), instance.below(held).to_string()))
     });
     Uses {
         ebpf: match wanted.plane {

@@ -59,6 +59,14 @@ impl WatchSettings {
             Self::Process { name, .. } => Tracked::Process(name.clone()),
         }
     }
+
+    /// Where the tracked file of this name is; `None`: it is another thing.
+    pub fn file(&self, wanted: &str) -> Option<&Path> {
+        match self {
+            Self::File { name, path, .. } => (name == wanted).then_some(path),
+            Self::Process { .. } => None,
+        }
+    }
 }
 
 /// Why a result is what it is.

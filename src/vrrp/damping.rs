@@ -17,12 +17,12 @@ pub struct Damping {
     seen: Links,
     /// What is not believed yet.
     waiting: BTreeMap<IfName, Waits>,
-    /// Flaps of each interface that were told lately, and those since.
-    told: BTreeMap<IfName, Told>,
+    /// Flaps of each interface, down and up, that were told lately, and those since.
+    told: BTreeMap<(IfName, LinkState), Told>,
 }
 
-/// However often an interface flaps, it is told once in this time, with how often.
-pub const TOLD_EVERY: Duration = Duration::from_secs(10);
+/// However often an interface goes down (or up) for a moment, it is told once in this time, with how often.
+const TOLD_EVERY: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug)]
 struct Told {
@@ -83,7 +83,8 @@ impl Damping {
     /// Count these with those that were not told yet.
     pub fn count(&mut self, now: MonoTime, flaps: &[Flap]) {
         for flap in flaps {
-            let told = self.told.entry(flap.interface.clone()).or_insert(Told { next_at: now, since: None });
+            let told =
+                self.told.entry((flap.interface.clone(), flap.state)).or_insert(Told { next_at: now, since: None });
             let (count, lasted) = told.since.take().map_or((0, Duration::ZERO), |before| (before.count, before.lasted));
             let (count, lasted) = (count.saturating_add(flap.count), lasted.max(flap.lasted));
             told.since = Some(Flap { lasted, count, ..flap.clone() });
@@ -254,5 +255,17 @@ mod tests {
         assert_eq!(rest, [(19, 20)]);
         assert_eq!((damping.deadline(), damping.untold(at(20_050))), (None, vec![]));
         assert!(damping.told.is_empty());
+    }
+
+    #[test]
+    fn flaps_down_and_up_are_counted_apart() {
+        let flap =
+            |state| Flap { interface: "eth0".parse().unwrap(), state, lasted: Duration::from_millis(9), count: 1 };
+        let states = [LinkState::Down, LinkState::Up, LinkState::Down];
+        let mut damping = Damping::default();
+        damping.count(MonoTime::ZERO, &states.map(flap));
+        let told = damping.untold(MonoTime::ZERO);
+        let told: Vec<_> = told.iter().map(|flap| (flap.state, flap.count)).collect();
+        assert_eq!(told, [(LinkState::Up, 1), (LinkState::Down, 2)]);
     }
 }

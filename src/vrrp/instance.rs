@@ -335,3 +335,25 @@ impl Discards {
         self.0.iter().map(|(reason, counted)| (*reason, counted.total)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{Family, Vrid};
+
+    #[test]
+    fn checksums_go_by_the_last_advert_that_was_heard() {
+        let mut settings = Settings::new("A", "eth0".parse().unwrap(), Vrid::new(1).unwrap(), Family::V4);
+        settings.transport = Transport::Unicast { source: None, peers: vec![], ttl: 255, only_peers: false };
+        let mut instance = Instance::new(MonoTime::ZERO, Arc::new(settings));
+        let heard =
+            [ChecksumForm::OldUnicast, ChecksumForm::Bare, ChecksumForm::PseudoHeader, ChecksumForm::OldUnicast];
+        let ours = heard.map(|checksum| {
+            instance.note_checksum(Body::V3 { checksum });
+            instance.checksum_form()
+        });
+        let (old, new) = (ChecksumForm::OldUnicast, ChecksumForm::PseudoHeader);
+        assert_eq!(ours, [old, old, new, old]);
+        assert_eq!(instance.counters.checksums_without_pseudo_header, 1);
+    }
+}

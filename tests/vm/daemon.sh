@@ -66,6 +66,15 @@ virtual_server 192.0.2.100 80 {
         }
     }
 }
+virtual_server 192.0.2.100 5060 {
+    protocol UDP
+    lb_algo rr
+    lb_kind NAT
+    persistence_timeout 60
+    persistence_engine sip
+    real_server 10.0.0.2 5060 {
+    }
+}
 CONF
 start() {
     "$vipd" run -f "$dir/vipd.conf" --run-dir "$run" 2>> "$dir/log" &
@@ -79,6 +88,11 @@ until_true 'the address is held' held
 until_true 'the service is there' shows 'TCP  192.0.2.100:80 wlc'
 until_true 'the real server is there' shows '10.0.0.2:80 *Masq *3'
 until_true 'a client is answered' answers
+shows '192.0.2.100:5060 rr persistent 60 pe sip' || fail 'the engine is there'
+sed -i '/persistence_engine/d' "$dir/vipd.conf"
+kill -HUP "$pid"
+until_true 'a reload takes the engine away' shows_no 'pe sip'
+shows '192.0.2.100:5060 rr persistent 60' || fail 'and nothing else'
 ipvsadm -D -t 192.0.2.100:80
 until_true 'what somebody deleted is put back' shows '10.0.0.2:80 *Masq *3'
 

@@ -3,3 +3,4 @@
 pub mod facts;
 pub mod loader;
 pub mod names;
+pub mod packed;

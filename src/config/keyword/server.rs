@@ -39,7 +39,7 @@ pub(super) const ROWS: &[Keyword] = &[
     row(VS, "mh-fallback", Flag, C, "off", "mh only", Served),
     row(VS, "lb_kind", Words("NAT|DR|TUN|FNAT [type ipip|gue|gre] [port INT] [nocsum|csum|remcsum]", 1, ANY), A, "NAT, with a complaint", "forwarding; upper case; gue needs port", Served),
     row(VS, "lvs_method", Words("NAT|DR|TUN|FNAT [type ipip|gue|gre] [port INT] [nocsum|csum|remcsum]", 1, ANY), A, "NAT", "newer name of lb_kind", Served),
-    row(VS, "persistence_engine", Word("NAME <=16"), C, "none", "sip", NotYet),
+    row(VS, "persistence_engine", OneOf(&["sip"]), C, "none", "the Call-ID of SIP over UDP decides in place of the client's address; lvs_datapath ipvs", Served),
     row(VS, "persistence_timeout", Words("[INT s 1..2678400]", 0, 1), A, "off; 360 without value", "client stickiness; 0 is an error", Served),
     row(VS, "persistence_granularity", Word("NETMASK | INT 1..128"), B, "none", "turns persistence on (360 s)", Served),
     row(VS, "protocol", OneOf(&["TCP", "UDP", "SCTP"]), A, "UDP, with a complaint", "any case", Served),

@@ -144,11 +144,13 @@ pub enum WrappingChecksum {
     Remote,
 }
 
-/// `persistence_timeout` and `persistence_granularity`.
+/// `persistence_timeout`, `persistence_granularity` and `persistence_engine`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Persistence {
     /// Seconds, 1..=2678400.
     pub timeout_s: u32,
     /// Length of the client prefix; `None`: the whole address.
     pub prefix_len: Option<u8>,
+    /// `persistence_engine sip`: the Call-ID of SIP decides in place of the address.
+    pub sip: bool,
 }

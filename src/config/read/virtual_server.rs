@@ -62,6 +62,8 @@ struct Draft {
     persistence_timeout: Option<u32>,
     persistence_prefix: Option<u8>,
     persistence_asked: bool,
+    /// Where `persistence_engine sip` stands.
+    sip: Option<Span>,
     quorum: Option<(u32, Span)>,
     hysteresis: Option<(u32, Span)>,
     quorum_up: Option<Box<Command>>,
@@ -169,6 +171,9 @@ fn balancing(keyword: &str, inner: &Statement<'_>, draft: &mut Draft, problems: 
             let prefix = inner.arg(0).and_then(|word| granularity(word, problems));
             draft.persistence_asked |= prefix.is_some();
             draft.persistence_prefix = prefix;
+        }
+        "persistence_engine" => {
+            draft.sip = choice(problems, inner, 0, &[("sip", ())]).map(|()| inner.at());
         }
         "ip_family" => {
             const FAMILIES: [(&str, Family); 2] = [("inet", Family::V4), ("inet6", Family::V6)];

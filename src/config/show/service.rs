@@ -187,8 +187,11 @@ pub(super) fn times(nodes: &mut Nodes, check: &CheckDefaults) {
 }
 
 fn persistence(nodes: &mut Nodes, persistence: Option<&Persistence>, family: Family) {
-    let Some(Persistence { timeout_s, prefix_len }) = persistence else { return };
+    let Some(Persistence { timeout_s, prefix_len, sip }) = persistence else { return };
     nodes.put(Node::plain("persistence_timeout", timeout_s));
+    if *sip {
+        nodes.put(Node::plain("persistence_engine", "sip"));
+    }
     let Some(length) = *prefix_len else { return };
     // IPv4 is written as a netmask, which every keepalived takes.
     let mask = u32::MAX.checked_shl(32_u32.saturating_sub(length.into())).filter(|_| length <= 32);

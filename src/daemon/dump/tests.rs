@@ -25,7 +25,7 @@ const TEXT: &str = "vrrp_instance VI_1 {
 /// The texts of one moment: data, JSON, statistics.
 fn texts() -> (String, String, String) {
     let config = load_text("a.conf", TEXT, &LoadOptions { system: false, ..LoadOptions::default() }).config;
-    let wanted = translate(&std::sync::Arc::new(config.clone())).unwrap();
+    let wanted = translate(&config.clone()).unwrap();
     let mut fleet = Fleet::default();
     fleet.reconfigure(MonoTime::ZERO, wanted.instances);
     let mut views = fleet.views();

@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use crate::config::model::Config;
-use crate::config::show::show;
+use crate::config::io::packed::Packed;
 use crate::control::api::{
     CheckStatus, ConfigStatus, DaemonCounters, Explanation, Refusal, Reloaded, Status, TrackerStatus,
 };
@@ -38,7 +37,7 @@ pub enum Ask {
     /// The same, and what keepalived would count.
     Metrics(oneshot::Sender<(Status, AllStats)>),
     /// The configuration in force.
-    Config(oneshot::Sender<Arc<Config>>),
+    Config(oneshot::Sender<Packed>),
     Reload(oneshot::Sender<Result<Reloaded, String>>),
     /// Let others be MASTER of these; the answer comes when they are.
     HandOver {
@@ -76,7 +75,7 @@ pub async fn answer(asking: mpsc::Sender<Ask>, asked: Asked) -> Answer {
         },
         ("GET", "/config") => match ask(&asking, Ask::Config).await {
             // Canonical text, with its passwords: the socket is for root.
-            Some(config) => Answer { status: 200, media_type: PLAIN, body: show(&config) },
+            Some(config) => Answer { status: 200, media_type: PLAIN, body: config.text() },
             None => gone(),
         },
         ("GET", "/metrics") => scrape(&asking, &asked.query).await,
@@ -160,7 +159,7 @@ impl Daemon {
                 let stats = dump::stats(&views);
                 drop(reply.send((self.status().await, stats)));
             }
-            Ask::Config(reply) => drop(reply.send(Arc::clone(&self.wanted.config))),
+            Ask::Config(reply) => drop(reply.send(self.wanted.config.clone())),
             Ask::Forwarding(reply) => {
                 let forwarding = self.forwarding.as_ref();
                 let known = forwarding.map(|held| (held.view.borrow().plane.clone(), held.commands.clone()));

@@ -32,13 +32,9 @@ impl Daemon {
         if asked == Dump::StatsClear {
             self.standing.cleared = counted;
         }
-        let moment = Moment {
-            config: &self.wanted.config,
-            views: &views,
-            stats: &stats,
-            now: clock::now(),
-            unix_s: clock::unix_seconds(),
-        };
+        let config = self.wanted.config.config();
+        let moment =
+            Moment { config: &config, views: &views, stats: &stats, now: clock::now(), unix_s: clock::unix_seconds() };
         let (name, text) = match asked {
             Dump::Data => ("keepalived.data", moment.data_text()),
             Dump::Stats | Dump::StatsClear => ("keepalived.stats", dump::stats_text(&stats)),

@@ -125,10 +125,10 @@ impl Daemon {
         };
         self.recorder.record(clock::now(), Kind::Script, &what.to_string(), text);
         if let Tracked::File(name) = &what
-            && let Some(file) = self.wanted.config.track_files.iter().find(|file| file.name == *name)
+            && let Some(path) = self.wanted.watched.iter().find_map(|watched| watched.file(name))
         {
             // A task that has ended is noticed by the loop.
-            let _ = self.checkers.file_changed(file.path.clone().into()).await;
+            let _ = self.checkers.file_changed(path.to_owned()).await;
         }
         self.tell_tracked(what, outcome, reason.to_string()).await;
     }

@@ -131,7 +131,7 @@ async fn serve(daemon: &mut running::Daemon, signals: &mut signals::Signals) -> 
 /// [`RunError`]: one line for the operator.
 pub fn run(options: Options) -> Result<(), RunError> {
     let log = log::start(&options.log, options.log_to);
-    let loaded = start::load(&options)?;
+    let (loaded, _) = start::load(&options)?;
     if let Err(error) = descriptors::raise() {
         tracing::warn!(%error, "the limit of open files stays as it is");
     }

@@ -25,14 +25,14 @@ impl Daemon {
     /// has just moved.
     pub async fn tune(&self, standing: Option<Standing>) {
         let Some(forwarding) = &self.forwarding else { return };
-        let Wanted { timeouts, sync, config, .. } = &self.wanted;
+        let Wanted { timeouts, sync, ebpf_mode, .. } = &self.wanted;
         let views = std::sync::Arc::clone(&self.heartbeat.snapshot.borrow());
         let of = |name: &String| views.iter().find(|view| view.name == *name).map(|view| view.state);
         let sync = sync.as_ref().map(|sync| {
             let standing = standing.or_else(|| sync.instance.as_ref().and_then(of));
             sync.daemons(standing == Some(Standing::Active))
         });
-        let hooks = Some(Hooks { mode: hook_mode(config.global.ebpf_mode), fence: self.heartbeat.fence });
+        let hooks = Some(Hooks { mode: hook_mode(*ebpf_mode), fence: self.heartbeat.fence });
         // A task that has ended is noticed by the loop.
         drop(forwarding.commands.send(LvsCommand::Tune(Tuning { timeouts: *timeouts, sync, hooks })).await);
     }

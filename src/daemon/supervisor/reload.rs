@@ -1,5 +1,7 @@
 //! Reload: all of a new configuration, or nothing of it. Adverts, health and connections go on meanwhile.
 
+use std::sync::Arc;
+
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -34,7 +36,7 @@ pub enum ReloadError {
 /// A configuration on its way in: read in a thread of its own, since files may hang.
 #[derive(Debug, Default)]
 pub struct Loading {
-    task: Option<JoinHandle<Result<Wanted, RunError>>>,
+    task: Option<JoinHandle<Result<Wanted, ReloadError>>>,
     /// Who waits for the outcome.
     replies: Vec<Reply>,
     /// Asked for again while it was read: the file may have changed.
@@ -49,7 +51,7 @@ impl Loading {
         let Some(task) = &mut self.task else { return std::future::pending().await };
         let read = task.await;
         self.task = None;
-        Ok(read.map_err(ReloadError::Reading)??)
+        read.map_err(ReloadError::Reading)?
     }
 }
 
@@ -68,8 +70,11 @@ impl Daemon {
         }
         tell(Told::Reloading { monotonic_us: clock::now().since_start().as_micros() });
         tracing::info!(file = %self.options.file.display(), "reloading");
-        let options = self.options.clone();
-        self.loading.task = Some(tokio::task::spawn_blocking(move || load(&options)));
+        let (options, in_force) = (self.options.clone(), self.wanted.config.clone());
+        self.loading.task = Some(tokio::task::spawn_blocking(move || {
+            let (wanted, config) = load(&options)?;
+            refusal(&in_force.config(), &config, wanted.flaws).map_or(Ok(wanted), |refusal| Err(refusal.into()))
+        }));
     }
 
     /// It is read: take all of it up, or nothing.
@@ -117,9 +122,6 @@ impl Daemon {
     }
 
     async fn take_up(&mut self, wanted: Wanted) -> Result<(), ReloadError> {
-        if let Some(refusal) = refusal(&self.wanted.config, &wanted.config, wanted.flaws) {
-            return Err(refusal.into());
-        }
         self.validate_forwarding(&wanted).await?;
         self.reconfigure_heartbeat(&wanted).await?;
         // From here on nothing refuses any more: the plane is tried again until it follows.
@@ -128,7 +130,7 @@ impl Daemon {
         self.reconfigure_forwarding(&before).await;
         self.follow_configuration().await;
         if self.wanted.scripts.states_on_reload {
-            let views = std::sync::Arc::clone(&self.heartbeat.snapshot.borrow());
+            let views = Arc::clone(&self.heartbeat.snapshot.borrow());
             let of = |name: &str| views.iter().find(|view| view.name == name).map_or(0, |v| v.effective_priority.get());
             self.notices.states(of).iter().for_each(|line| self.pipes.vrrp(line));
         }
@@ -206,9 +208,9 @@ impl Daemon {
 
     /// Let checkers, trackers, notices, metrics and what the plane is set to follow the configuration in force.
     pub async fn follow_configuration(&mut self) {
-        self.metrics.follow(self.wanted.config.global.metrics);
+        self.metrics.follow(self.wanted.metrics);
         self.tune(None).await;
-        self.notices.reconfigure(self.wanted.scripts.clone());
+        self.notices.reconfigure(Arc::clone(&self.wanted.scripts));
         self.pipes.configure(&self.wanted.scripts.fifos).await;
         let checkers = self.checkers.configure(self.wanted.checks.clone()).await.is_ok();
         self.rest_checks().await;

@@ -2,12 +2,11 @@
 #![expect(clippy::disallowed_methods, reason = "the supervisor starts tasks")]
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::config::model;
+use crate::config::model::{self, Config};
 use crate::config::problem::{Problem, Severity};
 use crate::config::source::Sources;
 use crate::control::io::server::Listener;
@@ -51,7 +50,7 @@ const RESYNC: std::time::Duration = std::time::Duration::from_secs(10);
 ///
 /// # Errors
 /// [`RunError::Config`] where it has a fatal problem, [`RunError::Translate`] where the rooms cannot take it.
-pub fn load(options: &Options) -> Result<Wanted, RunError> {
+pub fn load(options: &Options) -> Result<(Wanted, Config), RunError> {
     let mut loaded = load_file(&options.file, &options.load);
     for problem in &loaded.problems {
         log(problem, &loaded.sources);
@@ -62,11 +61,11 @@ pub fn load(options: &Options) -> Result<Wanted, RunError> {
     }
     options.parts.keep(&mut loaded.config);
     let flaws = loaded.flaws();
-    let wanted = Wanted { flaws, ..translate(&Arc::new(loaded.config))? };
+    let wanted = Wanted { flaws, ..translate(&loaded.config)? };
     for adjustment in &wanted.adjustments {
         tracing::warn!("{adjustment}");
     }
-    Ok(wanted)
+    Ok((wanted, loaded.config))
 }
 
 /// One line each: `vipd check` shows them in full.

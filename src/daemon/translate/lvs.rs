@@ -72,7 +72,7 @@ fn pool(
             persistence: persistence.map(|kept| Persistence {
                 timeout_s: kept.timeout_s,
                 prefix_len: kept.prefix_len.unwrap_or(family.bits()),
-                sip: false,
+                sip: kept.sip,
             }),
             one_packet: *ops,
         },

@@ -10,10 +10,11 @@ mod vrrp;
 mod watched;
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use crate::config::model::{Config, Global, Plane, Process};
+use crate::config::io::packed::Packed;
+use crate::config::model::{Config, EbpfMode, Global, Plane, Process, SysctlMode};
 use crate::config::problem::Flaws;
 use crate::daemon::heartbeat::HeartbeatOptions;
 use crate::daemon::heartbeat::processor::Scheduling;
@@ -31,7 +32,7 @@ pub use scripts::{Group, HostScript, Mails, PoolScripts, RealServerScripts, Scri
 #[derive(Clone, Debug)]
 pub struct Wanted {
     /// What all of it was made of.
-    pub config: Arc<Config>,
+    pub config: Packed,
     pub instances: Vec<Arc<Settings>>,
     pub statics: Holdings,
     pub trackers: Vec<TrackSettings>,
@@ -45,7 +46,7 @@ pub struct Wanted {
     pub suspended: BTreeMap<String, Vec<IpAddr>>,
     /// Whose checks these are.
     pub targets: Targets,
-    pub scripts: Scripts,
+    pub scripts: Arc<Scripts>,
     /// `startup_script`.
     pub startup: Option<HostScript>,
     /// `shutdown_script`.
@@ -59,6 +60,11 @@ pub struct Wanted {
     pub sync: Option<Sync>,
     pub heartbeat: HeartbeatOptions,
     pub process: Process,
+    pub ebpf_mode: EbpfMode,
+    /// What becomes of a kernel setting that forwarding needs otherwise.
+    pub sysctl: SysctlMode,
+    /// `metrics_listen`.
+    pub metrics: Option<SocketAddr>,
     /// Of the file: a reload is more careful then.
     pub flaws: Flaws,
 }
@@ -78,7 +84,7 @@ pub enum TranslateError {
 
 /// # Errors
 /// The first [`TranslateError`].
-pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
+pub fn translate(config: &Config) -> Result<Wanted, TranslateError> {
     let Config {
         global,
         tls,
@@ -95,7 +101,7 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
         virtual_server_groups,
         local_address_groups,
         virtual_servers,
-    } = &**config;
+    } = config;
     let Global {
         script_user,
         mcast_group4,
@@ -110,6 +116,9 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
         rs_init_notifies,
         timeouts,
         sync_daemon,
+        ebpf_mode,
+        sysctl,
+        metrics,
         .. // `read_elsewhere` has the others.
     } = global;
     read_elsewhere(global);
@@ -123,7 +132,7 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
         trackers: scripts::trackers(scripts, &watched::used(config), script_user.as_ref())?,
         bfds: bfds.iter().map(bfd::session).collect(),
         watched: watched::watched(track_files, track_processes, &watched::used(config)),
-        scripts: scripts::scripts(config, &pools)?,
+        scripts: scripts::scripts(config, &pools)?.into(),
         startup: scripts::of_host("startup_script", startup, script_user.as_ref())?,
         shutdown: scripts::of_host("shutdown_script", shutdown, script_user.as_ref())?,
         pools: settings,
@@ -137,8 +146,11 @@ pub fn translate(config: &Arc<Config>) -> Result<Wanted, TranslateError> {
         sync: sync_daemon.as_ref().filter(|_| *plane == Plane::Ipvs).map(|daemon| lvs::sync(daemon, instances)),
         heartbeat: heartbeat(process, *plane),
         process: *process,
+        ebpf_mode: *ebpf_mode,
+        sysctl: *sysctl,
+        metrics: *metrics,
         flaws: Flaws::default(),
-        config: Arc::clone(config),
+        config: Packed::of(config),
     })
 }
 
@@ -181,13 +193,10 @@ const fn read_elsewhere(global: &Global) {
         states_on_reload: _,
         // By `checks.rs`
         checker_log_all_failures: _,
-        // By `daemon/sysctls.rs`
-        sysctl: _,
-        // By `supervisor/plane.rs`
-        ebpf_mode: _,
-        // By `supervisor/scrape.rs`
-        metrics: _,
         // By [`translate`], as are the rest
+        sysctl: _,
+        ebpf_mode: _,
+        metrics: _,
         script_user: _,
         strict: _,
         mcast_group4: _,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::model;
@@ -22,8 +23,8 @@ pub type By<'a> = Option<&'a model::ScriptUser>;
 /// Who is told of what.
 #[derive(Clone, Debug, Default)]
 pub struct Scripts {
-    /// By name of the instance.
-    pub instances: BTreeMap<String, StateScripts>,
+    /// By name of the instance. Those whose scripts are the same share them.
+    pub instances: BTreeMap<String, Arc<StateScripts>>,
     pub groups: Vec<Group>,
     pub real_servers: BTreeMap<(PoolId, DestinationKey), RealServerScripts>,
     pub pools: BTreeMap<PoolId, PoolScripts>,
@@ -130,8 +131,13 @@ pub fn scripts(config: &model::Config, pools: &Pools<'_>) -> Result<Scripts, Tra
         mail: mails(config, pools),
         ..Scripts::default()
     };
+    let mut last = Arc::<StateScripts>::default();
     for instance in instances {
-        all.instances.insert(instance.name.clone(), states(by, &instance.name, &instance.notify)?);
+        let own = states(by, &instance.name, &instance.notify)?;
+        if own != *last {
+            last = own.into();
+        }
+        all.instances.insert(instance.name.clone(), Arc::clone(&last));
     }
     for model::SyncGroup { name, at: _, members, members_at: _, tracking_weight: _, notify, track: _ } in groups {
         let scripts = states(by, name, notify)?;

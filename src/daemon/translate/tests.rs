@@ -4,7 +4,6 @@
 //! carried over, so every check reports once after the reload before the two are compared.
 
 use std::env;
-use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config as RunConfig, TestRunner};
@@ -36,7 +35,7 @@ fn wanted(mut config: Config) -> Wanted {
     for server in &mut config.virtual_servers {
         server.hysteresis = 0;
     }
-    translate(&Arc::new(config)).unwrap()
+    translate(&config).unwrap()
 }
 
 /// What the forwarding task does, without the waiting: only what changed is looked at, and then nothing is left to do.
@@ -130,7 +129,7 @@ fn script_user_runs_what_names_nobody() {
     let options = LoadOptions { system: false, ..LoadOptions::default() };
     let loaded = load_text("/nonexistent/test.conf", text, &options);
     assert!(!loaded.is_fatal(), "{:?}", loaded.problems);
-    let wanted = translate(&Arc::new(loaded.config)).unwrap();
+    let wanted = translate(&loaded.config).unwrap();
     let user = |command: &ScriptCommand| command.account().map(|account| account.user.clone()).unwrap();
     let tracked: Vec<_> = wanted.trackers.iter().map(|one| (one.script.as_str(), user(&one.command))).collect();
     assert_eq!(tracked, [("own", "daemon".to_owned()), ("default", "nobody".to_owned())]);
@@ -193,7 +192,7 @@ fn what_is_said_nearest_to_a_check_counts() {
     let options = LoadOptions { system: false, ..LoadOptions::default() };
     let loaded = load_text("/nonexistent/test.conf", &text, &options);
     assert!(!loaded.is_fatal(), "{:?}", loaded.problems);
-    let wanted = translate(&Arc::new(loaded.config)).unwrap();
+    let wanted = translate(&loaded.config).unwrap();
     let made: Vec<String> = wanted.checks.iter().map(in_words).collect();
     let rows = [
         "TCP_CHECK 11s Some(12s) 13 14s 15s true true None",

@@ -8,7 +8,7 @@ use super::{Fleet, Output};
 use crate::base::{Family, IfName, MonoTime};
 use crate::vrrp::announce::PACE;
 use crate::vrrp::instance::Instance;
-use crate::vrrp::settings::{Garp, Settings, VirtualAddress};
+use crate::vrrp::settings::Garp;
 
 /// What shares one interval: the interface, or the first of its group.
 pub(super) type Lane = (IfName, Family);
@@ -56,7 +56,7 @@ impl Fleet {
 fn lane(instance: &Instance) -> Option<(Lane, Duration)> {
     let settings = &instance.settings;
     let next = settings.addresses.get(instance.announcer.next());
-    let interface = next.map_or(&settings.interface, |address| below(settings, address));
+    let interface = next.map_or(&settings.interface, |address| settings.below(address));
     let (leader, interval) = settings
         .garp_lanes
         .get(interface)
@@ -65,14 +65,6 @@ fn lane(instance: &Instance) -> Option<(Lane, Duration)> {
     let mut all = settings.garp_lanes.values().map(|lane| lane.interval).chain([settings.garp.interval]);
     let interval = if interval.is_zero() && all.any(|each| !each.is_zero()) { PACE } else { interval };
     (!interval.is_zero()).then(|| ((leader.clone(), settings.family), interval))
-}
-
-/// The interface whose wire this address is announced on.
-fn below<'a>(settings: &'a Settings, address: &'a VirtualAddress) -> &'a IfName {
-    let name = settings.device_of(address);
-    let own = settings.vmac.iter().map(|vmac| (&settings.interface, vmac));
-    let mut own = own.chain(settings.address_devices.iter().map(|device| (&device.base, &device.vmac)));
-    own.find(|(_, vmac)| vmac.name == *name).map_or(name, |(base, _)| base)
 }
 
 fn all_due(instance: &mut Instance, now: MonoTime, interval: Duration, out: &mut Vec<Output>) {
@@ -101,10 +93,10 @@ mod tests {
     use super::*;
     use crate::base::{Priority, Vrid};
     use crate::vrrp::links::{Held, Link, Links};
-    use crate::vrrp::settings::{Garp, GarpLane};
+    use crate::vrrp::settings::{Garp, GarpLane, Settings, VirtualAddress};
 
-    /// Owners on these interfaces with two addresses each, on `devs` or there; all in a `garp_group` that `leader` names.
-    fn announced(interfaces: &[&str], devs: &[&str], interval_ms: u64, leader: Option<&str>) -> Vec<(u64, String)> {
+    /// When which address of these routers is announced, in milliseconds.
+    fn seen(interfaces: &[&str], routers: Vec<Settings>) -> Vec<(u64, String)> {
         let mut fleet = Fleet::default();
         let mut now = MonoTime::ZERO;
         let link = |(index, name): (u32, &&str)| {
@@ -113,24 +105,6 @@ mod tests {
             (name.parse().unwrap(), Link { index, running: true, mac: None, downs: 0, addresses: vec![held] })
         };
         fleet.links(now, Links((200..).zip(interfaces).map(link).collect()));
-        let router = |(vrid, name): (u8, &&str)| {
-            let mut settings =
-                Settings::new(&vrid.to_string(), name.parse().unwrap(), Vrid::new(vrid).unwrap(), Family::V4);
-            settings.priority = Priority::OWNER;
-            let interval = Duration::from_millis(interval_ms);
-            settings.garp = Garp { repeat: 2, delay: Duration::ZERO, interval, ..Garp::default() };
-            let leader = leader.map(|leader| leader.parse::<IfName>().unwrap());
-            let lane = |name: &&str| Some((name.parse().unwrap(), GarpLane { leader: leader.clone()?, interval }));
-            settings.garp_lanes = interfaces.iter().filter_map(lane).collect();
-            let dev = devs.get(usize::from(vrid) - 1).map(|dev| dev.parse().unwrap());
-            let address = |at| {
-                let cidr = format!("192.0.2.{vrid}{at}/24").parse().unwrap();
-                VirtualAddress { dev: dev.clone(), ..VirtualAddress::new(cidr) }
-            };
-            settings.addresses = (0..2).map(address).collect();
-            settings
-        };
-        let routers: Vec<Settings> = (1..).zip(interfaces).map(router).collect();
         let keys: Vec<_> = routers.iter().map(Settings::key).collect();
         fleet.reconfigure(now, routers);
         for key in &keys {
@@ -149,6 +123,28 @@ mod tests {
         seen
     }
 
+    /// Owners on these interfaces with two addresses each, on `devs` or there; all in a `garp_group` that `leader` names.
+    fn announced(interfaces: &[&str], devs: &[&str], interval_ms: u64, leader: Option<&str>) -> Vec<(u64, String)> {
+        let router = |(vrid, name): (u8, &&str)| {
+            let mut settings =
+                Settings::new(&vrid.to_string(), name.parse().unwrap(), Vrid::new(vrid).unwrap(), Family::V4);
+            settings.priority = Priority::OWNER;
+            let interval = Duration::from_millis(interval_ms);
+            settings.garp = Garp { repeat: 2, delay: Duration::ZERO, interval, ..Garp::default() };
+            let leader = leader.map(|leader| leader.parse::<IfName>().unwrap());
+            let lane = |name: &&str| Some((name.parse().unwrap(), GarpLane { leader: leader.clone()?, interval }));
+            settings.garp_lanes = interfaces.iter().filter_map(lane).collect();
+            let dev = devs.get(usize::from(vrid) - 1).map(|dev| dev.parse().unwrap());
+            let address = |at| {
+                let cidr = format!("192.0.2.{vrid}{at}/24").parse().unwrap();
+                VirtualAddress { dev: dev.clone(), ..VirtualAddress::new(cidr) }
+            };
+            settings.addresses = (0..2).map(address).collect();
+            settings
+        };
+        seen(interfaces, (1..).zip(interfaces).map(router).collect())
+    }
+
     #[test]
     fn announcements_of_one_interface_or_group_share_the_interval() {
         let paced = |first: u64, rows: &[&str]| -> Vec<(u64, String)> {
@@ -164,5 +160,22 @@ mod tests {
         let apart = announced(&["eth0", "eth1"], &[], 10, None);
         assert_eq!((apart.len(), apart.last().map(|(at, _)| *at)), (8, Some(first + 30)), "each for itself");
         assert_eq!(announced(&["eth0", "eth0"], &[], 0, None).len(), 8, "none waits for another");
+    }
+
+    #[test]
+    fn an_address_waits_for_the_interval_of_the_one_before_it() {
+        let mut settings = Settings::new("1", "eth0".parse().unwrap(), Vrid::new(1).unwrap(), Family::V4);
+        settings.priority = Priority::OWNER;
+        let (interval, eth1) = (Duration::from_millis(50), "eth1".parse::<IfName>().unwrap());
+        settings.garp = Garp { repeat: 2, delay: Duration::ZERO, interval, ..Garp::default() };
+        let lane = GarpLane { leader: eth1.clone(), interval: Duration::from_millis(10) };
+        settings.garp_lanes = [(eth1.clone(), lane)].into();
+        let [here, there] = ["192.0.2.10/24", "192.0.2.11/24"].map(|cidr| VirtualAddress::new(cidr.parse().unwrap()));
+        settings.addresses = vec![here, VirtualAddress { dev: Some(eth1), ..there }];
+        let seen = seen(&["eth0", "eth1"], vec![settings]);
+        let first = seen[0].0;
+        let seen: Vec<_> = seen.iter().map(|(at, address)| (at - first, address.as_str())).collect();
+        let (here, there) = ("192.0.2.10", "192.0.2.11");
+        assert_eq!(seen, [(0, here), (50, there), (60, here), (110, there)]);
     }
 }

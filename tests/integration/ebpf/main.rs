@@ -14,6 +14,7 @@
 mod changes;
 mod errors;
 mod failover;
+mod flood;
 mod forwarding;
 mod frames;
 mod fullnat;

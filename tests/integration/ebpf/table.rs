@@ -1,27 +1,27 @@
-//! The table of connections when it is full, who makes room, and for whom; and what a flood leaves out of it.
+//! The table of connections when it is full, who makes room, and for whom.
 
 use std::net::IpAddr;
 
-use vipd::lvs::datapath::{Datapath as _, HookMode};
 use vipd::lvs::io::ebpf::{Reason, Verdict};
 use vipd::lvs::ipvsadm::command::{Change, Timeouts};
 use vipd::lvs::ipvsadm::manual::Manual as _;
-use vipd::lvs::table::{Encapsulation, Forwarding, Protocol, Scheduler, Step};
+use vipd::lvs::table::{Forwarding, Protocol};
 
-use crate::frames::{Flow, ends, packet, transport};
-use crate::lab::{address, address6, reason, until, wait};
-use crate::steps::{apply, at, destination, key, service};
+use crate::frames::{Flow, packet, transport};
+use crate::lab::{reason, until, wait};
+use crate::steps::key;
 use crate::trials::{Trial, vip_of};
 
-const SYN: u8 = 2;
-const ACK: u8 = 16;
+pub const SYN: u8 = 2;
+pub const ACK: u8 = 16;
 /// Entries of the smallest table here are twice as many.
 const CONNECTIONS: u32 = 1024;
-const ESTABLISHED: u16 = 500;
+/// With NAT and all the newcomers not one table of thousands has a bucket that they fill alone: there one of them must go.
+const ESTABLISHED: u16 = 200;
 const FLOOD: u16 = 20_000;
-const NEWCOMERS: u16 = 300;
+const NEWCOMERS: u16 = 200;
 
-fn segment(client: (IpAddr, u16), vip: IpAddr, flags: u8) -> Vec<u8> {
+pub fn segment(client: (IpAddr, u16), vip: IpAddr, flags: u8) -> Vec<u8> {
     let inside = transport(Flow { from: client, to: (vip, 80), tcp: true }, flags, &[]);
     packet(client.0, vip, 6, &inside, 64, None)
 }
@@ -88,72 +88,5 @@ fn who_takes_the_place_of_what_is_over_is_found() {
     until("the datagrams are over", || wait(trial.plane.connections()).unwrap().is_empty());
     let lost = newcomers_lost(&mut trial, client, vip);
     assert!(lost.is_empty(), "{lost:?}");
-    trial.lab.close(trial.plane);
-}
-
-fn hashed(trial: &mut Trial, v6: bool, method: Forwarding) {
-    let vip = key(Protocol::Tcp, vip_of(v6).0, 80);
-    let servers = if v6 { [address6(1), address6(2)] } else { [address(1), address(2)] };
-    let to = servers.map(|server| Step::AddDestination(vip, at(server, 80), destination(method, 1)));
-    apply(&mut trial.plane, &[&[Step::AddService(vip, service(Scheduler::Mh))], &to[..]].concat());
-    trial.lab.make_whole();
-    for (number, server) in servers.into_iter().enumerate() {
-        trial.lab.director.ip(&format!("neigh replace {server} lladdr 02:00:00:00:01:0{number} dev lan nud permanent"));
-    }
-    let Trial { lab, plane, .. } = trial;
-    lab.director.run(|| plane.set_hooks(HookMode::Xdp, None)).unwrap_or_else(|error| panic!("{error}"));
-}
-
-/// By XDP, and what it leaves by TC: the server to which it is forwarded.
-fn server_of(trial: &mut Trial, packet: &[u8]) -> IpAddr {
-    let (mut verdict, mut framed) = trial.go_by_xdp(packet);
-    if verdict == Verdict::Pass {
-        (verdict, framed) = trial.go(packet);
-    }
-    assert_eq!(verdict, Verdict::Forward, "{:?}", trial.plane.reasons());
-    ends(&framed).unwrap().1
-}
-
-#[test]
-fn a_flood_of_syns_passes_the_table_by_where_a_hash_will_choose_the_same_again() {
-    for v6 in [false, true] {
-        let (vip, client, _) = vip_of(v6);
-        let mut trial = Trial::with_connections(CONNECTIONS);
-        hashed(&mut trial, v6, Forwarding::Tunnel(Encapsulation::Ipip));
-        let mut ports = 10_000..60_000;
-        let mut sent: Vec<(u16, IpAddr)> = vec![];
-        until("SYNs that are forwarded without an entry", || {
-            for port in ports.by_ref().take(500) {
-                sent.push((port, server_of(&mut trial, &segment((client, port), vip, SYN))));
-            }
-            reason(&trial.plane, Reason::SynFlood) >= 200
-        });
-        let listed = wait(trial.plane.connections()).unwrap();
-        assert!(listed.len() as u64 + reason(&trial.plane, Reason::SynFlood) <= sent.len() as u64, "IPv6 {v6}");
-        for (port, server) in &sent {
-            let now = server_of(&mut trial, &segment((client, *port), vip, ACK));
-            assert_eq!(now, *server, "IPv6 {v6}, port {port}");
-        }
-        // That was when the last ones of the flood got their entry.
-        let adopted = reason(&trial.plane, Reason::Adopted);
-        assert!(adopted >= 200);
-        for (port, _) in &sent[sent.len() - 100..] {
-            server_of(&mut trial, &segment((client, *port), vip, ACK));
-        }
-        assert_eq!(reason(&trial.plane, Reason::Adopted), adopted, "IPv6 {v6}");
-        trial.lab.close(trial.plane);
-    }
-}
-
-/// The answers of a real server find their way by an entry.
-#[test]
-fn a_flood_of_syns_passes_no_table_by_where_masq_needs_it() {
-    let (vip, client, _) = vip_of(false);
-    let mut trial = Trial::with_connections(CONNECTIONS);
-    hashed(&mut trial, false, Forwarding::Masq);
-    for port in 10_000..13_000 {
-        server_of(&mut trial, &segment((client, port), vip, SYN));
-    }
-    assert_eq!(reason(&trial.plane, Reason::SynFlood), 0);
     trial.lab.close(trial.plane);
 }

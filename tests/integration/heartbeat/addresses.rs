@@ -1,12 +1,10 @@
 //! Addresses that are hard to hold: the host's own, those the kernel refuses, very many, on an interface made anew.
 
-use tokio::sync::oneshot;
 use vipd::base::{AddressOptions, Cidr, Family};
-use vipd::daemon::heartbeat::Command;
 use vipd::lab::until;
-use vipd::vrrp::{Happened, Holdings, Standing, Version, VirtualAddress};
+use vipd::vrrp::{Happened, Standing, Version, VirtualAddress};
 
-use super::wire::{PATIENCE, Wire, ip, settings, standing, stop};
+use super::wire::{PATIENCE, Wire, ip, reconfigure, settings, standing, stop};
 
 #[test]
 fn an_address_that_the_host_has_by_itself_is_neither_leased_nor_removed() {
@@ -136,10 +134,7 @@ fn an_address_with_a_peer_is_held_so_and_let_go() {
         };
         let a = wire.start(0, with(other)).unwrap();
         until("it is held", PATIENCE, || is_held(other)).unwrap_or_else(|_| panic!("{:?}", shown()));
-        let (reply, done) = oneshot::channel();
-        let settings = with(peer).into_iter().map(Into::into).collect();
-        a.commands.blocking_send(Command::Reconfigure { settings, statics: Holdings::default(), reply }).unwrap();
-        done.blocking_recv().unwrap().unwrap();
+        reconfigure(&a, with(peer)).unwrap();
         until("it has the new peer", PATIENCE, || is_held(peer)).unwrap_or_else(|_| panic!("{:?}", shown()));
         ip(&format!("-n {host} address del {address} peer {peer} dev eth0"));
         until("it is put back", PATIENCE, || is_held(peer)).unwrap();

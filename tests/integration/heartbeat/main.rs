@@ -19,16 +19,14 @@ mod vmac;
 mod wire;
 
 use std::process::Command as Process;
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
 use vipd::base::{AddressOptions, Family};
-use vipd::daemon::heartbeat::{Command, Heartbeat, HeartbeatOptions};
+use vipd::daemon::heartbeat::{Heartbeat, HeartbeatOptions};
 use vipd::lab::until;
-use vipd::vrrp::{Holdings, Settings, Standing, Version, VirtualAddress};
+use vipd::vrrp::{Settings, Standing, Version, VirtualAddress};
 
-use wire::{PATIENCE, Wire, ip, settings, standing, stop, unicast};
+use wire::{PATIENCE, Wire, ip, reconfigure, settings, standing, stop, unicast};
 
 /// The better one is Active; it hands over when it stops; the other one serves.
 fn elects(name: &str, first: Settings, second: Settings) {
@@ -117,12 +115,7 @@ fn a_reconfiguration_keeps_what_is_unchanged_and_refuses_whole() {
     let a = wire.start(0, vec![one.clone()]).unwrap();
     until("it is active", PATIENCE, || standing(&a) == Standing::Active).unwrap();
     let since = a.snapshot.borrow()[0].since;
-    let ask = |settings: Vec<Settings>| {
-        let settings = settings.into_iter().map(Arc::new).collect();
-        let (reply, done) = oneshot::channel();
-        a.commands.blocking_send(Command::Reconfigure { settings, statics: Holdings::default(), reply }).unwrap();
-        done.blocking_recv().unwrap()
-    };
+    let ask = |settings| reconfigure(&a, settings);
     let mut more = one.clone();
     more.addresses.push(VirtualAddress::new("192.0.2.101/24".parse().unwrap()));
     ask(vec![more.clone()]).unwrap();

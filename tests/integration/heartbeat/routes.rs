@@ -4,7 +4,7 @@ use vipd::base::{Beside, Family, Route, RouteKind, Rule, RuleAction};
 use vipd::lab::until;
 use vipd::vrrp::{Happened, Settings, Standing, Version, VirtualAddress};
 
-use super::wire::{PATIENCE, Wire, ip, settings, standing, stop};
+use super::wire::{PATIENCE, Wire, ip, reconfigure, settings, standing, stop};
 
 fn routed(priority: u8) -> Settings {
     let mut settings = settings(Family::V4, Version::V3, priority);
@@ -98,23 +98,47 @@ fn what_a_killed_daemon_left_of_routes_is_removed_at_the_next_start() {
     stop(&a);
 }
 
+/// A route to one network by this gateway.
+fn by(via: &str, beside: Option<Beside>) -> Route {
+    let mut route = Route::new("203.0.113.0/24".parse().unwrap());
+    route.hop.via = Some(via.parse().unwrap());
+    route.beside = beside;
+    route
+}
+
+/// The gateways to that network, in the kernel's order.
+fn gateways(wire: &Wire) -> Vec<String> {
+    let shown = ip(&format!("-n {} route show 203.0.113.0/24", wire.hosts[0].name()));
+    shown.lines().filter_map(|line| line.split_whitespace().nth(2).map(str::to_owned)).collect()
+}
+
+#[test]
+fn a_reload_changes_one_of_several_routes_and_the_place_of_another() {
+    let wire = Wire::new();
+    let mut routed = settings(Family::V4, Version::V3, 150);
+    routed.routes = vec![by("192.0.2.254", None), by("192.0.2.252", Some(Beside::Last))];
+    let a = wire.start(0, vec![routed.clone()]).unwrap();
+    until("both are there", PATIENCE, || gateways(&wire) == ["192.0.2.254", "192.0.2.252"]).unwrap();
+    routed.routes = vec![by("192.0.2.253", None), by("192.0.2.252", Some(Beside::Last))];
+    reconfigure(&a, vec![routed.clone()]).unwrap();
+    until("one is another", PATIENCE, || gateways(&wire) == ["192.0.2.253", "192.0.2.252"]).unwrap();
+    routed.routes = vec![by("192.0.2.253", None), by("192.0.2.252", Some(Beside::First))];
+    reconfigure(&a, vec![routed]).unwrap();
+    until("the other is first", PATIENCE, || gateways(&wire) == ["192.0.2.252", "192.0.2.253"]).unwrap();
+    let counted = a.snapshot.borrow()[0].counters.routes_restored;
+    assert_eq!(counted, 0, "nobody else removed one");
+    stop(&a);
+    assert_eq!(gateways(&wire), [""; 0]);
+}
+
 #[test]
 fn routes_that_are_appended_or_prepended_stand_beside_those_of_others() {
     let wire = Wire::new();
     let name = wire.hosts[0].name();
-    let at_the_end = |via: &str, beside| {
-        let mut route = Route::new("203.0.113.0/24".parse().unwrap());
-        route.hop.via = Some(via.parse().unwrap());
-        route.beside = Some(beside);
-        route
-    };
     let mut routed = settings(Family::V4, Version::V3, 150);
-    routed.routes = vec![at_the_end("192.0.2.252", Beside::Last), at_the_end("192.0.2.251", Beside::First)];
+    routed.routes = vec![by("192.0.2.252", Some(Beside::Last)), by("192.0.2.251", Some(Beside::First))];
     ip(&format!("-n {name} route add 203.0.113.0/24 via 192.0.2.254"));
-    let gateways = || -> Vec<String> {
-        let shown = ip(&format!("-n {name} route show 203.0.113.0/24"));
-        shown.lines().filter_map(|line| line.split_whitespace().nth(2).map(str::to_owned)).collect()
-    };
+    let gateways = || gateways(&wire);
     let a = wire.start(0, vec![routed]).unwrap();
     let all = ["192.0.2.251", "192.0.2.254", "192.0.2.252"];
     until("all are there, in order", PATIENCE, || gateways() == all).unwrap();

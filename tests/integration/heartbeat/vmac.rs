@@ -3,16 +3,15 @@
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use vipd::base::{Family, Priority};
-use vipd::daemon::heartbeat::{Command, Heartbeat, HeartbeatOptions};
+use vipd::daemon::heartbeat::{Heartbeat, HeartbeatOptions};
 use vipd::lab::{Namespace, until};
-use vipd::vrrp::{Device, Garp, Holdings, Settings, Standing, Version, Vmac, ip};
+use vipd::vrrp::{Device, Garp, Settings, Standing, Version, Vmac, ip};
 
-use super::wire::{PATIENCE, ip as run, settings, standing, stop};
+use super::wire::{PATIENCE, ip as run, reconfigure, settings, standing, stop};
 
 /// Two routers and a client on one switch.
 struct Lan {
@@ -187,11 +186,7 @@ fn packets_for_an_address_that_does_not_accept_them_are_dropped_and_neighbours_a
         assert!(!lan.answers(vip), "{vip}");
         let own = if family == Family::V4 { "192.0.2.1" } else { "2001:db8::1" };
         assert!(lan.answers(own), "{own}");
-        let (reply, taken) = tokio::sync::oneshot::channel();
-        let settings = vec![Arc::new(Settings { accept: true, ..refusing })];
-        let command = Command::Reconfigure { settings, statics: Holdings::default(), reply };
-        a.commands.blocking_send(command).unwrap();
-        taken.blocking_recv().unwrap().unwrap();
+        reconfigure(&a, vec![Settings { accept: true, ..refusing }]).unwrap();
         until("it accepts", PATIENCE, || lan.answers(vip)).unwrap();
         stop(&a);
     }

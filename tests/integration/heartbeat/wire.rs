@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use vipd::base::{AdvertInterval, Cidr, Family, Priority, Vrid};
 use vipd::daemon::heartbeat::{Command, Heartbeat, HeartbeatOptions, StartError};
 use vipd::lab::{Namespace, until};
-use vipd::vrrp::{Peer, Settings, Standing, Transport, Version, VirtualAddress};
+use vipd::vrrp::{Holdings, Peer, Settings, Standing, Transport, Version, VirtualAddress};
 
 /// Far more than anything here takes, even on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -81,6 +81,13 @@ pub fn stop(heartbeat: &Heartbeat) {
     let (reply, done) = oneshot::channel();
     heartbeat.commands.blocking_send(Command::Shutdown { reply }).unwrap();
     done.blocking_recv().unwrap();
+}
+
+pub fn reconfigure(heartbeat: &Heartbeat, settings: Vec<Settings>) -> Result<(), StartError> {
+    let settings = settings.into_iter().map(Into::into).collect();
+    let (reply, done) = oneshot::channel();
+    heartbeat.commands.blocking_send(Command::Reconfigure { settings, statics: Holdings::default(), reply }).unwrap();
+    done.blocking_recv().unwrap()
 }
 
 pub fn unicast(mut settings: Settings, peer: &str) -> Settings {

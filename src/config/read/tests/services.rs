@@ -19,7 +19,7 @@ fn service(id: &str, lines: &str) -> String {
 #[test]
 fn values_of_services_are_read_or_refused() {
     let real = |lines: &str| format!("{REAL}\nreal_server 192.0.2.12 80 {{\n{lines}\n}}");
-    let rows: [(&str, String, usize, &[&str]); 43] = [
+    let rows: [(&str, String, usize, &[&str]); 47] = [
         ("all is well", REAL.to_owned(), 1, &[]),
         ("an unknown scheduler", format!("lb_algo fastest\n{REAL}"), 1, &["unknown-word"]),
         ("a GUE tunnel", format!("lb_kind TUN type gue port 6080 csum\n{REAL}"), 1, &[]),
@@ -33,6 +33,25 @@ fn values_of_services_are_read_or_refused() {
         ("a netmask", format!("persistence_granularity 255.255.255.0\n{REAL}"), 1, &[]),
         ("no netmask", format!("persistence_granularity 255.0.255.0\n{REAL}"), 1, &["bad-netmask"]),
         ("ops of TCP", format!("ops\n{REAL}"), 1, &["ops-without-udp"]),
+        (
+            "an engine for datagrams",
+            format!("protocol UDP\npersistence_timeout 60\npersistence_engine sip\n{REAL}"),
+            1,
+            &[],
+        ),
+        (
+            "an engine, TCP",
+            format!("persistence_timeout 60\npersistence_engine sip\n{REAL}"),
+            1,
+            &["engine-without-udp"],
+        ),
+        (
+            "an engine alone",
+            format!("protocol UDP\npersistence_engine sip\n{REAL}"),
+            1,
+            &["engine-without-persistence"],
+        ),
+        ("no such engine", format!("persistence_timeout 60\npersistence_engine rtp\n{REAL}"), 1, &["unknown-word"]),
         ("quorum 0", format!("quorum 0\n{REAL}"), 1, &["out-of-range"]),
         ("a quorum too high", format!("quorum 3\n{REAL}"), 1, &["quorum-above-weights"]),
         ("a hysteresis too high", format!("quorum 2\nhysteresis 2\n{REAL}"), 1, &["hysteresis-too-large"]),
@@ -122,7 +141,7 @@ fn a_service_of_all_ports_is_persistent() {
     assert_eq!(codes(&problems), ["persistence-missing"]);
     let read = &config.virtual_servers[0];
     assert_eq!(read.id, VirtualServerId::Address { addr: "192.0.2.80".parse().unwrap(), port: 0 });
-    assert_eq!(read.persistence, Some(Persistence { timeout_s: 360, prefix_len: None }));
+    assert_eq!(read.persistence, Some(Persistence { timeout_s: 360, prefix_len: None, sip: false }));
 }
 
 #[test]

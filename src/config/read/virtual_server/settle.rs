@@ -37,7 +37,7 @@ pub(super) fn settle(
         LbKind::Nat
     });
     let protocol = protocol(&draft, &mut told);
-    let persistence = persistence(&draft, &mut told);
+    let persistence = persistence(&draft, protocol, &mut told);
     let ports = Ports::new(&id, groups);
     let real_servers = real_servers(&mut draft, family, lb_kind, &ports, &mut told);
     if real_servers.is_empty() {
@@ -183,7 +183,7 @@ fn protocol(draft: &Draft, told: &mut Told<'_>) -> Protocol {
 }
 
 /// A service of all ports needs persistence: the connections of a client belong together.
-fn persistence(draft: &Draft, told: &mut Told<'_>) -> Option<Persistence> {
+fn persistence(draft: &Draft, protocol: Protocol, told: &mut Told<'_>) -> Option<Persistence> {
     let all_ports = matches!(told.id, VirtualServerId::Address { port: 0, .. });
     let asked = draft.persistence_asked || draft.persistence_timeout.is_some();
     if all_ports && !asked {
@@ -191,10 +191,37 @@ fn persistence(draft: &Draft, told: &mut Told<'_>) -> Option<Persistence> {
         let label = format!("{PERSISTENCE_DEFAULT} seconds are used");
         told.error("persistence-missing", told.at, message, &label, "add: persistence_timeout 360");
     }
-    (asked || all_ports).then(|| Persistence {
+    let persistent = asked || all_ports;
+    let sip = sip(draft, protocol, persistent, told);
+    persistent.then(|| Persistence {
         timeout_s: draft.persistence_timeout.unwrap_or(PERSISTENCE_DEFAULT),
         prefix_len: draft.persistence_prefix,
+        sip,
     })
+}
+
+/// The kernel drops what else a service with the engine gets (`ip_vs_sip_fill_param`). keepalived tells neither.
+fn sip(draft: &Draft, protocol: Protocol, persistent: bool, told: &mut Told<'_>) -> bool {
+    let Some(at) = draft.sip else { return false };
+    let wrong = [
+        (
+            !persistent,
+            "engine-without-persistence",
+            "`persistence_engine` says how a persistent client is known, and the service has no persistence",
+            "add: persistence_timeout 360",
+        ),
+        (
+            protocol != Protocol::Udp,
+            "engine-without-udp",
+            "`persistence_engine sip` is for UDP",
+            "remove the line, or write `protocol UDP`",
+        ),
+    ];
+    let wrong = wrong.into_iter().find(|(is_so, ..)| *is_so);
+    if let Some((_, code, message, help)) = wrong {
+        told.tell(Severity::Warning, code, at, message, "has no effect", help);
+    }
+    wrong.is_none()
 }
 
 /// Those of the family, each once, with their ports filled in.

@@ -6,9 +6,9 @@ use std::fmt::Display;
 use futures_util::future::join_all;
 
 use super::PIPELINE;
-use crate::base::{Route, Rule};
+use crate::base::{Beside, Route, Rule};
 use crate::vrrp::Failure;
-use crate::vrrp::io::route::{self, RouteError};
+use crate::vrrp::io::route::{self, Alike, RouteError};
 use crate::vrrp::links::Links;
 
 /// What we put into the kernel.
@@ -46,16 +46,19 @@ impl Placed {
     ) -> Outcome {
         let mut outcome = Outcome::default();
         for batch in routes.chunks(PIPELINE) {
-            let each = batch.iter().map(|one| {
-                // The kernel would replace the first of several that stand beside each other.
-                let several = self.routes.iter().any(|other| other.beside.is_some() && same_key(other, one));
-                let replace = !several && self.routes.iter().any(|other| other != one && same_place(other, one));
-                route::add(handle, links, one, replace)
+            for one in batch {
+                self.make_way(handle, links, one).await;
+            }
+            let each = batch.iter().map(|one| async {
+                let alike = self.alike(one);
+                (alike, route::add(handle, links, one, alike).await)
             });
-            for (one, done) in batch.iter().zip(join_all(each).await) {
+            for (one, (alike, done)) in batch.iter().zip(join_all(each).await) {
                 let known = self.routes.contains(one);
                 if outcome.note(&format!("route {one}"), known, done) {
-                    self.routes.retain(|other| other == one || !same_place(other, one));
+                    if alike == Alike::Replaced {
+                        self.routes.retain(|other| other == one || !same_place(other, one));
+                    }
                     self.routes.insert(one.clone());
                 }
             }
@@ -70,6 +73,30 @@ impl Placed {
             }
         }
         outcome
+    }
+
+    /// What this route has to do with those that we placed.
+    fn alike(&self, one: &Route) -> Alike {
+        let ours = |is: fn(&Route, &Route) -> bool| self.routes.iter().any(|other| other != one && is(other, one));
+        // The kernel would replace the first of several that stand beside each other.
+        if ours(|other, one| other.beside.is_some() && same_key(other, one)) {
+            Alike::Beside
+        } else if ours(same_place) {
+            Alike::Replaced
+        } else {
+            Alike::Foreign
+        }
+    }
+
+    /// The kernel takes no route a second time, so one that only changes its place goes first.
+    async fn make_way(&mut self, handle: &rtnetlink::Handle, links: &Links, one: &Route) {
+        for beside in [None, Some(Beside::First), Some(Beside::Last)] {
+            let before = Route { beside, ..one.clone() };
+            // Where it cannot be removed, adding it says why.
+            if before != *one && self.routes.remove(&before) {
+                let _ = route::remove(handle, links, &before).await;
+            }
+        }
     }
 
     /// Remove what is ours and not among the wanted any more.

@@ -8,7 +8,7 @@ use miniz_oxide::inflate::decompress_to_vec_with_limit;
 
 use crate::lvs::datapath::DatapathError;
 
-pub const ABI_VERSION: u32 = 10;
+pub const ABI_VERSION: u32 = 11;
 
 /// The compiled programs, deflated: for IPv4, with the census; and for IPv6; then those of XDP.
 pub static OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/vipd.bpf.o.deflate"));
@@ -96,6 +96,8 @@ pub const STATES: usize = 6;
 /// Reasons that are counted.
 pub const REASONS: u32 = 17;
 
+/// Hashes of flows for which it is noted when one last ended.
+pub const ENDED: usize = 131_072;
 /// Slots of a bucket of the index of connections.
 pub const BUCKET_SLOTS: usize = 8;
 /// Random words of the hash of a flow.
@@ -135,6 +137,9 @@ pub struct Service {
     pub reserved: u8,
     /// Seconds; 0: no persistence.
     pub persistence_s: u32,
+    /// Places of the schedule from which a hash chooses in a flood of SYNs; 0: none does.
+    pub flood_length: u32,
+    pub reserved_more: u32,
 }
 
 #[repr(C)]
@@ -224,6 +229,13 @@ pub struct Entry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bucket {
     pub slot: [u64; BUCKET_SLOTS],
+}
+
+/// Moments in units of 2^33 ns; its size alone is looked at.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    pub at: [u8; ENDED],
 }
 
 #[repr(C)]
@@ -375,6 +387,8 @@ impl Service {
         persistence_prefix: 0,
         reserved: 0,
         persistence_s: 0,
+        flood_length: 0,
+        reserved_more: 0,
     };
 }
 

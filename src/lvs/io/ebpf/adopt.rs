@@ -29,7 +29,7 @@ fn services(maps: &Maps, end: u32) -> Result<BTreeMap<ServiceKey, Held>, Datapat
         let value = maps.services.get(&at.slot, 0).map_err(Fault::map("reading a service"))?;
         let key = words::service_key_back(&wire)?;
         let service = words::service_back(&value)?;
-        let table = words::table_back(value.table);
+        let table = words::table_back(&value);
         by_slot.insert(at.slot, key);
         services.insert(key, Held { slot: at.slot, service, table, destinations: BTreeMap::new() });
     }

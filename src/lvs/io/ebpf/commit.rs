@@ -104,16 +104,24 @@ impl Kernel {
         now: &mut Held,
         generation: u32,
     ) -> Result<(), Fault> {
-        let order = order(now);
-        let length = self.write_schedule(generation, &order)?;
+        let candidates = candidates(now);
+        let mut order = schedule::order(now.service.scheduler, &candidates);
+        let length = u32::try_from(order.len()).unwrap_or(u32::MAX);
+        // What a firewall mark leads to is unknown to XDP, which lets floods pass the table by.
+        let flood_length = match wire.fwmark {
+            0 => schedule::for_floods(now.service.scheduler, &candidates, &mut order),
+            _ => 0,
+        };
+        let written = self.write_schedule(generation, &order)?;
         let old = now.table;
-        now.table = (generation, length);
+        now.table = (generation, written);
         let is_new = before.is_none_or(|before| before.slot != now.slot);
         if is_new {
             self.maps.cursors.set(now.slot, 0, 0).map_err(Fault::map("resetting the cursor of a service"))?;
+            self.maps.floods.set(now.slot, 0, 0).map_err(Fault::map("forgetting the flood of a service"))?;
         }
         let asked = words::asked_bits(now.destinations.values().map(|held| &held.destination));
-        let value = words::service(wire, &now.service, words::table_word(generation, length), asked);
+        let value = words::service(wire, &now.service, (words::table_word(generation, length), flood_length), asked);
         self.maps.services.set(now.slot, value, 0).map_err(Fault::map("writing a service"))?;
         if is_new {
             let slot = abi::ServiceSlot { slot: now.slot, reserved: 0 };
@@ -124,7 +132,7 @@ impl Kernel {
         Ok(())
     }
 
-    /// Pages of a schedule that no packet reads yet; its length.
+    /// Pages of a schedule that no packet reads yet; how many places they hold.
     fn write_schedule(&mut self, generation: u32, order: &[u32]) -> Result<u32, Fault> {
         for (chunk, number) in order.chunks(abi::SCHEDULE_PAGE).zip(0..) {
             let mut page = abi::SchedulePage { destination: [0; abi::SCHEDULE_PAGE] };
@@ -210,10 +218,8 @@ impl Kernel {
     }
 }
 
-fn order(held: &Held) -> Vec<u32> {
+/// Who takes new connections.
+fn candidates(held: &Held) -> Vec<Candidate> {
     let taking = held.destinations.iter().filter(|(_, held)| held.destination.weight.get() > 0);
-    let candidates: Vec<Candidate> = taking
-        .map(|(key, held)| Candidate { key: *key, weight: held.destination.weight.get(), slot: held.slot })
-        .collect();
-    schedule::order(held.service.scheduler, &candidates)
+    taking.map(|(key, held)| Candidate { key: *key, weight: held.destination.weight.get(), slot: held.slot }).collect()
 }

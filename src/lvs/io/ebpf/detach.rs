@@ -39,23 +39,32 @@ struct LinkDetach {
 /// [`DatapathError`] for a pin that stays.
 pub(super) fn detach(pin: &Path) -> Result<(), DatapathError> {
     // Where it cannot be done now (no pin, or no link behind it), it is done when the pin goes.
-    let _ = open(pin).and_then(|link| bpf(BPF_LINK_DETACH, &LinkDetach { link_fd: link.as_raw_fd() }));
+    let _ = open(pin).and_then(|link| take_off(&link));
     pins::remove(pin)
 }
 
-#[expect(unsafe_code, reason = "the descriptor is new, and nobody else has it")]
+#[expect(unsafe_code, reason = "aya has no such call")]
+fn take_off(link: &OwnedFd) -> io::Result<()> {
+    // SAFETY: the kernel reads the structure of this command, and no more.
+    unsafe { bpf(BPF_LINK_DETACH, &LinkDetach { link_fd: link.as_raw_fd() }) }.map(drop)
+}
+
+#[expect(unsafe_code, reason = "aya has no such call; the descriptor is new, and nobody else has it")]
 fn open(pin: &Path) -> io::Result<OwnedFd> {
     let path = CString::new(pin.as_os_str().as_bytes())?;
     let pathname = u64::try_from(path.as_ptr().expose_provenance()).map_err(io::Error::other)?;
-    let number = bpf(BPF_OBJ_GET, &ObjectAt { pathname, bpf_fd: 0, file_flags: 0 })?;
+    // SAFETY: the kernel reads the structure of this command, and the path, which lives as long.
+    let number = unsafe { bpf(BPF_OBJ_GET, &ObjectAt { pathname, bpf_fd: 0, file_flags: 0 }) }?;
     let number = RawFd::try_from(number).map_err(io::Error::other)?;
     // SAFETY: the kernel made it for this call.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
-#[expect(unsafe_code, reason = "aya has neither of the two calls")]
-fn bpf<T>(command: u32, attributes: &T) -> io::Result<libc::c_long> {
-    // SAFETY: the kernel reads as many bytes as `attributes` has, and a path that lives as long.
+/// # Safety
+/// `attributes` are those of the command, and what they point to is there.
+#[expect(unsafe_code, reason = "a system call")]
+unsafe fn bpf<T>(command: u32, attributes: &T) -> io::Result<libc::c_long> {
+    // SAFETY: the kernel reads as many bytes as `attributes` has; the caller answers for the rest.
     let answer =
         unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_ref(attributes), size_of_val(attributes)) };
     if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(answer) }

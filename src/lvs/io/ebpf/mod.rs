@@ -22,7 +22,8 @@
 //!   away ends no connection.
 //! - `FullNat` flows go on only where they began: another director has other local addresses. Their TCP is reset.
 //! - Without an entry (another director opened the flow, or the table lost it) `mh`, `sh` and `dh` schedule a TCP packet
-//!   that is no SYN by its hash, so the flow goes on; other schedulers leave it to the stack, which resets it.
+//!   that is no SYN by its hash, so the flow goes on; other schedulers leave it to the stack, which resets it. But XDP makes
+//!   no entry for a SYN in a flood (`bpf/flood.h`): then, and for a minute, a hash chooses for them too.
 
 pub mod abi;
 mod adopt;

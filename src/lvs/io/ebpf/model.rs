@@ -22,7 +22,7 @@ pub(super) struct HeldDestination {
 pub(super) struct Held {
     pub(super) slot: u32,
     pub(super) service: Service,
-    /// Generation and length of the schedule that the kernel reads; length 0 before the first one.
+    /// Generation of the schedule that the kernel reads, and the places written of it; none before the first one.
     pub(super) table: (u32, u32),
     pub(super) destinations: BTreeMap<DestinationKey, HeldDestination>,
 }

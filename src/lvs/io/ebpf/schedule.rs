@@ -15,6 +15,9 @@ pub const DH_LENGTH: usize = 256;
 /// Longest wrr order; weights whose sum is higher are scaled down to it, to one at least.
 pub const WRR_LENGTH_MAX: u64 = 4096;
 
+/// Longest order that is for floods alone; as [`WRR_LENGTH_MAX`].
+pub const FLOOD_LENGTH_MAX: u64 = 256;
+
 /// A destination that takes new connections: its weight is above zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Candidate {
@@ -40,6 +43,25 @@ pub fn order(scheduler: Scheduler, candidates: &[Candidate]) -> Vec<u32> {
         | Scheduler::Lblc
         | Scheduler::Lblcr => slots(candidates),
     }
+}
+
+/// How many places of `order`, from the first on, a hash is to choose from in a flood of SYNs, when nobody counts and
+/// nobody takes turns: each destination has its share by weight (rr and lc ask for none). Where they are not so yet, turns
+/// of the heavier ones are put behind them. 0: the scheduler is a hash, or has to know what there is (ovf, lblc, lblcr).
+pub fn for_floods(scheduler: Scheduler, candidates: &[Candidate], order: &mut Vec<u32>) -> u32 {
+    match scheduler {
+        Scheduler::Rr | Scheduler::Wrr | Scheduler::Lc => {}
+        Scheduler::Fo => return u32::from(!order.is_empty()),
+        Scheduler::Wlc | Scheduler::Sed | Scheduler::Nq => {
+            let turns = turns(candidates, FLOOD_LENGTH_MAX);
+            // The last turn is everybody's, which is `order`.
+            order.extend(turns.iter().take(turns.len().saturating_sub(candidates.len())));
+        }
+        Scheduler::Sh | Scheduler::Mh | Scheduler::Dh | Scheduler::Ovf | Scheduler::Lblc | Scheduler::Lblcr => {
+            return 0;
+        }
+    }
+    u32::try_from(order.len()).unwrap_or(u32::MAX)
 }
 
 fn slots(candidates: &[Candidate]) -> Vec<u32> {
@@ -73,13 +95,19 @@ fn lowest_terms(candidates: &[Candidate]) -> Vec<u32> {
     candidates.iter().map(|candidate| candidate.weight / divisor).collect()
 }
 
-/// Each in turn, the heavier ones in more rounds: 3 and 1 give `a a a b` as `a`, `a`, `a b` (`ip_vs_wrr.c`).
+/// As long as wrr's may be.
 fn weighted(candidates: &[Candidate]) -> Vec<u32> {
+    turns(candidates, WRR_LENGTH_MAX)
+}
+
+/// Each in turn, the heavier ones in more rounds: 3 and 1 give `a a a b` as `a`, `a`, `a b` (`ip_vs_wrr.c`). Weights whose
+/// sum is above `most` are scaled down to it, to one at least.
+fn turns(candidates: &[Candidate], most: u64) -> Vec<u32> {
     let mut weights = lowest_terms(candidates);
     let sum: u64 = weights.iter().copied().map(u64::from).sum();
-    if sum > WRR_LENGTH_MAX {
+    if sum > most {
         for weight in &mut weights {
-            let scaled = u64::from(*weight).saturating_mul(WRR_LENGTH_MAX) / sum;
+            let scaled = u64::from(*weight).saturating_mul(most) / sum;
             *weight = u32::try_from(scaled).unwrap_or(u32::MAX).max(1);
         }
     }

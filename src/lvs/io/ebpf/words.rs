@@ -164,8 +164,13 @@ pub(super) fn asked_bits<'a>(destinations: impl Iterator<Item = &'a Destination>
 /// Bits of the 128 before an IPv4 address begins (RFC 4291 section 2.5.5.2).
 const MAPPED_BITS: u8 = 96;
 
-/// The map's value; `asked` as [`asked_bits`] says.
-pub(super) fn service(key: &abi::ServiceKey, service: &Service, table: u64, asked: u8) -> abi::Service {
+/// The map's value; `asked` as [`asked_bits`] says, `flood_length` in places of the schedule.
+pub(super) fn service(
+    key: &abi::ServiceKey,
+    service: &Service,
+    (table, flood_length): (u64, u32),
+    asked: u8,
+) -> abi::Service {
     let mapped = if key.family == FAMILY_V4 { MAPPED_BITS } else { 0 };
     let (persistence_prefix, persistence_s) =
         service.persistence.map_or((0, 0), |kept| (kept.prefix_len.saturating_add(mapped), kept.timeout_s));
@@ -177,6 +182,8 @@ pub(super) fn service(key: &abi::ServiceKey, service: &Service, table: u64, aske
         persistence_prefix,
         reserved: 0,
         persistence_s,
+        flood_length,
+        reserved_more: 0,
     }
 }
 
@@ -362,8 +369,8 @@ pub(super) fn table_word(generation: u32, length: u32) -> u64 {
     u64::from(length) << 32 | u64::from(generation)
 }
 
-/// The two halves of [`table_word`]: generation, length.
-pub(super) fn table_back(word: u64) -> (u32, u32) {
+/// Generation of a service's schedule, and how many places are written of it.
+pub(super) fn table_back(service: &abi::Service) -> (u32, u32) {
     let half = |bits: u64| u32::try_from(bits & u64::from(u32::MAX)).unwrap_or(u32::MAX);
-    (half(word), half(word >> 32))
+    (half(service.table), half(service.table >> 32).max(service.flood_length))
 }

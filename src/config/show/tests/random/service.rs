@@ -117,6 +117,7 @@ fn service(choose: &mut Choices<'_>, config: &Config) -> Option<VirtualServer> {
     let persistence = Persistence {
         timeout_s: choose.of(&[360, 1, 2_678_400]),
         prefix_len: choose.maybe(|choose| choose.of(&[24, 32, 1, 64])),
+        sip: choose.seldom() && protocol == Protocol::Udp,
     };
     let sorry_server = choose.maybe(|choose| {
         let own = choose.maybe(|choose| choose.of(&kinds));

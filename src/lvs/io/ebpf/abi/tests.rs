@@ -77,7 +77,7 @@ fn every_struct_is_mirrored_to_the_byte() {
         "vipd_service_key" = ServiceKey { address port protocol family fwmark }
         "vipd_service_slot" = ServiceSlot { slot reserved }
         "vipd_service" = Service {
-            table key scheduler flags persistence_prefix reserved persistence_s
+            table key scheduler flags persistence_prefix reserved persistence_s flood_length reserved_more
         }
         "vipd_schedule_key" = ScheduleKey { generation page }
         "vipd_schedule_page" = SchedulePage { destination }
@@ -93,6 +93,7 @@ fn every_struct_is_mirrored_to_the_byte() {
         }
         "vipd_entry" = Entry { flow connection reserved }
         "vipd_bucket" = Bucket { slot }
+        "vipd_ended" = Ended { at }
         "vipd_cursor" = Cursor { used hand }
         "vipd_fragment_key" = FragmentKey { source target identification protocol reserved }
         "vipd_fragment" = Fragment { source_port target_port }
@@ -167,6 +168,7 @@ fn every_number_of_the_header_is_ours() {
         ("VIPD_TUNNEL_GRE", TUNNEL_GRE.into()),
         ("VIPD_LOCALS_TOA", LOCALS_TOA),
         ("VIPD_BUCKET_SLOTS", BUCKET_SLOTS.try_into().unwrap()),
+        ("VIPD_ENDED", ENDED.try_into().unwrap()),
         ("VIPD_HASH_KEYS", HASH_KEYS.try_into().unwrap()),
         ("VIPD_TAG_USED", TAG_USED),
         ("VIPD_DESTINATION_KEEPS_PORT", DESTINATION_KEEPS_PORT.into()),

@@ -42,6 +42,33 @@ fn orders_are_as_ipvs_has_them() {
     }
 }
 
+/// What it is, a scheduler, weights, places, and how many of them each slot has.
+type FloodRow = (&'static str, Scheduler, &'static [u32], u32, &'static [(u32, u32)]);
+
+#[test]
+fn in_a_flood_a_hash_chooses_by_weight_where_the_scheduler_is_none() {
+    let rows: [FloodRow; 9] = [
+        ("rr", Scheduler::Rr, &[1, 7], 2, &[(1, 1), (2, 1)]),
+        ("wrr", Scheduler::Wrr, &[2, 4], 3, &[(1, 1), (2, 2)]),
+        ("lc", Scheduler::Lc, &[1, 7], 2, &[(1, 1), (2, 1)]),
+        ("wlc of one weight", Scheduler::Wlc, &[5, 5], 2, &[(1, 1), (2, 1)]),
+        ("wlc", Scheduler::Wlc, &[10, 30, 20], 6, &[(1, 1), (2, 3), (3, 2)]),
+        ("nq, huge weights", Scheduler::Nq, &[1, 0x7fff_ffff], 256, &[(1, 1), (2, 255)]),
+        ("fo: the heaviest alone", Scheduler::Fo, &[1, 7], 1, &[(2, 1)]),
+        ("ovf", Scheduler::Ovf, &[1, 7], 0, &[]),
+        ("nobody", Scheduler::Sed, &[], 0, &[]),
+    ];
+    for (name, scheduler, weights, expected, parts) in rows {
+        let candidates = candidates(weights);
+        let before = order(scheduler, &candidates);
+        let mut order = before.clone();
+        let length = for_floods(scheduler, &candidates, &mut order);
+        assert_eq!(length, expected, "{name}");
+        assert_eq!(shares(&order[..length as usize]), parts.iter().copied().collect(), "{name}");
+        assert_eq!(order[..before.len()], before, "{name}: the scheduler's own is as it was");
+    }
+}
+
 #[test]
 fn a_huge_wrr_weight_neither_fills_memory_nor_starves_the_light() {
     let order = order(Scheduler::Wrr, &candidates(&[0x7fff_ffff, 1, 2]));
