@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
 /* The monotonic clock by the tick, in nanoseconds. The kernel is asked once a tick by each CPU, which takes a hundred
- * instructions; jiffies are one. Where a packet comes between the two steps of a tick, the next tick brings it up again:
- * it lags by up to two ticks. */
+ * instructions; jiffies are one. It is asked for the exact time: the kernel moves jiffies on before its coarse clock, which
+ * after a rest without ticks, or of a guest that was frozen, is as old as that rest. So this lags by up to a tick. */
 #pragma once
 
 #include <linux/bpf.h>
@@ -19,16 +19,16 @@ struct {
 	__type(value, struct tick);
 } ticks SEC(".maps");
 
-static __always_inline __u64 clock_coarse_ns(void)
+static __always_inline __u64 clock_ns(void)
 {
 	__u32 zero = 0;
 	struct tick *tick = bpf_map_lookup_elem(&ticks, &zero);
 	__u64 jiffies = bpf_jiffies64();
 
 	if (!tick)
-		return bpf_ktime_get_coarse_ns();
+		return bpf_ktime_get_ns();
 	if (tick->jiffies != jiffies) {
-		tick->now_ns = bpf_ktime_get_coarse_ns();
+		tick->now_ns = bpf_ktime_get_ns();
 		tick->jiffies = jiffies;
 	}
 	return tick->now_ns;

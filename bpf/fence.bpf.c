@@ -158,7 +158,7 @@ int vipd_fence(struct __sk_buff *skb)
 	__u64 *dropped;
 
 	/* Most of the time nobody is deaf. */
-	if (clock_coarse_ns() <= word(EARLIEST) && !word(REFUSED))
+	if (clock_ns() <= word(EARLIEST) && !word(REFUSED))
 		return TC_ACT_UNSPEC;
 	if (!is_fenced(skb))
 		return TC_ACT_UNSPEC;

@@ -90,6 +90,6 @@ static __always_inline enum parsed parse(struct xdp_md *xdp, struct packet *pack
 		return PARSED_OTHER;
 	}
 	packet->has_ports = 1;
-	packet->now_ns = clock_coarse_ns();
+	packet->now_ns = clock_ns();
 	return is_fenced(packet->now_ns) ? PARSED_OTHER : PARSED_FLOW;
 }

@@ -24,8 +24,8 @@ pub const SLOTS_MAX: u32 = 4096;
 /// `EARLIEST` and `REFUSED` of the program.
 const EARLIEST: u32 = SLOTS_MAX;
 const REFUSED: u32 = SLOTS_MAX + 1;
-/// The program's clock for [`EARLIEST`] lags by up to two ticks, of 10 ms each at most.
-const LAG_NANOS: u64 = 20_000_000;
+/// The program's clock for [`EARLIEST`] lags by up to a tick, which has 10 ms at most.
+const LAG_NANOS: u64 = 10_000_000;
 
 /// Which addresses are guarded, and where.
 pub struct Guard {
