@@ -167,7 +167,10 @@ impl Flooded {
     /// Of every flow, as if its connection had ended now; or of none.
     fn set_ended(&self, is_now: bool) {
         let at = if is_now { nanoseconds(ClockId::CLOCK_MONOTONIC) >> 33 | 1 } else { 0 };
-        self.pinned::<[u8; ENDED]>("ended").set(0, [at as u8; ENDED], 0).unwrap();
+        let mut pinned = self.pinned::<[u8; ENDED]>("ended");
+        let mut ended = pinned.get(&0, 0).unwrap();
+        ended.fill(at as u8);
+        pinned.set(0, ended, 0).unwrap();
     }
 
     fn has_ended(&self) -> bool {
