@@ -172,7 +172,7 @@ struct vipd_connection {
 	__u8 state; /* enum vipd_state */
 	__u8 flags; /* enum vipd_connection_flag */
 	__be16 virtual_port;
-	__u64 seen_ns;      /* CLOCK_MONOTONIC, some milliseconds coarse */
+	__u64 seen_ns;      /* CLOCK_MONOTONIC, up to a tick old */
 	__u32 destination;  /* slot */
 	__u32 generation;
 	struct vipd_address virtual_address;

@@ -10,16 +10,18 @@
 #include "load.h"
 
 /* An entry is refreshed at most so often: a stream does not write to its cache line with every packet. */
-#define REFRESH_NS 250000000ULL
+#define REFRESH_NS 250000000LL
 
 static __always_inline int connection_is_stale(const struct vipd_connection *connection, __u64 now_ns)
 {
+	__s64 idle_ns = now_ns - connection->seen_ns; /* another CPU's clock may be ahead */
 	__u32 zero = 0, state = connection->state;
-	struct vipd_settings *conf = bpf_map_lookup_elem(&settings, &zero);
+	struct vipd_settings *conf;
 
-	if (!conf || state >= VIPD_STATES)
-		return 1;
-	return now_ns > connection->seen_ns && now_ns - connection->seen_ns > conf->timeout_ms[state] * 1000000ULL;
+	if (idle_ns <= REFRESH_NS) /* no timeout is below a second */
+		return 0;
+	conf = bpf_map_lookup_elem(&settings, &zero);
+	return !conf || state >= VIPD_STATES || idle_ns > conf->timeout_ms[state] * 1000000LL;
 }
 
 /* 1: it was refreshed. */
@@ -51,6 +53,10 @@ static __always_inline void connection_advance(struct vipd_connection *connectio
 	__u8 fin = direction == FROM_CLIENT ? VIPD_CONNECTION_CLIENT_FIN : VIPD_CONNECTION_SERVER_FIN;
 	__u8 before = connection->state, after = before;
 
+	if (before != VIPD_STATE_SYN_RECV && !(packet->tcp_flags & (TCP_RST | TCP_FIN))) {
+		connection_touch(connection, packet->now_ns);
+		return;
+	}
 	if (packet->tcp_flags & TCP_RST) {
 		after = VIPD_STATE_CLOSE;
 	} else if (packet->tcp_flags & TCP_FIN) {

@@ -35,13 +35,16 @@ static __always_inline __u64 address_change(const struct vipd_address *from, con
 	return change(from->word[3], to->word[3]);
 }
 
-/* One hop less, and `others` that the header's checksum sees. TTL is the high byte of its 16-bit word. */
-static __always_inline void direct_age(struct iphdr *ip, const struct packet *packet, __u64 others)
-{
-	__u8 ttl = packet->ttl - 1;
+/* TTL is the high byte of its 16-bit word. */
+#define HOP bpf_htons(1 << 8)
 
-	ip->ttl = ttl;
-	ip->check = ~fold((__u16)~ip->check + others + change(packet->ttl, ttl));
+/* One hop less: what the sum loses, its complement wins. */
+static __always_inline void direct_age(struct iphdr *ip, const struct packet *packet)
+{
+	__u32 check = ip->check + HOP;
+
+	ip->ttl = packet->ttl - 1;
+	ip->check = check + (check >= 0xffff);
 }
 
 /* An address, whose change is `difference`, and one hop less. */
@@ -52,5 +55,6 @@ static __always_inline void direct_replace(struct iphdr *ip, const struct packet
 		ip->saddr = to->word[3];
 	else
 		ip->daddr = to->word[3];
-	direct_age(ip, packet, difference);
+	ip->ttl = packet->ttl - 1;
+	ip->check = ~fold((__u16)~ip->check + difference + (__u16)~HOP);
 }

@@ -49,7 +49,7 @@ static __always_inline __u64 address_change(const struct vipd_address *from, con
 }
 
 /* One hop less. */
-static __always_inline void direct_age(struct ipv6hdr *ip, const struct packet *packet, __u64 others)
+static __always_inline void direct_age(struct ipv6hdr *ip, const struct packet *packet)
 {
 	ip->hop_limit = packet->ttl - 1;
 }
@@ -58,5 +58,5 @@ static __always_inline void direct_replace(struct ipv6hdr *ip, const struct pack
 					   const struct vipd_address *to, __u64 difference)
 {
 	__builtin_memcpy(side == SOURCE ? &ip->saddr : &ip->daddr, to, sizeof(*to));
-	direct_age(ip, packet, difference);
+	direct_age(ip, packet);
 }

@@ -13,6 +13,8 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "clock.h"
+
 #define ADDRESSES_MAX 65536
 #define ROUTERS_MAX 4096
 /* Words behind the deadlines, for those who only ask whether anybody may be deaf; XDP does (VIPD_FENCE_* of abi.h). */
@@ -156,7 +158,7 @@ int vipd_fence(struct __sk_buff *skb)
 	__u64 *dropped;
 
 	/* Most of the time nobody is deaf. */
-	if (bpf_ktime_get_coarse_ns() <= word(EARLIEST) && !word(REFUSED))
+	if (clock_ns() <= word(EARLIEST) && !word(REFUSED))
 		return TC_ACT_UNSPEC;
 	if (!is_fenced(skb))
 		return TC_ACT_UNSPEC;

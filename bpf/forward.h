@@ -87,10 +87,9 @@ static __always_inline enum found find_way_to(struct __sk_buff *skb, const struc
 }
 
 /* A way that is remembered, where the packet fits. A GSO packet is for the kernel to judge. */
-static __always_inline int recall(const struct packet *packet, const struct remembered *known, __u32 overhead,
-				  struct way *way)
+static __always_inline int recall(const struct packet *packet, const struct remembered *known, struct way *way)
 {
-	if (!known || packet->bytes + overhead > known->mtu)
+	if (!known || packet->bytes > known->mtu)
 		return 0;
 	way->known = known;
 	way->ifindex = known->ifindex;
@@ -102,9 +101,7 @@ static __always_inline int recall(const struct packet *packet, const struct reme
 static __always_inline enum found recall_way_to(struct __sk_buff *skb, const struct packet *packet, __u32 slot,
 						const struct vipd_destination *destination, struct way *way)
 {
-	__u32 overhead = destination->forwarding == VIPD_FORWARDING_TUNNEL ? tunnel_overhead(destination) : 0;
-
-	if (skb->gso_segs <= 1 && recall(packet, way_to(skb, packet, slot, destination), overhead, way))
+	if (skb->gso_segs <= 1 && recall(packet, way_to(skb, packet, slot, destination), way))
 		return FOUND;
 	return find_way_to(skb, packet, destination, way);
 }
@@ -113,7 +110,7 @@ static __always_inline enum found recall_way_back(struct __sk_buff *skb, const s
 						  const struct vipd_address *virtual,
 						  const struct vipd_address *client, struct way *way)
 {
-	if (skb->gso_segs <= 1 && recall(packet, way_back(skb, packet, virtual, client), 0, way))
+	if (skb->gso_segs <= 1 && recall(packet, way_back(skb, packet, virtual, client), way))
 		return FOUND;
 	return find_way(skb, packet, virtual, client, way);
 }
@@ -172,14 +169,15 @@ static __always_inline int rewrite(struct __sk_buff *skb, const struct packet *p
 
 static __always_inline int send(struct __sk_buff *skb, struct way *way)
 {
-	struct ethhdr head = { .h_proto = skb->protocol };
-
 	if (way->known) {
-		__builtin_memcpy(&head, way->known->mac, sizeof(way->known->mac));
-		if (bpf_skb_store_bytes(skb, 0, &head, sizeof(head), 0) < 0) {
+		struct ethhdr *ethernet = data_of(skb);
+
+		if ((void *)(ethernet + 1) > data_end_of(skb)) {
 			count(VIPD_REASON_REWRITE);
 			return DROP;
 		}
+		addresses_put(ethernet, way->known);
+		((word16 *)(ethernet + 1))[-1] = skb->protocol; /* the type */
 		return bpf_redirect(way->ifindex, 0);
 	}
 	return bpf_redirect_neigh(way->ifindex, (void *)way->next_hop, sizeof(*way->next_hop), 0);
@@ -271,7 +269,8 @@ static __always_inline int forward(struct __sk_buff *skb, const struct packet *p
 	case FOUND_NONE:
 		return DROP;
 	}
-	if (destination->forwarding == VIPD_FORWARDING_TUNNEL &&
+	/* Of a way that is remembered recall() has said so. */
+	if (!way.known && destination->forwarding == VIPD_FORWARDING_TUNNEL &&
 	    !encapsulation_fits(skb, packet, way.mtu, tunnel_overhead(destination))) {
 		count(VIPD_REASON_TOO_BIG);
 		return packet->dont_fragment ? tell(skb, packet, way.mtu - tunnel_overhead(destination)) : DROP;

@@ -175,7 +175,7 @@ static __always_inline enum found fullnat_way(struct __sk_buff *skb, const struc
 					      const struct vipd_destination *destination, struct way *way)
 {
 	if (skb->gso_segs <= 1 &&
-	    recall(packet, way_to(skb, packet, connection->destination, destination), 0, way))
+	    recall(packet, way_to(skb, packet, connection->destination, destination), way))
 		return FOUND;
 	return find_way(skb, packet, &connection->virtual_address, &destination->address, way);
 }

@@ -76,7 +76,7 @@ static __always_inline int age(struct __sk_buff *skb, const struct packet *packe
 	__u8 ttl = packet->ttl - 1;
 
 	if (at_hand) {
-		direct_age(at_hand, packet, 0);
+		direct_age(at_hand, packet);
 		return 0;
 	}
 	if (bpf_l3_csum_replace(skb, IP_FIELD(check), bpf_htons(packet->ttl << 8), bpf_htons(ttl << 8), 2) < 0)

@@ -80,7 +80,7 @@ static __always_inline void headers_follow(struct __sk_buff *skb, __u8 next, __u
 static __always_inline enum parsed ip_parse(struct __sk_buff *skb, struct packet *packet, int *is_first)
 {
 	struct headers headers = {};
-	struct ipv6hdr ip;
+	struct ipv6hdr ip __attribute__((aligned(8))); /* its addresses are read by halves */
 
 	if (load_near(skb, ETH_HLEN, &ip, sizeof(ip)) < 0)
 		return PARSED_OTHER;

@@ -16,6 +16,7 @@
 #include <bpf/bpf_endian.h>
 
 #include "account.h"
+#include "clock.h"
 #include "hook.h"
 #include "maps.h"
 
@@ -56,6 +57,7 @@ struct quote {
 };
 
 /* A flow is written and read in words of the same width: a CPU waits where a load wants what two stores have written. */
+typedef __u16 __attribute__((may_alias)) word16;
 typedef __u32 __attribute__((may_alias)) word32;
 typedef __u64 __attribute__((may_alias)) word64;
 
@@ -100,13 +102,12 @@ static __always_inline int is_same(const struct vipd_address *one, const struct 
 	       one->word[3] == other->word[3];
 }
 
+/* A sum below 2^36 to 16 bits. */
 static __always_inline __u16 fold(__u64 sum)
 {
-	sum = (sum & 0xffffffff) + (sum >> 32);
 	sum = (sum & 0xffff) + (sum >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return sum;
+	return (sum & 0xffff) + (sum >> 16);
 }
 
 /* What a ones' complement sum changes by. */
@@ -141,14 +142,15 @@ static __always_inline void *data_end_of(const struct __sk_buff *skb)
 	return end;
 }
 
-/* Bytes near the beginning mostly lie in one piece, and then need no call. `at` and `size` are constants. */
+/* Bytes near the beginning mostly lie in one piece, and then need no call. `at` and `size` are constants. Linux and BPF read
+ * words at any place: without a promise the compiler would copy byte by byte. */
 static __always_inline int load_near(struct __sk_buff *skb, __u32 at, void *to, __u32 size)
 {
 	void *from = data_of(skb) + at;
 
 	if (from + size > data_end_of(skb))
 		return bpf_skb_load_bytes(skb, at, to, size);
-	__builtin_memcpy(to, from, size);
+	__builtin_memcpy(to, __builtin_assume_aligned(from, sizeof(word64)), size);
 	return 0;
 }
 #endif

@@ -58,7 +58,7 @@ static __always_inline enum parsed parse(struct __sk_buff *skb, struct packet *p
 
 	if (ip_parse(skb, packet, &is_first) != PARSED_FLOW)
 		return PARSED_OTHER;
-	packet->now_ns = bpf_ktime_get_coarse_ns();
+	packet->now_ns = clock_ns();
 	packet->bytes = skb->len - ETH_HLEN;
 	if (packet->flow.protocol == ICMP_OURS)
 		return packet->is_fragment ? PARSED_OTHER : PARSED_ERROR;

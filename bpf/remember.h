@@ -16,7 +16,7 @@ struct remembered {
 	__u64 until_ns;
 	__u32 passed_ms; /* when a packet went by the stack, in units of 2^20 ns; 0: never */
 	__u32 ifindex;   /* 0: not without the stack */
-	__u16 mtu;
+	__u16 mtu;       /* of the packet, before a tunnel's headers */
 	__u8 port;       /* enum vipd_port_flag of the way out; XDP */
 	__u8 reserved;
 	__u8 mac[2 * ETH_ALEN]; /* to and from, as on the wire; at a multiple of 4 */
@@ -47,11 +47,21 @@ static __always_inline void way_store(struct remembered *way, const struct bpf_f
 	way->port = port->flags;
 #endif
 	way->ifindex = fib->ifindex;
-	way->mtu = fib->mtu_result;
+	way->mtu = fib->mtu_result > ends->overhead ? fib->mtu_result - ends->overhead : 0;
 	__builtin_memcpy(way->mac, fib->dmac, ETH_ALEN);
 	__builtin_memcpy(way->mac + ETH_ALEN, fib->smac, ETH_ALEN);
 	if (!ends->source)
 		source_store(&way->source, fib, ends);
+}
+
+static __always_inline void addresses_put(struct ethhdr *ethernet, const struct remembered *way)
+{
+	const word32 *from = (const word32 *)way->mac;
+	word32 *to = (word32 *)ethernet;
+
+	to[0] = from[0];
+	to[1] = from[1];
+	to[2] = from[2];
 }
 
 /* Ask the kernel. 0: this packet is to go by the stack, which knows what to do, or is to be asked to look again. */
@@ -112,29 +122,39 @@ static __always_inline int way_is_open(const struct __sk_buff *skb, const struct
 }
 #endif
 
-/* The way in a place; 0: this packet goes by the stack. */
-static __always_inline struct remembered *way_of(context *ctx, const struct packet *packet, __u32 place,
-						 const struct vipd_address *key, const struct ends *ends)
+static __always_inline struct remembered *way_at(__u32 place)
 {
-	struct remembered *way;
-
 	place &= WAYS - 1;
-	way = bpf_map_lookup_elem(&ways, &place);
-	if (!way)
-		return 0;
-	if ((packet->now_ns >= way->until_ns || !is_same(&way->key, key)) && !way_renew(ctx, packet, way, key, ends))
-		return 0;
-	return way_is_open(ctx, packet, way) ? way : 0;
+	return bpf_map_lookup_elem(&ways, &place);
 }
 
+/* Keys are aligned to 8 bytes, as the addresses of a flow are. */
+static __always_inline int way_holds(const struct remembered *way, const struct packet *packet,
+				     const struct vipd_address *key)
+{
+	const word64 *one = (const word64 *)&way->key, *other = (const word64 *)key;
+
+	return packet->now_ns < way->until_ns && one[0] == other[0] && one[1] == other[1];
+}
+
+/* To a destination; 0: this packet goes by the stack. */
 static __always_inline struct remembered *way_to(context *ctx, const struct packet *packet, __u32 slot,
 						 const struct vipd_destination *destination)
 {
-	struct vipd_address key = { .word = { slot, destination->generation } };
-	struct ends ends;
+	__u64 words[2] = { slot | (__u64)destination->generation << 32, 0 };
+	const struct vipd_address *key = (void *)words;
+	struct remembered *way = way_at(slot);
 
-	ends_to(packet, destination, &ends);
-	return way_of(ctx, packet, slot, &key, &ends);
+	if (!way)
+		return 0;
+	if (!way_holds(way, packet, key)) {
+		struct ends ends;
+
+		ends_to(packet, destination, &ends);
+		if (!way_renew(ctx, packet, way, key, &ends))
+			return 0;
+	}
+	return way_is_open(ctx, packet, way) ? way : 0;
 }
 
 /* Back to a client. */
@@ -142,7 +162,15 @@ static __always_inline struct remembered *way_back(context *ctx, const struct pa
 						   const struct vipd_address *virtual,
 						   const struct vipd_address *client)
 {
-	struct ends ends = { .source = virtual, .target = client, .version = IPV6 ? 6 : 4 };
+	struct remembered *way = way_at((client->word[3] * 0x9e3779b1) >> 16);
 
-	return way_of(ctx, packet, (client->word[3] * 0x9e3779b1) >> 16, client, &ends);
+	if (!way)
+		return 0;
+	if (!way_holds(way, packet, client)) {
+		struct ends ends = { .source = virtual, .target = client, .version = IPV6 ? 6 : 4 };
+
+		if (!way_renew(ctx, packet, way, client, &ends))
+			return 0;
+	}
+	return way_is_open(ctx, packet, way) ? way : 0;
 }

@@ -8,7 +8,8 @@
 
 #define INNER_PROTOCOL (IPV6 ? IPPROTO_IPV6 : IPPROTO_IPIP)
 
-/* What stands between the outer IP header and the inner one. */
+/* What stands between the outer IP header and the inner one. Its kind (enum vipd_tunnel) is read from the map once: the
+ * compiler would do so at each question. */
 struct tunnel_head {
 	__be16 word[6];
 };
@@ -16,9 +17,9 @@ struct tunnel_head {
 #define GRE_LENGTH 4
 #define GUE_LENGTH (8 + 4) /* UDP and GUE */
 
-static __always_inline __u32 tunnel_head_length(const struct vipd_destination *destination)
+static __always_inline __u32 tunnel_head_length(__u8 tunnel)
 {
-	switch (destination->tunnel) {
+	switch (tunnel) {
 	case VIPD_TUNNEL_GUE:
 		return GUE_LENGTH;
 	case VIPD_TUNNEL_GRE:
@@ -36,7 +37,7 @@ static __always_inline int outer_is_v6(const struct vipd_destination *destinatio
 static __always_inline __u32 tunnel_overhead(const struct vipd_destination *destination)
 {
 	return (outer_is_v6(destination) ? sizeof(struct ipv6hdr) : sizeof(struct iphdr)) +
-	       tunnel_head_length(destination);
+	       tunnel_head_length(destination->tunnel);
 }
 
 /* The room for the outer header has to be within the MTU. A GSO packet is no problem: its segments are made
@@ -48,20 +49,20 @@ static __always_inline int encapsulation_fits(const struct __sk_buff *skb, const
 }
 
 /* Only TCP bears smaller segments: of UDP each one is a datagram. */
-static __always_inline __u64 room_flags(const struct packet *packet, const struct vipd_destination *destination)
+static __always_inline __u64 room_flags(const struct packet *packet, __u8 tunnel)
 {
 	__u64 flags = packet->flow.protocol == IPPROTO_TCP ? 0 : BPF_F_ADJ_ROOM_FIXED_GSO;
 
-	if (destination->tunnel == VIPD_TUNNEL_GUE)
+	if (tunnel == VIPD_TUNNEL_GUE)
 		flags |= BPF_F_ADJ_ROOM_ENCAP_L4_UDP;
-	if (destination->tunnel == VIPD_TUNNEL_GRE)
+	if (tunnel == VIPD_TUNNEL_GRE)
 		flags |= BPF_F_ADJ_ROOM_ENCAP_L4_GRE;
 	return flags;
 }
 
-static __always_inline __u8 outer_protocol(const struct vipd_destination *destination)
+static __always_inline __u8 outer_protocol(__u8 tunnel)
 {
-	switch (destination->tunnel) {
+	switch (tunnel) {
 	case VIPD_TUNNEL_GUE:
 		return IPPROTO_UDP;
 	case VIPD_TUNNEL_GRE:
@@ -99,11 +100,11 @@ static __always_inline void gue_head(const struct packet *packet, const struct v
 
 /* The head at `at`, for which there is room. */
 static __always_inline int tunnel_head_write(struct __sk_buff *skb, const struct packet *packet,
-					     const struct vipd_destination *destination, __u32 at)
+					     const struct vipd_destination *destination, __u8 tunnel, __u32 at)
 {
 	struct tunnel_head head;
 
-	switch (destination->tunnel) {
+	switch (tunnel) {
 	case VIPD_TUNNEL_GRE:
 		gre_head(&head);
 		return bpf_skb_store_bytes(skb, at, &head, GRE_LENGTH, 0);
@@ -115,15 +116,15 @@ static __always_inline int tunnel_head_write(struct __sk_buff *skb, const struct
 	}
 }
 
-static __always_inline void outer_v4(const struct packet *packet, const struct vipd_destination *destination,
-				     const struct vipd_address *source, struct iphdr *ip)
+static __always_inline void outer_v4(const struct packet *packet, const struct vipd_address *source,
+				     const struct vipd_address *target, __u8 tunnel, struct iphdr *ip)
 {
-	__u32 length = packet->bytes + sizeof(*ip) + tunnel_head_length(destination);
+	__u32 length = packet->bytes + sizeof(*ip) + tunnel_head_length(tunnel);
 	/* Whole words, as on the wire; the inner TTL counts the directors. */
 	__u32 head = 0x45 | packet->tos << 8 | (__u32)bpf_htons(length) << 16;
 	__u32 fragment = (packet->identification & 0xffff) | (packet->dont_fragment ? bpf_htons(IP_DF) << 16 : 0);
-	__u32 rest = 64 | outer_protocol(destination) << 8;
-	__be32 from = source->word[3], to = destination->address.word[3];
+	__u32 rest = 64 | outer_protocol(tunnel) << 8;
+	__be32 from = source->word[3], to = target->word[3];
 	__u16 check = ~fold((__u64)head + fragment + rest + from + to);
 	word32 *word = (word32 *)ip;
 
@@ -134,46 +135,56 @@ static __always_inline void outer_v4(const struct packet *packet, const struct v
 	word[4] = to;
 }
 
-static __always_inline void outer_v6(const struct packet *packet, const struct vipd_destination *destination,
-				     const struct vipd_address *source, struct ipv6hdr *ip)
+static __always_inline void outer_v6(const struct packet *packet, const struct vipd_address *source,
+				     const struct vipd_address *target, __u8 tunnel, struct ipv6hdr *ip)
 {
 	__builtin_memset(ip, 0, sizeof(*ip));
 	ip->version = 6;
 	ip->priority = packet->tos >> 4;
 	ip->flow_lbl[0] = packet->tos << 4;
-	ip->payload_len = bpf_htons(packet->bytes + tunnel_head_length(destination));
-	ip->nexthdr = outer_protocol(destination);
+	ip->payload_len = bpf_htons(packet->bytes + tunnel_head_length(tunnel));
+	ip->nexthdr = outer_protocol(tunnel);
 	ip->hop_limit = 64;
 	__builtin_memcpy(&ip->saddr, source, sizeof(*source));
-	__builtin_memcpy(&ip->daddr, &destination->address, sizeof(destination->address));
+	__builtin_memcpy(&ip->daddr, target, sizeof(*target));
 }
 
+#if !XDP
 static __always_inline int encapsulate_v4(struct __sk_buff *skb, const struct packet *packet,
 					  const struct vipd_destination *destination,
 					  const struct vipd_address *source)
 {
-	__u32 head = tunnel_head_length(destination);
-	struct iphdr ip;
+	const __u8 tunnel = destination->tunnel;
+	const __u32 head = tunnel_head_length(tunnel);
+	struct iphdr *ip;
 
-	outer_v4(packet, destination, source, &ip);
-	if (bpf_skb_adjust_room(skb, sizeof(ip) + head, BPF_ADJ_ROOM_MAC,
-				BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | room_flags(packet, destination)) < 0 ||
-	    tunnel_head_write(skb, packet, destination, ETH_HLEN + sizeof(ip)) < 0)
+	if (bpf_skb_adjust_room(skb, sizeof(*ip) + head, BPF_ADJ_ROOM_MAC,
+				BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | room_flags(packet, tunnel)) < 0 ||
+	    tunnel_head_write(skb, packet, destination, tunnel, ETH_HLEN + sizeof(*ip)) < 0)
 		return -1;
-	return bpf_skb_store_bytes(skb, ETH_HLEN, &ip, sizeof(ip), 0);
+	ip = data_of(skb) + ETH_HLEN;
+	if ((void *)(ip + 1) > data_end_of(skb))
+		return -1;
+	outer_v4(packet, source, &destination->address, tunnel, ip);
+	return 0;
 }
 
 static __always_inline int encapsulate_v6(struct __sk_buff *skb, const struct packet *packet,
 					  const struct vipd_destination *destination,
 					  const struct vipd_address *source)
 {
-	__u32 head = tunnel_head_length(destination);
-	struct ipv6hdr ip;
+	const __u8 tunnel = destination->tunnel;
+	const __u32 head = tunnel_head_length(tunnel);
+	struct ipv6hdr *ip;
 
-	outer_v6(packet, destination, source, &ip);
-	if (bpf_skb_adjust_room(skb, sizeof(ip) + head, BPF_ADJ_ROOM_MAC,
-				BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 | room_flags(packet, destination)) < 0 ||
-	    tunnel_head_write(skb, packet, destination, ETH_HLEN + sizeof(ip)) < 0)
+	if (bpf_skb_adjust_room(skb, sizeof(*ip) + head, BPF_ADJ_ROOM_MAC,
+				BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 | room_flags(packet, tunnel)) < 0 ||
+	    tunnel_head_write(skb, packet, destination, tunnel, ETH_HLEN + sizeof(*ip)) < 0)
 		return -1;
-	return bpf_skb_store_bytes(skb, ETH_HLEN, &ip, sizeof(ip), 0);
+	ip = data_of(skb) + ETH_HLEN;
+	if ((void *)(ip + 1) > data_end_of(skb))
+		return -1;
+	outer_v6(packet, source, &destination->address, tunnel, ip);
+	return 0;
 }
+#endif

@@ -11,7 +11,8 @@
 struct ends {
 	const struct vipd_address *source;
 	const struct vipd_address *target;
-	int version; /* of IP */
+	int version;    /* of IP */
+	__u32 overhead; /* bytes that a tunnel puts before the packet */
 };
 
 /* To a destination; of a tunnel the way begins here, and may be of the other family. */
@@ -22,6 +23,7 @@ static __always_inline void ends_to(const struct packet *packet, const struct vi
 
 	ends->source = is_tunnel ? 0 : &packet->flow.source;
 	ends->target = &destination->address;
+	ends->overhead = is_tunnel ? tunnel_overhead(destination) : 0;
 	ends->version = (is_tunnel ? outer_is_v6(destination) : IPV6) ? 6 : 4;
 }
 

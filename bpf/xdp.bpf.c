@@ -12,12 +12,14 @@ SEC("xdp")
 int vipd_xdp(struct xdp_md *xdp)
 {
 	struct ethhdr *ethernet = (void *)(long)xdp->data;
+	__be16 protocol;
 
 	if ((void *)(ethernet + 1) > (void *)(long)xdp->data_end)
 		return PASS;
-	if (ethernet->h_proto == bpf_htons(ETH_P_IP))
+	protocol = ((const word16 *)(ethernet + 1))[-1]; /* its type */
+	if (protocol == bpf_htons(ETH_P_IP))
 		return ingress(xdp, 0);
-	if (ethernet->h_proto == bpf_htons(ETH_P_IPV6))
+	if (protocol == bpf_htons(ETH_P_IPV6))
 		bpf_tail_call(xdp, &xdp_programs, VIPD_XDP_PROGRAM_IPV6);
 	return PASS;
 }

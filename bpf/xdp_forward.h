@@ -14,16 +14,6 @@ static __always_inline int send(const struct xdp_md *xdp, const struct packet *p
 	return bpf_redirect(way->ifindex, 0);
 }
 
-static __always_inline void addresses_put(struct ethhdr *ethernet, const struct remembered *way)
-{
-	const word32 *from = (const word32 *)way->mac;
-	word32 *to = (word32 *)ethernet;
-
-	to[0] = from[0];
-	to[1] = from[1];
-	to[2] = from[2];
-}
-
 static __always_inline int drop(__u32 reason)
 {
 	count(reason);
@@ -83,17 +73,18 @@ struct outer6 {
 } __attribute__((packed, aligned(2)));
 
 static __always_inline void tunnel_head_put(const struct packet *packet, const struct vipd_destination *destination,
-					    struct tunnel_head *head)
+					    __u8 tunnel, struct tunnel_head *head)
 {
-	if (destination->tunnel == VIPD_TUNNEL_GUE)
+	if (tunnel == VIPD_TUNNEL_GUE)
 		gue_head(packet, destination, head);
-	else if (destination->tunnel == VIPD_TUNNEL_GRE)
+	else if (tunnel == VIPD_TUNNEL_GRE)
 		gre_head(head);
 }
 
 static __always_inline int encapsulate(struct xdp_md *xdp, const struct packet *packet,
 				       const struct vipd_destination *destination, const struct remembered *way)
 {
+	const __u8 tunnel = destination->tunnel, is_v6 = outer_is_v6(destination);
 	struct outer4 *outer4;
 	struct outer6 *outer6;
 	void *end;
@@ -104,19 +95,19 @@ static __always_inline int encapsulate(struct xdp_md *xdp, const struct packet *
 	outer4 = (void *)(long)xdp->data;
 	outer6 = (void *)(long)xdp->data;
 	/* A packet of IP is longer than the longest head that may follow. */
-	if (outer_is_v6(destination)) {
+	if (is_v6) {
 		if ((void *)(outer6 + 1) + sizeof(struct tunnel_head) > end)
 			return -1;
-		outer_v6(packet, destination, &way->source, (void *)&outer6->ip);
-		tunnel_head_put(packet, destination, (void *)(outer6 + 1));
+		outer_v6(packet, &way->source, &destination->address, tunnel, (void *)&outer6->ip);
+		tunnel_head_put(packet, destination, tunnel, (void *)(outer6 + 1));
 	} else {
 		if ((void *)(outer4 + 1) + sizeof(struct tunnel_head) > end)
 			return -1;
-		outer_v4(packet, destination, &way->source, (void *)&outer4->ip);
-		tunnel_head_put(packet, destination, (void *)(outer4 + 1));
+		outer_v4(packet, &way->source, &destination->address, tunnel, (void *)&outer4->ip);
+		tunnel_head_put(packet, destination, tunnel, (void *)(outer4 + 1));
 	}
 	addresses_put((void *)outer4, way);
-	outer4->ethernet.h_proto = bpf_htons(outer_is_v6(destination) ? ETH_P_IPV6 : ETH_P_IP);
+	outer4->ethernet.h_proto = bpf_htons(is_v6 ? ETH_P_IPV6 : ETH_P_IP);
 	return 0;
 }
 
@@ -124,17 +115,16 @@ static __always_inline int encapsulate(struct xdp_md *xdp, const struct packet *
 static __always_inline int forward(struct xdp_md *xdp, const struct packet *packet, __u32 slot,
 				   const struct vipd_destination *destination)
 {
-	__u32 overhead = 0;
 	struct remembered *way;
 	struct plain *plain;
 
 	if (destination->forwarding == VIPD_FORWARDING_FULLNAT || packet->ttl <= 1)
 		return PASS;
 	way = way_to(xdp, packet, slot, destination);
+	if (!way || packet->bytes > way->mtu)
+		return PASS;
 	plain = plain_of(xdp);
-	if (destination->forwarding == VIPD_FORWARDING_TUNNEL)
-		overhead = tunnel_overhead(destination);
-	if (!way || !plain || packet->bytes + overhead > way->mtu)
+	if (!plain)
 		return PASS;
 	switch (destination->forwarding) {
 	case VIPD_FORWARDING_MASQ:
@@ -144,12 +134,12 @@ static __always_inline int forward(struct xdp_md *xdp, const struct packet *pack
 		addresses_put((void *)plain, way);
 		break;
 	case VIPD_FORWARDING_TUNNEL:
-		direct_age(ip_of(plain), packet, 0);
+		direct_age(ip_of(plain), packet);
 		if (encapsulate(xdp, packet, destination, way) < 0)
 			return drop(VIPD_REASON_REWRITE);
 		break;
 	default:
-		direct_age(ip_of(plain), packet, 0);
+		direct_age(ip_of(plain), packet);
 		addresses_put((void *)plain, way);
 	}
 	account(destination->service, slot, FROM_CLIENT, packet->bytes);
@@ -166,8 +156,10 @@ static __always_inline int reply(struct xdp_md *xdp, const struct packet *packet
 	if (entry->flags & (VIPD_CONNECTION_BYPASS | VIPD_CONNECTION_FULLNAT) || packet->ttl <= 1)
 		return PASS;
 	way = way_back(xdp, packet, &entry->virtual_address, &packet->flow.target);
+	if (!way || packet->bytes > way->mtu)
+		return PASS;
 	plain = plain_of(xdp);
-	if (!way || !plain || packet->bytes > way->mtu)
+	if (!plain)
 		return PASS;
 	if (rewrite(xdp, plain, packet, SOURCE, &entry->virtual_address, entry->virtual_port) < 0)
 		return PASS;

@@ -55,16 +55,16 @@ static __always_inline int is_fenced(__u64 now_ns)
 /* A switch that floods brings frames for other hosts too, for one those of the director that is Active. */
 static __always_inline int is_for_port(const struct vipd_port *port, const struct ethhdr *ethernet)
 {
-	const __u16 *one = (const __u16 *)port->mac, *other = (const __u16 *)ethernet->h_dest;
+	const word32 *one = (const word32 *)port->mac, *other = (const word32 *)ethernet->h_dest;
 
-	return one[0] == other[0] && one[1] == other[1] && one[2] == other[2];
+	return one[0] == other[0] && *(const word16 *)(one + 1) == *(const word16 *)(other + 1);
 }
 
 /* The sender left the checksum to a device (CHECKSUM_PARTIAL), which XDP does not tell: there is the sum of the pseudo
- * header alone. Who does it another way is taken for such a one once in 65,536 times, and no worse for it. */
+ * header alone, which is not 0. Who does it another way is taken for such a one once in 65,536 times, and no worse for it. */
 static __always_inline int is_partial(const struct packet *packet, const ip_header *ip, __be16 checksum)
 {
-	return packet->port & VIPD_PORT_OFFLOADS && checksum == fold(pseudo_sum(ip));
+	return packet->port & VIPD_PORT_OFFLOADS && checksum && checksum == fold(pseudo_sum(ip));
 }
 
 static __always_inline enum parsed parse(struct xdp_md *xdp, struct packet *packet)
@@ -90,6 +90,6 @@ static __always_inline enum parsed parse(struct xdp_md *xdp, struct packet *pack
 		return PARSED_OTHER;
 	}
 	packet->has_ports = 1;
-	packet->now_ns = bpf_ktime_get_coarse_ns();
+	packet->now_ns = clock_ns();
 	return is_fenced(packet->now_ns) ? PARSED_OTHER : PARSED_FLOW;
 }

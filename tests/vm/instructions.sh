@@ -11,7 +11,7 @@ vipd=$1
 links=$2
 case $links in
     veth) packets=3000 rest=0 all_flows='1 1000' ;;
-    live) packets=20000 rest=0 all_flows='1 1000' ;;
+    live) packets=10000 rest=0 all_flows='1 1000' ;;
     # Cards are served while nothing else is to be done: what is idle does not count, and is known to 10 ms only.
     cards) packets=20000 rest=0.2 all_flows=1 ;;
 esac

@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::listener::{self, Listener};
 use super::{BadFrames, HeartbeatOptions, processor};
-use crate::base::{Cidr, Family, IfName, MonoTime};
+use crate::base::{Cidr, Family, IfName, MonoTime, Route};
 use crate::daemon::clock;
 use crate::vrrp::io::claims::Claim;
 use crate::vrrp::io::fence::{self, Deadlines, Guard};
@@ -308,18 +308,20 @@ impl Work {
             failed.entry(owner).or_default().push(failure);
         }
         let mut all = vec![];
+        let wanted: BTreeSet<&Route> = self.held.values().flat_map(|order| &order.holdings.routes).collect();
         for order in self.held.values() {
+            let is_new = ordered.contains(&order.owner);
             let mut failures = failed.remove(&order.owner).unwrap_or_default();
             let mut restored = vec![];
             if !is_stale(order, at) {
                 let Holdings { addresses: _, routes, rules, promote_secondaries: _, refuse: _, devices: _ } =
                     &order.holdings;
-                let outcome = self.placed.hold(&self.handle, &links, routes, rules).await;
+                let wanted = is_new.then_some(&wanted);
+                let outcome = self.placed.hold(&self.handle, &links, (routes, rules), wanted).await;
                 failures.extend(outcome.failures);
                 restored = outcome.restored;
             }
-            let (owner, ordered) = (order.owner.clone(), ordered.contains(&order.owner));
-            all.push(Done { owner, ordered, failures, restored });
+            all.push(Done { owner: order.owner.clone(), ordered: is_new, failures, restored });
         }
         all
     }

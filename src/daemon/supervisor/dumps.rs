@@ -32,18 +32,20 @@ impl Daemon {
         if asked == Dump::StatsClear {
             self.standing.cleared = counted;
         }
-        let config = self.wanted.config.config();
-        let moment =
-            Moment { config: &config, views: &views, stats: &stats, now: clock::now(), unix_s: clock::unix_seconds() };
-        let (name, text) = match asked {
-            Dump::Data => ("keepalived.data", moment.data_text()),
-            Dump::Stats | Dump::StatsClear => ("keepalived.stats", dump::stats_text(&stats)),
-            Dump::Json => ("keepalived.json", moment.json()),
-        };
-        let path = directory().join(name);
-        tokio::task::spawn_blocking(move || match pidfile::replace(&path, text.as_bytes(), MODE) {
-            Ok(()) => tracing::info!(path = %path.display(), "dumped"),
-            Err(error) => tracing::error!(path = %path.display(), %error, "the dump was not written"),
+        let (config, now, unix_s) = (self.wanted.config.clone(), clock::now(), clock::unix_seconds());
+        tokio::task::spawn_blocking(move || {
+            let config = config.config();
+            let moment = Moment { config: &config, views: &views, stats: &stats, now, unix_s };
+            let (name, text) = match asked {
+                Dump::Data => ("keepalived.data", moment.data_text()),
+                Dump::Stats | Dump::StatsClear => ("keepalived.stats", dump::stats_text(&stats)),
+                Dump::Json => ("keepalived.json", moment.json()),
+            };
+            let path = directory().join(name);
+            match pidfile::replace(&path, text.as_bytes(), MODE) {
+                Ok(()) => tracing::info!(path = %path.display(), "dumped"),
+                Err(error) => tracing::error!(path = %path.display(), %error, "the dump was not written"),
+            }
         });
     }
 }

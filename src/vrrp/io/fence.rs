@@ -25,7 +25,7 @@ pub const SLOTS_MAX: u32 = 4096;
 const EARLIEST: u32 = SLOTS_MAX;
 const REFUSED: u32 = SLOTS_MAX + 1;
 /// The program's clock for [`EARLIEST`] lags by up to a tick, which has 10 ms at most.
-const TICK_NANOS: u64 = 10_000_000;
+const LAG_NANOS: u64 = 10_000_000;
 
 /// Which addresses are guarded, and where.
 pub struct Guard {
@@ -168,7 +168,7 @@ impl Deadlines {
     }
 
     fn tell_earliest(&mut self) -> io::Result<()> {
-        let earliest = self.slots.values().min().map_or(u64::MAX, |nanos| nanos.saturating_sub(TICK_NANOS));
+        let earliest = self.slots.values().min().map_or(u64::MAX, |nanos| nanos.saturating_sub(LAG_NANOS));
         self.map.set(EARLIEST, earliest, 0).map_err(io::Error::other)
     }
 }

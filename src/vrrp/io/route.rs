@@ -37,30 +37,19 @@ pub enum RouteError {
     Netlink(#[from] rtnetlink::Error),
 }
 
-/// Where a route goes that asks for no place beside others, when there are routes like it (destination, table, type of
-/// service, metric).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Alike {
-    /// Nowhere: they are somebody else's.
-    Foreign,
-    /// In the place of the one that there is.
-    Replaced,
-    /// Before them.
-    Beside,
-}
-
-/// Add the route. One that asks for its place beside others gets it.
+/// Add the route. Where one like it (destination, table, type of service, metric) is there: with `replace` it is replaced,
+/// else it is left alone, and ours goes beside it where it asks for that.
 ///
 /// # Errors
 /// [`RouteError`]
-pub async fn add(handle: &rtnetlink::Handle, links: &Links, route: &Route, alike: Alike) -> Result<(), RouteError> {
+pub async fn add(handle: &rtnetlink::Handle, links: &Links, route: &Route, replace: bool) -> Result<(), RouteError> {
     let message = RouteNetlinkMessage::NewRoute(route_message(links, route)?);
-    let how = match (route.beside, alike) {
-        (None, Alike::Foreign) => NLM_F_EXCL,
-        (None, Alike::Replaced) => NLM_F_REPLACE,
-        (Some(Beside::Last), _) => NLM_F_APPEND,
+    let how = match route.beside {
+        None if replace => NLM_F_REPLACE,
+        None => NLM_F_EXCL,
+        Some(Beside::Last) => NLM_F_APPEND,
         // The same again is refused in any case.
-        (Some(Beside::First), _) | (None, Alike::Beside) => 0,
+        Some(Beside::First) => 0,
     };
     exclusive(request(handle, message, NLM_F_CREATE | how).await)
 }

@@ -119,7 +119,8 @@ fn a_reload_changes_one_of_several_routes_and_the_place_of_another() {
     routed.routes = vec![by("192.0.2.254", None), by("192.0.2.252", Some(Beside::Last))];
     let a = wire.start(0, vec![routed.clone()]).unwrap();
     until("both are there", PATIENCE, || gateways(&wire) == ["192.0.2.254", "192.0.2.252"]).unwrap();
-    routed.routes = vec![by("192.0.2.253", None), by("192.0.2.252", Some(Beside::Last))];
+    // The order of the list is no matter.
+    routed.routes = vec![by("192.0.2.252", Some(Beside::Last)), by("192.0.2.253", None)];
     reconfigure(&a, vec![routed.clone()]).unwrap();
     until("one is another", PATIENCE, || gateways(&wire) == ["192.0.2.253", "192.0.2.252"]).unwrap();
     routed.routes = vec![by("192.0.2.253", None), by("192.0.2.252", Some(Beside::First))];
@@ -129,6 +130,22 @@ fn a_reload_changes_one_of_several_routes_and_the_place_of_another() {
     assert_eq!(counted, 0, "nobody else removed one");
     stop(&a);
     assert_eq!(gateways(&wire), [""; 0]);
+}
+
+#[test]
+fn a_route_that_stands_alone_does_not_go_beside_that_of_somebody_else() {
+    let wire = Wire::new();
+    let mut routed = settings(Family::V4, Version::V3, 150);
+    routed.routes = vec![by("192.0.2.254", None), by("192.0.2.252", Some(Beside::Last))];
+    ip(&format!("-n {} route add 203.0.113.0/24 via 192.0.2.251", wire.hosts[0].name()));
+    let a = wire.start(0, vec![routed]).unwrap();
+    let both = ["192.0.2.251", "192.0.2.252"];
+    until("the other one is there", PATIENCE, || gateways(&wire) == both).unwrap();
+    let sent = a.snapshot.borrow()[0].counters.adverts_sent;
+    until("they were held again", PATIENCE, || a.snapshot.borrow()[0].counters.adverts_sent > sent + 20).unwrap();
+    assert_eq!(gateways(&wire), both);
+    stop(&a);
+    assert_eq!(gateways(&wire), ["192.0.2.251"]);
 }
 
 #[test]

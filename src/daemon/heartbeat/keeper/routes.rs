@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use super::PIPELINE;
 use crate::base::{Beside, Route, Rule};
 use crate::vrrp::Failure;
-use crate::vrrp::io::route::{self, Alike, RouteError};
+use crate::vrrp::io::route::{self, RouteError};
 use crate::vrrp::links::Links;
 
 /// What we put into the kernel.
@@ -16,6 +16,8 @@ use crate::vrrp::links::Links;
 pub struct Placed {
     routes: BTreeSet<Route>,
     rules: BTreeSet<Rule>,
+    /// Wanted routes in whose place somebody else has one.
+    foreign: BTreeSet<Route>,
 }
 
 /// How holding went.
@@ -36,30 +38,38 @@ fn same_key(a: &Route, b: &Route) -> bool {
 }
 
 impl Placed {
-    /// Have these in the kernel: additions only, in order, since rules may lead to the tables of routes.
+    /// Have these in the kernel, in order, since rules may lead to the tables of routes. With a new order `wanted` is what
+    /// all hold, and what is in its way goes first; without, these are additions only.
     pub async fn hold(
         &mut self,
         handle: &rtnetlink::Handle,
         links: &Links,
-        routes: &[Route],
-        rules: &[Rule],
+        (routes, rules): (&[Route], &[Rule]),
+        wanted: Option<&BTreeSet<&Route>>,
     ) -> Outcome {
         let mut outcome = Outcome::default();
-        for batch in routes.chunks(PIPELINE) {
-            for one in batch {
-                self.make_way(handle, links, one).await;
+        // One that stands alone is refused where others are already, so those beside it follow.
+        let (alone, beside): (Vec<_>, Vec<_>) = routes.iter().partition(|one| one.beside.is_none());
+        for batch in [alone, beside].concat().chunks(PIPELINE) {
+            if let Some(wanted) = wanted {
+                for one in batch {
+                    self.make_way(handle, links, one, wanted).await;
+                }
             }
-            let each = batch.iter().map(|one| async {
-                let alike = self.alike(one);
-                (alike, route::add(handle, links, one, alike).await)
+            let each = batch.iter().map(|one| {
+                // The kernel would replace the first of several.
+                let is_old = |other: &Route| other != *one && same_place(other, one);
+                let replace = !self.are_beside(one) && self.routes.iter().any(is_old);
+                route::add(handle, links, one, replace)
             });
-            for (one, (alike, done)) in batch.iter().zip(join_all(each).await) {
+            for (one, mut done) in batch.iter().zip(join_all(each).await) {
                 let known = self.routes.contains(one);
+                if matches!(done, Err(RouteError::Foreign)) && !known && self.are_beside(one) {
+                    done = self.add_before(handle, links, one).await;
+                }
                 if outcome.note(&format!("route {one}"), known, done) {
-                    if alike == Alike::Replaced {
-                        self.routes.retain(|other| other == one || !same_place(other, one));
-                    }
-                    self.routes.insert(one.clone());
+                    self.routes.retain(|other| other == *one || !same_place(other, one));
+                    self.routes.insert(Route::clone(one));
                 }
             }
         }
@@ -75,28 +85,38 @@ impl Placed {
         outcome
     }
 
-    /// What this route has to do with those that we placed.
-    fn alike(&self, one: &Route) -> Alike {
-        let ours = |is: fn(&Route, &Route) -> bool| self.routes.iter().any(|other| other != one && is(other, one));
-        // The kernel would replace the first of several that stand beside each other.
-        if ours(|other, one| other.beside.is_some() && same_key(other, one)) {
-            Alike::Beside
-        } else if ours(same_place) {
-            Alike::Replaced
-        } else {
-            Alike::Foreign
-        }
-    }
-
-    /// The kernel takes no route a second time, so one that only changes its place goes first.
-    async fn make_way(&mut self, handle: &rtnetlink::Handle, links: &Links, one: &Route) {
+    /// The kernel takes no route a second time, wherever it is to stand: one that only moves goes first.
+    async fn make_way(&mut self, handle: &rtnetlink::Handle, links: &Links, one: &Route, wanted: &BTreeSet<&Route>) {
         for beside in [None, Some(Beside::First), Some(Beside::Last)] {
             let before = Route { beside, ..one.clone() };
-            // Where it cannot be removed, adding it says why.
-            if before != *one && self.routes.remove(&before) {
+            if !wanted.contains(&before) && self.routes.remove(&before) {
+                // Where it cannot be removed, adding the new one says why.
                 let _ = route::remove(handle, links, &before).await;
             }
         }
+    }
+
+    /// Whether routes of ours that asked for their place beside others are in the place of this one, which asks for none.
+    fn are_beside(&self, one: &Route) -> bool {
+        one.beside.is_none() && self.routes.iter().any(|other| other.beside.is_some() && same_key(other, one))
+    }
+
+    /// A route that stands alone is refused where others are, ours as well: those go, and are added again behind it.
+    async fn add_before(&mut self, handle: &rtnetlink::Handle, links: &Links, one: &Route) -> Result<(), RouteError> {
+        if self.foreign.contains(one) {
+            return Err(RouteError::Foreign);
+        }
+        let ours: Vec<Route> = self.routes.iter().filter(|other| same_key(other, one)).cloned().collect();
+        for other in ours {
+            // Where it cannot be removed, adding the new one says why.
+            let _ = route::remove(handle, links, &other).await;
+            self.routes.remove(&other);
+        }
+        let done = route::add(handle, links, one, false).await;
+        if matches!(done, Err(RouteError::Foreign)) {
+            self.foreign.insert(one.clone());
+        }
+        done
     }
 
     /// Remove what is ours and not among the wanted any more.
@@ -121,6 +141,7 @@ impl Placed {
                 .extend(batch.iter().zip(done).filter_map(|(one, done)| not_removed(&format!("route {one}"), done)));
         }
         self.routes.retain(|route| routes.contains(route));
+        self.foreign.retain(|route| routes.contains(route));
         failures
     }
 }
