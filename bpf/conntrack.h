@@ -24,10 +24,13 @@ static __always_inline int connection_is_stale(const struct vipd_connection *con
 	return !conf || state >= VIPD_STATES || idle_ns > conf->timeout_ms[state] * 1000000LL;
 }
 
-static __always_inline void connection_touch(struct vipd_connection *connection, __u64 now_ns)
+/* 1: it was refreshed. */
+static __always_inline int connection_touch(struct vipd_connection *connection, __u64 now_ns)
 {
-	if (now_ns > connection->seen_ns + REFRESH_NS)
-		connection->seen_ns = now_ns;
+	if (now_ns <= connection->seen_ns + REFRESH_NS)
+		return 0;
+	connection->seen_ns = now_ns;
+	return 1;
 }
 
 /* A flow that is adopted has not proved more than one whose SYN came: its next packet makes it established. */
@@ -70,11 +73,12 @@ static __always_inline void connection_advance(struct vipd_connection *connectio
 		}
 		connection->state = after;
 		connection->seen_ns = packet->now_ns;
-		if (direction == FROM_CLIENT && after >= VIPD_STATE_FIN_WAIT)
-			ended_note(&packet->flow, packet->now_ns);
+	} else if (!connection_touch(connection, packet->now_ns)) {
 		return;
 	}
-	connection_touch(connection, packet->now_ns);
+	/* Half-closed it may stay for long. */
+	if (direction == FROM_CLIENT && after >= VIPD_STATE_FIN_WAIT && after != VIPD_STATE_UDP)
+		ended_note(&packet->flow, packet->now_ns);
 }
 
 /* The key of the real server's packets in a connection of this client. */
@@ -121,8 +125,13 @@ static __always_inline void connection_open(const struct packet *packet, const s
 	};
 	struct vipd_flow flow;
 
-	if (old)
+	if (old) {
 		load_change(old, old->state, -1);
+		/* It goes on, after so long that its entry is stale. */
+		if (old->destination == slot && old->generation == destination->generation &&
+		    connection.state == VIPD_STATE_SYN_RECV && !(packet->tcp_flags & TCP_SYN))
+			connection.state = VIPD_STATE_ESTABLISHED;
+	}
 	load_change(&connection, connection.state, 1);
 	connection_put(&packet->flow, &connection);
 	if (destination->forwarding != VIPD_FORWARDING_MASQ)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
-/* Which connections have ended lately. In a flood nobody looks for the flow of a SYN in the table (flood.h): here, in memory
- * that fits into the CPU's cache, stands whether the table may have it, of a connection that had the client's port before.
+/* Which connections have ended lately. In a flood nobody looks for the flow of a SYN in the table (flood.h) but where the
+ * table may have it, of a connection that had the client's port before: that stands here, in memory that fits into the CPU's
+ * cache. It says where to look, not what to write: who fills it makes SYNs cost that look.
  */
 #pragma once
 
@@ -27,11 +28,13 @@ static __always_inline void ended_note(const struct vipd_flow *flow, __u64 now_n
 		*at = now_ns >> ENDED_SHIFT | 1;
 }
 
-/* Whether the table may still have the flow. Flows of one hash are not told apart, nor what ended long ago: then one more SYN
- * takes the way by the table. */
-static __always_inline int ended_lately(const struct vipd_settings *conf, const struct vipd_flow *flow, __u64 now_ns)
+/* Whether the table may still have the flow. Flows of one hash are not told apart, nor what ended long ago: then the table is
+ * looked at in vain. */
+static __always_inline int ended_lately(const struct vipd_flow *flow, __u64 now_ns)
 {
-	const __u8 *at = ended_at(conf, flow);
+	__u32 zero = 0;
+	struct vipd_settings *conf = bpf_map_lookup_elem(&settings, &zero);
+	const __u8 *at = conf ? ended_at(conf, flow) : 0;
 	__u8 since = at ? (now_ns >> ENDED_SHIFT) - *at + 1 : 0;
 
 	/* 2^13 ms are less than the unit of time. */

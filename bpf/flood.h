@@ -39,6 +39,9 @@ static __always_inline int is_hashed_in_flood(const struct vipd_service *service
 
 	if (is_stateless(service) || packet->flow.protocol != IPPROTO_TCP || !needs_no_entry(service))
 		return 0;
+	/* Whoever has the connection drops a segment without it (RFC 9293 section 3.10.7.4). */
+	if (!(packet->tcp_flags & (TCP_SYN | TCP_ACK)))
+		return 0;
 	seen_ns = bpf_map_lookup_elem(&floods, &slot);
 	return seen_ns && *seen_ns && packet->now_ns < *seen_ns + within_ns;
 }
@@ -105,7 +108,7 @@ static __always_inline void flood_note(__u32 slot, __u64 now_ns)
 		*seen_ns = now_ns;
 }
 
-/* Then `service` is there, in `slot`. */
+/* Whether the packet opens no entry. Then `service` is there, in `slot`. */
 static __always_inline int passes_table_by(const struct packet *packet, __u32 *slot, struct vipd_service **service)
 {
 	__u32 zero = 0;
@@ -114,7 +117,7 @@ static __always_inline int passes_table_by(const struct packet *packet, __u32 *s
 	if (!is_syn(packet))
 		return 0;
 	conf = bpf_map_lookup_elem(&settings, &zero);
-	if (!conf || !is_flood(conf, packet) || ended_lately(conf, &packet->flow, packet->now_ns))
+	if (!conf || !is_flood(conf, packet))
 		return 0;
 	*service = service_of(packet, 0, slot);
 	if (!*service || !needs_no_entry(*service))

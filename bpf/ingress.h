@@ -29,8 +29,8 @@
 #include "fullnat.h"
 #endif
 
-/* A client's packet without a connection that is good: `old` has ended, or its destination has gone. In a flood nobody
- * has looked for one, and none is opened. */
+/* A client's packet without a connection that is good: `old` has ended, or its destination has gone. In a flood none is
+ * opened. */
 static __always_inline int open_and_forward(context *ctx, struct packet *packet,
 					    const struct vipd_connection *old, __u32 service_slot,
 					    struct vipd_service *service, int in_flood)
@@ -38,7 +38,7 @@ static __always_inline int open_and_forward(context *ctx, struct packet *packet,
 	struct vipd_destination *destination;
 	enum scheduled scheduled;
 	__u32 chosen = 0;
-	int adopted = 0, hashed;
+	int adopted = 0, hashed, verdict = PASS;
 
 	/* Fragments follow the connection that their first one opened. */
 	if (!packet->has_ports)
@@ -58,6 +58,11 @@ static __always_inline int open_and_forward(context *ctx, struct packet *packet,
 	if (!has_destinations(service)) {
 		count_passed(VIPD_REASON_NO_DESTINATION);
 		return PASS;
+	}
+	/* It goes nowhere, and leaves nothing behind. */
+	if (packet->ttl <= 1) {
+		count_passed(VIPD_REASON_TTL);
+		return XDP ? PASS : DROP;
 	}
 	scheduled = hashed ? choose_in_flood(service, service_slot, &packet->flow, &chosen)
 			   : choose(service, service_slot, &packet->flow, packet->now_ns, &chosen);
@@ -82,16 +87,24 @@ static __always_inline int open_and_forward(context *ctx, struct packet *packet,
 		return fullnat(ctx, FULLNAT_OPEN, chosen);
 	}
 #endif
+	newcomer_count(packet);
+	if (XDP && (in_flood || adopted)) {
+		/* What passes is chosen for by TC, and the same: it is not to be the second packet of its flow there. */
+		verdict = forward(ctx, packet, chosen, destination);
+		if (verdict == PASS)
+			return PASS;
+	}
 	if (adopted)
 		count(VIPD_REASON_ADOPTED);
-	newcomer_count(packet);
 	if (in_flood) {
 		count(VIPD_REASON_SYN_FLOOD);
-		return forward(ctx, packet, chosen, destination);
+		return verdict;
 	}
 	if (!(service->flags & VIPD_SERVICE_ONE_PACKET) || packet->flow.protocol != IPPROTO_UDP)
 		connection_open(packet, old, chosen, destination);
 	account_connection(service_slot, chosen);
+	if (XDP && adopted)
+		return verdict;
 	return forward(ctx, packet, chosen, destination);
 }
 
@@ -99,9 +112,10 @@ static __always_inline int open_and_forward(context *ctx, struct packet *packet,
 static __always_inline int ingress(context *ctx, __u32 mark)
 {
 	struct packet packet = {};
-	struct vipd_connection *connection;
+	struct vipd_connection *connection = 0;
 	struct vipd_service *service;
 	__u32 service_slot = 0;
+	int in_flood;
 
 	switch (parse(ctx, &packet)) {
 	case PARSED_FLOW:
@@ -111,23 +125,26 @@ static __always_inline int ingress(context *ctx, __u32 mark)
 	case PARSED_OTHER:
 		return PASS;
 	}
-	if (passes_table_by(&packet, &service_slot, &service))
-		return open_and_forward(ctx, &packet, 0, service_slot, service, 1);
-	connection = connection_of(&packet.flow);
-	if (connection && connection->flags & VIPD_CONNECTION_REPLY)
-		return reply(ctx, &packet, connection);
-	if (connection && !connection_is_stale(connection, packet.now_ns) && !begins_anew(connection, &packet)) {
-		struct vipd_destination *destination =
-			destination_at(connection->destination, connection->generation);
+	in_flood = passes_table_by(&packet, &service_slot, &service);
+	if (!in_flood || ended_lately(&packet.flow, packet.now_ns)) {
+		connection = connection_of(&packet.flow);
+		if (connection && connection->flags & VIPD_CONNECTION_REPLY)
+			return reply(ctx, &packet, connection);
+		if (connection && !connection_is_stale(connection, packet.now_ns)) {
+			struct vipd_destination *destination =
+				destination_at(connection->destination, connection->generation);
 
-		/* Its destination may be gone: then it is as if it had no connection. */
-		if (destination) {
-			connection_advance(connection, &packet, FROM_CLIENT);
-			return forward(ctx, &packet, connection->destination, destination);
+			/* Its destination may be gone: then it is as if it had no connection. */
+			if (destination && !begins_anew(connection, &packet)) {
+				connection_advance(connection, &packet, FROM_CLIENT);
+				return forward(ctx, &packet, connection->destination, destination);
+			}
+			in_flood = 0; /* the flow's next packet would find this one */
 		}
 	}
-	service = service_of(&packet, mark, &service_slot);
+	if (!in_flood)
+		service = service_of(&packet, mark, &service_slot);
 	if (service)
-		return open_and_forward(ctx, &packet, connection, service_slot, service, 0);
+		return open_and_forward(ctx, &packet, connection, service_slot, service, in_flood);
 	return reply_without_entry(ctx, &packet);
 }

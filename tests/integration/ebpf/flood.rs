@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use aya::Pod;
 use aya::maps::{Array, Map, MapData};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 use vipd::lvs::datapath::{Datapath as _, HookMode};
+use vipd::lvs::io::ebpf::abi::Settings;
 use vipd::lvs::io::ebpf::{Ebpf, EbpfOptions, Reason, Verdict};
 use vipd::lvs::ipvsadm::manual::Manual as _;
 use vipd::lvs::table::{Destination, Encapsulation, Forwarding, Persistence, Protocol, Scheduler, Service, Step};
 
-use crate::frames::ends;
+use crate::frames::{Flow, ends, packet, transport};
 use crate::lab::{address, address6, reason, until, wait};
 use crate::steps::{apply, at, destination, key, service};
 use crate::table::{ACK, SYN, segment};
@@ -21,11 +23,14 @@ use crate::trials::{Trial, vip_of};
 
 const FIN: u8 = 1;
 const RST: u8 = 4;
+const PSH: u8 = 8;
 const IPIP: Forwarding = Forwarding::Tunnel(Encapsulation::Ipip);
 /// A flood is more than 128 SYNs in a second then.
 const CONNECTIONS: u32 = 1024;
 /// Of a flood, in each test.
 const SYNS: u16 = 400;
+/// Bytes that say when flows have ended.
+const ENDED: usize = 131_072;
 
 /// A service behind XDP, on one CPU.
 struct Flooded {
@@ -96,12 +101,26 @@ impl Flooded {
     }
 
     /// By XDP, and what it leaves by TC.
+    fn by_both(&mut self, packet: &[u8]) -> (Verdict, Vec<u8>) {
+        match self.trial.go_by_xdp(packet) {
+            (Verdict::Pass, _) => self.trial.go(packet),
+            done => done,
+        }
+    }
+
     fn go(&mut self, port: u16, flags: u8) -> Option<IpAddr> {
-        match self.trial.go_by_xdp(&self.segment(port, flags)) {
+        match self.by_both(&self.segment(port, flags)) {
             (Verdict::Forward, framed) => Some(ends(&framed).unwrap().1),
-            (Verdict::Pass, _) => self.by_tc(port, flags),
+            (Verdict::Pass, _) => None,
             (other, _) => panic!("{other:?}: {:?}", self.trial.plane.reasons()),
         }
+    }
+
+    /// Neither hook can forward it: its hop limit is used up, or a tunnel would make it too long.
+    fn misfit(&self, port: u16, flags: u8, is_long: bool) -> Vec<u8> {
+        let flow = Flow { from: (self.client, port), to: (self.vip, 80), tcp: true };
+        let payload = vec![0; if is_long { 1_450 } else { 0 }];
+        packet(self.client, self.vip, 6, &transport(flow, flags, &payload), if is_long { 64 } else { 1 }, None)
     }
 
     fn to(&mut self, port: u16, flags: u8) -> IpAddr {
@@ -135,12 +154,43 @@ impl Flooded {
         sent
     }
 
+    fn established(&mut self) -> usize {
+        let listed = wait(self.trial.plane.connections()).unwrap();
+        listed.iter().filter(|one| one.state == "ESTABLISHED").count()
+    }
+
+    fn pinned<T: Pod>(&self, name: &str) -> Array<MapData, T> {
+        let pinned = MapData::from_pin(self.trial.lab.pin_dir().join(name)).unwrap();
+        Map::from_map_data(pinned).unwrap().try_into().unwrap()
+    }
+
+    /// Of every flow, as if its connection had ended now; or of none.
+    fn set_ended(&self, is_now: bool) {
+        let at = if is_now { nanoseconds(ClockId::CLOCK_MONOTONIC) >> 33 | 1 } else { 0 };
+        let mut pinned = self.pinned::<[u8; ENDED]>("ended");
+        let mut ended = pinned.get(&0, 0).unwrap();
+        ended.fill(at as u8);
+        pinned.set(0, ended, 0).unwrap();
+    }
+
+    fn has_ended(&self) -> bool {
+        self.pinned::<[u8; ENDED]>("ended").get(&0, 0).unwrap().iter().any(|at| *at > 0)
+    }
+
+    /// A connection in a handshake is none any more at the next tick of the clock that the packets read.
+    fn end_handshakes(&self) {
+        let mut pinned = self.pinned::<Settings>("settings");
+        let mut settings = pinned.get(&0, 0).unwrap();
+        settings.timeout_ms[0] = 0;
+        pinned.set(0, settings, 0).unwrap();
+        let now = nanoseconds(ClockId::CLOCK_MONOTONIC_COARSE);
+        until("the next tick", || nanoseconds(ClockId::CLOCK_MONOTONIC_COARSE) > now);
+    }
+
     /// When the service's last SYN passed by.
     fn set_flood(&self, ago: Duration) {
-        let pinned = MapData::from_pin(self.trial.lab.pin_dir().join("floods")).unwrap();
-        let mut floods: Array<MapData, u64> = Map::from_map_data(pinned).unwrap().try_into().unwrap();
-        let now = Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap());
-        let nanoseconds = u64::try_from(now.saturating_sub(ago).as_nanos()).unwrap();
+        let mut floods = self.pinned::<u64>("floods");
+        let nanoseconds = nanoseconds(ClockId::CLOCK_MONOTONIC).saturating_sub(ago.as_nanos() as u64);
         for slot in 0..floods.len() {
             floods.set(slot, nanoseconds, 0).unwrap();
         }
@@ -149,6 +199,10 @@ impl Flooded {
     fn close(self) {
         self.trial.lab.close(self.trial.plane);
     }
+}
+
+fn nanoseconds(clock: ClockId) -> u64 {
+    Duration::from(clock_gettime(clock).unwrap()).as_nanos() as u64
 }
 
 fn shares(sent: &BTreeMap<u16, IpAddr>) -> BTreeMap<IpAddr, usize> {
@@ -224,9 +278,7 @@ fn what_follows_a_syn_of_a_flood_goes_where_that_went_and_makes_the_entry() {
             assert_eq!(flooded.to(*port, ACK), *server, "{what}, port {port}");
         }
         assert_eq!(flooded.reason(Reason::Adopted) - adopted, more, "{what}: who has an entry is known");
-        let listed = wait(flooded.trial.plane.connections()).unwrap();
-        let established = listed.iter().filter(|one| one.state == "ESTABLISHED").count();
-        assert_eq!(established, usize::from(SYNS), "{what}");
+        assert_eq!(flooded.established(), usize::from(SYNS), "{what}");
         flooded.close();
     }
 }
@@ -240,8 +292,9 @@ fn out_of_a_flood_the_scheduler_chooses_and_an_unknown_flow_is_left_to_the_stack
         assert_eq!(unknown(&mut flooded, 50_000), [None, None], "IPv6 {v6}, before");
         flooded.begin();
         let sent = flooded.flood();
-        assert_eq!(flooded.go(50_010, RST), None, "IPv6 {v6}");
-        assert_eq!(flooded.go(50_010, SYN | ACK), None, "IPv6 {v6}");
+        for flags in [RST, SYN | ACK, 0, FIN, PSH] {
+            assert_eq!(flooded.go(50_010, flags), None, "IPv6 {v6}, flags {flags}");
+        }
         assert!(unknown(&mut flooded, 50_020).iter().all(Option::is_some), "IPv6 {v6}, in a flood");
         // Sent again on another CPU, and by TC.
         for (port, server) in sent.iter().take(50) {
@@ -295,9 +348,118 @@ fn a_flood_of_acks_after_one_of_syns_drives_out_nothing_that_is_established() {
         assert!(flooded.by_tc(port, ACK).is_some());
     }
     assert!(flooded.reason(Reason::Adopted) >= 6_000);
-    let listed = wait(flooded.trial.plane.connections()).unwrap();
-    assert_eq!(listed.iter().filter(|one| one.state == "ESTABLISHED").count(), established.len());
+    assert_eq!(flooded.established(), established.len());
+    // What XDP leaves to TC is one packet, not two.
+    for scheduler in [Scheduler::Rr, Scheduler::Mh] {
+        flooded.weighted(false, scheduler, &[1, 1]);
+        flooded.set_flood(Duration::ZERO);
+        for is_long in [false, true] {
+            for port in 20_000..20_200 {
+                let ack = flooded.misfit(port, ACK, is_long);
+                flooded.by_both(&ack);
+            }
+            assert_eq!(flooded.established(), 0, "{scheduler}, too long {is_long}");
+        }
+    }
     flooded.close();
+}
+
+#[test]
+fn a_flood_leaves_no_entry_either_where_all_flows_may_have_ended_lately() {
+    for v6 in [false, true] {
+        let mut flooded = Flooded::new();
+        flooded.weighted(v6, Scheduler::Rr, &[1, 1]);
+        flooded.set_ended(true);
+        flooded.begin();
+        let before = flooded.entries();
+        let sent = flooded.flood();
+        let now = flooded.entries();
+        assert!(now <= before + 4, "IPv6 {v6}: {now} entries, before {before}");
+        for (port, server) in &sent {
+            assert_eq!(flooded.to(*port, ACK), *server, "IPv6 {v6}, port {port}");
+        }
+        flooded.close();
+    }
+}
+
+#[test]
+fn what_is_half_closed_and_goes_on_has_ended_lately_again() {
+    let mut flooded = Flooded::new();
+    flooded.weighted(false, Scheduler::Rr, &[1, 1]);
+    for flags in [SYN, ACK, FIN | ACK] {
+        flooded.to(30_000, flags);
+    }
+    assert!(flooded.has_ended());
+    flooded.set_ended(false);
+    until("its segments are noted", || {
+        flooded.to(30_000, ACK);
+        flooded.has_ended()
+    });
+    flooded.close();
+}
+
+#[test]
+fn a_syn_whose_hop_limit_is_used_up_leaves_no_entry_in_a_flood_and_out_of_it() {
+    for v6 in [false, true] {
+        let mut flooded = Flooded::new();
+        flooded.weighted(v6, Scheduler::Rr, &[1, 1]);
+        for (what, first) in [("before", 40_000), ("in a flood", 41_000)] {
+            let reasons = [Reason::Ttl, Reason::SynFlood, Reason::Adopted];
+            let before = reasons.map(|wanted| flooded.reason(wanted));
+            let entries = flooded.entries();
+            for port in first..first + 20 {
+                for flags in [SYN, ACK] {
+                    let late = flooded.misfit(port, flags, false);
+                    let verdict = flooded.by_both(&late).0;
+                    // An ACK that nobody knows is left to the stack.
+                    let is_known = flags == SYN || what != "before";
+                    assert_eq!(verdict, if is_known { Verdict::Drop } else { Verdict::Pass }, "{what}, IPv6 {v6}");
+                }
+            }
+            assert_eq!(flooded.entries(), entries, "{what}, IPv6 {v6}");
+            let dropped = if what == "before" { 20 } else { 40 };
+            let wanted = [before[0] + dropped, before[1], before[2]];
+            assert_eq!(reasons.map(|wanted| flooded.reason(wanted)), wanted, "{what}, IPv6 {v6}");
+            flooded.begin();
+        }
+        flooded.close();
+    }
+}
+
+#[test]
+fn what_a_flood_forwards_is_counted_by_the_hook_that_forwards_it() {
+    let mut flooded = Flooded::new();
+    flooded.weighted(false, Scheduler::Rr, &[1, 1]);
+    flooded.begin();
+    let before = flooded.reason(Reason::SynFlood);
+    for port in 40_000..40_020 {
+        let long = flooded.misfit(port, SYN, true);
+        flooded.by_both(&long);
+    }
+    assert_eq!(flooded.reason(Reason::SynFlood), before);
+    flooded.close();
+}
+
+/// Of a connection that another director began, whose client sends more seldom than a handshake may last.
+#[test]
+fn an_adopted_flow_that_goes_on_after_its_entry_is_stale_is_established() {
+    for (v6, scheduler) in [(false, Scheduler::Mh), (true, Scheduler::Sh), (false, Scheduler::Dh)] {
+        let mut flooded = Flooded::new();
+        flooded.weighted(v6, scheduler, &[1, 1]);
+        flooded.to(30_000, ACK);
+        assert!(flooded.by_tc(30_001, ACK).is_some());
+        flooded.end_handshakes();
+        flooded.to(30_000, ACK);
+        assert!(flooded.by_tc(30_001, ACK).is_some());
+        assert_eq!(flooded.reason(Reason::Adopted), 4, "{scheduler}");
+        assert_eq!(flooded.established(), 2, "{scheduler}");
+        // A SYN proves nothing.
+        flooded.to(30_002, SYN);
+        flooded.end_handshakes();
+        flooded.to(30_002, SYN);
+        assert_eq!(flooded.established(), 2, "{scheduler}");
+        flooded.close();
+    }
 }
 
 #[test]
