@@ -53,7 +53,8 @@ static __always_inline void connection_advance(struct vipd_connection *connectio
 	__u8 fin = direction == FROM_CLIENT ? VIPD_CONNECTION_CLIENT_FIN : VIPD_CONNECTION_SERVER_FIN;
 	__u8 before = connection->state, after = before;
 
-	if (before != VIPD_STATE_SYN_RECV && !(packet->tcp_flags & (TCP_RST | TCP_FIN))) {
+	if ((before == VIPD_STATE_ESTABLISHED || before == VIPD_STATE_UDP) &&
+	    !(packet->tcp_flags & (TCP_RST | TCP_FIN))) {
 		connection_touch(connection, packet->now_ns);
 		return;
 	}
@@ -77,7 +78,7 @@ static __always_inline void connection_advance(struct vipd_connection *connectio
 		return;
 	}
 	/* Half-closed it may stay for long. */
-	if (direction == FROM_CLIENT && after >= VIPD_STATE_FIN_WAIT && after != VIPD_STATE_UDP)
+	if (direction == FROM_CLIENT && after >= VIPD_STATE_FIN_WAIT)
 		ended_note(&packet->flow, packet->now_ns);
 }
 

@@ -10,7 +10,7 @@ use nix::sched::{CpuSet, sched_setaffinity};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 use vipd::lvs::datapath::{Datapath as _, HookMode};
-use vipd::lvs::io::ebpf::abi::Settings;
+use vipd::lvs::io::ebpf::abi::Entry;
 use vipd::lvs::io::ebpf::{Ebpf, EbpfOptions, Reason, Verdict};
 use vipd::lvs::ipvsadm::manual::Manual as _;
 use vipd::lvs::table::{Destination, Encapsulation, Forwarding, Persistence, Protocol, Scheduler, Service, Step};
@@ -177,14 +177,14 @@ impl Flooded {
         self.pinned::<[u8; ENDED]>("ended").get(&0, 0).unwrap().iter().any(|at| *at > 0)
     }
 
-    /// A connection in a handshake is none any more at the next tick of the clock that the packets read.
-    fn end_handshakes(&self) {
-        let mut pinned = self.pinned::<Settings>("settings");
-        let mut settings = pinned.get(&0, 0).unwrap();
-        settings.timeout_ms[0] = 0;
-        pinned.set(0, settings, 0).unwrap();
-        let now = nanoseconds(ClockId::CLOCK_MONOTONIC_COARSE);
-        until("the next tick", || nanoseconds(ClockId::CLOCK_MONOTONIC_COARSE) > now);
+    /// As if all that is known now had last been seen so long ago.
+    fn set_idle(&self, ago: Duration) {
+        let mut entries = self.pinned::<Entry>("connections");
+        for number in 0..entries.len() {
+            let mut entry = entries.get(&number, 0).unwrap();
+            entry.connection.seen_ns = nanoseconds(ClockId::CLOCK_MONOTONIC).saturating_sub(ago.as_nanos() as u64);
+            entries.set(number, entry, 0).unwrap();
+        }
     }
 
     /// When the service's last SYN passed by.
@@ -448,14 +448,14 @@ fn an_adopted_flow_that_goes_on_after_its_entry_is_stale_is_established() {
         flooded.weighted(v6, scheduler, &[1, 1]);
         flooded.to(30_000, ACK);
         assert!(flooded.by_tc(30_001, ACK).is_some());
-        flooded.end_handshakes();
+        flooded.set_idle(Duration::from_secs(75));
         flooded.to(30_000, ACK);
         assert!(flooded.by_tc(30_001, ACK).is_some());
         assert_eq!(flooded.reason(Reason::Adopted), 4, "{scheduler}");
         assert_eq!(flooded.established(), 2, "{scheduler}");
         // A SYN proves nothing.
         flooded.to(30_002, SYN);
-        flooded.end_handshakes();
+        flooded.set_idle(Duration::from_secs(75));
         flooded.to(30_002, SYN);
         assert_eq!(flooded.established(), 2, "{scheduler}");
         flooded.close();
