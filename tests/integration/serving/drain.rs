@@ -49,9 +49,9 @@ fn one_to_each(lab: &Lab) -> [Connection; 2] {
     kept.map(Option::unwrap)
 }
 
-#[test]
-fn a_drain_ends_at_zero_connections_and_wishes_outlive_a_reload_without_a_failed_request() {
-    let mut lab = Lab::new(Arms::One, 2);
+/// So many servers, of which a daemon serves the first two.
+fn served(servers: usize) -> Lab {
+    let mut lab = Lab::new(Arms::One, servers);
     for server in &lab.servers {
         server.sysctl("net/ipv4/conf/all/arp_ignore", "1");
         server.sysctl("net/ipv4/conf/all/arp_announce", "2");
@@ -60,6 +60,31 @@ fn a_drain_ends_at_zero_connections_and_wishes_outlive_a_reload_without_a_failed
     lab.serve(&[80], &[]);
     lab.start(&config(1..=2));
     lab.until("the VIP is served", || lab.director.ip("-o address show").contains("192.0.2.100"));
+    lab
+}
+
+#[test]
+fn all_real_servers_are_replaced_one_by_one_without_a_failed_request() {
+    let mut lab = served(4);
+    let load = Load::start(&lab.client, 80);
+    for old in 1..=2 {
+        let server = format!("192.0.2.{}:80", 10 + old);
+        let said = lab.ask(&["real-server", "drain", &server, "--wait", "60"]);
+        assert!(said.status.success(), "{said:?}\n{}", lab.log());
+        lab.reload(&config(old + 1..=old + 2));
+        lab.until("the new one serves", || shares(&lab.client, 80, 4).contains_key(&(old + 2)));
+    }
+    let now = shares(&lab.client, 80, 20);
+    assert_eq!(now.keys().collect::<Vec<_>>(), [&3, &4]);
+    let tally = load.end();
+    assert_eq!(tally.failed, Vec::<String>::new(), "{:?}", tally.answered);
+    assert_eq!(tally.answered.len(), 4, "{:?}", tally.answered);
+    lab.stop();
+}
+
+#[test]
+fn a_drain_ends_at_zero_connections_and_wishes_outlive_a_reload_without_a_failed_request() {
+    let mut lab = served(2);
     let [mut on_one, mut on_two] = one_to_each(&lab);
     let load = Load::start(&lab.client, 80);
 

@@ -6,15 +6,18 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 use vipd::lab::LabError;
 
 use crate::lab::{Host, PATIENCE, VIP};
 
-/// Pauses of the load: two hundred requests a second, so that a gap of a few milliseconds is met.
-const REQUEST_EVERY: Duration = Duration::from_millis(5);
+/// Requests a second of the load, so that a gap of a few milliseconds is met; `VIPD_LOAD` is another number
+/// (`scripts/serve-under-load`).
+const PER_SECOND: u32 = 200;
+/// What one thread asks at most.
+const PER_THREAD: u32 = 250;
 
 /// Serve TCP (over IPv6 too) and UDP on these ports: the answer to a line, or to a datagram, is the server's number. UDP is served on
 /// the server's own address and on the VIP, whether or not the host has it yet.
@@ -154,12 +157,13 @@ pub fn ask_udp(host: &Host, port: u16, question: &[u8]) -> std::io::Result<u8> {
     Question::open(host, port)?.ask(question)
 }
 
-/// Requests without a pause worth the name, until it is ended.
+/// Requests at a steady rate, each with a connection of its own, until it is ended.
 #[derive(Debug)]
 pub struct Load {
+    started: Instant,
     stop: Arc<AtomicBool>,
     tally: Arc<Mutex<Tally>>,
-    thread: JoinHandle<Result<(), LabError>>,
+    threads: Vec<JoinHandle<Result<(), LabError>>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -170,27 +174,44 @@ pub struct Tally {
 
 impl Load {
     pub fn start(host: &Host, port: u16) -> Self {
+        let per_second = std::env::var("VIPD_LOAD").map_or(PER_SECOND, |number| number.parse().expect("a number"));
+        let count = per_second.div_ceil(PER_THREAD);
         let (stop, tally) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Tally::default())));
-        let (ended, counted) = (Arc::clone(&stop), Arc::clone(&tally));
-        let work = move || {
-            while !ended.load(Ordering::SeqCst) {
-                let answer = connect(Ipv4Addr::UNSPECIFIED, port).and_then(|mut connection| connection.who());
-                let mut tally = counted.lock().unwrap();
-                match answer {
-                    Ok(server) => *tally.answered.entry(server).or_default() += 1,
-                    Err(error) => tally.failed.push(error.to_string()),
-                }
-                drop(tally);
-                thread::sleep(REQUEST_EVERY);
-            }
+        let started = Instant::now();
+        let thread = |number: u32| {
+            let (stop, tally) = (Arc::clone(&stop), Arc::clone(&tally));
+            let first = started + Duration::from_secs(1) * number / per_second;
+            let work = move || ask_each(first, Duration::from_secs(1) * count / per_second, port, &stop, &tally);
+            host.namespace.thread("load", work).expect("a thread")
         };
-        let thread = host.namespace.thread("load", work).expect("a thread");
-        Self { stop, tally, thread }
+        let threads = (0..count).map(thread).collect();
+        Self { started, stop, tally, threads }
     }
 
     pub fn end(self) -> Tally {
         self.stop.store(true, Ordering::SeqCst);
-        self.thread.join().expect("the load").expect("the namespace");
-        self.tally.lock().unwrap().clone()
+        for thread in self.threads {
+            thread.join().expect("the load").expect("the namespace");
+        }
+        let tally = self.tally.lock().unwrap().clone();
+        let (answered, s) = (tally.answered.values().sum::<u64>(), self.started.elapsed().as_secs_f64());
+        let per_second = answered as f64 / s;
+        eprintln!("load: {answered} answered in {s:.1} s, {per_second:.0} a second; {} failed", tally.failed.len());
+        tally
+    }
+}
+
+/// One request after the other, each as long after the one before; those that are late follow at once.
+fn ask_each(first: Instant, every: Duration, port: u16, stop: &AtomicBool, tally: &Mutex<Tally>) {
+    let mut due = first;
+    while !stop.load(Ordering::SeqCst) {
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+        due += every;
+        let answer = connect(Ipv4Addr::UNSPECIFIED, port).and_then(|mut connection| connection.who());
+        let mut tally = tally.lock().unwrap();
+        match answer {
+            Ok(server) => *tally.answered.entry(server).or_default() += 1,
+            Err(error) => tally.failed.push(error.to_string()),
+        }
     }
 }
