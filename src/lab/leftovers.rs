@@ -2,9 +2,11 @@
 //!
 //! The name says which process made it; only what belongs to a dead one is touched.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::mount::{MntFlags, umount2};
 
@@ -14,6 +16,42 @@ use super::namespace::{self, NETNS_DIR};
 
 /// The directories of labs, `vipd-PID-N` each. Below `/run`, where only root can put a name.
 pub const LAB_DIR: &str = "/run/vipd-lab";
+
+/// A directory that goes with what is mounted below it when it is dropped.
+#[derive(Debug)]
+pub struct Directory(PathBuf);
+
+impl Directory {
+    /// # Errors
+    /// [`LabError::File`].
+    pub(super) fn make(name: &str) -> Result<Self, LabError> {
+        let path = Path::new(LAB_DIR).join(name);
+        let made = DirBuilder::new().mode(0o700).recursive(true).create(&path);
+        made.map_err(|source| LabError::File { action: "make", path: path.clone(), source })?;
+        Ok(Self(path))
+    }
+
+    /// One of this process, for a daemon that may be killed with its mounts.
+    ///
+    /// # Errors
+    /// [`LabError::File`].
+    pub fn temporary() -> Result<Self, LabError> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        Self::make(&format!("vipd-{}-{}-files", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        if let Err(error) = remove_directory(&self.0) {
+            tracing::warn!(%error, "the directory of the lab stays");
+        }
+    }
+}
 
 /// Remove what dead labs left; gives the names removed, and an error for each that stays.
 pub fn remove() -> (Vec<String>, Vec<LabError>) {
@@ -33,7 +71,7 @@ pub fn remove() -> (Vec<String>, Vec<LabError>) {
 ///
 /// # Errors
 /// [`LabError::File`] where something of it stays.
-pub(super) fn remove_directory(path: &Path) -> Result<(), LabError> {
+fn remove_directory(path: &Path) -> Result<(), LabError> {
     for mount in mounts_below(path) {
         disk::thaw(&mount);
         // One that stays is what makes the removal fail, with its name.

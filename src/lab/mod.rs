@@ -38,6 +38,7 @@ pub use error::LabError;
 pub use facts::Facts;
 pub use host::Host;
 pub use journal::Journal;
+pub use leftovers::Directory;
 pub use namespace::Namespace;
 pub use pair::{Lab, RealServer, Seat, Services, Setup};
 pub use server::Server;

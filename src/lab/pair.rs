@@ -1,10 +1,7 @@
 //! The lab of a pair: a switch, a client, two directors, their real servers. Dropping it takes all of it down.
 
 use std::fmt;
-use std::fs::DirBuilder;
 use std::net::{IpAddr, Ipv4Addr};
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -12,7 +9,7 @@ use super::director::{Daemon, Director};
 use super::error::LabError;
 use super::facts::Facts;
 use super::host::Host;
-use super::leftovers::{self, LAB_DIR};
+use super::leftovers::Directory;
 use super::server::{Listen, Server};
 use super::switch::Switch;
 
@@ -119,7 +116,7 @@ impl Lab {
         let director = |seat: Seat, config: &str, daemon: &Daemon| {
             let host = host_with(&switch, seat.name(), facts, seat.address())?;
             host.sysctl("net/ipv4/ip_forward", "1")?;
-            Director::new(host, daemon.clone(), config, directory.0.join(seat.name()))
+            Director::new(host, daemon.clone(), config, directory.path().join(seat.name()))
         };
         let director_a = director(Seat::A, &setup.config_a, &setup.daemon_a)?;
         let director_b = director(Seat::B, &setup.config_b, &setup.daemon_b)?;
@@ -302,27 +299,6 @@ impl RealServer {
     /// The death of its processes: connections are reset, ports closed; the host lives.
     pub fn stop(&mut self) {
         self.server = None;
-    }
-}
-
-/// The directory of a lab, gone with what is mounted below it when dropped.
-#[derive(Debug)]
-struct Directory(PathBuf);
-
-impl Directory {
-    fn make(name: &str) -> Result<Self, LabError> {
-        let path = Path::new(LAB_DIR).join(name);
-        let made = DirBuilder::new().mode(0o700).recursive(true).create(&path);
-        made.map_err(|source| LabError::File { action: "make", path: path.clone(), source })?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        if let Err(error) = leftovers::remove_directory(&self.0) {
-            tracing::warn!(%error, "the directory of the lab stays");
-        }
     }
 }
 

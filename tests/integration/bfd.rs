@@ -28,7 +28,7 @@ use vipd::bfd::{Settings, State};
 use vipd::daemon::bfd::Bfd;
 use vipd::daemon::heartbeat;
 use vipd::daemon::heartbeat::processor::Scheduling;
-use vipd::lab::{Namespace, until};
+use vipd::lab::{Directory, Namespace, until};
 use vipd::vrrp::{Outcome, Tracked};
 
 /// Far more than anything here takes, even on a busy machine.
@@ -224,7 +224,7 @@ fn served(host: &Namespace, run_dir: &Path) -> Option<(Value, Value)> {
 fn a_real_server_follows_its_session_with_frr() {
     let hosts = hosts();
     let bfdd = Bfdd::start(&hosts[1]);
-    let dir = tempfile::tempdir().unwrap();
+    let dir = Directory::temporary().unwrap();
     let (config, run_dir, log) = (dir.path().join("vipd.conf"), dir.path().join("run"), dir.path().join("log"));
     fs::write(&config, CHECKED).unwrap();
     let mut command = Command::new("nsenter");

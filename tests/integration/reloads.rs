@@ -20,7 +20,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 use vipd::control::io::client::{CallError, call};
-use vipd::lab::{Namespace, until};
+use vipd::lab::{Directory, Namespace, until};
 
 const OFFERED: u32 = 500;
 /// Far more than anything here takes, even on a busy machine.
@@ -165,7 +165,7 @@ fn renumber(lines: &mut [Vec<u8>], at: usize, number: u32) {
 /// A daemon on a host of its own.
 struct Host {
     namespace: Namespace,
-    dir: tempfile::TempDir,
+    dir: Directory,
     daemon: Child,
     runtime: tokio::runtime::Runtime,
 }
@@ -173,7 +173,7 @@ struct Host {
 impl Host {
     fn start(tag: &str) -> Self {
         let namespace = Namespace::create(&format!("vipd-{}-{tag}", std::process::id())).unwrap();
-        let dir = tempfile::tempdir().unwrap();
+        let dir = Directory::temporary().unwrap();
         for line in ["link add eth0 type veth peer name far0", "link set far0 up", "link set eth0 up"]
             .into_iter()
             .chain(["address add 192.0.2.2/24 dev eth0"])

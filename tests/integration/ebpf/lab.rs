@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns};
-use tempfile::TempDir;
+use vipd::lab::Directory;
 use vipd::lvs::io::ebpf::{Ebpf, EbpfOptions, LOCAL_PORTS, Reason};
 
 /// The virtual address on the client's side (Masq) and on the servers' (Route).
@@ -116,26 +116,12 @@ fn ip(args: &str) -> String {
 /// Everything a test needs. The order of the fields is the order of their end.
 #[derive(Debug)]
 pub struct Lab {
-    pins: Pins,
+    pins: Directory,
     pub client: Host,
     pub director: Host,
     pub servers: Vec<Host>,
     number: u32,
     pub switch: Host,
-}
-
-#[derive(Debug)]
-struct Pins {
-    dir: TempDir,
-}
-
-impl Drop for Pins {
-    fn drop(&mut self) {
-        // A test that failed leaves its mounts.
-        for place in ["bpf", "other"] {
-            let _ = Command::new("umount").arg("-lq").arg(self.dir.path().join(place)).output();
-        }
-    }
 }
 
 impl Lab {
@@ -175,7 +161,7 @@ impl Lab {
                 server
             })
             .collect();
-        let pins = Pins { dir: tempfile::tempdir().expect("a directory in /tmp") };
+        let pins = Directory::temporary().expect("a directory in /run");
         Self { pins, client, director, servers, number, switch }
     }
 
@@ -248,7 +234,7 @@ impl Lab {
 
     /// A directory that goes with the lab.
     pub fn dir(&self) -> &Path {
-        self.pins.dir.path()
+        self.pins.path()
     }
 
     /// A daemon starts on the director.

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use vipd::lab::{Namespace, until};
+use vipd::lab::{Directory, Namespace, until};
 
 const PATIENCE: Duration = Duration::from_secs(40);
 
@@ -28,7 +28,7 @@ const SAVED: &str = "-A -t 192.0.2.10:80 -s wrr
 
 struct Host {
     namespace: Namespace,
-    dir: tempfile::TempDir,
+    dir: Directory,
 }
 
 impl Host {
@@ -36,7 +36,7 @@ impl Host {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("vipd-{}-{}-ipvsadm", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let namespace = Namespace::create(&name).expect("needs root and iproute2");
-        let host = Self { namespace, dir: tempfile::tempdir().unwrap() };
+        let host = Self { namespace, dir: Directory::temporary().unwrap() };
         for line in ["link add eth0 type veth peer name far0", "link set far0 up", "link set eth0 up"] {
             let args = ["-n", host.namespace.name()].into_iter().chain(line.split(' '));
             assert!(Command::new("ip").args(args).status().unwrap().success(), "ip {line}");
@@ -96,13 +96,6 @@ impl Host {
     fn control(&self, verb: &str) -> std::process::ExitStatus {
         let mut command = self.vipd(verb);
         command.arg("--run-dir").arg(self.run_dir()).output().unwrap().status
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        // The program may live on; its mount would outlive the directory.
-        let _ = Command::new("umount").arg("-l").arg(self.run_dir().join("bpf")).stderr(Stdio::null()).status();
     }
 }
 

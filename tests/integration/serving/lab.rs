@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use vipd::lab::{Namespace, run, until};
+use vipd::lab::{Directory, Namespace, run, until};
 
 use crate::traffic::serve;
 
@@ -111,7 +111,7 @@ pub struct Lab {
     pub director: Host,
     pub servers: Vec<Host>,
     arms: Arms,
-    dir: tempfile::TempDir,
+    dir: Directory,
     _switches: Vec<Namespace>,
 }
 
@@ -159,7 +159,7 @@ impl Lab {
             host
         };
         let servers = (1..=servers).map(server).collect();
-        let dir = tempfile::tempdir().expect("a directory in /tmp");
+        let dir = Directory::temporary().expect("a directory in /run");
         Self { daemon: None, client, director, servers, arms, dir, _switches: vec![outside, inside] }
     }
 
@@ -276,7 +276,6 @@ impl Drop for Lab {
             daemon.terminate();
             let _ = until("the daemon ends", PATIENCE, || matches!(daemon.0.try_wait(), Ok(Some(_)) | Err(_)));
             drop(daemon);
-            let _ = Command::new("umount").arg("-lq").arg(self.run_dir().join("bpf")).output();
         }
     }
 }
