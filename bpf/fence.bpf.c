@@ -2,7 +2,10 @@
 /* The fence, and no_accept: packets for a virtual address whose deadline has passed are dropped on TC ingress, and so are the
  * questions of neighbours where it is. Each advert moves the deadline on, so a daemon that is frozen is deaf before its
  * peer takes over. Packets for an address that its virtual router does not accept (RFC 9568 section 6.1, Accept_Mode) are
- * dropped, but for those of neighbour discovery. An object of its own, before the forwarding program: it needs none of its maps. */
+ * dropped, but for those of neighbour discovery. An object of its own, before the forwarding program: it needs none of its maps.
+ *
+ * It outlives its process, whose addresses the kernel has until their lease ends, but not for good: whoever else has an
+ * address later is heard. */
 #include <linux/bpf.h>
 #include <linux/if_arp.h>
 #include <linux/if_ether.h>
@@ -21,6 +24,7 @@
 #define EARLIEST ROUTERS_MAX
 #define REFUSED (ROUTERS_MAX + 1)
 #define WORDS (ROUTERS_MAX + 2)
+#define NSEC_PER_SEC 1000000000ULL
 #define NEIGHBOR_SOLICIT 135
 #define NEIGHBOR_ADVERT 136
 
@@ -31,13 +35,18 @@ struct address {
 	__u8 octets[16];
 };
 
-/* Which virtual router holds an address. */
+/* Which virtual router holds an address, and how many seconds after its deadline a dead process's kernel may have it. */
+struct holder {
+	__u32 slot;
+	__u32 lease_s;
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, ADDRESSES_MAX);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct address);
-	__type(value, __u32);
+	__type(value, struct holder);
 } fence_routers SEC(".maps");
 
 /* Until when it may serve, in nanoseconds of CLOCK_MONOTONIC; 0: no limit. Then EARLIEST, some milliseconds before the
@@ -65,6 +74,15 @@ struct {
 	__type(value, __u64);
 } fence_dropped SEC(".maps");
 
+/* vipd_fence_living, as long as the process lives: the kernel empties an array of programs when nobody has it open any
+ * more (bpf_map_put_uref in kernel/bpf/syscall.c). */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} fence_living SEC(".maps");
+
 static __always_inline __u64 word(__u32 at)
 {
 	__u64 *word = bpf_map_lookup_elem(&fence_deadlines, &at);
@@ -72,20 +90,24 @@ static __always_inline __u64 word(__u32 at)
 	return word ? *word : 0;
 }
 
-static __always_inline int is_past(const struct address *address)
+/* `lives`: the process does. */
+static __always_inline int is_past(const struct address *address, int lives)
 {
-	__u32 *router = bpf_map_lookup_elem(&fence_routers, address);
-	__u64 *deadline;
+	struct holder *holder = bpf_map_lookup_elem(&fence_routers, address);
+	__u64 *deadline, now_ns;
 
-	if (!router)
+	if (!holder)
 		return 0;
-	deadline = bpf_map_lookup_elem(&fence_deadlines, router);
-	return deadline && *deadline && bpf_ktime_get_ns() > *deadline;
+	deadline = bpf_map_lookup_elem(&fence_deadlines, &holder->slot);
+	if (!deadline || !*deadline)
+		return 0;
+	now_ns = bpf_ktime_get_ns();
+	return now_ns > *deadline && (lives || now_ns - *deadline < holder->lease_s * NSEC_PER_SEC);
 }
 
-static __always_inline int is_refused(const struct address *address)
+static __always_inline int is_refused(const struct address *address, int lives)
 {
-	return bpf_map_lookup_elem(&fence_refused, address) != 0;
+	return lives && bpf_map_lookup_elem(&fence_refused, address) != 0;
 }
 
 static __always_inline int load_v4(struct __sk_buff *skb, __u32 offset, struct address *address)
@@ -98,19 +120,20 @@ static __always_inline int load_v6(struct __sk_buff *skb, __u32 offset, struct a
 	return bpf_skb_load_bytes_relative(skb, offset, address, sizeof(*address), BPF_HDR_START_NET) == 0;
 }
 
-static __always_inline int is_fenced_v4(struct __sk_buff *skb)
+static __always_inline int is_fenced_v4(struct __sk_buff *skb, int lives)
 {
 	struct address address = {.octets = {[10] = 0xff, [11] = 0xff}};
 
-	return load_v4(skb, __builtin_offsetof(struct iphdr, daddr), &address) && (is_past(&address) || is_refused(&address));
+	return load_v4(skb, __builtin_offsetof(struct iphdr, daddr), &address) &&
+	       (is_past(&address, lives) || is_refused(&address, lives));
 }
 
 /* The target's protocol address stands after those of the sender and its hardware address (RFC 826). */
-static __always_inline int is_fenced_arp(struct __sk_buff *skb)
+static __always_inline int is_fenced_arp(struct __sk_buff *skb, int lives)
 {
 	struct address address = {.octets = {[10] = 0xff, [11] = 0xff}};
 
-	return load_v4(skb, sizeof(struct arphdr) + ETH_ALEN + 4 + ETH_ALEN, &address) && is_past(&address);
+	return load_v4(skb, sizeof(struct arphdr) + ETH_ALEN + 4 + ETH_ALEN, &address) && is_past(&address, lives);
 }
 
 /* The type of a packet of neighbour discovery; 0: it is none. */
@@ -125,45 +148,57 @@ static __always_inline __u8 discovery(struct __sk_buff *skb)
 	return type == NEIGHBOR_SOLICIT || type == NEIGHBOR_ADVERT ? type : 0;
 }
 
-static __always_inline int is_fenced_v6(struct __sk_buff *skb)
+static __always_inline int is_fenced_v6(struct __sk_buff *skb, int lives)
 {
 	struct address address;
 	__u8 type = discovery(skb);
 
 	if (load_v6(skb, __builtin_offsetof(struct ipv6hdr, daddr), &address) &&
-	    (is_past(&address) || (!type && is_refused(&address))))
+	    (is_past(&address, lives) || (!type && is_refused(&address, lives))))
 		return 1;
 	/* The target follows type, code, checksum and 4 reserved bytes (RFC 4861 section 4.3). */
-	return type == NEIGHBOR_SOLICIT && load_v6(skb, sizeof(struct ipv6hdr) + 8, &address) && is_past(&address);
+	return type == NEIGHBOR_SOLICIT && load_v6(skb, sizeof(struct ipv6hdr) + 8, &address) && is_past(&address, lives);
 }
 
-static __always_inline int is_fenced(struct __sk_buff *skb)
+static __always_inline int is_fenced(struct __sk_buff *skb, int lives)
 {
 	switch (skb->protocol) {
 	case bpf_htons(ETH_P_IP):
-		return is_fenced_v4(skb);
+		return is_fenced_v4(skb, lives);
 	case bpf_htons(ETH_P_ARP):
-		return is_fenced_arp(skb);
+		return is_fenced_arp(skb, lives);
 	case bpf_htons(ETH_P_IPV6):
-		return is_fenced_v6(skb);
+		return is_fenced_v6(skb, lives);
 	default:
 		return 0;
 	}
 }
 
-SEC("classifier")
-int vipd_fence(struct __sk_buff *skb)
+static __always_inline int verdict(struct __sk_buff *skb, int lives)
 {
 	__u32 first = 0;
 	__u64 *dropped;
 
-	/* Most of the time nobody is deaf. */
-	if (clock_ns() <= word(EARLIEST) && !word(REFUSED))
-		return TC_ACT_UNSPEC;
-	if (!is_fenced(skb))
+	if (!is_fenced(skb, lives))
 		return TC_ACT_UNSPEC;
 	dropped = bpf_map_lookup_elem(&fence_dropped, &first);
 	if (dropped)
 		*dropped += 1;
 	return TC_ACT_SHOT;
+}
+
+SEC("classifier")
+int vipd_fence_living(struct __sk_buff *skb)
+{
+	return verdict(skb, 1);
+}
+
+SEC("classifier")
+int vipd_fence(struct __sk_buff *skb)
+{
+	/* Most of the time nobody is deaf. */
+	if (clock_ns() <= word(EARLIEST) && !word(REFUSED))
+		return TC_ACT_UNSPEC;
+	bpf_tail_call(skb, &fence_living, 0);
+	return verdict(skb, 0);
 }

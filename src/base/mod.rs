@@ -1,4 +1,4 @@
-//! Words that every room shares. Imports nothing of ours, does no I/O.
+//! Words that every room shares. Imports nothing of ours; `io` is what two rooms need of the world.
 
 mod address;
 mod answer_pattern;
@@ -7,6 +7,7 @@ mod dns;
 mod helo;
 mod hex;
 mod ifname;
+pub mod io;
 mod route;
 mod secret;
 mod time;

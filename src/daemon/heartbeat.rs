@@ -12,6 +12,7 @@ mod sockets;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -72,6 +73,8 @@ pub struct Heartbeat {
     pub bad_frames: Arc<BadFrames>,
     /// Why there is no fence although one was asked for.
     pub unfenced: Option<String>,
+    /// Why the fence ends with this process, and not with the lease of its addresses.
+    pub unpinned: Option<String>,
     /// Number of the eBPF map with the deadlines of the fence, where there is one.
     pub fence: Option<u32>,
     pub processor: Processor,
@@ -141,10 +144,11 @@ impl Heartbeat {
     /// [`StartError`]; then no thread, socket or address is left.
     pub fn start(settings: Vec<Settings>, options: HeartbeatOptions) -> Result<Self, StartError> {
         let settings = settings.into_iter().map(Arc::new).collect();
-        Self::start_in(settings, Holdings::default(), options, Maintenance::default())
+        Self::start_in(settings, Holdings::default(), options, Maintenance::default(), None)
     }
 
-    /// The same, with what is held as long as the daemon runs, and virtual routers that hold nothing for now.
+    /// The same, with what is held as long as the daemon runs, and virtual routers that hold nothing for now. `bpffs`: a
+    /// directory where the fence outlives this process.
     ///
     /// # Errors
     /// As [`Heartbeat::start`].
@@ -153,6 +157,7 @@ impl Heartbeat {
         statics: Holdings,
         options: HeartbeatOptions,
         maintenance: Maintenance,
+        bpffs: Option<&Path>,
     ) -> Result<Self, StartError> {
         Settings::check_all(&settings)?;
         let alone = !lock::others().map_err(LockError::System)?;
@@ -161,9 +166,9 @@ impl Heartbeat {
         let processor = Processor::of(options.scheduling);
         let options = HeartbeatOptions { scheduling: processor.scheduling, ..options };
         let bad_frames = Arc::<BadFrames>::default();
-        let mut keeper = keeper::start(&settings, options, alone, Arc::clone(&bad_frames))
+        let mut keeper = keeper::start(&settings, options, alone, bpffs, Arc::clone(&bad_frames))
             .map_err(|error| StartError::of("reading links and addresses", error))?;
-        let unfenced = keeper.unfenced.take();
+        let (unfenced, unpinned) = (keeper.unfenced.take(), keeper.unpinned.take());
         let fence = keeper.deadlines.as_ref().map(Deadlines::id);
         let links = keeper.seen.borrow().links.clone();
         interfaces_exist(&settings, &links)?;
@@ -204,7 +209,18 @@ impl Heartbeat {
         thread
             .spawn(move || beat::run(parts, outputs, statics, options.scheduling))
             .map_err(|error| StartError::of("starting the thread", error))?;
-        Ok(Self { events, commands, snapshot, strangers, bad_frames, unfenced, fence, processor, events_lost })
+        Ok(Self {
+            events,
+            commands,
+            snapshot,
+            strangers,
+            bad_frames,
+            unfenced,
+            unpinned,
+            fence,
+            processor,
+            events_lost,
+        })
     }
 }
 

@@ -11,6 +11,9 @@
 )]
 
 #[cfg(feature = "ebpf")]
+#[path = "daemon/fence.rs"]
+mod fence;
+#[cfg(feature = "ebpf")]
 #[path = "daemon/hooks.rs"]
 mod hooks;
 #[path = "daemon/host_scripts.rs"]
@@ -27,8 +30,6 @@ mod scraping;
 mod tracking;
 
 use std::fs;
-use std::io::ErrorKind;
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -36,7 +37,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use vipd::lab::{Namespace, until};
+use vipd::lab::{Directory, Namespace, until};
 
 /// Far more than anything here takes, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -72,7 +73,7 @@ const SERVER: &str = "virtual_server 192.0.2.100 80 {
 /// A host with one interface, and files of its own.
 struct Host {
     namespace: Namespace,
-    dir: tempfile::TempDir,
+    dir: Directory,
 }
 
 impl Host {
@@ -80,7 +81,7 @@ impl Host {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("vipd-{}-{}-daemon", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let namespace = Namespace::create(&name).expect("needs root and iproute2");
-        let host = Self { namespace, dir: tempfile::tempdir().unwrap() };
+        let host = Self { namespace, dir: Directory::temporary().unwrap() };
         host.ip("link add eth0 type veth peer name far0");
         host.ip("link set far0 up");
         host.ip("link set eth0 up");
@@ -350,49 +351,6 @@ fn why_it_moved_and_maintenance_are_known_after_a_restart() {
     let output = host.vipd(&["scan", "eth0", "--for", "1", "--run-dir"]).arg(host.run_dir()).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(said.contains("this host: VI_1 (MASTER)") && said.contains("free IPv4 VRIDs: 1-6, 8-255"), "{output:?}");
-}
-
-#[test]
-fn a_frozen_daemon_is_deaf_before_its_lease_ends() {
-    let host = Host::new();
-    let name = format!("vipd-{}-fence-far", std::process::id());
-    let far = Namespace::create(&name).unwrap();
-    host.ip(&format!("link set far0 netns {}", far.name()));
-    let at_far = |program: &str, args: &str| {
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--net=/run/netns/{}", far.name())).arg(program).args(args.split(' '));
-        command.output().unwrap().status.success()
-    };
-    assert!(at_far("ip", "address add 192.0.2.9/24 dev far0") && at_far("ip", "link set far0 up"));
-    // Both to a packet, with a neighbour entry that never changes, and to the question where the address is.
-    let mac =
-        host.ip("-o link show dev eth0").split("link/ether ").nth(1).unwrap().split(' ').next().unwrap().to_owned();
-    let known = format!("neighbour replace 192.0.2.100 lladdr {mac} dev far0 nud permanent");
-    let forgotten = "neighbour flush to 192.0.2.100 nud all";
-    // Nobody listens there, and a kernel that hears it says so.
-    let answers = || {
-        let tried =
-            far.inside(|| TcpStream::connect_timeout(&([192, 0, 2, 100], 9).into(), Duration::from_millis(300)));
-        tried.unwrap().is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
-    };
-    let running = host.start(&host.config(INSTANCE));
-    for step in [known.as_str(), forgotten] {
-        assert!(at_far("ip", step), "{step}");
-        until("it answers", PATIENCE, answers).unwrap_or_else(|error| panic!("{step}: {error}\n{}", host.log()));
-        running.signal(Signal::SIGSTOP);
-        assert!(at_far("ip", step), "{step}");
-        let mut held = true;
-        until("it is deaf", PATIENCE, || {
-            let deaf = !answers();
-            held = host.holds("192.0.2.100");
-            deaf
-        })
-        .unwrap();
-        assert!(held, "{step}: by its fence, and not by its lease\n{}", host.log());
-        running.signal(Signal::SIGCONT);
-    }
-    until("it serves again", PATIENCE, answers).unwrap();
-    assert!(!host.log().contains("vip_fence"), "{}", host.log());
 }
 
 #[test]

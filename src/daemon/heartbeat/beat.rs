@@ -2,23 +2,25 @@
 //!
 //! Drain before you decide: a deadline that passed while the thread was not run may be void, since the peer's
 //! adverts are in the socket.
+#![expect(clippy::disallowed_methods, reason = "a task of the daemon waits")]
 
 mod command;
 mod input;
 mod output;
+mod teller;
 
 pub use command::with_devices;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::sleep;
 
 use super::fence::Fence;
 use super::keeper::{Ask, Done, Keeper, Order, Owner};
@@ -33,11 +35,16 @@ use crate::vrrp::io::neighbour::Announcer;
 use crate::vrrp::lease::Lease;
 use crate::vrrp::settings::Key;
 use crate::vrrp::{Failure, Happened, Holdings, InstanceView};
+use teller::Teller;
 
 /// Packets that are read before deadlines get their turn, in the ordinary case: a flood costs them a millisecond.
 const PACKETS_PER_TURN: usize = 256;
 /// The same after the thread was not run for [`LATE`]: more than what queued up in a socket's buffer meanwhile.
 const PACKETS_PER_LATE_TURN: usize = 8192;
+/// After so many turns in a row that a flood filled the thread sleeps: one that never does is taken for one that hangs.
+const FULL_TURNS: u32 = 64;
+/// How long; adverts are that late at most.
+const PAUSE: Duration = Duration::from_millis(1);
 /// So late, a deadline may be void by what waits in the sockets.
 const LATE: Duration = Duration::from_millis(5);
 /// A delay of the thread that is worth an event.
@@ -91,8 +98,7 @@ pub fn run(parts: Parts, outputs: Vec<Output>, statics: Holdings, scheduling: Sc
             locks,
             announcer,
             keeper,
-            told,
-            lost,
+            teller: Teller::new(told, lost),
             publish,
             publish_strangers,
             bad_frames,
@@ -104,6 +110,7 @@ pub fn run(parts: Parts, outputs: Vec<Output>, statics: Holdings, scheduling: Sc
             refused: BTreeMap::new(),
             renew_at: None,
             unread: false,
+            full_turns: 0,
             publish_at: clock::now(),
             handing_over: vec![],
             stopping: vec![],
@@ -112,7 +119,9 @@ pub fn run(parts: Parts, outputs: Vec<Output>, statics: Holdings, scheduling: Sc
         };
         beat.hold(Owner::Static, statics, Lease::FOREVER);
         beat.carry_out(outputs);
-        beat.serve(commands).await;
+        if beat.serve(commands).await {
+            beat.end();
+        }
     });
 }
 
@@ -133,8 +142,7 @@ struct Beat {
     locks: Locks,
     announcer: Announcer,
     keeper: Keeper,
-    told: mpsc::Sender<Happened>,
-    lost: Arc<AtomicU64>,
+    teller: Teller,
     publish: watch::Sender<Arc<Vec<InstanceView>>>,
     publish_strangers: watch::Sender<Strangers>,
     bad_frames: Arc<BadFrames>,
@@ -150,6 +158,8 @@ struct Beat {
     renew_at: Option<MonoTime>,
     /// The sockets had more packets than one turn may read.
     unread: bool,
+    /// Turns in a row that left packets unread.
+    full_turns: u32,
     publish_at: MonoTime,
     /// Who waits for which hand-over.
     handing_over: Vec<(Vec<String>, HandedOver)>,
@@ -160,9 +170,14 @@ struct Beat {
 }
 
 impl Beat {
-    async fn serve(&mut self, mut commands: mpsc::Receiver<Command>) {
+    /// Whether it ended in order: nothing is held any more.
+    async fn serve(&mut self, mut commands: mpsc::Receiver<Command>) -> bool {
         let mut open = true;
         loop {
+            if self.full_turns >= FULL_TURNS {
+                self.full_turns = 0;
+                sleep(PAUSE).await;
+            }
             let deadline = self.deadline();
             self.sockets.get_ref().wake_at(deadline);
             tokio::select! {
@@ -171,7 +186,7 @@ impl Beat {
                 done = answered(&mut self.in_flight) => match done {
                     Some(done) => self.kept(done),
                     // The keeper has ended: leases run out, and the peer takes over.
-                    None => return,
+                    None => return false,
                 },
                 command = commands.recv(), if open => {
                     open = command.is_some();
@@ -187,7 +202,7 @@ impl Beat {
                         self.turn(deadline);
                         self.links_changed();
                     }
-                    Err(_) => return,
+                    Err(_) => return false,
                 },
             }
             self.turn(deadline);
@@ -197,12 +212,18 @@ impl Beat {
             }
             if self.fleet.is_stopped() && self.orders.is_empty() && self.in_flight.is_none() {
                 self.publish_now(clock::now());
-                // Whoever is told may start another one at once.
-                drop(std::mem::take(&mut self.locks));
-                // Whoever asked may have gone.
-                self.stopping.drain(..).for_each(|reply| _ = reply.send(()));
-                return;
+                return true;
             }
+        }
+    }
+
+    /// Whoever is told may start another one at once.
+    fn end(self) {
+        let Self { keeper, locks, stopping, .. } = self;
+        drop((keeper, locks));
+        // Whoever asked may have gone.
+        for reply in stopping {
+            let _ = reply.send(());
         }
     }
 
@@ -217,6 +238,7 @@ impl Beat {
     fn turn(&mut self, deadline: Option<MonoTime>) {
         let late = deadline.map_or(Duration::ZERO, |deadline| clock::now().since(deadline));
         self.drain(if late >= LATE { PACKETS_PER_LATE_TURN } else { PACKETS_PER_TURN });
+        self.full_turns = if self.unread { self.full_turns + 1 } else { 0 };
         let now = clock::now();
         if late >= STALL {
             self.tell(Happened::Stalled { at: now, late });
@@ -225,6 +247,7 @@ impl Beat {
         self.carry_out(outputs);
         self.answer_hand_overs();
         self.order();
+        self.teller.catch_up();
         if now >= self.publish_at {
             self.publish_now(now);
         }
@@ -257,10 +280,7 @@ impl Beat {
             | Happened::Stalled { .. }
             | Happened::Resynced { .. } => (),
         }
-        match self.told.try_send(happened) {
-            Ok(()) | Err(TrySendError::Closed(_)) => {}
-            Err(TrySendError::Full(_)) => _ = self.lost.fetch_add(1, Ordering::Relaxed),
-        }
+        self.teller.tell(happened);
     }
 
     /// Give the keeper what it has not been told yet, or have it renew.

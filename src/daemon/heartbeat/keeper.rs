@@ -12,7 +12,9 @@ mod routes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -23,7 +25,7 @@ use super::{BadFrames, HeartbeatOptions, processor};
 use crate::base::{Cidr, Family, IfName, MonoTime, Route};
 use crate::daemon::clock;
 use crate::vrrp::io::claims::Claim;
-use crate::vrrp::io::fence::{self, Deadlines, Guard};
+use crate::vrrp::io::fence::{self, Deadlines, Fence, Guard};
 use crate::vrrp::io::link::{Watcher, Woken, snapshot};
 use crate::vrrp::io::route::{self, RouteWatcher};
 use crate::vrrp::io::{address, macvlan, sysctl, unanswered};
@@ -106,10 +108,13 @@ pub struct Keeper {
     pub deadlines: Option<Deadlines>,
     /// Why there is none although one was asked for.
     pub unfenced: Option<String>,
+    /// Why it ends with the process.
+    pub unpinned: Option<String>,
+    thread: Option<JoinHandle<()>>,
 }
 
 /// Start it, remove what an earlier run of ours left of these addresses, and read the links. Where no other daemon of ours
-/// runs here (`alone`), routes, rules and interfaces that one left go too.
+/// runs here (`alone`), routes, rules and interfaces that one left go too. `bpffs`: where the fence is to outlive us.
 ///
 /// # Errors
 /// Where the kernel gives no netlink socket or no list, or the thread cannot start.
@@ -117,6 +122,7 @@ pub fn start(
     settings: &[Arc<Settings>],
     options: HeartbeatOptions,
     alone: bool,
+    bpffs: Option<&Path>,
     bad_frames: Arc<BadFrames>,
 ) -> io::Result<Keeper> {
     let configured: BTreeSet<Cidr> =
@@ -127,9 +133,15 @@ pub fn start(
     let (ours, addresses) = watch::channel(BTreeSet::new());
     let (told, claims) = mpsc::channel(listener::CLAIMS_MAX);
     let listener = Listener::open()?;
-    let (guard, deadlines, mut unfenced) = match options.fence.then(fence::load) {
-        Some(Ok((guard, deadlines))) => (Some(guard), Some(deadlines), None),
-        Some(Err(error)) => (None, None, Some(error.to_string())),
+    if let (false, Some(bpffs)) = (options.fence, bpffs) {
+        fence::clear(bpffs);
+    }
+    let (fence, mut unfenced) = match options.fence.then(|| fence::load(bpffs)).transpose() {
+        Ok(fence) => (fence, None),
+        Err(error) => (None, Some(error.to_string())),
+    };
+    let (guard, deadlines, unpinned) = match fence {
+        Some(Fence { guard, deadlines, unpinned }) => (Some(guard), Some(deadlines), unpinned),
         None => (None, None, None),
     };
     let body = move || {
@@ -150,10 +162,20 @@ pub fn start(
             }
         });
     };
-    std::thread::Builder::new().name("addresses".to_owned()).spawn(body)?;
+    let thread = std::thread::Builder::new().name("addresses".to_owned()).spawn(body)?;
     let refused = started.recv().map_err(|_| io::Error::other("the thread for addresses ended at once"))??;
     unfenced = unfenced.or(refused);
-    Ok(Keeper { asks, seen, claims, watched: ours, deadlines, unfenced })
+    let unpinned = unpinned.map(|error| error.to_string());
+    Ok(Keeper { asks, seen, claims, watched: ours, deadlines, unfenced, unpinned, thread: Some(thread) })
+}
+
+impl Drop for Keeper {
+    /// End it, and wait until nothing of it is left.
+    fn drop(&mut self) {
+        self.asks = mpsc::channel(1).0;
+        // Where it panicked it has ended too.
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
 }
 
 struct Work {

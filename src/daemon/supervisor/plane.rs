@@ -46,8 +46,8 @@ const fn hook_mode(mode: model::EbpfMode) -> HookMode {
     }
 }
 
-/// Where the eBPF plane lives on without us.
-fn pins(run_dir: &Path) -> std::path::PathBuf {
+/// Where the eBPF plane and the fence live on without us.
+pub fn pins(run_dir: &Path) -> std::path::PathBuf {
     run_dir.join("bpf")
 }
 

@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "the supervisor starts tasks")]
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
@@ -93,12 +94,13 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
     let (lvs_told, lvs_events) = mpsc::channel(LVS_EVENTS_MAX);
     let links = watching::watch().map_err(|error| RunError::System { action: "watching the links", error })?;
     clear_leftovers(&wanted, run_dir.path()).await;
-    let settings = sysctls::follow(&wanted);
     let mut forwarding = None;
     if !wanted.pools.is_empty() {
         forwarding = Some(forward(&wanted, run_dir.path(), Some(&options.state_dir), lvs_told.clone()).await?);
     }
-    let elected = elect(&wanted, maintenance.clone());
+    // IPVS has its settings only now.
+    let settings = sysctls::follow(&wanted);
+    let elected = elect(&wanted, maintenance.clone(), run_dir.path());
     if elected.is_err()
         && let Some(forwarding) = forwarding.take()
     {
@@ -175,17 +177,21 @@ fn start_bfd(heartbeat: &Heartbeat) -> Result<(Bfd, mpsc::Receiver<BfdEvent>), R
 }
 
 /// Start the heartbeat.
-fn elect(wanted: &Wanted, maintenance: Maintenance) -> Result<Heartbeat, StartError> {
+fn elect(wanted: &Wanted, maintenance: Maintenance, run_dir: &Path) -> Result<Heartbeat, StartError> {
     if maintenance != Maintenance::default() {
         tracing::warn!("in maintenance: {maintenance}, as an operator left it; `vipd maintenance off` ends it");
     }
     if let Err(error) = processor::limit(wanted.process.rt_limit.unwrap_or(TURN_MAX)) {
         tracing::warn!(%error, "a heartbeat that hangs is not taken off the processor");
     }
+    let (instances, statics) = (wanted.instances.clone(), wanted.statics.clone());
     let heartbeat =
-        Heartbeat::start_in(wanted.instances.clone(), wanted.statics.clone(), wanted.heartbeat, maintenance)?;
+        Heartbeat::start_in(instances, statics, wanted.heartbeat, maintenance, Some(&plane::pins(run_dir)))?;
     if let Some(error) = &heartbeat.unfenced {
         tracing::warn!(%error, "vip_fence: without it, a frozen daemon's addresses stay until their lease ends");
+    }
+    if let Some(error) = &heartbeat.unpinned {
+        tracing::warn!(%error, "vip_fence: it ends with this process, whose addresses stay until their lease ends");
     }
     if let Some(reason) = &heartbeat.processor.refused {
         let scheduling = heartbeat.processor.scheduling.to_string();

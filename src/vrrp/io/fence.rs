@@ -1,24 +1,34 @@
 //! `bpf/fence.bpf.c` on TC ingress: whoever renews no deadline is deaf when it has passed, and what `no_accept` asks for.
 //!
 //! Two halves: [`Guard`] says which addresses belong to which virtual router and follows the interfaces, and may take
-//! its time; [`Deadlines`] is one system call per advert, for the heartbeat. The kernel takes the program down with
-//! the process: the addresses of a dead daemon go by their lease.
+//! its time; [`Deadlines`] is one system call per advert, for the heartbeat. Pinned ([`Pins`]), the program outlives its
+//! process, until the addresses of a dead daemon have gone by their lease; else the kernel takes it down with the process.
+
+mod pins;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
+use std::path::Path;
 
-use aya::maps::{Array, HashMap, Map, MapData};
+use aya::maps::{Array, HashMap, Map, MapData, ProgramArray};
+use aya::programs::links::PinnedLink;
 use aya::programs::tc::{SchedClassifierLink, TcAttachOptions};
 use aya::programs::{LinkOrder, SchedClassifier, TcAttachType};
-use aya::{Ebpf, EbpfLoader};
+use aya::{Ebpf, EbpfLoader, Pod};
+use pins::Pins;
 
 use crate::base::{IfName, MonoTime};
+use crate::vrrp::lease::Lease;
 use crate::vrrp::links::Links;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/fence.bpf.o"));
 const PROGRAM: &str = "vipd_fence";
+/// How it goes on as long as this process lives.
+const LIVING: &str = "vipd_fence_living";
+/// How much longer than its lifetime a kernel may keep an address, in seconds.
+const LATE_S: u32 = 2;
 /// `ROUTERS_MAX` of the program.
 pub const SLOTS_MAX: u32 = 4096;
 /// `EARLIEST` and `REFUSED` of the program.
@@ -30,12 +40,41 @@ const LAG_NANOS: u64 = 10_000_000;
 /// Which addresses are guarded, and where.
 pub struct Guard {
     object: Ebpf,
-    routers: HashMap<MapData, [u8; 16], u32>,
+    /// Emptied by the kernel when this process ends.
+    _living: ProgramArray<MapData>,
+    routers: HashMap<MapData, [u8; 16], Holder>,
     refused: HashMap<MapData, [u8; 16], u8>,
     /// Addresses in `refused`.
     refusing: BTreeSet<IpAddr>,
     words: Array<MapData, u64>,
-    links: BTreeMap<u32, SchedClassifierLink>,
+    links: BTreeMap<u32, Standing>,
+    pins: Option<Pins>,
+}
+
+/// `struct holder` of the program.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Holder {
+    slot: u32,
+    lease_s: u32,
+}
+
+#[expect(unsafe_code, reason = "aya asks for a promise about the type")]
+// SAFETY: two numbers, without padding.
+unsafe impl Pod for Holder {}
+
+/// What holds the program before one interface.
+enum Standing {
+    Here { _link: SchedClassifierLink },
+    Pinned { _link: PinnedLink },
+}
+
+/// The two halves, and why the program ends with the process although it should not.
+#[derive(Debug)]
+pub struct Fence {
+    pub guard: Guard,
+    pub deadlines: Deadlines,
+    pub unpinned: Option<io::Error>,
 }
 
 /// Until when each virtual router may serve.
@@ -58,11 +97,12 @@ impl fmt::Debug for Deadlines {
     }
 }
 
-/// Load it. Needs `CAP_BPF`, `CAP_NET_ADMIN`, and TCX to attach (Linux 6.6).
+/// Load it; it outlives the process where there is a place for a `bpffs` (`CAP_SYS_ADMIN`). Needs `CAP_BPF`,
+/// `CAP_NET_ADMIN`, and TCX to attach (Linux 6.6).
 ///
 /// # Errors
 /// Of the kernel, in its words.
-pub fn load() -> io::Result<(Guard, Deadlines)> {
+pub fn load(bpffs: Option<&Path>) -> io::Result<Fence> {
     let mut object = EbpfLoader::new().btf(None).load(OBJECT).map_err(io::Error::other)?;
     let mut map = |name: &str| object.take_map(name).ok_or_else(|| io::Error::other(format!("there is no map {name}")));
     let routers = HashMap::try_from(map("fence_routers")?).map_err(io::Error::other)?;
@@ -71,11 +111,25 @@ pub fn load() -> io::Result<(Guard, Deadlines)> {
     // The same map once more: the two halves go to two threads.
     let again = MapData::from_id(id).map_err(io::Error::other)?;
     let (deadlines, _) = array(Map::Array(again))?;
-    program(&mut object)?.load().map_err(io::Error::other)?;
-    let guard = Guard { object, routers, refused, refusing: BTreeSet::new(), words, links: BTreeMap::new() };
+    let mut living = ProgramArray::try_from(map("fence_living")?).map_err(io::Error::other)?;
+    for name in [PROGRAM, LIVING] {
+        program(&mut object, name)?.load().map_err(io::Error::other)?;
+    }
+    living.set(0, program(&mut object, LIVING)?.fd().map_err(io::Error::other)?, 0).map_err(io::Error::other)?;
+    let (pins, unpinned) = match bpffs.map(Pins::open).transpose() {
+        Ok(pins) => (pins, None),
+        Err(error) => (None, Some(error)),
+    };
+    let (refusing, links) = Default::default();
+    let guard = Guard { object, _living: living, routers, refused, refusing, words, links, pins };
     let mut deadlines = Deadlines { map: deadlines, id, slots: BTreeMap::new() };
     deadlines.tell_earliest()?;
-    Ok((guard, deadlines))
+    Ok(Fence { guard, deadlines, unpinned })
+}
+
+/// Take off what an earlier process left.
+pub fn clear(bpffs: &Path) {
+    drop(Pins::left(bpffs));
 }
 
 /// An array with its number.
@@ -84,42 +138,54 @@ fn array(map: Map) -> io::Result<(Array<MapData, u64>, u32)> {
     Ok((Array::try_from(map).map_err(io::Error::other)?, id))
 }
 
-fn program(object: &mut Ebpf) -> io::Result<&mut SchedClassifier> {
-    let program = object.program_mut(PROGRAM).ok_or_else(|| io::Error::other(format!("there is no {PROGRAM}")))?;
+fn program<'a>(object: &'a mut Ebpf, name: &str) -> io::Result<&'a mut SchedClassifier> {
+    let program = object.program_mut(name).ok_or_else(|| io::Error::other(format!("there is no {name}")))?;
     program.try_into().map_err(io::Error::other)
 }
 
 impl Guard {
     /// Stand before every program on every interface that is there; gives those where the kernel refuses.
     pub fn follow(&mut self, links: &Links) -> Vec<(IfName, io::Error)> {
-        self.links.retain(|index, _| links.0.values().any(|link| link.index == *index));
+        let gone = |index: &u32| links.0.values().all(|link| link.index != *index);
+        for (index, _) in self.links.extract_if(.., |index, _| gone(index)) {
+            // The kernel has taken it off with the interface.
+            let _ = self.pins.as_ref().map(|pins| pins.remove(index));
+        }
         let mut refused = vec![];
         for (name, link) in &links.0 {
             if self.links.contains_key(&link.index) || name.as_str() == "lo" {
                 continue;
             }
-            match self.attach(name) {
+            match self.attach(name, link.index) {
                 Ok(held) => _ = self.links.insert(link.index, held),
                 Err(error) => refused.push((name.clone(), error)),
             }
         }
+        if let Some(pins) = &mut self.pins {
+            pins.sweep(|index| self.links.contains_key(&index));
+        }
         refused
     }
 
-    fn attach(&mut self, name: &IfName) -> io::Result<SchedClassifierLink> {
-        let program = program(&mut self.object)?;
+    fn attach(&mut self, name: &IfName, index: u32) -> io::Result<Standing> {
+        let program = program(&mut self.object, PROGRAM)?;
         let options = TcAttachOptions::TcxOrder(LinkOrder::first());
         let id =
             program.attach_with_options(name.as_str(), TcAttachType::Ingress, options).map_err(io::Error::other)?;
-        program.take_link(id).map_err(io::Error::other)
+        let link = program.take_link(id).map_err(io::Error::other)?;
+        Ok(match &self.pins {
+            Some(pins) => Standing::Pinned { _link: pins.keep(index, link)? },
+            None => Standing::Here { _link: link },
+        })
     }
 
     /// This address belongs to the virtual router in this slot.
     ///
     /// # Errors
     /// Of the kernel: more than 65,536 addresses.
-    pub fn put(&mut self, address: IpAddr, slot: u32) -> io::Result<()> {
-        self.routers.insert(key(address), slot, 0).map_err(io::Error::other)
+    pub fn put(&mut self, address: IpAddr, slot: u32, lease: Lease) -> io::Result<()> {
+        let lease_s = lease.valid_s.saturating_add(LATE_S);
+        self.routers.insert(key(address), Holder { slot, lease_s }, 0).map_err(io::Error::other)
     }
 
     /// This address is served by nobody here. One that was not guarded is fine.

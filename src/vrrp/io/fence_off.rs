@@ -3,8 +3,10 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
+use std::path::Path;
 
 use crate::base::{IfName, MonoTime};
+use crate::vrrp::lease::Lease;
 use crate::vrrp::links::Links;
 
 /// As in the other build.
@@ -18,11 +20,22 @@ pub struct Guard(Infallible);
 #[derive(Debug)]
 pub struct Deadlines(Infallible);
 
+/// It cannot be had.
+#[derive(Debug)]
+pub struct Fence {
+    pub guard: Guard,
+    pub deadlines: Deadlines,
+    pub unpinned: Option<io::Error>,
+}
+
 /// # Errors
 /// Always.
-pub fn load() -> io::Result<(Guard, Deadlines)> {
+pub fn load(_: Option<&Path>) -> io::Result<Fence> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "this vipd was built without eBPF"))
 }
+
+/// There is nothing.
+pub const fn clear(_: &Path) {}
 
 impl Guard {
     pub fn follow(&mut self, _: &Links) -> Vec<(IfName, io::Error)> {
@@ -31,7 +44,7 @@ impl Guard {
 
     /// # Errors
     /// Never: there is none.
-    pub fn put(&mut self, _: IpAddr, _: u32) -> io::Result<()> {
+    pub fn put(&mut self, _: IpAddr, _: u32, _: Lease) -> io::Result<()> {
         match self.0 {}
     }
 

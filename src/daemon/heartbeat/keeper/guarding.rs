@@ -38,8 +38,8 @@ impl Guarding {
         let failed = |error: String| Some(Failure::NotRefused { error });
         let refuse = order.holdings.refuse;
         if refuse && self.guard.is_none() {
-            match fence::load() {
-                Ok((guard, _)) => self.guard = Some(guard),
+            match fence::load(None) {
+                Ok(loaded) => self.guard = Some(loaded.guard),
                 Err(error) => return failed(error.to_string()),
             }
             self.follow(links);
@@ -49,7 +49,7 @@ impl Guarding {
         for address in &order.holdings.addresses {
             let address = address.cidr.addr();
             // Where the map is full, its lease alone ends it.
-            let _ = order.slot.map(|slot| guard.put(address, slot));
+            let _ = order.slot.map(|slot| guard.put(address, slot, order.lease));
             if let Err(error) = guard.refuse(address, refuse) {
                 failure = failed(error.to_string());
             }

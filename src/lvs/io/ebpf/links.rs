@@ -12,7 +12,6 @@ use aya::programs::{LinkOrder, SchedClassifier, TcAttachType};
 use aya::util::KernelVersion;
 use nix::net::if_::{if_nameindex, if_nametoindex};
 
-use super::detach::detach;
 use super::fault::Fault;
 use super::pins;
 use crate::lvs::datapath::DatapathError;
@@ -80,7 +79,7 @@ fn attach_tcx(
             drop(link); // the pin holds it
             return Ok(());
         }
-        detach(pin)?;
+        pins::take_off(pin)?;
     }
     let options = TcAttachOptions::TcxOrder(LinkOrder::default());
     let attached = program.attach_with_options(name, direction, options);
@@ -111,7 +110,7 @@ fn attach_clsact(program: &mut SchedClassifier, name: &str, direction: TcAttachT
 fn detach_others(dir: &Path, hook: Hook, keep: &BTreeMap<u32, &String>) -> Result<(), DatapathError> {
     for ifindex in pins::links(dir)? {
         if !keep.contains_key(&ifindex) {
-            detach(&pins::link(dir, ifindex))?;
+            pins::take_off(&pins::link(dir, ifindex))?;
         }
     }
     if hook == Hook::Tcx {

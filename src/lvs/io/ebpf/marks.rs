@@ -21,7 +21,6 @@ use netlink_packet_route::route::{
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use super::detach::detach;
 use super::fault::{Fault, PLANE};
 use super::links;
 use super::mark_rules::{Change, Rule, plan};
@@ -114,7 +113,7 @@ pub(super) fn remove(netlink: &Netlink, dir: &Path) -> Result<(), DatapathError>
     for (family, _) in GATEWAYS {
         order_rules(netlink, family, &BTreeSet::new())?;
     }
-    detach(&pins::mark_link(dir))?;
+    pins::take_off(&pins::mark_link(dir))?;
     let Some(device) = device else { return Ok(()) };
     let mut message = LinkMessage::default();
     message.header.index = device.index;

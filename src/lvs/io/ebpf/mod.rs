@@ -1,7 +1,7 @@
 //! Our own plane: `bpf/` on TC ingress and, in front of it, in XDP, loaded and fed by aya.
 //!
 //! `plane` is the door; `abi` and `maps` are the kernel's side, `words` translates, `model` and `schedule` decide,
-//! `commit` and `adopt` write and read the maps, `pins` and `links` keep it alive without us, `detach` ends that at once,
+//! `commit` and `adopt` write and read the maps, `pins` and `links` keep it alive without us,
 //! `stats` counts; `hooks` chooses, `ports` decides and `xdp` attaches XDP, by what `netlink` says; `marks` leads marked
 //! packets to the program; `decapsulate` is for real servers, `trial` for tests and benches.
 //!
@@ -29,7 +29,6 @@ pub mod abi;
 mod adopt;
 mod commit;
 mod decapsulate;
-mod detach;
 mod fault;
 mod hooks;
 mod links;

@@ -1,24 +1,22 @@
 //! Where programs, links and maps live on without us: a bpffs of our own.
 //!
 //! Two daemons with two run directories never meet, and `ip netns exec`, which mounts another /sys, hides nothing.
-#![expect(clippy::disallowed_methods, reason = "pins are files")]
 
 use std::fs;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use aya::maps::{MapData, MapInfo};
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use super::abi;
 use super::fault::Fault;
 use super::maps::{Limits, shapes};
+use crate::base::io::bpffs;
+use crate::base::io::detach::detach;
 use crate::lvs::datapath::DatapathError;
 
-/// What the mount is called in /proc/self/mountinfo; tells ours from a bpffs that somebody gave us.
-const SOURCE: &str = "vipd";
+/// Of the programs that others lead to (`bpf/maps.h`).
+const PROGRAMS: &str = "programs";
 const LINK_PREFIX: &str = "link_";
 const XDP_LINK_PREFIX: &str = "xdp_link_";
 
@@ -26,46 +24,19 @@ fn io_error(action: String) -> impl FnOnce(io::Error) -> DatapathError {
     move |error| Fault::new(action, &error).into()
 }
 
-fn errno(action: String) -> impl FnOnce(nix::Error) -> DatapathError {
-    move |errno| Fault::new(action, &io::Error::from(errno)).into()
-}
-
 /// Make `dir` a bpffs, unless it is on one.
 pub(super) fn ensure_bpffs(dir: &Path) -> Result<(), DatapathError> {
-    fs::create_dir_all(dir).map_err(io_error(format!("creating {}", dir.display())))?;
-    let found = statfs(dir).map_err(errno(format!("looking at {}", dir.display())))?;
-    if found.filesystem_type() == BPF_FS_MAGIC {
-        return Ok(());
-    }
-    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    mount(Some(SOURCE), dir, Some("bpf"), flags, Some("mode=0700"))
-        .map_err(errno(format!("mounting bpffs on {}", dir.display())))
+    bpffs::mount(dir).map_err(io_error(format!("mounting bpffs on {}", dir.display())))
 }
 
-/// Unmount `dir` if it is a mount that [`ensure_bpffs`] made.
+/// Unmount `dir` if it is a mount of ours, and nothing is left in it.
 pub(super) fn unmount(dir: &Path) -> Result<(), DatapathError> {
-    let mounts =
-        fs::read_to_string("/proc/self/mountinfo").map_err(io_error("reading /proc/self/mountinfo".to_owned()))?;
-    let dir = fs::canonicalize(dir).map_err(io_error(format!("looking at {}", dir.display())))?;
-    if mounts.lines().any(|line| is_our_mount(line, &dir)) {
-        umount2(&dir, MntFlags::MNT_DETACH).map_err(errno(format!("unmounting {}", dir.display())))?;
-    }
-    Ok(())
+    bpffs::unmount(dir).map_err(io_error(format!("unmounting {}", dir.display())))
 }
 
-/// `36 35 98:0 /root /point options ... - type source ...` (`proc_pid_mountinfo(5)`); blanks are `\040`.
-fn is_our_mount(line: &str, dir: &Path) -> bool {
-    let Some((place, kind)) = line.split_once(" - ") else { return false };
-    let point = place.split(' ').nth(4).unwrap_or_default();
-    let escaped: Vec<u8> = dir.as_os_str().as_bytes().iter().flat_map(|byte| escape(*byte)).collect();
-    point.as_bytes() == escaped && kind.starts_with(&format!("bpf {SOURCE} "))
-}
-
-fn escape(byte: u8) -> Vec<u8> {
-    match byte {
-        b' ' | b'\t' | b'\n' | b'\\' => format!("\\{byte:03o}").into_bytes(),
-        plain => vec![plain],
-    }
+/// What [`detach`] does, as an error of the plane.
+pub(super) fn take_off(pin: &Path) -> Result<(), DatapathError> {
+    detach(pin).map_err(io_error(format!("removing {}", pin.display())))
 }
 
 /// Whether the pinned maps are those that this version would make. `Err` says what differs; nothing at all is
@@ -107,6 +78,22 @@ pub(super) fn remove_maps(dir: &Path, limits: Limits) -> Result<(), DatapathErro
         remove(&dir.join(shape.name))?;
     }
     Ok(())
+}
+
+/// Keep the array of programs of an earlier version beside the new one: the kernel empties one that has no pin, and its
+/// program, which runs until it is replaced, would not find the others.
+pub(super) fn set_programs_aside(dir: &Path) -> Result<(), DatapathError> {
+    match fs::rename(dir.join(PROGRAMS), aside(dir)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(io_error(format!("renaming {PROGRAMS} in {}", dir.display()))(error))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// What [`set_programs_aside`] kept, which nobody needs any more.
+pub(super) fn aside(dir: &Path) -> PathBuf {
+    dir.join("programs_before")
 }
 
 pub(super) fn program(dir: &Path) -> PathBuf {
@@ -152,28 +139,5 @@ fn indices(dir: &Path, prefix: &str) -> Result<Vec<u32>, DatapathError> {
 
 /// Remove a pin; one that is gone is as wished.
 pub(super) fn remove(pin: &Path) -> Result<(), DatapathError> {
-    match fs::remove_file(pin) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(io_error(format!("removing {}", pin.display()))(error))
-        }
-        Ok(()) | Err(_) => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_our_own_mount_is_taken_for_ours() {
-        let rows = [
-            ("ours", r"1 2 0:30 / /run/vip\040d/bpf rw,nosuid shared:1 - bpf vipd rw,mode=700", true),
-            ("another place", "1 2 0:30 / /run/bpf rw - bpf vipd rw", false),
-            ("the system's", r"1 2 0:30 / /run/vip\040d/bpf rw - bpf bpf rw", false),
-            ("no bpffs", r"1 2 0:30 / /run/vip\040d/bpf rw - tmpfs vipd rw", false),
-        ];
-        for (name, line, ours) in rows {
-            assert_eq!(is_our_mount(line, Path::new("/run/vip d/bpf")), ours, "{name}");
-        }
-    }
+    bpffs::remove(pin).map_err(io_error(format!("removing {}", pin.display())))
 }

@@ -11,7 +11,6 @@ use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::xdp::{XdpLink, XdpMode};
 
 use super::abi;
-use super::detach::detach;
 use super::fault::{self, Fault};
 use super::maps;
 use super::netlink::{Link, Netlink};
@@ -106,7 +105,7 @@ impl Front {
         }
         for index in pins::xdp_links(&self.dir)? {
             if !ours.contains_key(&index) {
-                detach(&pins::xdp_link(&self.dir, index))?;
+                pins::take_off(&pins::xdp_link(&self.dir, index))?;
             }
         }
         self.refresh(netlink)
@@ -151,7 +150,7 @@ impl Front {
             return Some(held);
         }
         // It is of an interface that has gone, or of another mode. What does not go is told by the next step.
-        let _ = detach(&pin);
+        let _ = pins::take_off(&pin);
         let mut refusal = None;
         for hook in wanted {
             match self.attach_new(link, *hook, &pin) {
@@ -205,7 +204,7 @@ fn links(netlink: &Netlink) -> Result<Vec<Link>, DatapathError> {
 /// [`DatapathError`] for the first pin that stays.
 pub(super) fn detach_all(dir: &Path) -> Result<(), DatapathError> {
     for index in pins::xdp_links(dir)? {
-        detach(&pins::xdp_link(dir, index))?;
+        pins::take_off(&pins::xdp_link(dir, index))?;
     }
     remove_maps(dir)
 }
