@@ -138,7 +138,9 @@ fn other_sizes_rebuild_the_maps_and_a_clean_stop_leaves_nothing() {
     options.services_max += 1;
     let mut plane = lab.director.run(|| wait(Ebpf::open(&options))).unwrap();
     assert_eq!(wait(plane.snapshot()).unwrap().services.len(), 0);
-    balance(&lab, &mut plane, Protocol::Tcp, Scheduler::Rr, 80);
+    // The program of before serves until this one has services.
+    assert_eq!(who(&mut connect(&lab.client, (MASQ_VIP, 80)).unwrap()).unwrap(), 1);
+    lab.director.run(|| balance(&lab, &mut plane, Protocol::Tcp, Scheduler::Rr, 80));
     assert_eq!(who(&mut connect(&lab.client, (MASQ_VIP, 80)).unwrap()).unwrap(), 1);
     // Somebody else's descriptor of the links (`bpftool link` takes one) keeps no program at work.
     let pins = std::fs::read_dir(lab.pin_dir()).unwrap().map(|pin| pin.unwrap());
@@ -147,7 +149,7 @@ fn other_sizes_rebuild_the_maps_and_a_clean_stop_leaves_nothing() {
     assert_eq!(links.len(), 2, "one for each interface");
     lab.close(plane);
     assert!(connect(&lab.client, (MASQ_VIP, 80)).is_err(), "the program is gone when the plane says so");
-    let left: Vec<_> = std::fs::read_dir(lab.pin_dir()).unwrap().collect();
+    let left: Vec<_> = std::fs::read_dir(lab.pin_dir()).into_iter().flatten().collect();
     assert!(left.is_empty(), "{left:?}");
 }
 

@@ -76,6 +76,8 @@ pub struct Ebpf {
     pub(super) front: Result<Front, HookReason>,
     /// Interfaces with the program on TC.
     pub(super) attached: Vec<String>,
+    /// Interfaces where the program of another version goes on with its own maps until these have services.
+    waiting: Vec<String>,
     marks: Marks,
 }
 
@@ -105,15 +107,16 @@ impl Ebpf {
         let EbpfOptions { pin_dir, interfaces, connections_max, services_max, destinations_max, local_ports } = options;
         let limits = Limits { connections: *connections_max, services: *services_max, destinations: *destinations_max };
         pins::ensure_bpffs(pin_dir)?;
-        let adopted = match pins::maps_fit(pin_dir, limits) {
-            Ok(fit) => fit,
+        let (adopted, differs) = match pins::maps_fit(pin_dir, limits) {
+            Ok(fit) => (fit, false),
             Err(differs) => {
                 tracing::warn!(%differs, "the eBPF maps are rebuilt; connections begin anew");
-                false
+                (false, true)
             }
         };
         if !adopted {
             xdp::detach_all(pin_dir)?;
+            pins::set_programs_aside(pin_dir)?;
             pins::remove_maps(pin_dir, limits)?;
         }
         let mut object = load(abi::OBJECT, &[PROGRAM, MARKED, REFUSE, FULLNAT, CENSUS], options, limits)?;
@@ -139,10 +142,14 @@ impl Ebpf {
         let pin_dir = pin_dir.clone();
         let (rates, began) = (Rates::default(), Instant::now());
         let netlink = Netlink::open().map_err(|error| Fault::new("opening netlink", &error))?;
-        let (front, attached, marks) = (Err(HookReason::ModeIsTc), vec![], Marks::default());
-        let mut plane = Self { pin_dir, object, kernel, model, rates, began, netlink, front, attached, marks };
+        let (front, attached, marks, waiting) = (Err(HookReason::ModeIsTc), vec![], Marks::default(), vec![]);
+        let mut plane = Self { pin_dir, object, kernel, model, rates, began, netlink, front, attached, waiting, marks };
         plane.pin_program()?;
-        plane.attach(interfaces)?;
+        if differs {
+            plane.waiting.clone_from(interfaces);
+        } else {
+            plane.attach(interfaces)?;
+        }
         Ok(plane)
     }
 
@@ -152,9 +159,11 @@ impl Ebpf {
     /// # Errors
     /// [`DatapathError::Kernel`] naming the interface that refused.
     pub fn attach(&mut self, interfaces: &[String]) -> Result<Vec<String>, DatapathError> {
+        self.waiting.clear();
         let program = classifier(&mut self.object, PROGRAM)?;
         let outside: Vec<String> = interfaces.iter().filter(|name| !marks::is_ours(name)).cloned().collect();
         self.attached = links::attach(program, &self.pin_dir, &outside)?;
+        pins::remove(&pins::aside(&self.pin_dir))?;
         self.follow_links()?;
         Ok(self.attached.clone())
     }
@@ -178,7 +187,9 @@ impl Ebpf {
         marks::remove(&self.netlink, &self.pin_dir)?;
         xdp::detach_all(&self.pin_dir)?;
         links::detach_all(&self.pin_dir)?;
-        pins::remove(&pins::program(&self.pin_dir))?;
+        for pin in [pins::program(&self.pin_dir), pins::aside(&self.pin_dir)] {
+            pins::remove(&pin)?;
+        }
         pins::remove_maps(&self.pin_dir, limits)?;
         pins::unmount(&self.pin_dir)
     }
@@ -296,6 +307,12 @@ impl Datapath for Ebpf {
             if marks && let Err(error) = self.follow_marks() {
                 failed.extend(unserved(steps, error));
             }
+        }
+        let waiting = std::mem::take(&mut self.waiting);
+        if !waiting.is_empty()
+            && let (Err(error), Some(step)) = (self.attach(&waiting), steps.first())
+        {
+            failed.push((*step, error));
         }
         if failed.is_empty() { Ok(()) } else { Err(ApplyError { tried: steps.len(), failed }) }
     }
