@@ -72,6 +72,8 @@ pub enum HookReason {
     Member,
     #[error("it is not Ethernet")]
     NotEthernet,
+    #[error("VLAN devices stand on it, and XDP may not see their tags")]
+    Vlans,
     #[error("its index is past what XDP is told of")]
     FarIndex,
     /// XDP was to be there.
@@ -90,6 +92,7 @@ impl HookReason {
             | Self::Virtual
             | Self::Member
             | Self::NotEthernet
+            | Self::Vlans
             | Self::FarIndex => false,
         }
     }

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use nix::sched::{CloneFlags, unshare};
-use vipd::lvs::datapath::Datapath;
+use vipd::lvs::datapath::{Datapath, Hook, HookMode};
 use vipd::lvs::io::ebpf::{Ebpf, EbpfOptions, LOCAL_PORTS};
 use vipd::lvs::io::plane::Plane;
 use vipd::lvs::plan::{Scope, plan};
@@ -25,12 +25,14 @@ impl Drop for RunDir {
 async fn the_ebpf_plane_keeps_every_promise() {
     unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace of its own needs root");
     // Services by mark have a route, and that needs a host with an address.
-    let status = Command::new("ip").args(["link", "set", "lo", "up"]).status().expect("iproute2 is installed");
-    assert!(status.success());
+    for line in ["link set lo up", "link add eth0 type veth peer name far0", "link set eth0 up", "link set far0 up"] {
+        let status = Command::new("ip").args(line.split(' ')).status().expect("iproute2 is installed");
+        assert!(status.success(), "{line}");
+    }
     let run_dir = RunDir(tempfile::tempdir().expect("a directory"));
     let options = EbpfOptions {
         pin_dir: run_dir.0.path().join("bpf"),
-        interfaces: vec!["lo".to_owned()],
+        interfaces: vec!["lo".to_owned(), "eth0".to_owned()],
         connections_max: 1024,
         services_max: 512,
         destinations_max: 4096,
@@ -52,8 +54,13 @@ async fn the_ebpf_plane_keeps_every_promise() {
     plane.close(true).await.expect("closing");
     let mut plane = Plane::Ebpf(Box::new(Ebpf::open(&options).await.expect("the eBPF plane again")));
     assert_eq!(plane.snapshot().await.expect("snapshot"), before);
+    // The same with XDP in front.
+    plane.set_hooks(HookMode::Xdp, None).expect("XDP on a veth");
+    let hook =
+        |plane: &Plane| plane.hooks().into_iter().find(|served| served.interface == "eth0").map(|served| served.hook);
+    assert_eq!(hook(&plane), Some(Hook::Xdp));
     promises::run(&mut plane).await;
     plane.close(false).await.expect("closing");
-    let left = std::fs::read_dir(&options.pin_dir).expect("the directory").count();
+    let left = std::fs::read_dir(&options.pin_dir).map_or(0, Iterator::count);
     assert_eq!(left, 0, "pins are left");
 }

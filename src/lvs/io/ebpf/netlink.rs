@@ -1,6 +1,7 @@
 //! What the kernel says of links and routing rules, asked by blocking sockets that stay in the network namespace of the
 //! thread that opened them. Level-triggered: always read whole.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
@@ -45,6 +46,10 @@ pub(super) struct Link {
     pub(super) kind: Option<InfoKind>,
     /// Part of a bridge, a bond or the like.
     pub(super) is_port: bool,
+    /// The interface below it.
+    pub(super) below: Option<u32>,
+    /// A VLAN device stands on it.
+    pub(super) has_vlans: bool,
     /// A program of XDP, ours or not: by the driver, or by the stack.
     pub(super) attached: Option<XdpAttached>,
     /// `enum netdev_xdp_act`; `None` where the kernel does not tell (before Linux 6.3).
@@ -90,6 +95,7 @@ impl Netlink {
         for link in &mut links {
             link.features = features.iter().find(|(index, _)| *index == link.index).map(|(_, features)| *features);
         }
+        tell_vlans(&mut links);
         Ok(links)
     }
 
@@ -193,6 +199,8 @@ fn link(message: &LinkMessage) -> Option<Link> {
             link.mac = mac.filter(|_| message.header.link_layer_type == LinkLayerType::Ether);
         } else if let LinkAttribute::Controller(index) = attribute {
             link.is_port = *index != 0;
+        } else if let LinkAttribute::Link(index) = attribute {
+            link.below = Some(*index);
         } else if let LinkAttribute::LinkInfo(infos) = attribute {
             link.kind =
                 infos.iter().find_map(|info| if let LinkInfo::Kind(kind) = info { Some(kind.clone()) } else { None });
@@ -203,6 +211,14 @@ fn link(message: &LinkMessage) -> Option<Link> {
         }
     }
     Some(link).filter(|link| !link.name.is_empty())
+}
+
+fn tell_vlans(links: &mut [Link]) {
+    let vlans = links.iter().filter(|link| link.kind == Some(InfoKind::Vlan));
+    let below: BTreeSet<u32> = vlans.filter_map(|vlan| vlan.below).collect();
+    for link in links {
+        link.has_vlans = below.contains(&link.index);
+    }
 }
 
 fn is_usual(rule: &RuleMessage) -> bool {
@@ -275,5 +291,26 @@ fn exchange(socket: &Socket, request: &[u8]) -> io::Result<Vec<Vec<u8>>> {
             }
             rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_below_a_vlan_is_known() {
+        let link = |index, kind, below| Link { index, kind, below, ..Link::default() };
+        let mut links = [
+            link(2, None, None),
+            link(3, None, None),
+            link(4, Some(InfoKind::Vlan), Some(2)),
+            // A tag in a tag.
+            link(5, Some(InfoKind::Vlan), Some(4)),
+            link(6, Some(InfoKind::MacVlan), Some(3)),
+        ];
+        tell_vlans(&mut links);
+        let below: Vec<u32> = links.iter().filter(|link| link.has_vlans).map(|link| link.index).collect();
+        assert_eq!(below, [2, 4]);
     }
 }

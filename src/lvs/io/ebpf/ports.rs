@@ -19,8 +19,10 @@ fn is_real(link: &Link) -> bool {
 ///
 /// `auto` takes XDP where it is faster: between virtual interfaces it makes the kernel finish checksums and cut segments
 /// that TC hands on whole, and generic XDP does what TC does, and more.
+///
+/// None takes it below a VLAN device: hardware takes the tag off before XDP sees the frame, which then looks untagged.
 pub(super) fn ways(mode: HookMode, link: &Link) -> &'static [Hook] {
-    let serves = link.mac.is_some() && link.index < abi::PORTS;
+    let serves = link.mac.is_some() && link.index < abi::PORTS && !link.has_vlans;
     // Where the kernel does not tell, hardware may be tried; a virtual link would have nobody to send to.
     let can_run = link.features.map_or(is_real(link), |features| features & CAN_RUN != 0);
     match mode {
@@ -38,6 +40,7 @@ pub(super) fn because(mode: HookMode, link: &Link, hook: Option<Hook>, refusal: 
         (None, Some(words)) if !ways(mode, link).is_empty() => HookReason::Refused(words.to_owned()),
         (None, _) if link.mac.is_none() => HookReason::NotEthernet,
         (None, _) if link.index >= abi::PORTS => HookReason::FarIndex,
+        (None, _) if link.has_vlans => HookReason::Vlans,
         (None, _) if link.is_port => HookReason::Member,
         (None, _) if !is_real(link) => HookReason::Virtual,
         (Some(Hook::GenericXdp | Hook::Tc) | None, _) => HookReason::DriverLacks,
@@ -90,9 +93,10 @@ mod tests {
         let member = Link { is_port: true, ..nic.clone() };
         let point = Link { mac: None, ..nic.clone() };
         let far = Link { index: abi::PORTS, ..nic.clone() };
+        let trunk = Link { has_vlans: true, ..nic.clone() };
         let (native, both, generic): (&[Hook], &[Hook], &[Hook]) =
             (&[Hook::Xdp], &[Hook::Xdp, Hook::GenericXdp], &[Hook::GenericXdp]);
-        let rows: [(&str, &Link, &[Hook], &[Hook]); 9] = [
+        let rows: [(&str, &Link, &[Hook], &[Hook]); 10] = [
             ("hardware", &nic, native, both),
             ("hardware, a kernel that does not tell", &old, native, both),
             ("a bond", &bond, native, both),
@@ -102,6 +106,7 @@ mod tests {
             ("a bridge", &bridge, &[], generic),
             ("without Ethernet", &point, &[], &[]),
             ("an index past the map", &far, &[], &[]),
+            ("below VLAN devices", &trunk, &[], &[]),
         ];
         for (what, link, auto, xdp) in rows {
             assert_eq!(ways(HookMode::Auto, link), auto, "{what}");
@@ -123,6 +128,7 @@ mod tests {
             ("generic", because(xdp, &poor, Some(Hook::GenericXdp), None), HookReason::DriverLacks),
             ("veth", because(auto, &veth, None, None), HookReason::Virtual),
             ("a member", because(auto, &member, None, None), HookReason::Member),
+            ("a trunk", because(xdp, &Link { has_vlans: true, ..nic.clone() }, None, None), HookReason::Vlans),
             ("without Ethernet", because(xdp, &Link { mac: None, ..nic.clone() }, None, None), HookReason::NotEthernet),
             ("taken", because(auto, &nic, None, busy), HookReason::Refused("another program is there".to_owned())),
             ("refused before the mode changed", because(auto, &veth, None, busy), HookReason::Virtual),
