@@ -78,9 +78,11 @@ pub fn follow(wanted: &Wanted) -> Vec<String> {
 
 fn uses(wanted: &Wanted) -> Uses {
     let ways = wanted.pools.iter().flat_map(|pool| {
-        let of = |service: &_| {
+        let persistent = pool.service.persistence.is_some();
+        let of = move |service: &_| {
             let service = *service;
-            pool.real_servers.iter().map(move |(at, real)| Way { service, to: at.addr, forwarding: real.forwarding })
+            let way = move |to, forwarding| Way { service, to, forwarding, persistent };
+            pool.real_servers.iter().map(move |(at, real)| way(at.addr, real.forwarding))
         };
         pool.services.iter().flat_map(of)
     });

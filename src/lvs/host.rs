@@ -17,6 +17,8 @@ pub struct Way {
     pub service: ServiceKey,
     pub to: IpAddr,
     pub forwarding: Forwarding,
+    /// Clients of the service stay with their real server.
+    pub persistent: bool,
 }
 
 /// What is forwarded, and by which plane.
@@ -73,12 +75,20 @@ impl fmt::Display for Finding {
 
 const FORWARD_V4: &str = "net/ipv4/ip_forward";
 const FORWARD_V6: &str = "net/ipv6/conf/all/forwarding";
+/// Both are IPVS's (`ipvs-sysctl.rst`); the eBPF program does as they say when they are set.
+const NODEST: &str = "net/ipv4/vs/expire_nodest_conn";
+const QUIESCENT: &str = "net/ipv4/vs/expire_quiescent_template";
 
 const EBPF_FORWARDS: &str = "without it the kernel gives the eBPF program no route, and nothing is forwarded";
 const MASQ_ANSWERS: &str = "without it the answers of real servers behind NAT do not pass";
 const ONE_ARM: &str =
     "real servers behind NAT are on the network of the VIP, and a redirect would send their answers past the director";
 const STRICT: &str = "clients arrive here and the way back is another, so a strict reverse path filter drops them";
+
+const GONE: &str =
+    "without it clients of a real server that was removed get no answer until their connections time out";
+const STAYS: &str =
+    "without it clients of a persistent service go on to a real server of weight 0, and a drain does not end";
 
 fn conf(interface: &str, name: &str) -> String {
     format!("net/ipv4/conf/{interface}/{name}")
@@ -87,7 +97,7 @@ fn conf(interface: &str, name: &str) -> String {
 /// Everything that [`findings`] looks at.
 pub fn keys<'a>(interfaces: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let of = |interface| [conf(interface, "send_redirects"), conf(interface, "rp_filter")];
-    let all = [FORWARD_V4.to_owned(), FORWARD_V6.to_owned()];
+    let all = [FORWARD_V4, FORWARD_V6, NODEST, QUIESCENT].map(str::to_owned);
     all.into_iter().chain(["all"].into_iter().chain(interfaces).flat_map(of)).collect()
 }
 
@@ -110,6 +120,12 @@ pub fn findings(uses: &Uses, facts: &HostFacts) -> Vec<Finding> {
                 // 2 forwards, and goes on taking router advertisements (`ip-sysctl.rst`).
                 Family::V6 => need(FORWARD_V6.to_owned(), &["1", "2"], "1", because),
             }
+        }
+        if !uses.ebpf {
+            need(NODEST.to_owned(), &["1"], "1", GONE);
+        }
+        if !uses.ebpf && way.persistent {
+            need(QUIESCENT.to_owned(), &["1"], "1", STAYS);
         }
         // The eBPF program takes packets before the stack filters or redirects them.
         let ServiceKey::Address { addr: vip, .. } = way.service else { continue };
@@ -171,7 +187,7 @@ mod tests {
 
     fn way(vip: &str, to: &str, forwarding: Forwarding) -> Way {
         let service = ServiceKey::Address { protocol: Protocol::Tcp, addr: vip.parse().unwrap(), port: 80 };
-        Way { service, to: to.parse().unwrap(), forwarding }
+        Way { service, to: to.parse().unwrap(), forwarding, persistent: false }
     }
 
     fn told(ebpf: bool, way: Way, default_way: &str, sysctls: &[(&str, &str)]) -> Vec<String> {
@@ -180,7 +196,8 @@ mod tests {
         };
         let networks =
             vec![network("eth0", "192.0.2.2", 24), network("eth1", "10.0.0.2", 8), network("eth0", "fd00::2", 64)];
-        let defaults = keys(["eth0", "eth1"]).into_iter().map(|key| (key, "0".to_owned()));
+        let zero = |key: &String| key != NODEST && key != QUIESCENT;
+        let defaults = keys(["eth0", "eth1"]).into_iter().filter(zero).map(|key| (key, "0".to_owned()));
         let mut facts = HostFacts { networks, default_way: Some(default_way.to_owned()), sysctls: defaults.collect() };
         facts.sysctls.extend(sysctls.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
         let uses = Uses { ebpf, ways: vec![way], vip_on: BTreeMap::new() };
@@ -228,6 +245,25 @@ mod tests {
             ),
             ("IPVS, IPv6, direct routing", false, way("fd00::1", "fd00::11", route), "eth0", &[], &[]),
             ("a VIP of no interface", false, way("198.51.100.1", beside, route), "eth1", &strict, &[]),
+        ];
+        for (name, ebpf, way, default_way, sysctls, wanted) in rows {
+            assert_eq!(told(ebpf, way, default_way, sysctls), wanted, "{name}");
+        }
+    }
+
+    #[test]
+    fn ipvs_lets_clients_of_a_gone_server_and_of_one_that_drains_go() {
+        let plain = way("192.0.2.100", "192.0.2.11", Forwarding::Route);
+        let persistent = Way { persistent: true, ..plain.clone() };
+        let (zero, one) = ([(NODEST, "0"), (QUIESCENT, "0")], [(NODEST, "1"), (QUIESCENT, "1")]);
+        let (nodest, quiescent) = ("net.ipv4.vs.expire_nodest_conn=1", "net.ipv4.vs.expire_quiescent_template=1");
+        let of_ebpf = [(FORWARD_V4, "1"), zero[0], zero[1]];
+        let rows: [Row<'_>; 5] = [
+            ("plain", false, plain, "eth0", &zero, &[nodest]),
+            ("persistent", false, persistent.clone(), "eth0", &zero, &[nodest, quiescent]),
+            ("set", false, persistent.clone(), "eth0", &one, &[]),
+            ("no IPVS in this kernel yet", false, persistent.clone(), "eth0", &[], &[]),
+            ("eBPF", true, persistent, "eth0", &of_ebpf, &[]),
         ];
         for (name, ebpf, way, default_way, sysctls, wanted) in rows {
             assert_eq!(told(ebpf, way, default_way, sysctls), wanted, "{name}");
