@@ -1,6 +1,7 @@
 //! `vipd scan INTERFACE`: which VRIDs are in use on a network, who speaks, which are free.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -22,6 +23,9 @@ pub struct Args {
     /// For how long, in seconds. A Backup says nothing, so a VRID is free only if no router has it configured either.
     #[arg(long = "for", value_name = "SECONDS", default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
+    /// A group beside 224.0.0.18 and `ff02::12` (`vrrp_mcast_group4`, `vrrp_mcast_group6`); may be given again.
+    #[arg(long = "group", value_name = "ADDRESS", value_parser = group)]
+    groups: Vec<IpAddr>,
     #[arg(long)]
     json: bool,
     /// Where a daemon of this host may run, whose own virtual routers are counted too.
@@ -58,12 +62,17 @@ struct Own {
     addresses: Vec<String>,
 }
 
+fn group(text: &str) -> Result<IpAddr, String> {
+    let group: IpAddr = text.parse().map_err(|_| "not an address".to_owned())?;
+    if group.is_multicast() { Ok(group) } else { Err("no multicast address".to_owned()) }
+}
+
 pub fn run(args: &Args) -> ExitCode {
     tell(scan(args))
 }
 
 fn scan(args: &Args) -> Result<String, Error> {
-    let scan = listen(&args.interface, Duration::from_secs(args.seconds))?;
+    let scan = listen(&args.interface, &args.groups, Duration::from_secs(args.seconds))?;
     let found = found(&scan, own(args));
     if args.json {
         return Ok(serde_json::to_string_pretty(&found)? + "\n");
@@ -109,7 +118,7 @@ fn render(found: &Found<'_>, args: &Args) -> String {
         rows.push(vec![
             one.vrid.to_string(),
             word(one.family).to_owned(),
-            format!("v{}", one.version),
+            format!("v{}{}", one.version, if one.sealed { " AH" } else { "" }),
             format!("{}{to}", one.source),
             one.priority.to_string(),
             seconds(Duration::from_millis(u64::from(one.interval_centis) * 10)),

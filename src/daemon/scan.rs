@@ -1,8 +1,8 @@
 //! Listening for virtual routers on one interface, for `vipd scan`. It joins the groups and sends nothing.
 #![expect(clippy::disallowed_methods, reason = "it waits for packets")]
 
-use std::collections::BTreeSet;
 use std::io;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use nix::net::if_::if_nametoindex;
@@ -26,15 +26,22 @@ pub enum ScanError {
     System { interface: IfName, source: io::Error },
 }
 
-/// Listen for this long.
+/// Listen for this long, to the groups of VRRP and to these.
 ///
 /// # Errors
 /// [`ScanError`] where neither family can be listened to.
-pub fn listen(interface: &IfName, how_long: Duration) -> Result<Scan, ScanError> {
+pub fn listen(interface: &IfName, groups: &[IpAddr], how_long: Duration) -> Result<Scan, ScanError> {
     let no_interface = |_| ScanError::NoInterface { interface: interface.clone() };
     let index = if_nametoindex(interface.as_str()).map_err(no_interface)?;
-    let open = |family, group| Socket::open(interface, index, family, &BTreeSet::from([group]));
-    let v4 = open(Family::V4, GROUP_V4.into()).map_err(|source| {
+    let open = |family, group| {
+        let others = groups.iter().copied().filter(|group| Family::of(*group) == family);
+        Socket::open(interface, index, family, &others.chain([group]).collect())
+    };
+    let opened = open(Family::V4, GROUP_V4.into()).and_then(|mut socket| {
+        socket.open_sealed(interface)?;
+        Ok(socket)
+    });
+    let v4 = opened.map_err(|source| {
         let interface = interface.clone();
         if is_permission(&source) {
             ScanError::Permission { interface }
@@ -52,6 +59,12 @@ pub fn listen(interface: &IfName, how_long: Duration) -> Result<Scan, ScanError>
             // An error is told once by the kernel (ENETDOWN); listening goes on.
             while let Ok(Some((envelope, bytes))) = socket.receive(&mut buffer) {
                 scan.packet(clock::now(), &envelope, bytes);
+                if clock::now() >= until {
+                    break;
+                }
+            }
+            while let Ok(Some(packet)) = socket.receive_sealed(&mut buffer) {
+                scan.sealed_packet(clock::now(), packet);
                 if clock::now() >= until {
                     break;
                 }

@@ -15,7 +15,8 @@ pub const PROTOCOL: u8 = 51;
 /// The header: fixed part and 96 bits of check value.
 pub const LEN: usize = 24;
 
-const VRRP: u8 = 112;
+/// What the header says comes after it: an advert.
+pub const VRRP: u8 = 112;
 /// Internetwork control (RFC 2474); routers may change it.
 const TRAFFIC_CLASS: u8 = 0xc0;
 const ICV_AT: usize = 12;

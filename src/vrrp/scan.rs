@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::ah;
 use super::packet::{Advert, Envelope};
 use super::receive::Discard;
 use crate::base::{Family, MonoTime, Vrid};
@@ -23,6 +24,8 @@ pub struct Speaker {
     /// Sent to us alone, and not to the group.
     pub unicast: bool,
     pub version: u8,
+    /// With an Authentication Header, whose seal nobody here can check.
+    pub sealed: bool,
     /// 0: it resigned.
     pub priority: u8,
     /// As its adverts say.
@@ -44,12 +47,26 @@ pub struct Scan {
 impl Scan {
     /// A packet of protocol 112 came in.
     pub fn packet(&mut self, now: MonoTime, envelope: &Envelope, bytes: &[u8]) {
-        if let Err(reason) = self.take(now, envelope, bytes) {
+        let taken = self.take(now, envelope, bytes, false);
+        self.count(taken);
+    }
+
+    /// A packet of protocol 51 came in, whole. Those of others than VRRP are passed over.
+    pub fn sealed_packet(&mut self, now: MonoTime, packet: &[u8]) {
+        let taken = ah::split(packet).and_then(|(envelope, _, payload)| match payload.first() {
+            Some(&ah::VRRP) => self.take(now, &envelope, payload.get(ah::LEN..).unwrap_or_default(), true),
+            Some(_) | None => Ok(()),
+        });
+        self.count(taken);
+    }
+
+    fn count(&mut self, taken: Result<(), Discard>) {
+        if let Err(reason) = taken {
             *self.rejected.entry(reason).or_default() += 1;
         }
     }
 
-    fn take(&mut self, now: MonoTime, envelope: &Envelope, bytes: &[u8]) -> Result<(), Discard> {
+    fn take(&mut self, now: MonoTime, envelope: &Envelope, bytes: &[u8], sealed: bool) -> Result<(), Discard> {
         let unicast = !envelope.destination.is_multicast();
         if !unicast && envelope.ttl != Some(u8::MAX) {
             return Err(Discard::Ttl);
@@ -66,6 +83,7 @@ impl Scan {
             source,
             unicast,
             version: advert.version().number(),
+            sealed,
             priority: advert.priority,
             interval_centis: advert.interval.centis(),
             adverts: 0,
@@ -76,7 +94,7 @@ impl Scan {
         let gaps = u32::try_from(speaker.adverts).unwrap_or(u32::MAX);
         speaker.measured = now.since(speaker.first).checked_div(gaps);
         speaker.adverts = speaker.adverts.saturating_add(1);
-        speaker.version = advert.version().number();
+        (speaker.version, speaker.sealed) = (advert.version().number(), sealed);
         (speaker.priority, speaker.interval_centis) = (advert.priority, advert.interval.centis());
         speaker.addresses = advert.addresses;
         Ok(())
@@ -151,5 +169,26 @@ mod tests {
         let own = BTreeSet::from([Vrid::new(1).unwrap()]);
         assert_eq!(scan.free(Family::V4, &own), [2..=6, 8..=254]);
         assert_eq!(scan.free(Family::V6, &BTreeSet::new()), [1..=255]);
+    }
+    #[test]
+    fn a_sealed_advert_is_heard_without_its_key_and_other_sealed_packets_are_passed_over() {
+        let (source, destination) = ("192.0.2.1".parse().unwrap(), "224.0.0.18".parse().unwrap());
+        let advert = Advert {
+            vrid: Vrid::new(7).unwrap(),
+            priority: 150,
+            interval: AdvertInterval::from_centis(100).unwrap(),
+            addresses: vec!["192.0.2.9".parse().unwrap()],
+            body: Body::V2(crate::vrrp::packet::Auth::Header),
+        };
+        let packet = ah::packet(*b"unknown!", source, destination, 1, &advert.emit(source, destination)).unwrap();
+        let mut of_ipsec = packet.clone();
+        of_ipsec[20] = 6;
+        let mut scan = Scan::default();
+        for bytes in [&packet, &of_ipsec, &packet[..50].to_vec()] {
+            scan.sealed_packet(MonoTime::ZERO, bytes);
+        }
+        let heard: Vec<_> = scan.speakers().map(|one| (one.source, one.vrid.get(), one.sealed, one.adverts)).collect();
+        assert_eq!(heard, [(source, 7, true, 1)]);
+        assert_eq!(scan.rejected(), &BTreeMap::from([(Discard::Length, 1)]));
     }
 }
