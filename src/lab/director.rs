@@ -1,5 +1,6 @@
 //! A director: a host that runs a VRRP daemon, ours or keepalived.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use nix::unistd::Pid;
 use super::error::LabError;
 use super::host::Host;
 use super::wait::until;
+use crate::control::api::Status;
 
 /// What a director runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,13 +166,35 @@ impl Director {
         }
     }
 
+    /// The kinds of bad packets that vipd has counted, in the words of `vipd status`.
+    pub fn discards(&self) -> Result<BTreeSet<String>, LabError> {
+        let Daemon::Vipd { binary } = &self.daemon else { return Ok(BTreeSet::new()) };
+        let (program, run_dir) = (binary.display().to_string(), self.run_dir().display().to_string());
+        let said = self.host.run(&program, &["status", "--json", "--run-dir", &run_dir])?;
+        let status: Status = serde_json::from_str(&said).map_err(|error| LabError::Command {
+            command: format!("{program} status --json"),
+            status: "answers something else".to_owned(),
+            stderr: error.to_string(),
+        })?;
+        let own = status.instances.iter().flat_map(|one| one.discards.keys());
+        Ok(own.chain(status.strangers.values().flat_map(BTreeMap::keys)).cloned().collect())
+    }
+
+    /// How many lines the daemon wrote.
+    pub fn log_lines(&self) -> usize {
+        self.log().lines().count()
+    }
+
     /// The last lines that the daemon wrote.
-    #[expect(clippy::disallowed_methods, reason = "the lab shows the log of its directors")]
     pub fn log_tail(&self) -> Vec<String> {
-        let text = fs::read(self.log_path()).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
+        let text = self.log();
         let lines: Vec<&str> = text.lines().collect();
         lines.iter().skip(lines.len().saturating_sub(LOG_TAIL)).map(|&line| line.to_owned()).collect()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the lab shows the log of its directors")]
+    fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.log_path()).unwrap_or_default()).into_owned()
     }
 
     fn pid(&self) -> Result<Pid, LabError> {

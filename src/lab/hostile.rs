@@ -14,26 +14,49 @@ use super::error::LabError;
 use super::host::Host;
 use super::wait::Clock;
 use crate::base::Family;
+use crate::vrrp::Discard;
 use crate::vrrp::io::neighbour::Announcer;
 use crate::vrrp::io::socket::{PACKET_MAX, Socket};
 use crate::vrrp::ip;
 use crate::vrrp::settings::GROUP_V4;
 
 const ETHERNET: usize = 14;
+/// Place of the checksum in an advert (RFC 9568 section 5.1).
+const CHECKSUM: usize = 6;
 
-/// How an advert is spoilt; each is dropped by another check.
-const SPOILS: [fn(&mut Vec<u8>); 5] = [
-    // The checksum.
-    |bytes| flip(bytes, 6),
-    // The version.
-    |bytes| flip(bytes, 0),
-    // The VRID: of nobody, most likely.
-    |bytes| flip(bytes, 1),
-    // Shorter than its count of addresses says.
-    |bytes| bytes.truncate(9),
-    // Shorter than its header.
-    |bytes| bytes.truncate(3),
+/// How an advert is spoilt, and as what it is dropped: each by another check, but for those of its length.
+type Spoil = (Discard, fn(&mut Vec<u8>));
+const SPOILS: [Spoil; 7] = [
+    (Discard::Checksum, |bytes| flip(bytes, 6)),
+    (Discard::Version, |bytes| flip(bytes, 0)),
+    // Of no virtual router here, most likely.
+    (Discard::Vrid, |bytes| sound(bytes, 0, |word| word ^ 0x0050)),
+    (Discard::Type, |bytes| sound(bytes, 0, |word| word ^ 0x0300)),
+    (Discard::Interval, |bytes| sound(bytes, 4, |_| 0)),
+    // Than its count of addresses says.
+    (Discard::Length, |bytes| bytes.truncate(9)),
+    // Than its header.
+    (Discard::Length, |bytes| bytes.truncate(3)),
 ];
+
+/// As what the packets of a flood are dropped.
+pub fn kinds() -> BTreeSet<Discard> {
+    SPOILS.iter().map(|(kind, _)| *kind).chain([Discard::Ttl]).collect()
+}
+
+/// Another 16-bit word, and a checksum that fits it (RFC 1624): whoever drops the packet has looked at the word.
+fn sound(bytes: &mut [u8], at: usize, change: impl Fn(u16) -> u16) {
+    let read = |bytes: &[u8], at| bytes.get(at..).and_then(<[u8]>::first_chunk).map(|word| u16::from_be_bytes(*word));
+    let (Some(old), Some(sum)) = (read(bytes, at), read(bytes, CHECKSUM)) else { return };
+    let new = change(old);
+    let total = u32::from(!sum) + u32::from(!old) + u32::from(new);
+    let folded = (total & 0xffff) + (total >> 16);
+    let folded = (folded & 0xffff) + (folded >> 16);
+    let sum = !u16::try_from(folded).unwrap_or(u16::MAX);
+    for (at, word) in [(at, new), (CHECKSUM, sum)] {
+        bytes.iter_mut().skip(at).zip(word.to_be_bytes()).for_each(|(byte, wanted)| *byte = wanted);
+    }
+}
 
 fn flip(bytes: &mut [u8], at: usize) {
     if let Some(byte) = bytes.get_mut(at) {
@@ -48,7 +71,7 @@ fn spoilt(number: usize, mac: [u8; 6], sources: &[Ipv4Addr], advert: &[u8]) -> O
     let source = sources.iter().cycle().nth((number / ways) % sources.len().max(1))?;
     let (source, group) = (IpAddr::V4(*source), IpAddr::V4(GROUP_V4));
     let mut bytes = advert.to_vec();
-    let Some(spoil) = SPOILS.get(number % ways) else {
+    let Some((_, spoil)) = SPOILS.get(number % ways) else {
         let frame = ip::frame(mac, source, group, &bytes)?;
         let mut packet = frame.get(ETHERNET..)?.to_vec();
         *packet.get_mut(ip::TTL)? = 1;
@@ -127,22 +150,40 @@ pub fn claim(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vrrp::packet::PROTOCOL;
+    use crate::base::{AdvertInterval, Vrid};
+    use crate::vrrp::packet::{Advert, Auth, Body, ChecksumForm, Envelope, PROTOCOL};
 
     #[test]
     fn each_source_sends_each_spoilt_packet_with_a_header_that_passes() {
         let sources = [Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2)];
-        let advert = [0x31, 77, 150, 1, 0, 10, 0, 0, 10, 0, 0, 100];
-        let mut seen = BTreeSet::new();
-        for number in 0..12 {
-            let frame = spoilt(number, [2, 0, 0, 0, 0, 9], &sources, &advert).unwrap();
-            let packet = ip::read(&frame[ETHERNET..]).unwrap();
-            assert_eq!(packet.protocol, PROTOCOL);
-            assert_eq!(packet.envelope.ttl, Some(if number % 6 == 5 { 1 } else { 255 }), "{number}");
-            assert_eq!(packet.payload == advert, number % 6 == 5, "{number}");
-            seen.insert((packet.envelope.source, packet.payload.to_vec(), packet.envelope.ttl));
+        let (own, group) = (IpAddr::V4(sources[0]), IpAddr::V4(GROUP_V4));
+        let envelope = Envelope { source: own, destination: group, ttl: Some(255) };
+        for body in [Body::V2(Auth::None), Body::V3 { checksum: ChecksumForm::PseudoHeader }] {
+            let interval = AdvertInterval::from_centis(100).unwrap();
+            let (vrid, addresses) = (Vrid::new(77).unwrap(), vec![[10, 0, 0, 100].into()]);
+            let advert = Advert { vrid, priority: 150, interval, addresses, body }.emit(own, group);
+            let mut seen = BTreeSet::new();
+            let read = |bytes: &[u8]| match Advert::parse(bytes, &envelope) {
+                Ok(advert) if advert.vrid.get() == 77 => None,
+                Ok(_) => Some(Discard::Vrid),
+                Err(discard) => Some(discard),
+            };
+            assert_eq!(read(&advert), None);
+            for number in 0..16 {
+                let frame = spoilt(number, [2, 0, 0, 0, 0, 9], &sources, &advert).unwrap();
+                let packet = ip::read(&frame[ETHERNET..]).unwrap();
+                let of_a_router = number % 8 == 7;
+                assert_eq!(packet.protocol, PROTOCOL);
+                assert_eq!(packet.envelope.ttl, Some(if of_a_router { 1 } else { 255 }), "{number}");
+                assert_eq!(packet.payload == advert, of_a_router, "{number}");
+                // The checksum of version 3 counts the source.
+                if packet.envelope.source == own && !of_a_router {
+                    assert_eq!(read(packet.payload), Some(SPOILS[number % 8].0), "{number}");
+                }
+                seen.insert((packet.envelope.source, packet.payload.to_vec(), packet.envelope.ttl));
+            }
+            assert_eq!(seen.len(), 16);
         }
-        assert_eq!(seen.len(), 12);
-        assert_eq!(spoilt(0, [0; 6], &[], &advert), None);
+        assert_eq!(spoilt(0, [0; 6], &[], &[]), None);
     }
 }

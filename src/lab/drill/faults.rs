@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::bounds::Numbers;
-use super::judge::Promise;
+use super::judge::{Promise, Verdict};
 use super::report::{FaultReport, Report};
 use super::timeline::Timeline;
 use super::{Plan, Scenario, many};
@@ -304,6 +304,15 @@ impl Drill<'_> {
         }
         self.faults.push(report);
         Ok(())
+    }
+
+    /// What was found beside the records, for the last fault.
+    fn judged(&mut self, verdict: Verdict) {
+        self.tell("drill", &verdict.to_string());
+        if let Some(fault) = self.faults.last_mut() {
+            fault.kept &= verdict.kept;
+            fault.verdicts.push(verdict);
+        }
     }
 
     /// Wait until `a` owns the VIP alone and the client is answered.

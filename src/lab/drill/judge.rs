@@ -45,8 +45,8 @@ pub enum Promise {
     Announced { seat: Seat, vip: Ipv4Addr, limit: Duration, formula: String },
     /// Whenever the VIP is gone from `seat`, it is back within `limit`.
     Restored { seat: Seat, limit: Duration },
-    /// Whoever asks `frozen` gets no answer any more when the other director has answered.
-    OneAnswers { frozen: Seat },
+    /// Whoever asks `deaf` gets no answer any more when the other director has answered.
+    OneAnswers { deaf: Seat },
     /// 999 of 1000 adverts of `seat` come at their time, `limit` more or less.
     Punctual { seat: Seat, interval: Duration, limit: Duration },
 }
@@ -129,9 +129,9 @@ impl Promise {
             Self::Restored { seat, limit } => {
                 within(format!("VIP back on {seat}"), "what vipd promises", *limit, longest_absence(window, *seat))
             }
-            Self::OneAnswers { frozen } => {
-                let what = format!("{frozen} and {} answer for the VIP at the same time", frozen.other());
-                within(what, "", Duration::ZERO, both_answer(window, *frozen))
+            Self::OneAnswers { deaf } => {
+                let what = format!("{deaf} and {} answer for the VIP at the same time", deaf.other());
+                within(what, "", Duration::ZERO, both_answer(window, *deaf))
             }
             Self::Punctual { seat, interval, limit } => {
                 let what = format!("adverts of {seat} early or late, p99.9");
@@ -164,6 +164,12 @@ fn within(promise: String, formula: &str, limit: Duration, measured: Option<Dura
 fn exactly(promise: String, limit: Amount, count: usize) -> Verdict {
     let measured = Amount::Count(count);
     Verdict { promise, formula: String::new(), limit, measured: Some(measured), kept: measured == limit }
+}
+
+/// Of something that was counted beside the records.
+pub fn at_most(promise: String, limit: usize, count: usize) -> Verdict {
+    let (formula, measured) = (String::new(), Some(Amount::Count(count)));
+    Verdict { promise, formula, limit: Amount::Count(limit), measured, kept: count <= limit }
 }
 
 /// The longest time without an answer, as a client sees it: between the sending of two probes that were answered

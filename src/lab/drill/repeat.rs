@@ -51,7 +51,7 @@ pub struct Spread {
 pub fn repeat(plan: &Plan, runs: u32, stop: &Stop, out: &mut (dyn Write + Send)) -> Result<Comparison, LabError> {
     let mut theirs = plan.clone().with_keepalived_on(&Seat::BOTH);
     // Measured beside keepalived as they are.
-    theirs.scenarios.retain(|scenario| !matches!(scenario, Scenario::Addresses | Scenario::Routers));
+    theirs.scenarios.retain(|scenario| !matches!(scenario, Scenario::Routers));
     theirs.keep = false;
     let beside = plan.setup.daemon_a != Daemon::Keepalived && !theirs.scenarios.is_empty();
     let (mut ours, mut keepalived) = (vec![], vec![]);

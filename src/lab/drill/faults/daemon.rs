@@ -1,9 +1,10 @@
 //! Faults of processes: a daemon stopped, killed, frozen, in maintenance, behind a dead link, flooded; a dead real server.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::super::bounds::SLACK;
-use super::super::judge::Promise;
+use super::super::judge::{self, Promise};
 use super::{Drill, PATIENCE};
 use crate::lab::error::LabError;
 use crate::lab::hostile;
@@ -17,6 +18,8 @@ pub(super) const FREEZE: Duration = Duration::from_secs(5);
 pub(super) const LONG_FREEZE: Duration = Duration::from_secs(30);
 /// What a daemon that goes on may take to see that it was frozen.
 const WAKING: Duration = Duration::from_millis(100);
+/// Two hosts tell each kind of packet once in ten seconds, also of virtual routers that nobody has here.
+const LOG_LINES: usize = 40;
 /// How long bad packets are sent.
 const FLOOD: Duration = Duration::from_secs(5);
 
@@ -32,9 +35,12 @@ impl Drill<'_> {
 
     pub(super) fn killed(&mut self) -> Result<(), LabError> {
         let [gone, kept] = self.numbers.lease_of(Seat::A);
-        let promises: Vec<_> = [self.numbers.silent(), gone, kept].into_iter().chain(self.long_lived()).collect();
+        let (asking, alone) = self.asked()?;
+        let promises = [self.numbers.silent(), gone, kept].into_iter().chain(self.long_lived()).chain(alone);
+        let promises: Vec<_> = promises.collect();
         let name = "kill -9 of every process of the master a";
         self.taken_over(name, &promises, |lab| lab.director_mut(Seat::A).kill().map(drop))?;
+        drop(asking);
         self.returns("return of the killed a, which preempts", |lab| lab.director_mut(Seat::A).start())
     }
 
@@ -67,11 +73,8 @@ impl Drill<'_> {
         let name = format!("freeze (SIGSTOP) of the master a for {} s", freeze.as_secs());
         let settled = |drill: &mut Self| drill.took_over(Seat::B) && drill.since_fault() >= freeze;
         let stop = |lab: &mut Lab| lab.director(Seat::A).freeze(true);
-        let alone = self.lab.facts().fenced.then_some(Promise::OneAnswers { frozen: Seat::A });
+        let (asking, alone) = self.asked()?;
         let promises: Vec<_> = [self.numbers.silent(), gone].into_iter().chain(alone).collect();
-        let asking = Questions::start(&self.lab)?;
-        let asked = |drill: &mut Self| Seat::BOTH.iter().any(|seat| drill.answered(*seat));
-        self.wait("somebody answers for the VIP", PATIENCE, asked)?;
         self.patience = freeze;
         let ended = self.fault(&name, "b owns the VIP alone, all answered", &promises, stop, settled);
         self.patience = Duration::ZERO;
@@ -79,6 +82,14 @@ impl Drill<'_> {
         drop(asking);
         let name = format!("thaw of a after {} s, which preempts", freeze.as_secs());
         self.returns(&name, |lab| lab.director(Seat::A).freeze(false))
+    }
+
+    /// Each director is asked for the VIP from now on; with a fence never do both answer.
+    fn asked(&mut self) -> Result<(Questions, Option<Promise>), LabError> {
+        let asking = Questions::start(&self.lab)?;
+        let asked = |drill: &mut Self| Seat::BOTH.iter().any(|seat| drill.answered(*seat));
+        self.wait("somebody answers for the VIP", PATIENCE, asked)?;
+        Ok((asking, self.lab.facts().fenced.then_some(Promise::OneAnswers { deaf: Seat::A })))
     }
 
     pub(super) fn maintained(&mut self) -> Result<(), LabError> {
@@ -99,7 +110,27 @@ impl Drill<'_> {
         let settled = |drill: &mut Self| drill.owns_alone(Seat::A) && drill.since_fault() >= FLOOD;
         let name =
             format!("a flood of bad packets for {} s, 20 times the advert rate, forged addresses", FLOOD.as_secs());
-        self.fault(&name, "a owns the VIP alone, all answered", &promises, flood, settled)
+        let before = self.log_lines();
+        self.fault(&name, "a owns the VIP alone, all answered", &promises, flood, settled)?;
+        let logged = self.log_lines().saturating_sub(before);
+        self.judged(judge::at_most("lines in the logs of both".to_owned(), LOG_LINES, logged));
+        if Seat::BOTH.iter().all(|seat| self.lab.director(*seat).is_vipd()) {
+            let mut counted = BTreeSet::new();
+            for seat in Seat::BOTH {
+                counted.extend(self.lab.director(seat).discards()?);
+            }
+            let uncounted = hostile::kinds().iter().filter(|kind| !counted.contains(kind.word())).count();
+            self.judged(judge::at_most(
+                "kinds of bad packets that `vipd status` does not count".to_owned(),
+                0,
+                uncounted,
+            ));
+        }
+        Ok(())
+    }
+
+    fn log_lines(&self) -> usize {
+        Seat::BOTH.iter().map(|seat| self.lab.director(*seat).log_lines()).sum()
     }
 
     /// With state on one director only, connections in flight may break: then nothing is promised.
