@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::clock;
 use super::heartbeat;
@@ -26,8 +26,11 @@ use crate::vrrp::settings::{Outcome, Tracked};
 /// Events waiting for the supervisor; beyond it they are dropped: the state itself is in the snapshot.
 const EVENTS_MAX: usize = 256;
 const COMMANDS_MAX: usize = 16;
-/// Packets that are read before deadlines get their turn.
-const PACKETS_PER_TURN: usize = 256;
+/// Packets of a socket before deadlines get their turn: more than what queued up while the thread was not run. A flood of
+/// them costs some milliseconds.
+const PACKETS_PER_TURN: usize = 4096;
+/// How long the thread sleeps then: a real-time one that never does is taken for one that hangs.
+const PAUSE: Duration = Duration::from_millis(1);
 /// What could not be opened is tried again so often.
 const OPEN_EVERY: Duration = Duration::from_secs(1);
 
@@ -142,12 +145,12 @@ struct Thread {
 impl Thread {
     async fn serve(mut self, mut commands: mpsc::Receiver<Command>) {
         let started = (Instant::now(), clock::now());
+        let mut unread = false;
         loop {
             let deadline = [self.fleet.deadline(), self.open_at].into_iter().flatten().min();
             let wake = started.0 + deadline.unwrap_or(started.1).since(started.1);
             tokio::select! {
                 biased;
-                () = readable(&self.receivers) => {}
                 command = commands.recv() => match command {
                     Some(Command::Configure(wanted, done)) => {
                         self.configure(wanted).await;
@@ -162,21 +165,28 @@ impl Thread {
                     }
                     None => return,
                 },
+                () = readable(&self.receivers), if !unread => {}
+                () = sleep(PAUSE), if unread => {}
                 () = sleep_until(wake), if deadline.is_some() => {}
             }
-            self.turn().await;
+            unread = self.turn().await;
         }
     }
 
-    /// Read, then decide: a deadline may be void by what waits in the sockets.
-    async fn turn(&mut self) {
-        let mut outputs = vec![];
+    /// Read, then decide: a deadline may be void by what waits in the sockets. Whether there is more to read.
+    async fn turn(&mut self) -> bool {
+        let (mut outputs, mut unread) = (vec![], false);
         for receiver in self.receivers.values() {
             let mut buffer = [0; PACKET_MAX];
-            for _ in 0..PACKETS_PER_TURN {
-                // An error is that of an earlier packet of ours (a port that nobody listens on).
-                let Ok(Some((envelope, bytes))) = receiver.get_ref().receive(&mut buffer) else { break };
+            let mut left = PACKETS_PER_TURN;
+            // An error is that of an earlier packet of ours (a port that nobody listens on).
+            while let Ok(Some((envelope, bytes))) = receiver.get_ref().receive(&mut buffer) {
                 outputs.extend(self.fleet.received(clock::now(), &envelope, bytes));
+                left -= 1;
+                if left == 0 {
+                    unread = true;
+                    break;
+                }
             }
         }
         outputs.extend(self.fleet.tick(clock::now()));
@@ -191,6 +201,7 @@ impl Thread {
         if self.open_at.is_some_and(|at| at <= clock::now()) {
             self.open();
         }
+        unread
     }
 
     async fn configure(&mut self, wanted: Vec<Settings>) {

@@ -16,6 +16,9 @@ use crate::daemon::supervisor::running::Daemon;
 use crate::vrrp::Standing;
 use crate::vrrp::fleet::{HandOverError, Maintenance};
 
+/// How often those that are MASTER are asked to hand over where one of them moves in the meantime.
+const HAND_OVERS_MAX: usize = 5;
+
 /// How a hand-over comes out, some time later.
 pub type HandedOver = oneshot::Sender<Result<(), HandOverError>>;
 
@@ -38,28 +41,37 @@ pub async fn maintenance(asking: &mpsc::Sender<Ask>, body: &[u8]) -> Answer {
         Ok(request) => request,
         Err(answer) => return answer,
     };
-    if on {
-        let active = match ask(asking, |reply| Ask::Active(instance.clone(), reply)).await {
-            Some(Ok(active)) => active,
-            Some(Err(error)) => return refuse(404, error),
-            None => return gone(),
-        };
-        if !active.is_empty() {
-            match ask(asking, |reply| Ask::HandOver { instances: active, force, reply }).await {
-                // One that is not MASTER any more has nothing to hand over.
-                Some(Ok(()) | Err(HandOverError::NotActive { .. })) => (),
-                Some(Err(error)) => {
-                    return refuse(409, format!("{error}; without maintenance (--force sets it anyway)"));
-                }
-                None => return gone(),
-            }
-        }
+    if on && let Err(answer) = all_handed_over(asking, instance.as_ref(), force).await {
+        return answer;
     }
     match ask(asking, |reply| Ask::Maintain { on, instance, reply }).await {
         Some(Ok(said)) => json(200, &Done { said }),
         Some(Err(error)) => refuse(409, error),
         None => gone(),
     }
+}
+
+/// Where one of them moved in between, none was handed over: the others are asked for again.
+async fn all_handed_over(asking: &mpsc::Sender<Ask>, instance: Option<&String>, force: bool) -> Result<(), Answer> {
+    for _ in 0..HAND_OVERS_MAX {
+        let instances = match ask(asking, |reply| Ask::Active(instance.cloned(), reply)).await {
+            Some(Ok(active)) => active,
+            Some(Err(error)) => return Err(refuse(404, error)),
+            None => return Err(gone()),
+        };
+        if instances.is_empty() {
+            return Ok(());
+        }
+        match ask(asking, |reply| Ask::HandOver { instances, force, reply }).await {
+            Some(Ok(())) => return Ok(()),
+            Some(Err(HandOverError::NotActive { .. })) => (),
+            Some(Err(error)) => {
+                return Err(refuse(409, format!("{error}; without maintenance (--force sets it anyway)")));
+            }
+            None => return Err(gone()),
+        }
+    }
+    Err(refuse(409, "the virtual routers keep moving; without maintenance: ask again".to_owned()))
 }
 
 /// `POST /real-server`: drain, disable, weight, or as configured.
