@@ -80,7 +80,7 @@ resolve() {
 set_up() {
     local n
     for n in 1 2; do
-        ip netns exec "s$n" "$vipd" real-server setup --vip 192.0.2.100 --method "$1" --run-dir "$dir/s$n" || fail 'setup'
+        ip netns exec "s$n" "$vipd" real-server setup --vip "$vip" --method "$1" --run-dir "$dir/s$n" || fail 'setup'
     done
 }
 # start EXAMPLE PORT: until the example serves.
@@ -91,17 +91,18 @@ start() {
     until_true 'the VIP is served' held
     until_true 'a client is answered' get "$2"
 }
-held() { ip -n director -o address show | grep -q 192.0.2.100; }
+held() { ip -n director -o address show | grep -v tentative | grep -qF "$vip/"; }
 # get PORT: the number of the server that answers.
 get() {
     ip netns exec client timeout 5 bash -c '
-        exec 3<> "/dev/tcp/192.0.2.100/$0" && printf "GET / HTTP/1.0\r\n\r\n" >&3 && tail -n 1 <&3 | grep -x "[12]"
-    ' "$1"
+        exec 3<> "/dev/tcp/$0/$1" && printf "GET / HTTP/1.0\r\n\r\n" >&3 && tail -n 1 <&3 | grep -x "[12]"
+    ' "$vip" "$1"
 }
 # shares PORT COUNT: who answers, in order.
 shares() { for _ in $(seq "$2"); do get "$1" || fail 'a request'; done | sort | uniq -c | awk '{ printf "%s:%s ", $2, $1 }'; }
 
 modprobe ip_vs
+vip=192.0.2.100
 example=nat
 hosts two
 serve 8443
@@ -151,5 +152,31 @@ ask() {
     '
 }
 until_true 'questions of one port go to both in turn' ask
+away
+
+example=fwmark
+hosts one
+serve 80
+plain=("${servers[@]}")
+serve 443
+servers+=("${plain[@]}")
+set_up dr
+# The firewall's part, as the example writes it.
+modprobe nf_tables
+sed -n '/^#   table/,/^#   }$/s/^#//p' "$conf/fwmark.conf" | ip netns exec director nft -f -
+start fwmark.conf 80
+[ "$(for port in 80 443 80; do get $port; done | sort -u | wc -l)" = 1 ] || fail 'one client stays on both ports'
+away
+
+example=ipv6
+hosts one
+serve 80
+vip=2001:db8::100
+for one in client:50 director:2 s1:11 s2:12; do
+    ip -n "${one%:*}" -6 address add "2001:db8::${one#*:}/64" dev eth0 nodad
+done
+set_up dr
+start ipv6.conf 80
+[ "$(shares 80 6)" = '1:4 2:2 ' ] || fail "by weight: $(ip netns exec director ipvsadm -Ln --stats)"
 away
 echo 'all held'

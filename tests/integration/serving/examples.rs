@@ -28,8 +28,12 @@ fn run(lab: &mut Lab, name: &str) {
 
 /// Real servers by the command alone.
 fn set_up(lab: &Lab, args: &[&str]) {
+    set_up_for(lab, "192.0.2.100", args);
+}
+
+fn set_up_for(lab: &Lab, vip: &str, args: &[&str]) {
     for host in &lab.servers {
-        let mut command = host.vipd(&["real-server", "setup", "--vip", "192.0.2.100"]);
+        let mut command = host.vipd(&["real-server", "setup", "--vip", vip]);
         let output = command.args(args).arg("--run-dir").arg(lab.path(host.namespace.name())).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
@@ -55,6 +59,26 @@ fn dr() {
     let active = |number: usize| lab.status().unwrap()["virtual_servers"][0]["real_servers"][number]["active"].as_u64();
     lab.until("connections are shared by weight, 1 to 2", || (active(0), active(1)) == (Some(2), Some(4)));
     drop(kept);
+    lab.stop();
+}
+
+#[test]
+fn ipv6() {
+    let mut lab = Lab::new(Arms::One, 2);
+    lab.director.sysctl("net/ipv6/conf/all/forwarding", "0");
+    let hosts = [(&lab.client, 50), (&lab.director, 2), (&lab.servers[0], 11), (&lab.servers[1], 12)];
+    for (host, number) in hosts {
+        host.ip(&format!("-6 address add 2001:db8::{number}/64 dev eth0 nodad"));
+    }
+    lab.serve(&[80], &[]);
+    set_up_for(&lab, "2001:db8::100", &["--method", "dr"]);
+    run(&mut lab, "ipv6.conf");
+    lab.until("the VIP of IPv6 is served", || {
+        let held = lab.director.ip("-6 -o address show dev eth0");
+        held.contains("2001:db8::100/") && held.contains("fe80::100/") && !held.contains("tentative")
+    });
+    let vip = "2001:db8::100".parse().unwrap();
+    assert_eq!(shares_v6(&lab.client, vip, 80, 6), BTreeMap::from([(1, 4), (2, 2)]), "by weight");
     lab.stop();
 }
 
