@@ -4,8 +4,8 @@
  * peer takes over. Packets for an address that its virtual router does not accept (RFC 9568 section 6.1, Accept_Mode) are
  * dropped, but for those of neighbour discovery. An object of its own, before the forwarding program: it needs none of its maps.
  *
- * It outlives its process, whose addresses the kernel has until their lease ends, but not for good: whoever else has an
- * address later is heard. */
+ * It outlives its process, whose addresses the kernel has until their lease ends. Until somebody claims one, they are served
+ * as before: the peer needs its time. Whoever else of this host has an address later is heard. */
 #include <linux/bpf.h>
 #include <linux/if_arp.h>
 #include <linux/if_ether.h>
@@ -35,10 +35,12 @@ struct address {
 	__u8 octets[16];
 };
 
-/* Which virtual router holds an address, and how many seconds after its deadline a dead process's kernel may have it. */
+/* Which virtual router holds an address, how many seconds after its deadline a dead process's kernel may have it, and
+ * whether somebody claimed it since that process died. */
 struct holder {
 	__u32 slot;
 	__u32 lease_s;
+	__u32 claimed;
 };
 
 struct {
@@ -102,7 +104,16 @@ static __always_inline int is_past(const struct address *address, int lives)
 	if (!deadline || !*deadline)
 		return 0;
 	now_ns = bpf_ktime_get_ns();
-	return now_ns > *deadline && (lives || now_ns - *deadline < holder->lease_s * NSEC_PER_SEC);
+	return lives ? now_ns > *deadline : holder->claimed && now_ns < *deadline + holder->lease_s * NSEC_PER_SEC;
+}
+
+/* Somebody else says that the address is his. */
+static __always_inline void claim(const struct address *address)
+{
+	struct holder *holder = bpf_map_lookup_elem(&fence_routers, address);
+
+	if (holder)
+		holder->claimed = 1;
 }
 
 static __always_inline int is_refused(const struct address *address, int lives)
@@ -133,6 +144,8 @@ static __always_inline int is_fenced_arp(struct __sk_buff *skb, int lives)
 {
 	struct address address = {.octets = {[10] = 0xff, [11] = 0xff}};
 
+	if (!lives && load_v4(skb, sizeof(struct arphdr) + ETH_ALEN, &address))
+		claim(&address);
 	return load_v4(skb, sizeof(struct arphdr) + ETH_ALEN + 4 + ETH_ALEN, &address) && is_past(&address, lives);
 }
 
@@ -156,8 +169,12 @@ static __always_inline int is_fenced_v6(struct __sk_buff *skb, int lives)
 	if (load_v6(skb, __builtin_offsetof(struct ipv6hdr, daddr), &address) &&
 	    (is_past(&address, lives) || (!type && is_refused(&address, lives))))
 		return 1;
-	/* The target follows type, code, checksum and 4 reserved bytes (RFC 4861 section 4.3). */
-	return type == NEIGHBOR_SOLICIT && load_v6(skb, sizeof(struct ipv6hdr) + 8, &address) && is_past(&address, lives);
+	/* The target follows type, code, checksum and 4 bytes of flags (RFC 4861 sections 4.3 and 4.4). */
+	if (!type || !load_v6(skb, sizeof(struct ipv6hdr) + 8, &address))
+		return 0;
+	if (!lives && type == NEIGHBOR_ADVERT)
+		claim(&address);
+	return type == NEIGHBOR_SOLICIT && is_past(&address, lives);
 }
 
 static __always_inline int is_fenced(struct __sk_buff *skb, int lives)

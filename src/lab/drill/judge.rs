@@ -11,7 +11,7 @@ use crate::lab::pair::Seat;
 use crate::lab::records::{Flow, Probe, Window};
 
 /// The VIP is looked for each few milliseconds, on two hosts: two sightings closer than this are simultaneous.
-const SIGHT: Duration = Duration::from_millis(20);
+pub const SIGHT: Duration = Duration::from_millis(20);
 
 /// What an outage is called.
 pub const OUTAGE: &str = "clients without an answer";
@@ -45,8 +45,8 @@ pub enum Promise {
     Announced { seat: Seat, vip: Ipv4Addr, limit: Duration, formula: String },
     /// Whenever the VIP is gone from `seat`, it is back within `limit`.
     Restored { seat: Seat, limit: Duration },
-    /// Whoever asks `deaf` gets no answer any more when the other director has answered.
-    OneAnswers { deaf: Seat },
+    /// Whoever asks `deaf` gets no answer any more when the other director has answered for `limit`.
+    OneAnswers { deaf: Seat, limit: Duration, formula: &'static str },
     /// 999 of 1000 adverts of `seat` come at their time, `limit` more or less.
     Punctual { seat: Seat, interval: Duration, limit: Duration },
 }
@@ -129,9 +129,9 @@ impl Promise {
             Self::Restored { seat, limit } => {
                 within(format!("VIP back on {seat}"), "what vipd promises", *limit, longest_absence(window, *seat))
             }
-            Self::OneAnswers { deaf } => {
+            Self::OneAnswers { deaf, limit, formula } => {
                 let what = format!("{deaf} and {} answer for the VIP at the same time", deaf.other());
-                within(what, "", Duration::ZERO, both_answer(window, *deaf))
+                within(what, formula, *limit, both_answer(window, *deaf))
             }
             Self::Punctual { seat, interval, limit } => {
                 let what = format!("adverts of {seat} early or late, p99.9");

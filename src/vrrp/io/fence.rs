@@ -2,7 +2,8 @@
 //!
 //! Two halves: [`Guard`] says which addresses belong to which virtual router and follows the interfaces, and may take
 //! its time; [`Deadlines`] is one system call per advert, for the heartbeat. Pinned ([`Pins`]), the program outlives its
-//! process, until the addresses of a dead daemon have gone by their lease; else the kernel takes it down with the process.
+//! process: what the kernel still has of a dead daemon is deaf from the moment when its successor claims it. Else the kernel
+//! takes it down with the process.
 
 mod pins;
 
@@ -57,10 +58,11 @@ pub struct Guard {
 struct Holder {
     slot: u32,
     lease_s: u32,
+    claimed: u32,
 }
 
 #[expect(unsafe_code, reason = "aya asks for a promise about the type")]
-// SAFETY: two numbers, without padding.
+// SAFETY: three numbers, without padding.
 unsafe impl Pod for Holder {}
 
 /// What holds the program before one interface.
@@ -185,7 +187,7 @@ impl Guard {
     /// Of the kernel: more than 65,536 addresses.
     pub fn put(&mut self, address: IpAddr, slot: u32, lease: Lease) -> io::Result<()> {
         let lease_s = lease.valid_s.saturating_add(LATE_S);
-        self.routers.insert(key(address), Holder { slot, lease_s }, 0).map_err(io::Error::other)
+        self.routers.insert(key(address), Holder { slot, lease_s, claimed: 0 }, 0).map_err(io::Error::other)
     }
 
     /// This address is served by nobody here. One that was not guarded is fine.

@@ -35,7 +35,8 @@ impl Drill<'_> {
 
     pub(super) fn killed(&mut self) -> Result<(), LabError> {
         let [gone, kept] = self.numbers.lease_of(Seat::A);
-        let (asking, alone) = self.asked()?;
+        // The dead one's kernel serves until it hears its successor.
+        let (asking, alone) = self.asked(judge::SIGHT, "how often the drill looks")?;
         let promises = [self.numbers.silent(), gone, kept].into_iter().chain(self.long_lived()).chain(alone);
         let promises: Vec<_> = promises.collect();
         let name = "kill -9 of every process of the master a";
@@ -73,7 +74,7 @@ impl Drill<'_> {
         let name = format!("freeze (SIGSTOP) of the master a for {} s", freeze.as_secs());
         let settled = |drill: &mut Self| drill.took_over(Seat::B) && drill.since_fault() >= freeze;
         let stop = |lab: &mut Lab| lab.director(Seat::A).freeze(true);
-        let (asking, alone) = self.asked()?;
+        let (asking, alone) = self.asked(Duration::ZERO, "")?;
         let promises: Vec<_> = [self.numbers.silent(), gone].into_iter().chain(alone).collect();
         self.patience = freeze;
         let ended = self.fault(&name, "b owns the VIP alone, all answered", &promises, stop, settled);
@@ -84,12 +85,12 @@ impl Drill<'_> {
         self.returns(&name, |lab| lab.director(Seat::A).freeze(false))
     }
 
-    /// Each director is asked for the VIP from now on; with a fence never do both answer.
-    fn asked(&mut self) -> Result<(Questions, Option<Promise>), LabError> {
+    /// Each director is asked for the VIP from now on; with a fence both answer for no longer than `limit`.
+    fn asked(&mut self, limit: Duration, formula: &'static str) -> Result<(Questions, Option<Promise>), LabError> {
         let asking = Questions::start(&self.lab)?;
         let asked = |drill: &mut Self| Seat::BOTH.iter().any(|seat| drill.answered(*seat));
         self.wait("somebody answers for the VIP", PATIENCE, asked)?;
-        Ok((asking, self.lab.facts().fenced.then_some(Promise::OneAnswers { deaf: Seat::A })))
+        Ok((asking, self.lab.facts().fenced.then_some(Promise::OneAnswers { deaf: Seat::A, limit, formula })))
     }
 
     pub(super) fn maintained(&mut self) -> Result<(), LabError> {

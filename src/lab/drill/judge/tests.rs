@@ -49,7 +49,11 @@ fn two_answer_at_once_from_the_first_answer_of_one_to_the_last_of_the_other() {
     ];
     for (name, replies, overlap_ms) in rows {
         let replies = replies.iter().map(|(seat, ms)| Reply { at: at(*ms), seat: *seat }).collect();
-        let verdict = Promise::OneAnswers { deaf: Seat::A }.judge(&Window { replies, ..window(vec![]) }, INTERVAL, 1);
+        let verdict = Promise::OneAnswers { deaf: Seat::A, limit: Duration::ZERO, formula: "" }.judge(
+            &Window { replies, ..window(vec![]) },
+            INTERVAL,
+            1,
+        );
         let measured = overlap_ms.map(|ms| Amount::Microseconds(ms * 1_000));
         assert_eq!((verdict.measured, verdict.kept), (measured, overlap_ms == Some(0)), "{name}");
     }
