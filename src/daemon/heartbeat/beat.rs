@@ -252,6 +252,7 @@ impl Beat {
             | Happened::Claimed { .. }
             | Happened::LinkChanged { .. }
             | Happened::AddressLost { .. }
+            | Happened::AddressFound { .. }
             | Happened::RouteRestored { .. }
             | Happened::Failed { .. }
             | Happened::Stalled { .. }
