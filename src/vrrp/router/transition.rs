@@ -116,7 +116,8 @@ impl Router {
                     Then::Yield { force } if force || to.is_some() => self.yielded(now, reason, now - until),
                     Then::Yield { .. } => {
                         let active = State::Active(self.active_from(now));
-                        let actions = vec![Action::Advert { priority: self.priority.get() }, Action::Reannounce];
+                        // What it is to hold may be other addresses by now.
+                        let actions = vec![Action::Advert { priority: self.priority.get() }, Action::Take];
                         self.go(active, actions, reason, now - until)
                     }
                 }
