@@ -85,7 +85,7 @@ fuzz_target!(|bytes: &[u8]| {
         let (source, group) = (source.parse().unwrap(), group.parse().unwrap());
         let whole = match kind & 0b1100 {
             0 => message,
-            4 => ah::packet(*b"secret\0\0", source, group, 7, &message).map_or(vec![], |packet| {
+            4 => ah::packet(*b"secret\0\0", source, group, 255, 7, &message).map_or(vec![], |packet| {
                 ip::frame_of([0; 6], group, packet)[14..].to_vec()
             }),
             _ => ip::frame([0; 6], source, group, &message).map_or(vec![], |frame| frame[14..].to_vec()),

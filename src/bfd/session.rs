@@ -172,6 +172,8 @@ impl Session {
                     // Said at once: where only our receiving is broken, the neighbour learns of it.
                     self.send_at = Some(now);
                 }
+                // The neighbour may have wanted no packets, and what it wanted is forgotten with it.
+                State::Down if !self.settings.passive => _ = self.send_at.get_or_insert(now),
                 State::AdminDown | State::Down => {}
             }
         }

@@ -86,6 +86,8 @@ pub struct Global {
     /// `vrrp_check_unicast_src`.
     pub check_unicast_src: bool,
     pub lower_prio_no_advert: bool,
+    /// `vrrp_higher_prio_send_advert`; `None`: on.
+    pub higher_prio_send_advert: Option<bool>,
     /// `vrrp_owner_ignore_adverts`.
     pub owner_ignore_adverts: bool,
     /// `v3_checksum_as_v2`.
@@ -329,6 +331,8 @@ pub struct VrrpInstance {
     pub version: VrrpVersion,
     /// The family of the first virtual address, or of the unicast addresses.
     pub family: Family,
+    /// Decided: `strict_mode`, or the global `vrrp_strict`.
+    pub strict: bool,
     pub preempt: bool,
     #[serde(serialize_with = "seconds")]
     pub preempt_delay: Duration,
@@ -354,6 +358,8 @@ pub struct VrrpInstance {
     pub check_unicast_src: bool,
     pub skip_check_adv_addr: bool,
     pub lower_prio_no_advert: bool,
+    /// One advert before it yields to a higher priority.
+    pub higher_prio_send_advert: bool,
     /// With priority 255 the adverts of others move nothing.
     pub owner_ignore_adverts: bool,
     pub down_timer_adverts: u8,

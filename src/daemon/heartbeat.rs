@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::base::{IfName, MonoTime};
 use crate::daemon::clock;
-use crate::vrrp::fleet::{Fleet, HandOverError, Maintenance};
+use crate::vrrp::fleet::{Fleet, HandOverError, Maintenance, Output};
 use crate::vrrp::io::fence::Deadlines;
 use crate::vrrp::io::lock::{self, LockError, Locks};
 use crate::vrrp::io::neighbour::Announcer;
@@ -180,7 +180,9 @@ impl Heartbeat {
         if begins_at > now {
             fleet.hold_off(begins_at);
         }
-        let mut outputs = fleet.maintain(now, maintenance);
+        let found = std::mem::take(&mut keeper.leftovers).into_iter().filter_map(|one| one.happened(now));
+        let mut outputs: Vec<Output> = found.map(Output::Happened).collect();
+        outputs.extend(fleet.maintain(now, maintenance));
         outputs.extend(fleet.links(now, links.clone()));
         let statics = beat::with_devices(statics, &settings);
         outputs.extend(fleet.reconfigure(now, settings));

@@ -29,6 +29,8 @@ pub struct Notices {
     /// Of instances that a reload removed, until they have stopped.
     removed: BTreeMap<String, Arc<StateScripts>>,
     standings: BTreeMap<String, Standing>,
+    /// The word that each instance was told of last: one that could not hand over is MASTER as before.
+    told: BTreeMap<String, NotifyState>,
     groups_told: BTreeMap<String, NotifyState>,
 }
 
@@ -39,6 +41,7 @@ impl Notices {
         self.removed.extend(all);
         self.removed.retain(|name, _| !scripts.instances.contains_key(name));
         self.standings.retain(|name, _| scripts.instances.contains_key(name));
+        self.told.retain(|name, _| scripts.instances.contains_key(name));
         self.groups_told.retain(|name, _| scripts.groups.iter().any(|group| group.name == *name));
         self.scripts = scripts;
     }
@@ -50,7 +53,9 @@ impl Notices {
         }
         self.standings.insert(instance.to_owned(), to);
         let mut telling = vec![];
-        if let (Some(state), Some(scripts)) = (word(to), self.scripts.instances.get(instance)) {
+        if let (Some(state), Some(scripts)) = (word(to), self.scripts.instances.get(instance))
+            && self.told.insert(instance.to_owned(), state) != Some(state)
+        {
             let notice = Notice { subject: Subject::Instance, name: instance.to_owned(), state, priority };
             telling.push(of(&notice, scripts, &self.scripts.mail, because));
         }
@@ -92,9 +97,11 @@ impl Notices {
 
     /// The states that were told last, for readers that came later.
     pub fn states(&self, priority: impl Fn(&str) -> u8) -> Vec<Line> {
-        let instances = self.standings.iter().filter_map(|(name, standing)| {
-            let (told, priority) = (Told::State(word(*standing)?), priority(name));
-            Some(Line::Vrrp { subject: Subject::Instance, name: name.clone(), told, priority })
+        let instances = self.told.iter().map(|(name, state)| Line::Vrrp {
+            subject: Subject::Instance,
+            name: name.clone(),
+            told: Told::State(*state),
+            priority: priority(name),
         });
         let groups = self.groups_told.iter().map(|(name, state)| Line::Vrrp {
             subject: Subject::Group,
@@ -266,7 +273,8 @@ mod tests {
             ("B", Standing::Active, &["instance B: "]),
             ("A", Standing::Active, &["instance A: INSTANCE A MASTER 150", "group G: GROUP G MASTER 0"]),
             ("B", Standing::HandingOver, &[]),
-            ("B", Standing::Active, &["instance B: "]),
+            // Nobody took over: it is what it was told to be.
+            ("B", Standing::Active, &[]),
             ("B", Standing::Backup, &["instance B: "]),
             ("A", Standing::HandingOver, &[]),
             ("A", Standing::Backup, &["instance A: INSTANCE A BACKUP 150", "group G: GROUP G BACKUP 0"]),
@@ -303,6 +311,27 @@ mod tests {
         assert_eq!(subjects("A", Standing::Active), entering("Instance A - Entering MASTER"));
         assert_eq!(subjects("B", Standing::Active), entering("Group G - Entering MASTER"), "B asks for none");
         assert_eq!(subjects("A", Standing::Fault), Vec::<String>::new(), "faults are left out");
+    }
+
+    #[test]
+    fn a_master_that_hears_a_lesser_router_tells_its_script_and_the_fifo() {
+        let script = ScriptCommand::new(["/lower".to_owned()], None).unwrap();
+        let with = StateScripts { lower_prio: Some(script), ..StateScripts::default() };
+        let mut scripts = Scripts::default();
+        scripts.instances.insert("A".to_owned(), with.into());
+        scripts.instances.insert("B".to_owned(), Arc::default());
+        let mut notices = Notices::default();
+        notices.reconfigure(scripts.into());
+        for (instance, run) in [("A", vec!["/lower"]), ("B", vec![])] {
+            let Telling { key: _, invocations, line, mail } = notices.lower_heard(instance, 150).unwrap();
+            let programs: Vec<&str> = invocations.iter().map(|run| run.command.program()).collect();
+            assert_eq!(programs, run, "{instance}");
+            assert!(invocations.iter().all(|run| run.extra.is_empty()), "no words of ours behind it");
+            let line = line.map(|line| line.to_string());
+            assert_eq!(line, Some(format!("INSTANCE \"{instance}\" MASTER_RX_LOWER_PRI 150")));
+            assert_eq!(mail, None);
+        }
+        assert_eq!(notices.lower_heard("C", 150), None);
     }
 
     #[test]

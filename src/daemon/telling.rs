@@ -74,6 +74,11 @@ pub fn tell(happened: &Happened) -> Option<Line> {
             tracing::warn!(%instance, %address, put_back, "({instance}) {text}");
             line(instance, text)
         }
+        Happened::AddressFound { at: _, instance, interface, address, removed } => {
+            let text = words::was_there(interface, address, *removed);
+            tracing::warn!(%instance, %interface, %address, removed, "({instance}) {text}");
+            line(instance, text)
+        }
         Happened::Failed { at: _, instance, failure } => failed(instance, failure),
         Happened::Stalled { at: _, late } => {
             tracing::warn!(late_us = late.as_micros(), "the heartbeat was not run for {:.3} s", late.as_secs_f64());

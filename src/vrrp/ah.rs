@@ -3,10 +3,11 @@
 //!
 //! The check value covers the IP header without what routers change, the header with the value as zeros, and the message.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use md5::{Digest as _, Md5};
 
+use super::ip;
 use super::packet::Envelope;
 use super::receive::Discard;
 
@@ -54,9 +55,9 @@ fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 16] {
     outer.finalize().into()
 }
 
-/// The IP header as the check value covers it: what a router may change is zero (RFC 2402 section 3.3.3.1.1.1), but for
-/// the time to live, which keepalived leaves in: adverts pass no router. `None`: it is too short, or has options, which
-/// nobody sends here.
+/// The IP header as the check value covers it: what a router may change is zero (RFC 2402 section 3.3.3.1.1.1). Of a multicast
+/// packet, which passes no router, keepalived leaves the time to live in. `None`: it is too short, or has options, which nobody
+/// sends here.
 fn immutable(ip: &[u8]) -> Option<[u8; IP_HEADER_MIN]> {
     let mut header: [u8; IP_HEADER_MIN] = *ip.first_chunk()?;
     if header.first()? & 0x0f != 5 {
@@ -65,6 +66,10 @@ fn immutable(ip: &[u8]) -> Option<[u8; IP_HEADER_MIN]> {
     // Type of service; flags and fragment offset; checksum.
     for at in [1, 6, 7, 10, 11] {
         *header.get_mut(at)? = 0;
+    }
+    let destination: [u8; 4] = *header.get(16..)?.first_chunk()?;
+    if !Ipv4Addr::from(destination).is_multicast() {
+        *header.get_mut(ip::TTL)? = 0;
     }
     Some(header)
 }
@@ -96,8 +101,16 @@ pub fn seal(key: [u8; 8], ip: &[u8], sequence: u32, message: &[u8]) -> Option<Ve
     Some(header)
 }
 
-/// A whole packet, for a socket that takes the IP header from us; the kernel fills in its checksum. `None`: IPv6.
-pub fn packet(key: [u8; 8], source: IpAddr, destination: IpAddr, sequence: u32, message: &[u8]) -> Option<Vec<u8>> {
+/// A whole packet with this time to live, for a socket that takes the IP header from us; the kernel fills in its checksum.
+/// `None`: IPv6.
+pub fn packet(
+    key: [u8; 8],
+    source: IpAddr,
+    destination: IpAddr,
+    ttl: u8,
+    sequence: u32,
+    message: &[u8],
+) -> Option<Vec<u8>> {
     let (IpAddr::V4(source), IpAddr::V4(destination)) = (source, destination) else { return None };
     let total = u16::try_from(IP_HEADER_MIN + LEN + message.len()).ok()?;
     // A 0 the kernel would replace, and the seal would not fit.
@@ -105,7 +118,7 @@ pub fn packet(key: [u8; 8], source: IpAddr, destination: IpAddr, sequence: u32, 
     let mut ip = vec![0x45, TRAFFIC_CLASS];
     ip.extend(total.to_be_bytes());
     ip.extend(identification.to_be_bytes());
-    ip.extend([0, 0, u8::MAX, PROTOCOL, 0, 0]);
+    ip.extend([0, 0, ttl, PROTOCOL, 0, 0]);
     ip.extend(source.octets());
     ip.extend(destination.octets());
     let sealed = seal(key, &ip, sequence, message)?;
@@ -194,6 +207,22 @@ mod tests {
         assert_eq!(verify(key, &IP[..19], &sealed), Err(Discard::Length));
     }
 
+    /// keepalived 2.2.7 with `auth_pass secret` and `unicast_ttl 64`, as it left its interface.
+    #[test]
+    fn a_packet_of_keepalived_to_a_peer_is_verified_whatever_became_of_its_time_to_live() {
+        let mut packet = [
+            0x45, 0xc0, 0x00, 0x40, 0x00, 0x01, 0x00, 0x00, 0x40, 0x33, 0xf5, 0xc6, 0xc0, 0x00, 0x02, 0x02, 0xc0, 0x00,
+            0x02, 0x01, 0x70, 0x04, 0x00, 0x00, 0xc0, 0x00, 0x02, 0x02, 0x00, 0x00, 0x00, 0x01, 0xc8, 0x5e, 0xfe, 0x7f,
+            0xd6, 0x5b, 0x8f, 0x55, 0xb4, 0xe8, 0xd0, 0x58, 0x21, 0x07, 0xc8, 0x01, 0x02, 0x01, 0x52, 0x91, 0xc0, 0x00,
+            0x02, 0x64, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+        ];
+        for ttl in [64, 63, 255] {
+            packet[ip::TTL] = ttl;
+            let (_, ip, payload) = split(&packet).unwrap();
+            assert_eq!(verify(*b"secret\0\0", ip, payload).map(|verified| verified.sequence), Ok(1), "{ttl}");
+        }
+    }
+
     #[test]
     fn a_packet_of_keepalived_is_verified() {
         // keepalived 2.2.7 with `auth_pass secret`, as it left its interface.
@@ -207,21 +236,21 @@ mod tests {
         let verified = verify(*b"secret\0\0", ip, payload).unwrap();
         assert_eq!((verified.sequence, verified.message.len()), (1, 20));
         let addr = |text: &str| text.parse::<IpAddr>().unwrap();
-        let ours = packet(*b"secret\0\0", addr("192.0.2.2"), addr("224.0.0.18"), 1, verified.message).unwrap();
+        let ours = packet(*b"secret\0\0", addr("192.0.2.2"), addr("224.0.0.18"), 255, 1, verified.message).unwrap();
         assert_eq!(ours.len(), PACKET.len());
     }
 
     #[test]
     fn a_whole_packet_is_read_back() {
         let addr = |text: &str| text.parse::<IpAddr>().unwrap();
-        let whole = packet([7; 8], addr("10.0.0.1"), addr("224.0.0.18"), 65_535, b"12345678").unwrap();
+        let whole = packet([7; 8], addr("10.0.0.1"), addr("224.0.0.18"), 64, 65_535, b"12345678").unwrap();
         let (envelope, ip, payload) = split(&whole).unwrap();
         assert_eq!(
             (envelope.source, envelope.destination, envelope.ttl),
-            (addr("10.0.0.1"), addr("224.0.0.18"), Some(255))
+            (addr("10.0.0.1"), addr("224.0.0.18"), Some(64))
         );
         assert_eq!(verify([7; 8], ip, payload), Ok(Verified { sequence: 65_535, message: b"12345678" }));
-        assert_eq!(packet([7; 8], addr("fe80::1"), addr("ff02::12"), 1, b""), None);
+        assert_eq!(packet([7; 8], addr("fe80::1"), addr("ff02::12"), 255, 1, b""), None);
         for end in 0..20 {
             assert_eq!(split(&whole[..end]), Err(Discard::Length));
         }

@@ -7,6 +7,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use super::router::LINGER;
 use super::settings::Garp;
 use crate::base::MonoTime;
 
@@ -16,6 +17,10 @@ pub const BATCH: usize = 128;
 /// Between two batches.
 pub const PACE: Duration = Duration::from_millis(5);
 
+/// After a takeover all are announced once more, when who handed over answers for them no more: a client that asked it
+/// meanwhile, after our first burst, would go on with its hardware address.
+pub const AFTER_LINGER: Duration = LINGER.saturating_add(Duration::from_millis(50));
+
 /// However often a lesser router speaks, its adverts are answered by announcements once in this time. What it says by
 /// ARP is answered each time (see [`super::claim`]).
 pub const CLAIMED_EVERY: Duration = Duration::from_secs(1);
@@ -24,6 +29,8 @@ pub const CLAIMED_EVERY: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, Default)]
 pub struct Announcer {
     run: Option<Run>,
+    /// One round, [`AFTER_LINGER`].
+    again_at: Option<MonoTime>,
     /// The second burst, and its rounds.
     second: Option<(MonoTime, u8)>,
     refresh_at: Option<MonoTime>,
@@ -41,6 +48,7 @@ impl Announcer {
     /// The addresses were taken.
     pub fn taken(&mut self, now: MonoTime, garp: &Garp) {
         self.burst(now, garp.repeat, garp.delay);
+        self.again_at = (garp.repeat > 0).then(|| now + AFTER_LINGER);
         self.refresh_at = (!garp.refresh.is_zero()).then(|| now + garp.refresh);
     }
 
@@ -56,13 +64,15 @@ impl Announcer {
     /// The addresses are not ours any more.
     pub const fn stop(&mut self) {
         self.run = None;
+        self.again_at = None;
         self.second = None;
         self.refresh_at = None;
         self.claimed_at = None;
     }
 
     pub fn deadline(&self) -> Option<MonoTime> {
-        [self.run.map(|run| run.at), self.second.map(|(at, _)| at), self.refresh_at].into_iter().flatten().min()
+        let each = [self.run.map(|run| run.at), self.again_at, self.second.map(|(at, _)| at), self.refresh_at];
+        each.into_iter().flatten().min()
     }
 
     /// The position that [`Announcer::due`] begins with next.
@@ -72,6 +82,9 @@ impl Announcer {
 
     /// Which of `count` addresses to announce now, by position.
     pub fn due(&mut self, now: MonoTime, garp: &Garp, count: usize) -> Range<usize> {
+        if self.again_at.take_if(|at| *at <= now).is_some() {
+            self.start(now, 1);
+        }
         if let Some((_, rounds)) = self.second.take_if(|(at, _)| *at <= now) {
             self.start(now, rounds);
         }
@@ -132,7 +145,8 @@ mod tests {
         let garp = Garp { repeat: 3, delay: Duration::ZERO, ..Garp::default() };
         let mut announcer = Announcer::default();
         announcer.taken(at(0), &garp);
-        let expected: Vec<usize> = (0..3).flat_map(|_| 0..100).collect();
+        // Three, and one after who handed over is silent.
+        let expected: Vec<usize> = (0..4).flat_map(|_| 0..100).collect();
         assert_eq!(run(&mut announcer, &garp, 100, at(60_000)), expected);
     }
 
@@ -142,6 +156,25 @@ mod tests {
         announcer.taken(at(0), &garp);
         let seen = run(&mut announcer, &garp, 2_000, at(1_000));
         assert!(seen.len() >= 2_000, "{}", seen.len());
+    }
+
+    #[test]
+    fn after_a_takeover_every_address_is_announced_when_who_handed_over_is_silent() {
+        let silent = at(0) + LINGER;
+        for (repeat, count) in [(1, 1), (5, 1), (5, 2_000), (1, 2_000), (0, 3)] {
+            // The second burst comes much later, or never.
+            let garp = Garp { repeat, delay: Duration::ZERO, ..Garp::default() };
+            let mut announcer = Announcer::default();
+            announcer.taken(at(0), &garp);
+            let mut late = vec![false; count];
+            while let Some(now) = announcer.deadline() {
+                for position in announcer.due(now, &garp, count) {
+                    late[position] |= now > silent;
+                }
+            }
+            let every = late.iter().all(|late| *late);
+            assert_eq!(every, repeat > 0, "{repeat} rounds of {count} addresses");
+        }
     }
 
     #[test]
@@ -161,7 +194,7 @@ mod tests {
         let garp = Garp { repeat: 1, refresh: Duration::from_secs(10), ..Garp::default() };
         let mut announcer = Announcer::default();
         announcer.taken(at(0), &garp);
-        assert_eq!(run(&mut announcer, &garp, 1, at(4_999)).len(), 1);
+        assert_eq!(run(&mut announcer, &garp, 1, at(4_999)).len(), 2);
         assert_eq!(run(&mut announcer, &garp, 1, at(5_000)).len(), 1);
         assert_eq!(run(&mut announcer, &garp, 1, at(30_000)).len(), 3);
         announcer.stop();

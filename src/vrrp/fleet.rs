@@ -86,6 +86,8 @@ pub struct Fleet {
     /// When the next announcement of a lane may go out.
     lanes: BTreeMap<announcing::Lane, MonoTime>,
     outcomes: Outcomes,
+    /// Where there is no socket.
+    deaf: BTreeSet<(IfName, Family)>,
     /// Packets for nobody, per interface.
     strangers: BTreeMap<IfName, Discards>,
     maintenance: Maintenance,
@@ -322,6 +324,10 @@ impl Fleet {
             .map(|instance| {
                 let fight = instance.restorer.fault(now);
                 let mut verdict = judge(&instance.settings, &self.links, &self.outcomes, fight);
+                let place = (instance.settings.interface.clone(), instance.settings.family);
+                if self.deaf.contains(&place) {
+                    verdict.faults.push(Fault::NoSocket { interface: place.0 });
+                }
                 if self.maintenance.holds(&instance.settings.name) {
                     verdict.faults.insert(0, Fault::Maintenance);
                 }

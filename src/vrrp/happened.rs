@@ -47,6 +47,9 @@ pub enum Happened {
     Claimed { at: MonoTime, instance: String, address: IpAddr, mac: [u8; 6], count: u64 },
     /// Somebody else removed an address that we hold. It is put back, unless that was once too often.
     AddressLost { at: MonoTime, instance: String, address: Cidr, put_back: bool },
+    /// An address that we are to hold was on its interface before the start, without our mark: another daemon left it, or
+    /// somebody set it by hand. It is removed, unless the host, or an advert, would have none to come from.
+    AddressFound { at: MonoTime, instance: String, interface: IfName, address: Cidr, removed: bool },
     /// Somebody else had removed a route or a rule of ours; it is back.
     RouteRestored { at: MonoTime, instance: String, what: String },
     /// The kernel refused an address, an advert could not be sent, and the like: at most one a second per instance.

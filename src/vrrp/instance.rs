@@ -23,6 +23,8 @@ use crate::base::{MonoTime, Priority};
 const DISCARD_EVERY: Duration = Duration::from_secs(10);
 /// Between two events of the same failure, conflict or peer.
 const TELL_EVERY: Duration = Duration::from_secs(1);
+/// What a bridge or a switch sends back of an announcement is there within this time.
+const ECHO: Duration = Duration::from_millis(20);
 /// Between two events of the same kind of warning.
 const WARN_EVERY: Duration = Duration::from_mins(1);
 
@@ -37,6 +39,8 @@ pub(super) struct Instance {
     /// Announce as soon as the kernel holds the addresses.
     pub announce_when_settled: bool,
     pub claims: Claims,
+    /// When it announced an address last, and how many announcements may come back.
+    echoes: Option<(MonoTime, u32)>,
     pub restorer: Restorer,
     pub source: Option<IpAddr>,
     pub faults: Vec<Fault>,
@@ -70,6 +74,7 @@ impl Instance {
             extra: Announcer::default(),
             announce_when_settled: false,
             claims: Claims::default(),
+            echoes: None,
             restorer: Restorer::default(),
             source: None,
             faults: vec![],
@@ -140,6 +145,20 @@ impl Instance {
         let positions = self.settings.extra();
         let due = self.extra.due(now, &extra(&self.settings), positions.len());
         positions.get(due).map(<[usize]>::to_vec).unwrap_or_default()
+    }
+
+    /// It announces one address.
+    pub fn note_announced(&mut self, now: MonoTime) {
+        self.counters.announcements_sent += 1;
+        let left = self.echoes.filter(|(at, _)| now - *at < ECHO).map_or(0, |(_, left)| left);
+        self.echoes = Some((now, left.saturating_add(1)));
+    }
+
+    /// Whether an announcement with its own hardware address may be one of ours that came back, and not that of a rival who
+    /// has the same address: to answer those would go on for ever. Each comes back once.
+    pub fn is_echo(&mut self, now: MonoTime) -> bool {
+        let left = self.echoes.as_mut().filter(|(at, left)| now - *at < ECHO && *left > 0);
+        left.map(|(_, left)| *left -= 1).is_some()
     }
 
     /// Announce nothing more: the addresses are not ours.

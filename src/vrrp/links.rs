@@ -35,6 +35,16 @@ pub struct Held {
     pub usable: bool,
 }
 
+impl Held {
+    /// Whether the kernel takes it for this one: IPv4 addresses differ by their prefixes too, IPv6 addresses do not.
+    pub fn is_same_as(&self, cidr: Cidr) -> bool {
+        match cidr.family() {
+            Family::V4 => self.cidr == cidr,
+            Family::V6 => self.cidr.addr() == cidr.addr(),
+        }
+    }
+}
+
 impl Links {
     pub fn get(&self, name: &IfName) -> Option<&Link> {
         self.0.get(name)
@@ -134,7 +144,7 @@ fn wants_link_local(settings: &Settings) -> bool {
     }
 }
 
-const fn is_link_local(addr: IpAddr) -> bool {
+pub(super) const fn is_link_local(addr: IpAddr) -> bool {
     match addr {
         IpAddr::V4(_) => false,
         IpAddr::V6(addr) => addr.is_unicast_link_local(),

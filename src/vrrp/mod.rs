@@ -12,6 +12,7 @@ mod instance;
 pub mod io;
 pub mod ip;
 pub mod lease;
+pub mod leftover;
 pub mod links;
 pub mod packet;
 pub mod reason;

@@ -99,6 +99,8 @@ pub enum Fault {
     InterfaceGone { interface: IfName },
     /// No address to send adverts from.
     NoSource { interface: IfName },
+    /// It cannot hear there: the system gives no socket.
+    NoSocket { interface: IfName },
     /// `track_src_ip`: the address that it is told to send from is not on its interface.
     SourceGone { source: IpAddr },
     /// `unicast_fault_no_peer`: it speaks to peers, and has none.
@@ -119,6 +121,9 @@ impl fmt::Display for Fault {
             Self::InterfaceDown { interface } => write!(f, "interface {interface} is down"),
             Self::InterfaceGone { interface } => write!(f, "there is no interface {interface}"),
             Self::NoSource { interface } => write!(f, "no address on {interface} to send from"),
+            Self::NoSocket { interface } => {
+                write!(f, "no socket on {interface} to hear others by; tried again each second")
+            }
             Self::SourceGone { source } => write!(f, "its source address {source} is not there"),
             Self::NoPeer => f.write_str("it has no unicast peer, and is told not to use multicast"),
             Self::TrackFailed { tracked } => write!(f, "{tracked} failed"),

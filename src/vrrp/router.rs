@@ -24,6 +24,7 @@ pub const ANSWERS_MAX: u8 = 8;
 
 /// What the state machine needs of the [`Settings`].
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a keyword of the configuration, free of the others")]
 pub struct Rules {
     pub version: Version,
     pub interval: AdvertInterval,
@@ -32,6 +33,8 @@ pub struct Rules {
     pub preempt_delay: Duration,
     pub start_as_active: bool,
     pub silent_to_lower: bool,
+    /// An advert of its own goes out before it steps down: the winner then announces its addresses again.
+    pub last_word: bool,
     /// In a sync group: it may be Active only when the group says so.
     pub group: Option<String>,
 }
@@ -46,6 +49,7 @@ impl From<&Settings> for Rules {
             preempt_delay: settings.preempt_delay,
             start_as_active: settings.start_as_active,
             silent_to_lower: settings.silent_to_lower,
+            last_word: settings.last_word,
             group: settings.sync_group.as_ref().map(|group| group.name.clone()),
         }
     }

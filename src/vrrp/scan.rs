@@ -180,7 +180,7 @@ mod tests {
             addresses: vec!["192.0.2.9".parse().unwrap()],
             body: Body::V2(crate::vrrp::packet::Auth::Header),
         };
-        let packet = ah::packet(*b"unknown!", source, destination, 1, &advert.emit(source, destination)).unwrap();
+        let packet = ah::packet(*b"unknown!", source, destination, 255, 1, &advert.emit(source, destination)).unwrap();
         let mut of_ipsec = packet.clone();
         of_ipsec[20] = 6;
         let mut scan = Scan::default();

@@ -106,8 +106,10 @@ pub struct Settings {
     pub track_source: bool,
     /// Order counts: the advert lists them so.
     pub addresses: Vec<VirtualAddress>,
-    /// `higher_prio_send_advert` is always on; this is `lower_prio_no_advert`.
+    /// `lower_prio_no_advert`.
     pub silent_to_lower: bool,
+    /// `higher_prio_send_advert`: one advert before it steps down.
+    pub last_word: bool,
     /// `owner_ignore_adverts`: with priority 255, what others advertise is counted and moves nothing.
     pub owner_ignores_adverts: bool,
     /// An advert that lists other addresses than ours: `false` takes it and warns (a change that rolls over the
@@ -162,6 +164,7 @@ impl Settings {
             rules: vec![],
             promote_secondaries: false,
             silent_to_lower: false,
+            last_word: true,
             owner_ignores_adverts: false,
             strict_address_list: false,
             checksums: Checksums::default(),

@@ -194,6 +194,26 @@ mod tests {
     }
 
     #[test]
+    fn the_state_of_its_own_interface_is_no_fault_with_dont_track_primary() {
+        let eth0: IfName = "eth0".parse().unwrap();
+        let mut down = links(true);
+        down.0.get_mut(&eth0).unwrap().running = false;
+        let tracked = Track { what: Tracked::Interface(eth0.clone()), weight: None, reverse: false };
+        let is_down = Fault::InterfaceDown { interface: eth0.clone() };
+        let rows = [
+            (false, vec![], &down, vec![is_down.clone()]),
+            (true, vec![], &down, vec![]),
+            (true, vec![tracked], &down, vec![is_down]),
+            (true, vec![], &Links::default(), vec![Fault::InterfaceGone { interface: eth0 }]),
+        ];
+        for (dont_track_primary, track, links, faults) in rows {
+            let settings = Settings { dont_track_primary, ..settings(track) };
+            let judged = judge(&settings, links, &Outcomes::new(), None).faults;
+            assert_eq!(judged, faults, "dont_track_primary {dont_track_primary}");
+        }
+    }
+
+    #[test]
     fn a_source_that_is_gone_is_a_fault_where_it_is_watched() {
         for (source, track_source, broken) in
             [("10.0.0.1", true, false), ("10.0.0.7", true, true), ("10.0.0.7", false, false)]

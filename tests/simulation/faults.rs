@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::lan::{Lan, Wire};
+use super::random::Random;
 
 #[derive(Clone, Copy, Debug)]
 pub enum Fault {
@@ -24,6 +25,8 @@ pub enum Fault {
     },
     /// The operator asks the Active to hand over.
     HandOver(usize),
+    /// The operator adds an address to all virtual routers of a host, or removes it again.
+    Reload(usize),
     /// The operator lets the host hold nothing, or ends that.
     Maintenance {
         at: usize,
@@ -47,6 +50,7 @@ pub enum Fault {
 
 /// Plan some faults for the next `span`.
 pub fn plan(lan: &mut Lan, span: Duration) {
+    plan_reloads(lan, span);
     let count = 3 + lan.random.index(10);
     for _ in 0..count {
         let start = lan.random.between(Duration::ZERO, span);
@@ -70,7 +74,12 @@ pub fn plan(lan: &mut Lan, span: Duration) {
             6 => pair(Fault::Duplication(some), Fault::Duplication(0)),
             7 => pair(Fault::Late(some), Fault::Late(0)),
             8 => pair(Fault::Cut { from: one, to: other }, Fault::Join { from: one, to: other }),
-            9 => pair(Fault::HandOver(one), Fault::HandOver(other)),
+            9 => {
+                pair(Fault::HandOver(one), Fault::HandOver(other));
+                // While it waits for a successor.
+                let soon = start + lan.intervals(1) / 2;
+                lan.at(soon, Fault::Reload(one));
+            }
             10 => pair(Fault::Maintenance { at: one, on: true }, Fault::Maintenance { at: one, on: false }),
             _ => {
                 // A partition: the hosts below `one` and the others do not hear each other.
@@ -81,6 +90,16 @@ pub fn plan(lan: &mut Lan, span: Duration) {
                 }
             }
         }
+    }
+}
+
+/// By a sequence of their own: the seeds that once broke a promise keep their stories.
+fn plan_reloads(lan: &mut Lan, span: Duration) {
+    let mut random = Random::new(!lan.seed);
+    for _ in 0..random.below(4) {
+        let start = random.between(Duration::ZERO, span);
+        let at = random.index(lan.nodes.len());
+        lan.at(start, Fault::Reload(at));
     }
 }
 
@@ -129,7 +148,12 @@ pub fn happen(lan: &mut Lan, fault: Fault) {
             let outputs = if lan.nodes[at].stalled { vec![] } else { lan.nodes[at].hand_over(now) };
             lan.carry_out(at, outputs);
         }
-        // One that sleeps is not asked.
+        // One that stops takes no other settings, and one that sleeps is not asked.
+        Fault::Reload(at) if lan.nodes[at].stalled || lan.nodes[at].stopping => (),
+        Fault::Reload(at) => {
+            let outputs = lan.nodes[at].reload(now);
+            lan.carry_out(at, outputs);
+        }
         Fault::Maintenance { at, .. } if lan.nodes[at].stalled => (),
         Fault::Maintenance { at, on } => {
             let outputs = lan.nodes[at].maintain(now, on);

@@ -40,6 +40,11 @@ fn held_exactly_while_serving(lan: &Lan, key: &Key) -> Result<(), Violation> {
         if serves != answers {
             return Err(lan.violation(format!("host {at}, {key}: serves {serves}, its kernel answers {answers}")));
         }
+        if node.is(key, Standing::Active) && !node.holds_as_configured(key) {
+            return Err(
+                lan.violation(format!("host {at}, {key}: its kernel has other addresses than its configuration"))
+            );
+        }
     }
     Ok(())
 }

@@ -92,7 +92,7 @@ pub struct Lan {
 impl Lan {
     pub fn new(seed: u64, mistake: Option<Mistake>) -> Self {
         let mut random = Random::new(seed);
-        let (interval, nodes, text) = scenario(&mut random);
+        let (interval, nodes, text) = scenario(seed, &mut random);
         let mut lan = Self {
             seed,
             now: MonoTime::from_start(Duration::from_secs(1)),
@@ -133,11 +133,16 @@ impl Lan {
         self.interval.duration() * count
     }
 
-    /// The slowest Backup's `Active_Down`, and the way of a packet. A sync group waits for its last member, whose
-    /// timer may have started just before another one's ended.
+    /// `Active_Down` at most, rounded up to whole intervals.
+    pub fn active_down(&self) -> Duration {
+        self.intervals(u32::from(self.nodes[0].settings[0].down_timer_adverts) + 1)
+    }
+
+    /// The slowest Backup's `Active_Down`, its `preempt_delay`, and the way of a packet. A sync group waits for its last
+    /// member, whose timer may have started just before another one's ended.
     pub fn takes_over_within(&self) -> Duration {
         let groups = if self.keys().len() > 1 { 2 } else { 1 };
-        self.intervals(4) * groups + self.delay_max * 4
+        (self.active_down() + self.nodes[0].settings[0].preempt_delay) * groups + self.delay_max * 4
     }
 
     pub fn keys(&self) -> Vec<Key> {
@@ -301,9 +306,14 @@ impl Lan {
                     self.send(at, &Packet { interface: key.interface, envelope, bytes });
                 }
                 Output::Hold { key, holdings, lease } => {
-                    let forgotten = self.mistake == Some(Mistake::NothingLetGo) && holdings.is_empty();
+                    let empty = holdings.is_empty();
+                    let forgotten = match self.mistake {
+                        Some(Mistake::NothingLetGo) => empty,
+                        Some(Mistake::ReloadForgotten) => !empty && self.nodes[at].answers(&key, self.now),
+                        Some(_) | None => false,
+                    };
                     if !forgotten {
-                        self.nodes[at].hold(self.now, &key, !holdings.is_empty(), lease);
+                        self.nodes[at].hold(self.now, &key, &holdings, lease);
                     }
                 }
                 Output::Announce { .. } | Output::Serve { .. } => (),

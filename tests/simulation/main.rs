@@ -35,9 +35,9 @@ fn story(seed: u64, mistake: Option<Mistake>) -> Result<Vec<String>, Violation> 
     faults::plan(&mut lan, troubled);
     lan.run_for(troubled + lan.intervals(14))?;
     lan.note("faults end");
-    // The bound of a hand-over is four intervals; those that sleep are woken.
+    // Active_Down is the bound of a hand-over; those that sleep are woken.
     lan.happens(Fault::Heal)?;
-    lan.run_for(lan.intervals(6))?;
+    lan.run_for(lan.active_down() + lan.intervals(2))?;
     if let Some(at) = lan.nodes.iter().position(|node| node.stopping) {
         return Err(lan.violation(format!("host {at} does not come to the end of its hand-over")));
     }
@@ -68,8 +68,8 @@ fn undisturbed(lan: &mut Lan, sleeper: Option<usize>) -> Result<(), Violation> {
     let moved = lan.moves.len();
     if let Some(at) = sleeper {
         lan.happens(Fault::Stall(at))?;
-        // Between once and twice its Active_Down of 3 to 4 intervals.
-        lan.run_for(lan.intervals(5))?;
+        // Between once and twice its Active_Down, of at least 3 intervals.
+        lan.run_for(lan.active_down() + lan.intervals(1))?;
         lan.happens(Fault::Wake(at))?;
     }
     lan.run_for(lan.intervals(20))?;
@@ -91,7 +91,7 @@ fn hands_over(lan: &mut Lan) -> Result<(), Violation> {
     lan.happens(Fault::Stop(active))?;
     lan.run_for(lan.intervals(1) + lan.delay_max * 3)?;
     one_active(lan)?;
-    lan.run_for(lan.intervals(5))?;
+    lan.run_for(lan.active_down() + lan.intervals(1))?;
     lan.watch.never_dark = false;
     one_active(lan)?;
     lan.happens(Fault::Boot(active))?;
@@ -110,7 +110,7 @@ fn fails_over(lan: &mut Lan) -> Result<(), Violation> {
         return Err(lan.violation(format!("host {active} did not hand over")));
     }
     // It lingers until the successor was heard for a while.
-    lan.run_for(lan.intervals(5))?;
+    lan.run_for(lan.active_down() + lan.intervals(1))?;
     undisturbed(lan, None)?;
     lan.watch.never_dark = false;
     Ok(())
@@ -191,6 +191,7 @@ fn planted_mistakes_are_found() {
         (Mistake::PriorityZeroMissed, "one host should be Active"),
         (Mistake::DecideBeforeDrain, "without a cause"),
         (Mistake::NothingLetGo, "its kernel answers true"),
+        (Mistake::ReloadForgotten, "its kernel has other addresses"),
     ];
     for (mistake, symptom) in rows {
         let found = (0..64).filter_map(|seed| story(seed, Some(mistake)).err());

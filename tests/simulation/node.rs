@@ -1,6 +1,6 @@
 //! One simulated host: a fleet, its clock, its sockets, and what its kernel holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use vipd::vrrp::fleet::{Fleet, Maintenance, Output};
 use vipd::vrrp::lease::Lease;
 use vipd::vrrp::links::{Held, Link, Links};
 use vipd::vrrp::packet::Envelope;
-use vipd::vrrp::{Key, Outcome, Settings, Standing, Tracked};
+use vipd::vrrp::{Holdings, Key, Outcome, Settings, Standing, Tracked, VirtualAddress};
 
 /// A packet in a socket.
 #[derive(Clone, Debug)]
@@ -39,7 +39,7 @@ pub struct Node {
     /// What the daemon keeps renewing.
     renewed: BTreeMap<Key, (Lease, MonoTime)>,
     /// What the kernel holds, and until when (in the world's time).
-    kernel: BTreeMap<Key, MonoTime>,
+    kernel: BTreeMap<Key, (MonoTime, BTreeSet<Cidr>)>,
     /// By the events that were told.
     pub standing: BTreeMap<Key, Standing>,
 }
@@ -145,6 +145,24 @@ impl Node {
         asked.map_or(vec![], |(_, outputs)| outputs)
     }
 
+    /// All its virtual routers have one more address, or have it no more.
+    pub fn reload(&mut self, now: MonoTime) -> Vec<Output> {
+        for one in &mut self.settings {
+            let more = match one.family {
+                Family::V4 => "10.0.0.101/24",
+                Family::V6 => "2001:db8::101/64",
+            };
+            let more = VirtualAddress::new(more.parse().unwrap());
+            let before = one.addresses.len();
+            one.addresses.retain(|address| *address != more);
+            if one.addresses.len() == before {
+                one.addresses.push(more);
+            }
+        }
+        let (local, settings) = (self.local(now), self.settings.clone());
+        self.fleet.as_mut().map_or(vec![], |fleet| fleet.reconfigure(local, settings))
+    }
+
     pub fn maintain(&mut self, now: MonoTime, on: bool) -> Vec<Output> {
         self.maintenance = on;
         let (local, wish) = (self.local(now), Maintenance { all: on, ..Maintenance::default() });
@@ -152,13 +170,14 @@ impl Node {
     }
 
     /// The kernel does what the daemon says, at once.
-    pub fn hold(&mut self, now: MonoTime, key: &Key, any: bool, lease: Lease) {
-        if any {
-            self.kernel.insert(key.clone(), now + Duration::from_secs(lease.valid_s.into()));
-            self.renewed.insert(key.clone(), (lease, now + lease.refresh_every));
-        } else {
+    pub fn hold(&mut self, now: MonoTime, key: &Key, holdings: &Holdings, lease: Lease) {
+        if holdings.is_empty() {
             self.kernel.remove(key);
             self.renewed.remove(key);
+        } else {
+            let until = now + Duration::from_secs(lease.valid_s.into());
+            self.kernel.insert(key.clone(), (until, cidrs(&holdings.addresses)));
+            self.renewed.insert(key.clone(), (lease, now + lease.refresh_every));
         }
         let local = self.local(now);
         if let Some(fleet) = &mut self.fleet {
@@ -171,7 +190,9 @@ impl Node {
         for (key, (lease, at)) in &mut self.renewed {
             if *at <= now {
                 *at = now + lease.refresh_every;
-                self.kernel.insert(key.clone(), now + Duration::from_secs(lease.valid_s.into()));
+                if let Some((until, _)) = self.kernel.get_mut(key) {
+                    *until = now + Duration::from_secs(lease.valid_s.into());
+                }
             }
         }
     }
@@ -187,7 +208,13 @@ impl Node {
 
     /// Whether its kernel answers for this virtual router.
     pub fn answers(&self, key: &Key, now: MonoTime) -> bool {
-        self.kernel.get(key).is_some_and(|until| *until > now)
+        self.kernel.get(key).is_some_and(|(until, _)| *until > now)
+    }
+
+    /// Its kernel has the addresses of its configuration, and no others.
+    pub fn holds_as_configured(&self, key: &Key) -> bool {
+        let wanted = self.settings.iter().find(|one| one.key() == *key).map(|one| cidrs(&one.addresses));
+        self.kernel.get(key).map(|(_, held)| held) == wanted.as_ref()
     }
 
     pub fn is(&self, key: &Key, standing: Standing) -> bool {
@@ -197,4 +224,8 @@ impl Node {
     pub fn serves(&self, key: &Key) -> bool {
         self.runs() && self.standing.get(key).is_some_and(|standing| standing.serves())
     }
+}
+
+fn cidrs(addresses: &[VirtualAddress]) -> BTreeSet<Cidr> {
+    addresses.iter().map(|address| address.cidr).collect()
 }

@@ -154,6 +154,26 @@ fn a_neighbour_that_wants_no_packets_gets_none_and_a_passive_session_waits() {
     assert_eq!((passive.state(), passive.deadline()), (State::Down, None), "it waits again");
 }
 
+/// One that wanted no packets is forgotten with its wish, whatever state it was in.
+#[test]
+fn a_session_speaks_again_when_a_neighbour_that_wanted_no_packets_falls_silent() {
+    for state in [State::AdminDown, State::Down, State::Init] {
+        for passive in [false, true] {
+            let mut session = Session::new(at(0), Settings { passive, ..settings() }, id(1));
+            session.tick(at(0));
+            session.received(at(10), &Packet { required_min_rx: Duration::ZERO, ..packet(state) });
+            assert_eq!(session.send_at, None, "{state}");
+            let silent = session.expires_at.unwrap();
+            let actions = session.tick(silent);
+            let sent = actions.iter().filter(|action| matches!(action, Action::Send(_))).count();
+            // A passive one says so where it was more than Down.
+            let expected = usize::from(!passive || state != State::AdminDown);
+            assert_eq!((session.state(), sent), (State::Down, expected), "{state}, passive {passive}");
+            assert_eq!(session.deadline().is_some(), !passive, "{state}, passive {passive}");
+        }
+    }
+}
+
 /// Two sessions and a wire that loses and delays.
 struct Wire {
     now: u64,

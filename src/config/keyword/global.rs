@@ -10,7 +10,7 @@ use super::Form::{Block, Bool, Command, Flag, Int, Ints, Maybe, OneOf, Seconds, 
 use super::Service::{NoEffect, NotYet, Served};
 use super::Standing::{Deprecated, Dpvs, New, OldName, Ours, Removed};
 use super::Tier::{A, B, C};
-use super::instance::{BUFFERS, LAST_WORD};
+use super::instance::BUFFERS;
 use super::{ANY, Keyword, MAX, row};
 
 const TOP: &[Context] = &[Top];
@@ -111,7 +111,7 @@ pub(super) const ROWS: &[Keyword] = &[
     row(GLOBAL, "vrrp_garp_extra_if", Words("[all] INT s 1..86400", 1, 2), C, "0", "periodic GARP on VIP interfaces that are not the instance's", Served).complains(),
     row(GLOBAL, "vrrp_vmac_garp_intvl", Words("[all] INT s", 1, 2), C, "0", "old name of vrrp_garp_extra_if", Served).complains().standing(Deprecated("write `vrrp_garp_extra_if`")),
     row(GLOBAL, "vrrp_lower_prio_no_advert", Bool, C, "false", "do not answer a lower priority advert", Served),
-    row(GLOBAL, "vrrp_higher_prio_send_advert", Bool, C, "false", "send one advert before yielding to higher priority", NoEffect(LAST_WORD)),
+    row(GLOBAL, "vrrp_higher_prio_send_advert", Bool, C, "true unless strict", "send one advert before yielding to higher priority", Served),
     row(GLOBAL, "vrrp_version", Int(2, 3, ""), B, "2", "default VRRP version; IPv6 instances use 3", Served),
     row(GLOBAL, "vrrp_iptables", Words("[CHAIN_IN [CHAIN_OUT]]", 0, 2), C, "INPUT OUTPUT", "use iptables; nftables-only builds treat it as nftables", NoEffect(IPTABLES)).standing(Deprecated("write `nftables`")),
     row(GLOBAL, "vrrp_ipsets", Words("[NAME...]", 0, 6), C, "keepalived keepalived6 ...", "ipset names; no name turns sets off; iptables builds only", NoEffect(IPTABLES)).standing(Removed("write `nftables`")),

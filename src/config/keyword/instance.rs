@@ -20,7 +20,6 @@ const AUTH: &[Context] = &[Authentication];
 const HMAC: &[Context] = &[AuthHmac];
 
 const LINKS: &str = "vipd takes the state of links from the kernel, which tells every change";
-pub(super) const LAST_WORD: &str = "vipd sends one in any case, so that the winner announces its addresses again";
 pub(super) const BUFFERS: &str =
     "each VRRP socket of vipd has room for a megabyte of packets, beyond the system's limit";
 const LISTENS: &str = "vipd listens before it speaks whenever it slept past its Active_Down";
@@ -113,7 +112,7 @@ pub(super) const ROWS: &[Keyword] = &[
     row(INSTANCE, "garp_extra_if", Words("[all] INT s 0..86400", 1, 2), C, "0", "periodic GARP on interfaces of addresses other than its own", Served).complains(),
     row(INSTANCE, "vmac_garp_intvl", Words("[all] INT s", 1, 2), C, "0", "old name of garp_extra_if", Served).complains().standing(Deprecated("write `garp_extra_if`")),
     row(INSTANCE, "lower_prio_no_advert", Bool, C, "global", "do not answer a lower priority advert", Served),
-    row(INSTANCE, "higher_prio_send_advert", Bool, C, "global", "send one advert before yielding to a higher priority", NoEffect(LAST_WORD)),
+    row(INSTANCE, "higher_prio_send_advert", Bool, C, "global", "send one advert before yielding to a higher priority", Served),
     row(INSTANCE, "owner_ignore_adverts", Bool, C, "global", "drop received adverts at priority 255", Served).standing(New),
     row(INSTANCE, "kernel_rx_buf_size", Int(0, MAX, "bytes"), C, "policy", "receive buffer", NoEffect(BUFFERS)).complains(),
     row(INSTANCE, "authentication", Block("", 0, 0, Authentication), A, "-", "VRRPv2 authentication", Served),

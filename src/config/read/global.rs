@@ -55,6 +55,7 @@ pub fn read(block: &Statement<'_>, global: &mut Global, problems: &mut Vec<Probl
             "vrrp_skip_check_adv_addr" => global.skip_check_adv_addr = flag_or_on(problems, inner),
             "vrrp_check_unicast_src" => global.check_unicast_src = true,
             "vrrp_lower_prio_no_advert" => set(&mut global.lower_prio_no_advert, flag(problems, inner)),
+            "vrrp_higher_prio_send_advert" => global.higher_prio_send_advert = flag(problems, inner),
             "vrrp_owner_ignore_adverts" => set(&mut global.owner_ignore_adverts, flag(problems, inner)),
             "v3_checksum_as_v2" => set(&mut global.checksum_as_v2, flag(problems, inner)),
             "vrrp_min_garp" if flag(problems, inner) == Some(true) => least_garp(&mut global.garp),

@@ -58,7 +58,8 @@ struct Draft {
     track_source: bool,
     check_unicast_src: bool,
     skip_check_adv_addr: bool,
-    lower_prio_no_advert: Option<bool>,
+    lower_prio_no_advert: Option<(bool, Span)>,
+    higher_prio_send_advert: Option<(bool, Span)>,
     owner_ignores_adverts: Option<bool>,
     down_timer_adverts: Option<u8>,
     garp: Garp,
@@ -217,14 +218,12 @@ fn options(inner: &Statement<'_>, draft: &mut Draft, problems: &mut Vec<Problem>
         }
         // Whatever boolean follows, keepalived turns it on.
         "skip_check_adv_addr" => draft.skip_check_adv_addr = flag(problems, inner).is_some(),
-        "lower_prio_no_advert" => draft.lower_prio_no_advert = flag(problems, inner),
+        "lower_prio_no_advert" => draft.lower_prio_no_advert = flag(problems, inner).zip(Some(inner.at())),
         "down_timer_adverts" => {
             set(&mut draft.down_timer_adverts, number(problems, inner, 0, 1..=100, "").map(Some));
         }
         "owner_ignore_adverts" => draft.owner_ignores_adverts = flag(problems, inner),
-        "higher_prio_send_advert" => {
-            flag(problems, inner);
-        }
+        "higher_prio_send_advert" => draft.higher_prio_send_advert = flag(problems, inner).zip(Some(inner.at())),
         "unicast_fault_no_peer" => draft.fault_without_peers = true,
         "unicast_ttl" => {
             set(&mut draft.unicast_ttl, number(problems, inner, 0, 0..=255, "").map(|ttl| Some((ttl, inner.at()))));

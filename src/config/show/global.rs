@@ -3,7 +3,7 @@
 use std::num::NonZeroU8;
 use std::time::Duration;
 
-use super::node::{Node, Nodes, seconds, user, word};
+use super::node::{Node, Nodes, boolean, seconds, user, word};
 use crate::base::IfName;
 use crate::config::model::{
     EbpfMode, ExtraGarp, Garp, GarpGroup, Global, HostScript, LinkDelay, Mail, NotifyFifo, Plane, Process, SyncDaemon,
@@ -22,10 +22,11 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
         skip_check_adv_addr: _, // These six are in `adverts`.
         check_unicast_src: _,
         lower_prio_no_advert: _,
+        higher_prio_send_advert: _,
         owner_ignore_adverts: _,
         checksum_as_v2: _,
         strict: _,
-        down_timer_adverts,
+        down_timer_adverts: _,
         vmac_prefix,
         vmac_addr_prefix,
         dynamic_interfaces,
@@ -58,7 +59,6 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
     nodes.plain("vrrp_mcast_group6", *mcast_group6);
     self::garp(&mut nodes, "vrrp_", garp);
     adverts(&mut nodes, global);
-    nodes.plain("vrrp_down_timer_adverts", *down_timer_adverts);
     self::prefixes(&mut nodes, vmac_prefix.as_ref(), vmac_addr_prefix.as_ref());
     self::interfaces(&mut nodes, *dynamic_interfaces, default_interface.as_ref());
     self::process(&mut nodes, process);
@@ -88,9 +88,11 @@ fn adverts(nodes: &mut Nodes, global: &Global) {
     nodes.flag("vrrp_skip_check_adv_addr", global.skip_check_adv_addr);
     nodes.flag("vrrp_check_unicast_src", global.check_unicast_src);
     nodes.flag("vrrp_lower_prio_no_advert", global.lower_prio_no_advert);
+    nodes.plain("vrrp_higher_prio_send_advert", global.higher_prio_send_advert.map(boolean));
     nodes.flag("vrrp_owner_ignore_adverts", global.owner_ignore_adverts);
     nodes.flag("vrrp_strict", global.strict);
     nodes.flag("v3_checksum_as_v2", global.checksum_as_v2);
+    nodes.plain("vrrp_down_timer_adverts", global.down_timer_adverts);
 }
 
 fn host_scripts(nodes: &mut Nodes, scripts: [(&str, &HostScript); 2]) {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::node::{Node, Nodes, boolean, word};
 use super::{global, track};
-use crate::base::{AddressOptions, Family};
+use crate::base::AddressOptions;
 use crate::config::model::{
     Broadcast, Global, InitialState, KernelRoute, KernelRule, OldUnicastChecksum, Statics, UnicastPeer, VirtualAddress,
     Vmac, VrrpInstance,
@@ -24,6 +24,7 @@ pub(super) fn instance(instance: &VrrpInstance, above: &Global) -> Node {
         interval,
         version,
         family: _, // The addresses tell.
+        strict,
         preempt,
         preempt_delay,
         auth_pass,
@@ -36,9 +37,10 @@ pub(super) fn instance(instance: &VrrpInstance, above: &Global) -> Node {
         checksum_as_v2: _,
         old_unicast_checksum: _,
         track_source,
-        check_unicast_src: _, // These four are in `hearing`.
+        check_unicast_src: _, // These five are in `hearing`.
         skip_check_adv_addr: _,
         lower_prio_no_advert: _,
+        higher_prio_send_advert: _,
         owner_ignore_adverts: _,
         down_timer_adverts,
         garp,
@@ -60,10 +62,8 @@ pub(super) fn instance(instance: &VrrpInstance, above: &Global) -> Node {
     nodes.put(Node::plain("version", global::version(*version)));
     nodes.put(Node::plain("advert_int", interval));
     nodes.put(Node::plain("down_timer_adverts", down_timer_adverts));
-    if above.strict && !is_strict(instance) {
-        nodes.put(Node::plain("strict_mode", boolean(false)));
-    }
-    self::accept(&mut nodes, *accept, above);
+    nodes.plain("strict_mode", Some(*strict).filter(|own| *own != above.strict).map(boolean));
+    self::accept(&mut nodes, *accept, *strict);
     nodes.flag("nopreempt", !preempt);
     nodes.time("preempt_delay", Some(*preempt_delay).filter(|delay| !delay.is_zero()));
     hearing(&mut nodes, instance, above);
@@ -85,6 +85,9 @@ pub(super) fn instance(instance: &VrrpInstance, above: &Global) -> Node {
 /// What becomes of the adverts of others.
 fn hearing(nodes: &mut Nodes, instance: &VrrpInstance, above: &Global) {
     nodes.put(Node::plain("lower_prio_no_advert", boolean(instance.lower_prio_no_advert)));
+    let default = !instance.strict && above.higher_prio_send_advert.unwrap_or(true);
+    let last_word = Some(instance.higher_prio_send_advert).filter(|own| *own != default);
+    nodes.plain("higher_prio_send_advert", last_word.map(boolean));
     let ignores = Some(instance.owner_ignore_adverts).filter(|own| *own != above.owner_ignore_adverts);
     nodes.plain("owner_ignore_adverts", ignores.map(boolean));
     nodes.flag("skip_check_adv_addr", instance.skip_check_adv_addr);
@@ -110,9 +113,9 @@ const fn old_unicast_checksum(old: OldUnicastChecksum) -> Option<&'static str> {
     }
 }
 
-fn accept(nodes: &mut Nodes, accept: bool, above: &Global) {
+fn accept(nodes: &mut Nodes, accept: bool, strict: bool) {
     nodes.flag("no_accept", !accept);
-    nodes.flag("accept", accept && above.strict);
+    nodes.flag("accept", accept && strict);
 }
 
 fn authentication(nodes: &mut Nodes, pass: Option<&str>, header: bool) {
@@ -191,19 +194,6 @@ const fn state(state: InitialState) -> &'static str {
         InitialState::Master => "MASTER",
         InitialState::Backup => "BACKUP",
     }
-}
-
-/// Whether reading it under `vrrp_strict` would change nothing of it and find nothing wrong.
-fn is_strict(instance: &VrrpInstance) -> bool {
-    let link_local = match instance.addresses.first().map(|address| address.cidr.addr()) {
-        Some(IpAddr::V6(addr)) => addr.is_unicast_link_local(),
-        Some(IpAddr::V4(_)) | None => instance.family == Family::V4,
-    };
-    (instance.state == InitialState::Master) == instance.priority.is_owner()
-        && instance.preempt_delay.is_zero()
-        && instance.auth_pass.is_none()
-        && instance.unicast_peers.is_empty()
-        && link_local
 }
 
 fn address(address: &VirtualAddress) -> Node {

@@ -11,7 +11,7 @@ mod teller;
 
 pub use command::with_devices;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -33,6 +33,7 @@ use crate::vrrp::fleet::{Fleet, HandOverError, Output};
 use crate::vrrp::io::lock::Locks;
 use crate::vrrp::io::neighbour::Announcer;
 use crate::vrrp::lease::Lease;
+use crate::vrrp::links::Links;
 use crate::vrrp::settings::Key;
 use crate::vrrp::{Failure, Happened, Holdings, InstanceView};
 use teller::Teller;
@@ -51,6 +52,8 @@ const LATE: Duration = Duration::from_millis(5);
 const STALL: Duration = Duration::from_millis(100);
 /// The name under which static addresses and routes are told of.
 const STATIC: &str = "static";
+/// Between two tries to open a socket that could not be had.
+const OPEN_EVERY: Duration = Duration::from_secs(1);
 /// At least this often the snapshot is replaced.
 const PUBLISH_EVERY: Duration = Duration::from_secs(1);
 
@@ -109,6 +112,7 @@ pub fn run(parts: Parts, outputs: Vec<Output>, statics: Holdings, scheduling: Sc
             in_flight: None,
             refused: BTreeMap::new(),
             renew_at: None,
+            open_at: None,
             unread: false,
             full_turns: 0,
             publish_at: clock::now(),
@@ -156,6 +160,8 @@ struct Beat {
     /// What the kernel refused at the last try.
     refused: BTreeMap<Owner, Vec<Failure>>,
     renew_at: Option<MonoTime>,
+    /// A socket could not be had.
+    open_at: Option<MonoTime>,
     /// The sockets had more packets than one turn may read.
     unread: bool,
     /// Turns in a row that left packets unread.
@@ -231,7 +237,7 @@ impl Beat {
         let now = clock::now();
         let more = self.unread.then_some(now);
         let renew = if self.in_flight.is_none() { self.renew_at } else { None };
-        [self.fleet.deadline(now), renew, more, Some(self.publish_at)].into_iter().flatten().min()
+        [self.fleet.deadline(now), renew, more, self.open_at, Some(self.publish_at)].into_iter().flatten().min()
     }
 
     /// Read, then decide.
@@ -242,6 +248,10 @@ impl Beat {
         let now = clock::now();
         if late >= STALL {
             self.tell(Happened::Stalled { at: now, late });
+        }
+        if self.open_at.is_some_and(|at| at <= now) {
+            let links = self.keeper.seen.borrow().links.clone();
+            self.open_sockets(now, &links);
         }
         let outputs = self.fleet.tick(now);
         self.carry_out(outputs);
@@ -275,6 +285,7 @@ impl Beat {
             | Happened::Claimed { .. }
             | Happened::LinkChanged { .. }
             | Happened::AddressLost { .. }
+            | Happened::AddressFound { .. }
             | Happened::RouteRestored { .. }
             | Happened::Failed { .. }
             | Happened::Stalled { .. }
@@ -358,15 +369,29 @@ impl Beat {
             self.tell(Happened::Resynced { at: now, count: seen.overruns - self.overruns });
             self.overruns = seen.overruns;
         }
+        self.open_sockets(now, &seen.links);
+        let outputs = self.fleet.links(now, seen.links);
+        self.carry_out(outputs);
+    }
+
+    /// Who cannot hear has a fault until a later try succeeds.
+    fn open_sockets(&mut self, now: MonoTime, links: &Links) {
         let needed = self.fleet.sockets();
         let sockets = self.sockets.get_mut();
-        sockets.prune(&needed, &seen.links);
-        for refused in sockets.open(&needed, &seen.links) {
+        sockets.prune(&needed, links);
+        let refused = sockets.open(&needed, links);
+        let was_refused = self.open_at.take().is_some();
+        self.open_at = (!refused.is_empty()).then(|| now + OPEN_EVERY);
+        let mut deaf = BTreeSet::new();
+        for refused in refused {
             let error = format!("no socket: {}", refused.error);
             let instance = refused.place.0.to_string();
-            self.tell(Happened::Failed { at: now, instance, failure: Failure::Advert { error } });
+            if !was_refused {
+                self.tell(Happened::Failed { at: now, instance, failure: Failure::Advert { error } });
+            }
+            deaf.insert(refused.place);
         }
-        let outputs = self.fleet.links(now, seen.links);
+        let outputs = self.fleet.deaf(now, deaf);
         self.carry_out(outputs);
     }
 

@@ -7,6 +7,7 @@
 mod addresses;
 mod devices;
 mod guarding;
+mod leftovers;
 mod routes;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +31,7 @@ use crate::vrrp::io::link::{Watcher, Woken, snapshot};
 use crate::vrrp::io::route::{self, RouteWatcher};
 use crate::vrrp::io::{address, macvlan, sysctl, unanswered};
 use crate::vrrp::lease::Lease;
+use crate::vrrp::leftover::Leftover;
 use crate::vrrp::links::Links;
 use crate::vrrp::settings::{Device, Key};
 use crate::vrrp::{Failure, Holdings, Settings};
@@ -110,10 +112,12 @@ pub struct Keeper {
     pub unfenced: Option<String>,
     /// Why it ends with the process.
     pub unpinned: Option<String>,
+    /// What was there of our addresses before.
+    pub leftovers: Vec<Leftover>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Start it, remove what an earlier run of ours left of these addresses, and read the links. Where no other daemon of ours
+/// Start it, remove what is there of these addresses already, and read the links. Where no other daemon of ours
 /// runs here (`alone`), routes, rules and interfaces that one left go too. `bpffs`: where the fence is to outlive us.
 ///
 /// # Errors
@@ -125,8 +129,7 @@ pub fn start(
     bpffs: Option<&Path>,
     bad_frames: Arc<BadFrames>,
 ) -> io::Result<Keeper> {
-    let configured: BTreeSet<Cidr> =
-        settings.iter().flat_map(|one| &one.addresses).map(|address| address.cidr).collect();
+    let configured = settings.to_vec();
     let (asks, asked) = mpsc::channel(1);
     let (publish, seen) = watch::channel(Seen::default());
     let (ready, started) = std::sync::mpsc::channel();
@@ -152,9 +155,9 @@ pub fn start(
         };
         runtime.block_on(async {
             match Work::begin(&configured, alone, publish, guard).await {
-                Ok((work, watcher, refused)) => {
+                Ok((work, watcher, refused, leftovers)) => {
                     // Whoever started us is waiting; if not, the channel of asks is closed too.
-                    let _ = ready.send(Ok(refused));
+                    let _ = ready.send(Ok((refused, leftovers)));
                     tokio::spawn(listener.run(addresses, told, bad_frames));
                     work.run(watcher, asked).await;
                 }
@@ -163,10 +166,11 @@ pub fn start(
         });
     };
     let thread = std::thread::Builder::new().name("addresses".to_owned()).spawn(body)?;
-    let refused = started.recv().map_err(|_| io::Error::other("the thread for addresses ended at once"))??;
+    let (refused, leftovers) =
+        started.recv().map_err(|_| io::Error::other("the thread for addresses ended at once"))??;
     unfenced = unfenced.or(refused);
     let unpinned = unpinned.map(|error| error.to_string());
-    Ok(Keeper { asks, seen, claims, watched: ours, deadlines, unfenced, unpinned, thread: Some(thread) })
+    Ok(Keeper { asks, seen, claims, watched: ours, deadlines, unfenced, unpinned, leftovers, thread: Some(thread) })
 }
 
 impl Drop for Keeper {
@@ -194,22 +198,17 @@ struct Work {
 
 impl Work {
     async fn begin(
-        configured: &BTreeSet<Cidr>,
+        configured: &[Arc<Settings>],
         alone: bool,
         publish: watch::Sender<Seen>,
         guard: Option<Guard>,
-    ) -> io::Result<(Self, Watcher, Option<String>)> {
+    ) -> io::Result<(Self, Watcher, Option<String>, Vec<Leftover>)> {
         let watcher = Watcher::open()?;
         let (connection, handle, _) = rtnetlink::new_connection()?;
         tokio::spawn(connection);
         may_change(&handle).await?;
         let read = snapshot(&handle).await.map_err(into_io)?;
-        for link in read.0.values() {
-            let left = link.addresses.iter().filter(|held| held.ours && configured.contains(&held.cidr));
-            for held in left {
-                address::release(&handle, link.index, held.cidr, held.peer).await.map_err(into_io)?;
-            }
-        }
+        let leftovers = leftovers::remove(&handle, configured, &read).await?;
         if alone {
             route::remove_marked(&handle).await.map_err(into_io)?;
             macvlan::remove_marked(&handle).await.map_err(into_io)?;
@@ -220,7 +219,7 @@ impl Work {
             Self { handle, publish, held, placed, devices, routes: None, added, guarding: Guarding::new(guard) };
         work.look(0).await;
         let refused = work.guarding.unattached().map(str::to_owned);
-        Ok((work, watcher, refused))
+        Ok((work, watcher, refused, leftovers))
     }
 
     async fn run(mut self, mut watcher: Watcher, mut asked: mpsc::Receiver<Ask>) {
@@ -360,6 +359,9 @@ impl Work {
         if self.routes.is_none() && !(holdings.routes.is_empty() && holdings.rules.is_empty()) {
             // Where it cannot be had, the next renewal puts back what is lost.
             self.routes = RouteWatcher::open().ok();
+        }
+        if let Some(watcher) = &mut self.routes {
+            watcher.watch(&holdings.routes);
         }
     }
 

@@ -188,6 +188,7 @@ fn of(happened: &Happened) -> Of<'_> {
         | Happened::LinkFlapped { instance, .. }
         | Happened::Warned { instance, .. }
         | Happened::AddressLost { instance, .. }
+        | Happened::AddressFound { instance, .. }
         | Happened::RouteRestored { instance, .. }
         | Happened::Claimed { instance, .. }
         | Happened::Failed { instance, .. }
@@ -208,6 +209,7 @@ const fn at(happened: &Happened) -> MonoTime {
         | Happened::LinkFlapped { at, .. }
         | Happened::Warned { at, .. }
         | Happened::AddressLost { at, .. }
+        | Happened::AddressFound { at, .. }
         | Happened::RouteRestored { at, .. }
         | Happened::Claimed { at, .. }
         | Happened::Failed { at, .. }

@@ -71,6 +71,9 @@ fn describe(happened: &Happened) -> String {
         },
         Happened::RouteRestored { at: _, instance: _, what } => format!("somebody removed the {what}; put back"),
         Happened::AddressLost { at: _, instance: _, address, put_back } => removed(address, *put_back),
+        Happened::AddressFound { at: _, instance: _, interface, address, removed } => {
+            was_there(interface, address, *removed)
+        }
         Happened::Claimed { at: _, instance: _, address, mac, count } => {
             format!("{} said {} that {address} is there; announced again", self::mac(*mac), times(*count))
         }
@@ -132,6 +135,19 @@ fn seen(evidence: &Evidence) -> String {
         text.push_str(&format!("; last {addr} with {priority}, {:.3} s before", ago.as_secs_f64()));
     }
     text
+}
+
+/// A virtual address that was there before the start.
+pub fn was_there(interface: &IfName, address: &Cidr, removed: bool) -> String {
+    if removed {
+        return format!(
+            "{address} was on {interface} before the start, left by another daemon or set by hand: removed"
+        );
+    }
+    format!(
+        "{address} was on {interface} before the start and stays, since {interface} would have no other address, or adverts \
+         none to come from: this host answers for it as BACKUP too; give {interface} an address of its own"
+    )
 }
 
 /// `02:00:00:00:00:09`.

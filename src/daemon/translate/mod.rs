@@ -106,7 +106,6 @@ pub fn translate(config: &Config) -> Result<Wanted, TranslateError> {
         script_user,
         mcast_group4,
         mcast_group6,
-        strict,
         garp,
         process,
         startup,
@@ -122,7 +121,7 @@ pub fn translate(config: &Config) -> Result<Wanted, TranslateError> {
         .. // `read_elsewhere` has the others.
     } = global;
     read_elsewhere(global);
-    let above = vrrp::Above { group4: *mcast_group4, group6: *mcast_group6, strict: *strict, garp, config };
+    let above = vrrp::Above { group4: *mcast_group4, group6: *mcast_group6, garp, config };
     let pools = lvs::pools(virtual_servers, virtual_server_groups, local_address_groups, *rs_init_notifies)?;
     let (settings, adjustments): (Vec<_>, Vec<_>) = pools.iter().map(|(_, pool)| pool.clone().adjusted()).unzip();
     let (checks, targets) = checks::checks(&pools, tls, track_files, checks::Telling::of(global))?;
@@ -177,6 +176,8 @@ const fn read_elsewhere(global: &Global) {
         skip_check_adv_addr: _,
         check_unicast_src: _,
         lower_prio_no_advert: _,
+        higher_prio_send_advert: _,
+        strict: _,
         owner_ignore_adverts: _,
         checksum_as_v2: _,
         down_timer_adverts: _,
@@ -198,7 +199,6 @@ const fn read_elsewhere(global: &Global) {
         ebpf_mode: _,
         metrics: _,
         script_user: _,
-        strict: _,
         mcast_group4: _,
         mcast_group6: _,
         garp: _,

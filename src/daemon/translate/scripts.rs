@@ -91,7 +91,7 @@ pub fn trackers(
     by: By<'_>,
 ) -> Result<Vec<TrackSettings>, TranslateError> {
     let tracker = |script: &model::VrrpScript| {
-        // `init_fail` has no effect in keepalived either: the first result decides.
+        // `init_fail` has no effect in keepalived 2.2.7 either: the first result decides, whatever `rise` is.
         let model::VrrpScript {
             name,
             at: _,

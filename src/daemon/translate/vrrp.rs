@@ -19,8 +19,6 @@ pub struct Above<'a> {
     /// `vrrp_mcast_group4` and `vrrp_mcast_group6`.
     pub group4: Option<Ipv4Addr>,
     pub group6: Option<Ipv6Addr>,
-    /// `vrrp_strict`.
-    pub strict: bool,
     pub garp: &'a model::Garp,
     /// Sync groups, and what is tracked.
     pub config: &'a model::Config,
@@ -64,9 +62,8 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
         priority,
         interval,
         version,
-        family,
-        preempt,
-        preempt_delay,
+        family, strict,
+        preempt, preempt_delay,
         auth_pass,
         auth_header,
         // In `transport`.
@@ -74,7 +71,7 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
         checksum_as_v2: _, old_unicast_checksum: _, // In `checksums`.
         track_source,
         skip_check_adv_addr: _, // The list is checked once per sender in any case, and only warned of.
-        lower_prio_no_advert,
+        lower_prio_no_advert, higher_prio_send_advert,
         owner_ignore_adverts,
         down_timer_adverts,
         garp: own_garp,
@@ -113,8 +110,9 @@ pub fn instance(instance: &model::VrrpInstance, above: &Above<'_>) -> vrrp::Sett
         rules: rules.iter().map(rule).collect(),
         promote_secondaries: *promote_secondaries,
         silent_to_lower: *lower_prio_no_advert,
+        last_word: *higher_prio_send_advert,
         owner_ignores_adverts: *owner_ignore_adverts,
-        strict_address_list: above.strict,
+        strict_address_list: *strict,
         checksums: checksums(instance),
         garp: garp(own_garp, &above.announcing(interface), *family),
         track,
@@ -352,6 +350,66 @@ mod tests {
         }
     }
 
+    /// `interface eth0`, a VRID, an address and these lines, below these of `global_defs`.
+    fn settings(global: &str, lines: &str, vip: &str) -> vrrp::Settings {
+        let text = format!(
+            "global_defs {{\n{global}\n}}\nvrrp_instance A {{\ninterface eth0\nvirtual_router_id 7\n{lines}\n\
+             virtual_ipaddress {{\n{vip}\n}}\n}}\n"
+        );
+        let options = crate::config::io::loader::LoadOptions { system: false, ..Default::default() };
+        let config = crate::config::io::loader::load_text("a.conf", &text, &options).config;
+        let (group4, group6) = (config.global.mcast_group4, config.global.mcast_group6);
+        let above = Above { group4, group6, garp: &config.global.garp, config: &config };
+        instance(&config.instances[0], &above)
+    }
+
+    #[test]
+    fn the_group_of_the_whole_daemon_holds_where_an_instance_names_none() {
+        let (v4, v6) = ("192.0.2.1", "2001:db8::1");
+        let both = "vrrp_mcast_group4 224.0.0.19\nvrrp_mcast_group6 ff02::13";
+        let rows = [
+            ("", "", v4, "224.0.0.18"),
+            ("", "", v6, "ff02::12"),
+            (both, "", v4, "224.0.0.19"),
+            (both, "", v6, "ff02::13"),
+            (both, "mcast_dst_ip 224.0.0.20", v4, "224.0.0.20"),
+        ];
+        for (global, lines, vip, wanted) in rows {
+            match settings(global, lines, vip).transport {
+                vrrp::Transport::Multicast { group, source: None } => {
+                    assert_eq!(group.to_string(), wanted, "{global} {lines} {vip}");
+                }
+                other @ (vrrp::Transport::Multicast { .. } | vrrp::Transport::Unicast { .. }) => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// keepalived's `vrrp_complete_instance`, but for `higher_prio_send_advert`, which is off there where nobody asks for it.
+    #[test]
+    fn strict_mode_is_the_instances_own_and_changes_what_it_says_to_others() {
+        let (on, off) = ("strict_mode true", "strict_mode false");
+        let lower = "lower_prio_no_advert";
+        let last_word = "vrrp_higher_prio_send_advert false";
+        // (global, instance, drops other lists, silent to lesser ones, last word, announcements to lesser ones)
+        let rows = [
+            ("", "", false, false, true, 5),
+            ("vrrp_strict", "", true, true, false, 0),
+            ("vrrp_strict", off, false, false, true, 5),
+            ("", on, true, true, false, 0),
+            ("", lower, false, true, true, 5),
+            (last_word, "", false, false, false, 5),
+            (last_word, "higher_prio_send_advert true", false, false, true, 5),
+            ("", "garp_lower_prio_repeat 2", false, false, true, 2),
+            ("vrrp_strict", "garp_lower_prio_repeat 2\nhigher_prio_send_advert true", true, true, false, 0),
+            ("vrrp_garp_lower_prio_repeat 3", on, true, true, false, 0),
+        ];
+        for (global, lines, strict, silent, last_word, repeat) in rows {
+            let got = settings(global, lines, "192.0.2.1");
+            let said = (got.strict_address_list, got.silent_to_lower, got.last_word, got.garp.lower_repeat);
+            assert_eq!(said, (strict, silent, last_word, repeat), "{global}; {lines}");
+        }
+    }
+
     #[test]
     fn the_delays_of_all_interfaces_that_matter_are_known_and_the_own_one_is_bounded() {
         let text = "interface_up_down_delays {\neth0 9 1\neth1 9\neth2 9\neth3 9\n}\n\
@@ -362,7 +420,7 @@ mod tests {
         let options = crate::config::io::loader::LoadOptions { system: false, ..Default::default() };
         let config = crate::config::io::loader::load_text("a.conf", text, &options).config;
         let garp = model::Garp::default();
-        let above = Above { group4: None, group6: None, strict: false, garp: &garp, config: &config };
+        let above = Above { group4: None, group6: None, garp: &garp, config: &config };
         let delays = instance(&config.instances[0], &above).link_delays;
         let said: Vec<String> =
             delays.iter().map(|delay| format!("{} {:?} {:?}", delay.interface, delay.down, delay.up)).collect();

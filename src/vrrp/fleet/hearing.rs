@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::Fleet;
-use crate::base::{Family, IfName};
+use super::{Fleet, Output};
+use crate::base::{Family, IfName, MonoTime};
 use crate::vrrp::settings::Transport;
 
 /// What a socket is to hear.
@@ -34,6 +34,16 @@ impl Fleet {
         }
         needed
     }
+
+    /// Nothing is heard there, for want of a socket: who took over without hearing would be a second Active.
+    pub fn deaf(&mut self, now: MonoTime, places: BTreeSet<(IfName, Family)>) -> Vec<Output> {
+        let mut out = vec![];
+        if self.deaf != places {
+            self.deaf = places;
+            self.refresh(now, &mut out);
+        }
+        out
+    }
 }
 
 #[cfg(test)]
@@ -41,12 +51,11 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::base::{AdvertInterval, MonoTime, Priority, Vrid};
-    use crate::vrrp::fleet::Output;
+    use crate::base::{AdvertInterval, Priority, Vrid};
     use crate::vrrp::links::{Held, Link, Links};
     use crate::vrrp::packet::{Advert, Auth, Body, Envelope};
     use crate::vrrp::settings::{GROUP_V4, Settings, VirtualAddress};
-    use crate::vrrp::{Happened, Standing, Warning};
+    use crate::vrrp::{Fault, Happened, Standing, Warning};
 
     /// An owner on 192.0.2.1 that hears another one, which wins, on 192.0.2.2; and the warnings that came of it.
     fn owner_hears_another(ignores: bool) -> (Fleet, usize) {
@@ -86,5 +95,40 @@ mod tests {
             assert_eq!((view.state, view.counters.adverts_received), (standing, 1), "ignores: {ignores}");
             assert_eq!(warned, 1, "it is told that there are two owners");
         }
+    }
+
+    #[test]
+    fn a_router_that_cannot_hear_is_not_active() {
+        let (mut fleet, _) = owner_hears_another(true);
+        let eth0: IfName = "eth0".parse().unwrap();
+        let fault = Fault::NoSocket { interface: eth0.clone() };
+        let rows = [
+            ("of the other family", vec![Family::V6], Standing::Active, vec![]),
+            ("its own", vec![Family::V4], Standing::Fault, vec![fault]),
+            ("there again", vec![], Standing::Active, vec![]),
+        ];
+        for (name, families, standing, faults) in rows {
+            let now = MonoTime::from_start(Duration::from_secs(1));
+            fleet.deaf(now, families.into_iter().map(|family| (eth0.clone(), family)).collect());
+            let view = fleet.view("VI_1").unwrap();
+            assert_eq!((view.state, view.faults), (standing, faults), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_socket_hears_the_group_of_each_virtual_router() {
+        let eth0: IfName = "eth0".parse().unwrap();
+        let group = |vrid, group: &str| {
+            let group: IpAddr = group.parse().unwrap();
+            let plain = Settings::new(&format!("VI_{vrid}"), eth0.clone(), Vrid::new(vrid).unwrap(), Family::of(group));
+            Settings { transport: Transport::Multicast { group, source: None }, ..plain }
+        };
+        let mut fleet = Fleet::default();
+        let wanted = [(1, "224.0.0.18"), (2, "224.0.0.19"), (3, "ff02::13")];
+        fleet.reconfigure(MonoTime::ZERO, wanted.map(|(vrid, of)| group(vrid, of)).to_vec());
+        let heard = |family| fleet.sockets()[&(eth0.clone(), family)].groups.clone();
+        let groups = |all: &[&str]| all.iter().map(|group| group.parse().unwrap()).collect::<BTreeSet<IpAddr>>();
+        assert_eq!(heard(Family::V4), groups(&["224.0.0.18", "224.0.0.19"]));
+        assert_eq!(heard(Family::V6), groups(&["ff02::13"]));
     }
 }

@@ -85,10 +85,12 @@ impl Fleet {
     /// A neighbour on the link with this index says that `address` is at `mac`.
     pub fn claimed(&mut self, now: MonoTime, index: u32, address: IpAddr, mac: [u8; 6]) -> Vec<Output> {
         let mut links = self.links.0.iter();
-        if self.links.0.values().any(|link| link.mac == Some(mac)) {
+        let Some((name, link)) = links.find(|(_, link)| link.index == index) else { return vec![] };
+        // Its own hardware address is a rival's too where it belongs to the virtual router (`use_vmac`).
+        let as_ours = link.mac == Some(mac);
+        if !as_ours && self.links.0.values().any(|link| link.mac == Some(mac)) {
             return vec![]; // our own, by way of a bridge or of a virtual interface
         }
-        let Some((name, _)) = links.find(|(_, link)| link.index == index) else { return vec![] };
         let mut out = vec![];
         for instance in &mut self.instances {
             // Where the kernel does not hold them yet, the whole burst is still to come.
@@ -98,6 +100,9 @@ impl Fleet {
             let settings = &instance.settings;
             let is_it = |held: &VirtualAddress| held.cidr.addr() == address && settings.device_of(held) == name;
             let Some(at) = instance.settings.addresses.iter().position(is_it) else { continue };
+            if as_ours && (!settings.is_own_device(name) || instance.is_echo(now)) {
+                continue;
+            }
             instance.counters.claims += 1;
             if let Some(count) = instance.claims.claimed(now, at) {
                 let instance = instance.settings.name.clone();
@@ -116,7 +121,7 @@ mod tests {
     use crate::base::{Family, IfName, Vrid};
     use crate::vrrp::happened::LinkState;
     use crate::vrrp::links::{Held, Link};
-    use crate::vrrp::settings::{LinkDelay, Settings};
+    use crate::vrrp::settings::{Garp, LinkDelay, Settings, Vmac};
 
     #[test]
     fn an_interface_that_flaps_moves_nothing_and_one_that_stays_down_does() {
@@ -154,6 +159,64 @@ mod tests {
         assert_eq!((state(&fleet), fleet.deadline(now)), (Standing::Fault, Some(now + up)));
         fleet.tick(now + up);
         assert_eq!(state(&fleet), Standing::Backup);
+    }
+
+    /// How often an Active with `use_vmac` answers claims with this hardware address, the virtual router's being `..07`, that
+    /// come on this link after so many milliseconds each.
+    fn answers(mac: u8, index: u32, at_ms: &[u64]) -> usize {
+        let own = [0, 0, 0x5e, 0, 1, 7];
+        let vmac = Vmac { name: "vrrp.7".parse().unwrap(), mac: own, ipv6: false, xmit_base: false };
+        let settings = Settings {
+            vmac: Some(vmac),
+            priority: crate::base::Priority::OWNER,
+            addresses: vec![VirtualAddress::new("192.0.2.100/24".parse().unwrap())],
+            garp: Garp { repeat: 1, delay: Duration::ZERO, ..Garp::default() },
+            ..Settings::new("VI_1", "eth0".parse().unwrap(), Vrid::new(7).unwrap(), Family::V4)
+        };
+        let key = settings.key();
+        let link = |index, mac, cidr: &str| {
+            let held = Held { cidr: cidr.parse().unwrap(), peer: None, ours: false, usable: true };
+            Link { index, running: true, mac: Some(mac), downs: 0, addresses: vec![held] }
+        };
+        let eth0 = link(2, [2, 0, 0, 0, 0, 1], "192.0.2.1/24");
+        let vrrp = link(3, own, "192.0.2.100/24");
+        let mut fleet = Fleet::default();
+        let mut now = MonoTime::ZERO;
+        fleet.links(now, Links([("eth0".parse().unwrap(), eth0), ("vrrp.7".parse().unwrap(), vrrp)].into()));
+        fleet.reconfigure(now, vec![settings]);
+        fleet.settled(now, &key);
+        let announced = |out: Vec<Output>| out.iter().filter(|one| matches!(one, Output::Announce { .. })).count();
+        // The takeover is announced, and that is over.
+        while now < MonoTime::ZERO + Duration::from_millis(900) {
+            now += Duration::from_millis(1);
+            fleet.tick(now);
+        }
+        let mut count = 0;
+        for ms in 0..1_000 {
+            now += Duration::from_millis(1);
+            let claims = at_ms.iter().filter(|at| **at == ms).count();
+            for _ in 0..claims {
+                fleet.claimed(now, index, "192.0.2.100".parse().unwrap(), [0, 0, 0x5e, 0, 1, mac]);
+            }
+            count += announced(fleet.tick(now));
+        }
+        count
+    }
+
+    #[test]
+    fn a_rival_with_the_same_virtual_mac_is_answered_and_an_echo_is_not() {
+        let rows: [(&str, u8, u32, &[u64], usize); 7] = [
+            ("a rival", 7, 3, &[0], 1),
+            ("a rival, and our answer comes back", 7, 3, &[0, 1], 1),
+            ("a rival that says it five times, so that the last word is ours", 7, 3, &[0, 1, 1, 2, 3], 2),
+            ("again and again", 7, 3, &[0, 300, 600], 3),
+            ("by the interface below, where nothing stands", 7, 2, &[0], 0),
+            ("with another hardware address", 9, 3, &[0], 1),
+            ("nobody", 7, 3, &[], 0),
+        ];
+        for (name, mac, index, at_ms, expected) in rows {
+            assert_eq!(answers(mac, index, at_ms), expected, "{name}");
+        }
     }
 
     /// An Active whose IPv6 address vanishes six times within a second: how often it is put back, and whether that is a fault.

@@ -61,6 +61,7 @@ fn keep(now: MonoTime, mut instance: Instance, settings: Arc<Settings>, out: &mu
     instance.claims.stop();
     let actions = instance.router.handle(now, Event::Configured(Rules::from(&*instance.settings)));
     debug_assert!(actions.is_empty(), "settings alone move nothing");
+    // One that hands over takes all when nobody takes over: its successor may have the new ones already.
     if instance.router.standing() == Standing::Active {
         instance.announce_when_settled |= more;
         out.push(hold_all(&instance));

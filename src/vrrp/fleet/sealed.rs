@@ -39,7 +39,7 @@ mod tests {
     use crate::base::{Cidr, Family, Priority, Vrid};
     use crate::vrrp::links::{Held, Link, Links};
     use crate::vrrp::packet::{Advert, Auth, Body, Envelope};
-    use crate::vrrp::settings::{Authentication, Password, Settings, VirtualAddress};
+    use crate::vrrp::settings::{Authentication, Password, Peer, Settings, Transport, VirtualAddress};
 
     fn eth0() -> IfName {
         "eth0".parse().unwrap()
@@ -69,7 +69,47 @@ mod tests {
             body: Body::V2(Auth::Header),
         };
         let message = advert.emit(source, group);
-        ah::packet(Password::new(password).bytes(), source, group, sequence, &message).unwrap()
+        ah::packet(Password::new(password).bytes(), source, group, 255, sequence, &message).unwrap()
+    }
+
+    /// Two routers with a key and this `unicast_ttl`; what the first one sends, and what came of it at the other one.
+    fn sealed_by_unicast(ttl: u8) -> (u8, u64, usize) {
+        let router = |own: u8, peer: u8| {
+            let mut fleet = Fleet::default();
+            let cidr: Cidr = format!("10.0.0.{own}/24").parse().unwrap();
+            let addresses = vec![Held { cidr, peer: None, ours: false, usable: true }];
+            let link = Link { index: 2, running: true, mac: None, downs: 0, addresses };
+            fleet.links(MonoTime::ZERO, Links([(eth0(), link)].into()));
+            let peers = vec![Peer::new(format!("10.0.0.{peer}").parse().unwrap())];
+            let settings = Settings {
+                auth: Some(Authentication::Header(Password::new("secret"))),
+                transport: Transport::Unicast { source: None, peers, ttl, only_peers: true },
+                ..Settings::new("VI_1", eth0(), Vrid::new(7).unwrap(), Family::V4)
+            };
+            fleet.reconfigure(MonoTime::ZERO, vec![settings]);
+            fleet
+        };
+        let (mut one, mut other) = (router(1, 2), router(2, 1));
+        let out = one.tick(one.deadline(MonoTime::ZERO).unwrap());
+        let sent = out.into_iter().find_map(|output| match output {
+            Output::SendSealed { packet, .. } => Some(packet),
+            Output::Send { .. }
+            | Output::Hold { .. }
+            | Output::Serve { .. }
+            | Output::Announce { .. }
+            | Output::Happened(_) => None,
+        });
+        let sent = sent.unwrap();
+        other.sealed_packet(MonoTime::ZERO, &eth0(), &sent);
+        let view = other.views().remove(0);
+        (sent[crate::vrrp::ip::TTL], view.counters.adverts_received, view.discards.len())
+    }
+
+    #[test]
+    fn the_seal_fits_whatever_the_time_to_live_is() {
+        for ttl in [255, 64, 1] {
+            assert_eq!(sealed_by_unicast(ttl), (ttl, 1, 0), "unicast_ttl {ttl}");
+        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! An advert as it leaves: once per destination, sealed where there is a key.
 
 use super::Output;
+use crate::vrrp::ah;
 use crate::vrrp::instance::Instance;
-use crate::vrrp::{ah, ip};
 
 /// The advert with this priority; 0: it resigns.
 pub(super) fn send(instance: &mut Instance, priority: u8, out: &mut Vec<Output>) {
@@ -19,11 +19,7 @@ pub(super) fn send(instance: &mut Instance, priority: u8, out: &mut Vec<Output>)
         };
         // It ends after 136 years of an advert a second, and with it what the peers believe: then a new key is due.
         instance.sequence = instance.sequence.saturating_add(1);
-        let mut packet = ah::packet(password.bytes(), source, destination, instance.sequence, &bytes);
-        if let Some(field) = packet.as_mut().and_then(|packet| packet.get_mut(ip::TTL)) {
-            // It is not under the seal (RFC 2402 section 3.3.3.1.1.1).
-            *field = ttl;
-        }
+        let packet = ah::packet(password.bytes(), source, destination, ttl, instance.sequence, &bytes);
         out.extend(packet.map(|packet| Output::SendSealed { key, destination, packet, mac }));
     }
 }

@@ -55,8 +55,9 @@ pub async fn ensure(handle: &rtnetlink::Handle, base: u32, vmac: &Vmac) -> Resul
         let fits = found.private_macvlan && found.base == Some(base) && found.mac == mac;
         if same_name && fits && found.alias.as_deref() == Some(ALIAS) {
             ours = Some(found.index);
-        } else if found.alias.as_deref() == Some(ALIAS) && (same_name || fits) {
-            // Left by an earlier run with other settings: two with one address cannot be up at once.
+        } else if same_name && fits || found.alias.as_deref() == Some(ALIAS) && (same_name || fits) {
+            // Left by an earlier run with other settings, since two with one address cannot be up at once; or by a keepalived,
+            // with whatever stands on it.
             handle.link().del(found.index).execute().await.map_err(netlink)?;
         } else if same_name {
             return Err(DeviceError::NameTaken { name: name.clone() });

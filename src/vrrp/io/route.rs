@@ -1,5 +1,6 @@
 //! Routes and policy rules in the kernel, marked as ours by their protocol number.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use futures_util::StreamExt as _;
@@ -112,7 +113,11 @@ const RTM_DELROUTE: u16 = 25;
 const RTM_DELRULE: u16 = 33;
 
 /// Tells when a route of ours, or any rule, is removed.
-pub struct RouteWatcher(TokioSocket);
+pub struct RouteWatcher {
+    socket: TokioSocket,
+    /// Those of ours whose configuration gives them a protocol of their own.
+    protocols: BTreeSet<u8>,
+}
 
 impl std::fmt::Debug for RouteWatcher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -126,14 +131,19 @@ impl RouteWatcher {
     pub fn open() -> std::io::Result<Self> {
         let mut socket = TokioSocket::new(netlink_sys::protocols::NETLINK_ROUTE)?;
         socket.socket_mut().bind(&SocketAddr::new(0, GROUPS))?;
-        Ok(Self(socket))
+        Ok(Self { socket, protocols: BTreeSet::new() })
+    }
+
+    /// These are ours, too.
+    pub fn watch(&mut self, routes: &[Route]) {
+        self.protocols.extend(routes.iter().filter_map(|route| route.protocol));
     }
 
     /// Wait for the next one. A socket that fails tells of nothing any more; what ran over may have been one of ours.
     pub async fn lost(&mut self) {
         loop {
-            match self.0.recv_from_full().await {
-                Ok((message, _)) if is_ours_lost(&message) => return,
+            match self.socket.recv_from_full().await {
+                Ok((message, _)) if is_ours_lost(&message, &self.protocols) => return,
                 Ok(_) => {}
                 Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => return,
                 Err(_) => std::future::pending().await,
@@ -143,10 +153,12 @@ impl RouteWatcher {
 }
 
 /// `struct nlmsghdr`, then `struct rtmsg`, whose sixth byte is the protocol.
-fn is_ours_lost(message: &[u8]) -> bool {
+fn is_ours_lost(message: &[u8], protocols: &BTreeSet<u8>) -> bool {
     let kind = message.get(4..6).and_then(|kind| kind.try_into().ok()).map(u16::from_ne_bytes);
     match kind {
-        Some(RTM_DELROUTE) => message.get(16 + 5) == Some(&MARK),
+        Some(RTM_DELROUTE) => {
+            message.get(16 + 5).is_some_and(|protocol| *protocol == MARK || protocols.contains(protocol))
+        }
         Some(RTM_DELRULE) => true,
         Some(_) | None => false,
     }
@@ -359,4 +371,32 @@ fn rule_message(rule: &Rule) -> RuleMessage {
     attributes.extend(rule.suppress_prefix_len.map(RuleAttribute::SuppressPrefixLen));
     attributes.extend(rule.suppress_group.map(RuleAttribute::SuppressIfGroup));
     message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_is_ours_by_our_mark_or_by_the_protocol_that_its_configuration_gives() {
+        let told = |kind: u16, protocol: u8| {
+            let mut message = vec![0; 28];
+            message[4..6].copy_from_slice(&kind.to_ne_bytes());
+            message[16 + 5] = protocol;
+            message
+        };
+        let of_their_own = BTreeSet::from([4]);
+        let rows = [
+            (RTM_DELROUTE, MARK, true),
+            (RTM_DELROUTE, 4, true),
+            (RTM_DELROUTE, 3, false),
+            (RTM_DELRULE, 3, true),
+            (RTM_DELROUTE - 1, MARK, false),
+        ];
+        for (kind, protocol, lost) in rows {
+            assert_eq!(is_ours_lost(&told(kind, protocol), &of_their_own), lost, "{kind} {protocol}");
+        }
+        assert!(!is_ours_lost(&told(RTM_DELROUTE, 4), &BTreeSet::new()));
+        assert!(!is_ours_lost(&[0; 5], &of_their_own));
+    }
 }

@@ -103,3 +103,125 @@ fn an_active_that_was_not_run_for_long_listens_before_it_speaks() {
         assert_eq!(router.standing(), later, "{what}");
     }
 }
+
+/// A Backup with priority 150 at the time zero.
+fn backup(change: impl FnOnce(&mut Settings)) -> Router {
+    let mut settings = Settings::new("VI_1", "eth0".parse().unwrap(), Vrid::new(7).unwrap(), Family::V4);
+    change(&mut settings);
+    let mut router = Router::new(Rules::from(&settings), Priority::new(150).unwrap());
+    router.handle(MonoTime::ZERO, Event::Condition(Condition::Fit));
+    assert_eq!(router.standing(), Standing::Backup);
+    router
+}
+
+fn advert(priority: u8, interval: AdvertInterval) -> Event {
+    let from = "192.0.2.9".parse().unwrap();
+    Event::Heard(Heard { from, priority: Priority::new(priority).ok(), interval, from_greater: true })
+}
+
+/// When it is Active, in milliseconds, and whether by preempting, while somebody sends this priority in this second.
+fn active_at(mut router: Router, sent: impl Fn(u64) -> u8) -> Option<(u64, bool)> {
+    for ms in 0..40_000 {
+        let now = MonoTime::from_start(Duration::from_millis(ms));
+        let mut actions = vec![];
+        if ms % 1000 == 500 {
+            actions = router.handle(now, advert(sent(ms / 1000), AdvertInterval::DEFAULT));
+        }
+        actions.extend(router.handle(now, Event::DeadlineReached));
+        if router.standing() == Standing::Active {
+            let preempted = |action: &Action| matches!(action, Action::Moved { reason: Reason::Preempted { .. }, .. });
+            return Some((ms, actions.iter().any(preempted)));
+        }
+    }
+    None
+}
+
+/// With adverts half a second after each full one, and an `Active_Down` of 3.414 s.
+#[test]
+fn preempt_delay_runs_from_the_first_lesser_advert_and_a_better_one_ends_it() {
+    let delayed = |settings: &mut Settings| settings.preempt_delay = Duration::from_secs(10);
+    let never = |settings: &mut Settings| {
+        delayed(settings);
+        settings.preempt = false;
+    };
+    // The last advert that counts is the one before the delay ends.
+    assert_eq!(active_at(backup(|_| ()), |_| 100), Some((3_415, true)), "no delay");
+    assert_eq!(active_at(backup(delayed), |_| 100), Some((9_500 + 3_415, true)));
+    assert_eq!(active_at(backup(delayed), |second| if second < 7 { 200 } else { 100 }), Some((16_500 + 3_415, true)));
+    let broken_off = active_at(backup(delayed), |second| if second == 5 { 200 } else { 100 });
+    assert_eq!(broken_off, Some((15_500 + 3_415, true)), "it begins anew");
+    assert_eq!(active_at(backup(never), |_| 100), None, "nopreempt");
+    assert_eq!(
+        active_at(backup(delayed), |second| if second < 3 { 100 } else { 0 }),
+        Some((3_915, false)),
+        "it resigned"
+    );
+}
+
+#[test]
+fn an_active_counts_as_gone_after_down_timer_adverts_of_its_intervals_and_the_skew() {
+    let half = AdvertInterval::from_centis(50).unwrap();
+    let rows = [
+        (Version::V2, 3, AdvertInterval::DEFAULT, 3_414),
+        (Version::V2, 1, AdvertInterval::DEFAULT, 1_414),
+        (Version::V2, 100, AdvertInterval::DEFAULT, 100_414),
+        (Version::V3, 3, half, 1_707),
+        (Version::V3, 5, half, 2_707),
+    ];
+    for (version, adverts, interval, expected) in rows {
+        let what = format!("{version:?}, {adverts} of {interval} s");
+        let mut router = backup(|settings| {
+            settings.version = version;
+            settings.down_timer_adverts = adverts;
+        });
+        let now = MonoTime::from_start(Duration::from_millis(100));
+        router.handle(now, advert(200, interval));
+        let waits = router.deadline().unwrap() - now;
+        assert_eq!(waits.as_millis(), expected, "{what}");
+        router.handle(now + waits.saturating_sub(Duration::from_nanos(1)), Event::DeadlineReached);
+        assert_eq!(router.standing(), Standing::Backup, "{what}");
+        router.handle(now + waits, Event::DeadlineReached);
+        assert_eq!(router.standing(), Standing::Active, "{what}");
+    }
+}
+
+#[test]
+fn lesser_and_better_routers_are_answered_as_the_settings_say() {
+    // (lower_prio_no_advert, higher_prio_send_advert, what is heard, an advert of ours goes out, stays Active)
+    let rows = [
+        (false, true, 100, true, true),
+        (true, true, 100, false, true),
+        (false, true, 200, true, false),
+        (false, false, 200, false, false),
+        (true, false, 200, false, false),
+        (true, true, 0, true, true),
+    ];
+    for (silent, last_word, theirs, answered, stays) in rows {
+        let what = format!("lower_prio_no_advert {silent}, higher_prio_send_advert {last_word}, heard {theirs}");
+        let mut router = backup(|settings| {
+            settings.silent_to_lower = silent;
+            settings.last_word = last_word;
+        });
+        let now = router.deadline().unwrap();
+        router.handle(now, Event::DeadlineReached);
+        let actions = router.handle(now, advert(theirs, AdvertInterval::DEFAULT));
+        assert_eq!(actions.contains(&Action::Advert { priority: 150 }), answered, "{what}: {actions:?}");
+        assert_eq!(router.standing() == Standing::Active, stays, "{what}");
+        assert_eq!(actions.contains(&Action::Drop), !stays, "{what}: {actions:?}");
+        assert_eq!(actions.contains(&Action::Reannounce), theirs == 100, "{what}: {actions:?}");
+    }
+}
+
+#[test]
+fn who_finds_no_successor_takes_the_addresses_of_its_settings() {
+    let mut router = backup(|_| ());
+    let now = router.deadline().unwrap();
+    router.handle(now, Event::DeadlineReached);
+    router.handle(now, Event::HandOver { force: false });
+    assert_eq!(router.standing(), Standing::HandingOver);
+    let now = router.deadline().unwrap();
+    let actions = router.handle(now, Event::DeadlineReached);
+    let (advert, take) = (Action::Advert { priority: 150 }, Action::Take);
+    assert_eq!(actions.get(..2), Some([advert, take].as_slice()), "{actions:?}");
+    assert_eq!(router.standing(), Standing::Active);
+}

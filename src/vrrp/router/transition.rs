@@ -116,7 +116,8 @@ impl Router {
                     Then::Yield { force } if force || to.is_some() => self.yielded(now, reason, now - until),
                     Then::Yield { .. } => {
                         let active = State::Active(self.active_from(now));
-                        let actions = vec![Action::Advert { priority: self.priority.get() }, Action::Reannounce];
+                        // What it is to hold may be other addresses by now.
+                        let actions = vec![Action::Advert { priority: self.priority.get() }, Action::Take];
                         self.go(active, actions, reason, now - until)
                     }
                 }
@@ -240,8 +241,8 @@ impl Router {
             return if may_answer { (State::Active(answer), vec![own]) } else { (State::Active(active), vec![]) };
         };
         if theirs > self.priority || (theirs == self.priority && heard.from_greater) {
-            // The last advert of our own makes the winner announce its addresses again: switches and hosts that
-            // followed us come back (keepalived has it as `higher_prio_send_advert`, off by default).
+            // Switches and hosts that followed us come back when the winner, who hears it, announces its addresses again.
+            let last_word = Some(own).filter(|_| self.rules.last_word);
             let stepped_down = Action::Conflict { phase: ConflictPhase::Lost, rival: heard.from, theirs };
             let learnt = match self.rules.version {
                 Version::V2 => None,
@@ -251,7 +252,8 @@ impl Router {
             let last = Last::Accepted { at: now };
             let backup = Backup { learnt, last, ..fresh(active_down_at) };
             let reason = Reason::BetterAdvert { from: heard.from, theirs };
-            return self.go(State::Backup(backup), vec![own, Action::Drop, stepped_down], reason, Duration::ZERO);
+            let actions = last_word.into_iter().chain([Action::Drop, stepped_down]).collect();
+            return self.go(State::Backup(backup), actions, reason, Duration::ZERO);
         }
         let began = active.rival.is_none_or(|rival| rival.addr != heard.from);
         let rival = Some(Rival { addr: heard.from, theirs, last_heard: now });

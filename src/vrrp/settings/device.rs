@@ -41,6 +41,12 @@ impl Settings {
         own.find(|(_, vmac)| vmac.name == *name).map_or(name, |(base, _)| base)
     }
 
+    /// Whether it is one of its own.
+    pub fn is_own_device(&self, name: &IfName) -> bool {
+        let devices = self.address_devices.iter().map(|device| &device.vmac);
+        self.vmac.iter().chain(devices).any(|vmac| vmac.name == *name)
+    }
+
     /// The interfaces of its own.
     pub fn own_devices(&self) -> impl Iterator<Item = Device> {
         let vmac = self.vmac.clone().map(|vmac| Device { base: self.interface.clone(), vmac });

@@ -1,6 +1,7 @@
 //! Addresses that are hard to hold: the host's own, those the kernel refuses, very many, on an interface made anew.
 
 use vipd::base::{AddressOptions, Cidr, Family};
+use vipd::daemon::heartbeat::Heartbeat;
 use vipd::lab::until;
 use vipd::vrrp::{Happened, Standing, Version, VirtualAddress};
 
@@ -25,6 +26,56 @@ fn an_address_that_the_host_has_by_itself_is_neither_leased_nor_removed() {
         stop(&a);
         assert_eq!(address(own), before, "it is still the host's");
     }
+}
+
+/// What is told of the addresses that were there before the start, and whether they were removed.
+fn told(heartbeat: &mut Heartbeat) -> Vec<(String, bool)> {
+    let told = std::iter::from_fn(|| heartbeat.events.try_recv().ok());
+    let found = |told| {
+        let Happened::AddressFound { address, removed, .. } = told else { return None };
+        Some((address.to_string(), removed))
+    };
+    told.filter_map(found).collect()
+}
+
+#[test]
+fn an_address_that_another_daemon_left_is_removed_at_the_start_and_held_as_ours_from_then_on() {
+    for (family, cidr) in [(Family::V4, "192.0.2.100/24"), (Family::V6, "2001:db8::100/64")] {
+        let wire = Wire::new();
+        let vip = cidr.split('/').next().unwrap();
+        let b = wire.start(1, vec![settings(family, Version::V3, 150)]).unwrap();
+        until("b is active", PATIENCE, || standing(&b) == Standing::Active).unwrap();
+        let host = wire.hosts[0].name();
+        // As keepalived: for ever, and before the host's own address.
+        let (own, nodad) = if family == Family::V4 { ("192.0.2.1/24", "") } else { ("2001:db8::1/64", " nodad") };
+        ip(&format!("-n {host} address del {own} dev eth0"));
+        ip(&format!("-n {host} address add {cidr} dev eth0{nodad}"));
+        ip(&format!("-n {host} address add {own} dev eth0{nodad}"));
+        let mut a = wire.start(0, vec![settings(family, Version::V3, 100)]).unwrap();
+        assert!(!wire.holds(0, vip), "{vip}: a Backup does not answer for it");
+        assert!(wire.holds(0, own.split('/').next().unwrap()), "{own} is a secondary address no more");
+        until("it is told", PATIENCE, || standing(&a) == Standing::Backup && told(&mut a) == [(cidr.to_owned(), true)])
+            .unwrap();
+        stop(&b);
+        until("a holds it", PATIENCE, || wire.holds(0, vip)).unwrap();
+        let shown = ip(&format!("-n {host} -o address show dev eth0"));
+        let line = shown.lines().find(|line| line.contains(vip)).unwrap();
+        assert!(!line.contains("valid_lft forever"), "it has a lease: {line}");
+        stop(&a);
+        assert!(!wire.holds(0, vip), "{vip}");
+    }
+}
+
+#[test]
+fn the_only_address_of_an_interface_stays_and_that_is_told() {
+    let wire = Wire::new();
+    let own = "192.0.2.1/24";
+    let mut mistaken = settings(Family::V4, Version::V3, 100);
+    mistaken.addresses = vec![VirtualAddress::new(own.parse().unwrap())];
+    let mut a = wire.start(0, vec![mistaken]).unwrap();
+    until("it is told", PATIENCE, || told(&mut a) == [(own.to_owned(), false)]).unwrap();
+    stop(&a);
+    assert!(wire.holds(0, "192.0.2.1"), "the host can be reached");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use vipd::base::{AdvertInterval, Family};
 use vipd::lab::until;
-use vipd::vrrp::{Authentication, Password, Settings, Standing, Version, Vmac};
+use vipd::vrrp::{Authentication, Password, Settings, Standing, Transport, Version, Vmac};
 
 use super::wire::{PATIENCE, Wire, settings, standing, stop, unicast};
 
@@ -110,6 +110,18 @@ fn version_2_with_an_authentication_header() {
     let key = Authentication::Header(Password::new("secret"));
     let ours = Settings { auth: Some(key), ..settings(Family::V4, Version::V2, 100) };
     interoperates("ah", &ours, " version 2\n advert_int 1\n authentication {\n auth_type AH\n auth_pass secret\n }\n");
+}
+
+/// keepalived's seal leaves the time to live of such packets out.
+#[test]
+fn an_authentication_header_to_unicast_peers_with_another_time_to_live() {
+    let plain = unicast(settings(Family::V4, Version::V2, 100), "192.0.2.2");
+    let Transport::Unicast { source, peers, only_peers, .. } = plain.transport.clone() else { panic!("{plain:?}") };
+    let transport = Transport::Unicast { source, peers, ttl: 64, only_peers };
+    let ours = Settings { auth: Some(Authentication::Header(Password::new("secret"))), transport, ..plain };
+    let theirs = " version 2\n advert_int 1\n unicast_src_ip 192.0.2.2\n unicast_ttl 64\n unicast_peer {\n 192.0.2.1\n }\n \
+                  authentication {\n auth_type AH\n auth_pass secret\n }\n";
+    interoperates("ah unicast", &ours, theirs);
 }
 
 #[test]

@@ -98,6 +98,27 @@ fn what_a_killed_daemon_left_of_routes_is_removed_at_the_next_start() {
     stop(&a);
 }
 
+/// Such a route bears no mark (`protocol 60 no_track`).
+#[test]
+fn a_route_with_a_protocol_of_its_own_is_put_back_and_let_go() {
+    let wire = Wire::new();
+    let name = wire.hosts[0].name();
+    let shown = || ip(&format!("-n {name} route show 203.0.113.0/24"));
+    let mut one = settings(Family::V4, Version::V3, 150);
+    one.routes = vec![Route { protocol: Some(60), ..by("192.0.2.254", None) }];
+    ip(&format!("-n {name} route add 203.0.113.0/25 via 192.0.2.254 proto 60"));
+    let mut a = wire.start(0, vec![one]).unwrap();
+    until("it is held", PATIENCE, || shown().contains("proto 60")).unwrap();
+    ip(&format!("-n {name} route del 203.0.113.0/24 proto 60"));
+    until("it is back", PATIENCE, || shown().contains("proto 60")).unwrap();
+    until("it is counted", PATIENCE, || a.snapshot.borrow()[0].counters.routes_restored == 1).unwrap();
+    let told = std::iter::from_fn(|| a.events.try_recv().ok());
+    assert_eq!(told.filter(|told| matches!(told, Happened::Failed { .. })).count(), 0);
+    stop(&a);
+    assert!(!shown().contains("proto 60"));
+    assert!(!ip(&format!("-n {name} route show 203.0.113.0/25")).is_empty(), "another one's");
+}
+
 /// A route to one network by this gateway.
 fn by(via: &str, beside: Option<Beside>) -> Route {
     let mut route = Route::new("203.0.113.0/24".parse().unwrap());

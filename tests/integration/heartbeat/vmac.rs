@@ -176,6 +176,27 @@ fn an_interface_that_somebody_removes_comes_back() {
 }
 
 #[test]
+fn an_interface_that_keepalived_left_is_made_anew() {
+    let lan = Lan::new();
+    // As keepalived makes it, which leaves it up when it is killed.
+    lan.ip(0, "link add vrrp.7 link eth0 address 00:00:5e:00:01:07 type macvlan mode private");
+    lan.ip(0, "link set vrrp.7 up");
+    lan.ip(0, "address add 192.0.2.100/24 dev vrrp.7");
+    let b = lan.start(1, own_mac(Family::V4, 150, false));
+    until("b is active", PATIENCE, || standing(&b) == Standing::Active).unwrap();
+    let a = lan.start(0, own_mac(Family::V4, 100, false));
+    until("a has it, down", PATIENCE, || {
+        standing(&a) == Standing::Backup && lan.ip(0, "-o link show").contains("vrrp.7@") && !lan.is_up(0, "vrrp.7")
+    })
+    .unwrap();
+    assert!(!lan.holds(0, "vrrp.7", "192.0.2.100"));
+    stop(&b);
+    until("a holds it", PATIENCE, || lan.holds(0, "vrrp.7", "192.0.2.100") && lan.is_up(0, "vrrp.7")).unwrap();
+    stop(&a);
+    assert!(!lan.ip(0, "-o link show").contains("vrrp.7"));
+}
+
+#[test]
 fn packets_for_an_address_that_does_not_accept_them_are_dropped_and_neighbours_are_answered() {
     for (family, vip, mac) in ROWS {
         let lan = Lan::new();

@@ -1,5 +1,7 @@
 //! From what an instance's statements said to the instance: defaults, what excludes what, and what is missing.
 
+mod answers;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -11,6 +13,7 @@ use crate::config::model::{
 use crate::config::problem::{Problem, Severity};
 use crate::config::source::Span;
 use crate::config::tree::{Statement, Word};
+use answers::answers;
 
 const DOWN_TIMER_ADVERTS: u8 = 3;
 
@@ -41,6 +44,7 @@ pub(super) fn settle(
     own_interface(&mut draft, &mut told);
     without_what_they_are_for(&draft, family, &mut told);
     link_local_first(&draft, strict, &mut told);
+    let (lower_prio_no_advert, higher_prio_send_advert) = answers(&mut draft, global, strict, block, &mut told);
 
     if !told.could_run(&draft, block, name, version) {
         return None;
@@ -50,11 +54,7 @@ pub(super) fn settle(
     draft.addresses.shrink_to_fit();
     Some(VrrpInstance {
         name: name.text.to_owned(),
-        at: InstanceAt {
-            name: name.at,
-            interface: at_of(block, "interface", name),
-            vrid: at_of(block, "virtual_router_id", name),
-        },
+        at: places(block, name),
         state,
         interface: draft.interface?,
         vmac_addresses: draft.vmac_addresses,
@@ -66,6 +66,7 @@ pub(super) fn settle(
         interval,
         version,
         family,
+        strict,
         preempt,
         preempt_delay,
         auth_pass,
@@ -80,7 +81,8 @@ pub(super) fn settle(
         old_unicast_checksum: draft.old_unicast_checksum,
         check_unicast_src: draft.check_unicast_src || global.check_unicast_src,
         skip_check_adv_addr: draft.skip_check_adv_addr || global.skip_check_adv_addr,
-        lower_prio_no_advert: draft.lower_prio_no_advert.unwrap_or(global.lower_prio_no_advert || strict),
+        lower_prio_no_advert,
+        higher_prio_send_advert,
         owner_ignore_adverts: draft.owner_ignores_adverts.unwrap_or(global.owner_ignore_adverts),
         down_timer_adverts: draft.down_timer_adverts.or(global.down_timer_adverts).unwrap_or(DOWN_TIMER_ADVERTS),
         garp: draft.garp,
@@ -93,6 +95,11 @@ pub(super) fn settle(
         excluded_addresses: draft.excluded,
         notify: draft.notify,
     })
+}
+
+fn places(block: &Statement<'_>, name: Word<'_>) -> InstanceAt {
+    let at = |keyword| at_of(block, keyword, name);
+    InstanceAt { name: name.at, interface: at("interface"), vrid: at("virtual_router_id") }
 }
 
 /// Where the last statement of this keyword stands; the name of the instance where there is none.

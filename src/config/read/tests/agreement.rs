@@ -76,6 +76,14 @@ fn what_excludes_what_is_settled_as_with_keepalived() {
             &["auth-pass-missing"],
             &["!authentication {"],
         ),
+        (
+            "strict mode, and what it does not say to others",
+            instance(
+                "strict_mode true\nlower_prio_no_advert false\nhigher_prio_send_advert true\ngarp_lower_prio_repeat 2",
+            ),
+            &["answer-in-strict", "answer-in-strict", "answer-in-strict"],
+            &["lower_prio_no_advert true", "!higher_prio_send_advert true", "garp_lower_prio_repeat 0"],
+        ),
         ("unicast from a VMAC", instance(&format!("use_vmac\n{peer}")), &["unicast-from-vmac"], &["vmac_xmit_base"]),
         ("a TTL for nobody", instance("unicast_ttl 5"), &["unicast-without-peers"], &["!unicast_ttl 5"]),
         (

@@ -144,6 +144,7 @@ fn global(choose: &mut Choices<'_>) -> Global {
         skip_check_adv_addr: choose.seldom(),
         check_unicast_src: choose.seldom(),
         lower_prio_no_advert: choose.seldom(),
+        higher_prio_send_advert: choose.maybe(Choices::yes),
         owner_ignore_adverts: choose.seldom(),
         checksum_as_v2: choose.seldom(),
         strict: choose.seldom(),
@@ -373,6 +374,12 @@ fn instance(choose: &mut Choices<'_>, name: &str, config: &Config) -> VrrpInstan
         Family::V6 => format!("fe80::{at}").parse().unwrap(),
     };
     let peers = if choose.seldom() { 1 + choose.below(2) } else { 0 };
+    let strict =
+        family == Family::V4 && (state == InitialState::Master) == priority.is_owner() && peers == 0 && choose.yes();
+    let mut garp = Garp { interval: None, gna_interval: None, ..choose.garp() };
+    if strict {
+        (garp.lower_prio_repeat, garp.lower_prio_delay) = (Some(0), Some(Duration::ZERO));
+    }
     let excluded = (0..choose.below(2)).map(|at| {
         let family = choose.of(&[Family::V4, Family::V6]);
         address(choose, family, 20 + at)
@@ -396,13 +403,16 @@ fn instance(choose: &mut Choices<'_>, name: &str, config: &Config) -> VrrpInstan
         .unwrap(),
         version,
         family,
+        strict,
         preempt,
-        preempt_delay: if free && preempt && choose.seldom() {
+        preempt_delay: if free && preempt && !strict && choose.seldom() {
             Duration::from_micros(1_000_001)
         } else {
             Duration::ZERO
         },
-        auth_pass: choose.maybe(|choose| choose.of(&["secret", "a#b c", "}", "12345678"]).to_owned()).filter(|_| v2),
+        auth_pass: choose
+            .maybe(|choose| choose.of(&["secret", "a#b c", "}", "12345678"]).to_owned())
+            .filter(|_| v2 && !strict),
         auth_header: false,
         source: choose.maybe(|_| host(1)),
         unicast_peers: (0..peers)
@@ -420,10 +430,11 @@ fn instance(choose: &mut Choices<'_>, name: &str, config: &Config) -> VrrpInstan
         track_source: choose.seldom(),
         check_unicast_src: (peers > 0 && choose.seldom()) || config.global.check_unicast_src,
         skip_check_adv_addr: choose.seldom() || config.global.skip_check_adv_addr,
-        lower_prio_no_advert: choose.yes(),
+        lower_prio_no_advert: strict || choose.yes(),
+        higher_prio_send_advert: !strict && choose.yes(),
         owner_ignore_adverts: choose.seldom(),
         down_timer_adverts: choose.of(&[3, 1, 100]),
-        garp: Garp { interval: None, gna_interval: None, ..choose.garp() },
+        garp,
         dont_track_primary: choose.seldom(),
         track,
         addresses: (0..=choose.below(3)).map(|at| address(choose, family, at)).collect(),

@@ -126,14 +126,9 @@ async fn release(
 }
 
 /// Whether somebody else put this address there: the owner of the address (priority 255) has it in any case.
-///
-/// The kernel tells two IPv4 addresses apart by their prefixes too, and two IPv6 addresses not.
+/// Of others, [`super::leftovers`] left those without which the host would have none.
 fn is_the_hosts(link: &Link, cidr: Cidr, added: &BTreeSet<(u32, Cidr)>) -> bool {
-    let same = |held: Cidr| match cidr.family() {
-        Family::V4 => held == cidr,
-        Family::V6 => held.addr() == cidr.addr(),
-    };
-    !added.contains(&(link.index, cidr)) && link.addresses.iter().any(|held| !held.ours && same(held.cidr))
+    !added.contains(&(link.index, cidr)) && link.addresses.iter().any(|held| !held.ours && held.is_same_as(cidr))
 }
 
 /// `None`: a static address without one.

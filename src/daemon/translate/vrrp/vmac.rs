@@ -115,13 +115,7 @@ mod tests {
                  virtual_ipaddress_excluded {{\n{line}\n}}\n}}\n"
             );
             let config = load_text("a.conf", &text, &LoadOptions { system: false, ..LoadOptions::default() }).config;
-            let above = super::super::Above {
-                group4: None,
-                group6: None,
-                strict: false,
-                garp: &config.global.garp,
-                config: &config,
-            };
+            let above = super::super::Above { group4: None, group6: None, garp: &config.global.garp, config: &config };
             let settings = super::super::instance(&config.instances[0], &above);
             assert_eq!(settings.device_of(&settings.addresses[1]).as_str(), dev, "{line} {more}");
             let devices: Vec<String> = settings

@@ -13,6 +13,8 @@ struct Wire {
     hosts: Vec<Option<Fleet>>,
     /// Per host: the instances that hold addresses.
     held: Vec<BTreeSet<String>>,
+    /// Per host: the addresses of `VI_1` that it holds, and those that were announced.
+    first: Vec<(BTreeSet<String>, BTreeSet<String>)>,
 }
 
 fn name(vrid: u8) -> String {
@@ -43,10 +45,11 @@ fn linked(at: usize, now: MonoTime) -> Fleet {
 impl Wire {
     /// Host 0 is better than host 1.
     fn new(group: bool) -> Self {
-        let mut wire = Self { now: MonoTime::ZERO, hosts: vec![], held: vec![] };
+        let mut wire = Self { now: MonoTime::ZERO, hosts: vec![], held: vec![], first: vec![] };
         for (at, priority) in [150, 100].into_iter().enumerate() {
             wire.hosts.push(Some(linked(at, wire.now)));
             wire.held.push(BTreeSet::new());
+            wire.first.push((BTreeSet::new(), BTreeSet::new()));
             wire.on(at, |fleet, now| fleet.reconfigure(now, settings(priority, group)));
         }
         wire.pass(10.0);
@@ -74,13 +77,18 @@ impl Wire {
                     }
                 }
                 Output::Hold { key, holdings, .. } => {
+                    if key.vrid.get() == 1 {
+                        let held = holdings.addresses.iter().map(|address| address.cidr.addr().to_string());
+                        self.first[at].0 = held.collect();
+                    }
                     let name = name(key.vrid.get());
                     _ = if holdings.is_empty() { self.held[at].remove(&name) } else { self.held[at].insert(name) };
                     if let Some(fleet) = &mut self.hosts[at] {
                         fleet.settled(now, &key);
                     }
                 }
-                Output::Announce { .. } | Output::Serve { .. } | Output::Happened(_) => (),
+                Output::Announce { address, .. } => _ = self.first[at].1.insert(address.to_string()),
+                Output::Serve { .. } | Output::Happened(_) => (),
             }
         }
     }
@@ -157,6 +165,24 @@ fn where_nobody_takes_over_nothing_is_lost() {
     assert!(wire.held[0].is_empty());
     wire.pass(5.0);
     assert!(wire.owns(0), "nobody else is there");
+}
+
+#[test]
+fn addresses_that_a_reload_brings_during_a_hand_over_are_held_and_announced_where_nobody_takes_over() {
+    let mut wire = Wire::new(false);
+    wire.hosts[1] = None;
+    let names = wire.hand_over(0, false);
+    wire.pass(1.0);
+    let mut other = settings(150, false);
+    other[0].addresses =
+        ["192.0.2.102/24", "192.0.2.103/24"].map(|cidr| VirtualAddress::new(cidr.parse().unwrap())).into();
+    wire.on(0, |fleet, now| fleet.reconfigure(now, other));
+    assert_eq!(wire.outcome(0, &names), None, "it still hands over");
+    wire.pass_served(10.0);
+    assert_eq!(wire.outcome(0, &names), Some(Err(HandOverError::NobodyTookOver { names: names.clone() })));
+    let expected: BTreeSet<String> = ["192.0.2.102", "192.0.2.103"].map(str::to_owned).into();
+    assert_eq!(wire.first[0].0, expected, "held");
+    assert!(wire.first[0].1.is_superset(&expected), "announced: {:?}", wire.first[0].1);
 }
 
 #[test]

@@ -1,0 +1,32 @@
+//! What is there of our addresses before the first order is removed.
+
+use std::io;
+use std::sync::Arc;
+
+use super::into_io;
+use crate::base::Family;
+use crate::vrrp::Settings;
+use crate::vrrp::io::{address, sysctl};
+use crate::vrrp::leftover::{Leftover, leftovers};
+use crate::vrrp::links::Links;
+
+const PROMOTE: &str = "promote_secondaries";
+
+/// Gives what was found, and what of it stays.
+pub async fn remove(handle: &rtnetlink::Handle, all: &[Arc<Settings>], links: &Links) -> io::Result<Vec<Leftover>> {
+    let found = leftovers(all, links);
+    for Leftover { interface, index, held, .. } in found.iter().filter(|one| !one.stays) {
+        let family = held.cidr.family();
+        // The host's own address may be a secondary one behind it, and would go along.
+        let promoted = family == Family::V4
+            && sysctl::get(family, interface, PROMOTE).is_ok_and(|before| before == 0)
+            && sysctl::set(family, interface, PROMOTE, 1).is_ok();
+        let done = address::release(handle, *index, held.cidr, held.peer).await;
+        if promoted {
+            // An interface that went needs nothing.
+            let _ = sysctl::set(family, interface, PROMOTE, 0);
+        }
+        done.map_err(into_io)?;
+    }
+    Ok(found)
+}
