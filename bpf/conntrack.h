@@ -250,6 +250,12 @@ __noinline long reply_look(const struct vipd_flow *answer, struct vipd_connectio
 	return LOOKED_ON;
 }
 
+/* A packet that may end a connection, or that begins one after it. */
+static __always_inline int is_turn(const struct vipd_connection *reply, __u8 tcp_flags)
+{
+	return tcp_flags & (TCP_FIN | TCP_RST) || (tcp_flags & TCP_SYN && reply->state >= VIPD_STATE_FIN_WAIT);
+}
+
 /* Whether a real server's packet belongs to the connection of its entry. The client's entry is looked at where that may
  * change, and from time to time so that a stream in one direction keeps it alive. It is made again where the table has lost
  * it. */
@@ -258,7 +264,7 @@ static __always_inline int reply_goes_on(const struct packet *packet, struct vip
 	struct vipd_connection again;
 	struct vipd_flow flow;
 
-	if (packet->now_ns < reply->seen_ns + REFRESH_NS && !(packet->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST)))
+	if (packet->now_ns < reply->seen_ns + REFRESH_NS && !is_turn(reply, packet->tcp_flags))
 		return 1;
 	switch (reply_look(&packet->flow, reply, packet->now_ns, packet->tcp_flags)) {
 	case LOOKED_ON:
