@@ -10,7 +10,7 @@
 
 #include <linux/types.h>
 
-#define VIPD_ABI_VERSION 11
+#define VIPD_ABI_VERSION 12
 
 struct vipd_address {
 	__be32 word[4];
@@ -157,7 +157,7 @@ enum vipd_state {
 };
 
 enum vipd_connection_flag {
-	VIPD_CONNECTION_REPLY = 1,  /* keyed by the real server's packets; the other entry has the state */
+	VIPD_CONNECTION_REPLY = 1,  /* keyed by the real server's packets; its state follows that of the client's entry */
 	VIPD_CONNECTION_BYPASS = 2, /* a client's own connection to the real server: leave it alone */
 	VIPD_CONNECTION_CLIENT_FIN = 4,
 	VIPD_CONNECTION_SERVER_FIN = 8,
@@ -354,7 +354,7 @@ enum vipd_reason {
 	VIPD_REASON_TOO_BIG = 4,            /* not forwarded: larger than the MTU of the way out */
 	VIPD_REASON_TTL = 5,                /* dropped: the hop limit is used up */
 	VIPD_REASON_FRAGMENT = 6,           /* passed up: a fragment whose first one was not seen */
-	VIPD_REASON_CONNECTIONS_FULL = 7,   /* forwarded without an entry */
+	VIPD_REASON_CONNECTIONS_FULL = 7,   /* all entries are established: a new flow dropped, or sent on without one */
 	VIPD_REASON_CHANGING = 8,           /* dropped: its service changed under it */
 	VIPD_REASON_MALFORMED = 9,          /* passed up: shorter than its own headers */
 	VIPD_REASON_REWRITE = 10,           /* dropped: the kernel refused to rewrite it */
@@ -364,5 +364,6 @@ enum vipd_reason {
 	VIPD_REASON_LOCAL_PORTS_FULL = 14,  /* dropped: FullNat found no local port that is free */
 	VIPD_REASON_FORGED = 15,            /* dropped: a client's data says who the client is (TOA) */
 	VIPD_REASON_SYN_FLOOD = 16,         /* forwarded without an entry: the scheduler will choose the same once more */
-	VIPD_REASONS = 17,
+	VIPD_REASON_CONNECTIONS_EVICTED = 17, /* an entry, neither established nor over, that made room for another flow's */
+	VIPD_REASONS = 18,
 };

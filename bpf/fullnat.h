@@ -70,7 +70,7 @@ struct allocation {
 	__u32 ports;   /* how many an address has */
 	__u32 first;
 	__u32 found;
-	__u32 reserved;
+	__u32 full; /* the table has no room */
 };
 
 struct {
@@ -94,6 +94,7 @@ static long fullnat_try(__u32 index, void *unused)
 	struct vipd_connection *taken;
 	struct vipd_locals *locals;
 	__u32 at;
+	long done;
 
 	if (!allocation || !allocation->ports)
 		return 1;
@@ -105,10 +106,11 @@ static long fullnat_try(__u32 index, void *unused)
 	at /= locals->count;
 	allocation->reply.target_port = bpf_htons(allocation->first + at % allocation->ports);
 	/* NOEXIST: of two CPUs that want one port, one gets it. */
-	if (connection_store(&allocation->reply, &allocation->entry, STORE_NEW) == 0) {
-		allocation->found = 1;
+	done = connection_store(&allocation->reply, &allocation->entry, STORE_NEW);
+	allocation->found = done == 0;
+	allocation->full = done == STORE_FULL;
+	if (allocation->found || allocation->full)
 		return 1;
-	}
 	taken = connection_of(&allocation->reply);
 	if (!taken || !(taken->flags & VIPD_CONNECTION_FULLNAT) ||
 	    !fullnat_is_free(&allocation->reply, taken, &allocation->other, allocation->now_ns))
@@ -158,14 +160,15 @@ static __always_inline int fullnat_open(const struct packet *packet, __u32 slot,
 	allocation->ports = last >= allocation->first ? last - allocation->first + 1 : 0;
 	bpf_loop(PROBES, fullnat_try, 0, 0);
 	if (!allocation->found) {
-		count(VIPD_REASON_LOCAL_PORTS_FULL);
+		count(allocation->full ? VIPD_REASON_CONNECTIONS_FULL : VIPD_REASON_LOCAL_PORTS_FULL);
 		return -1;
 	}
 	entry->virtual_address = allocation->reply.target;
 	entry->virtual_port = allocation->reply.target_port;
 	entry->flags = VIPD_CONNECTION_FULLNAT;
+	if (connection_put(&packet->flow, entry) < 0)
+		return -1;
 	load_change(entry, entry->state, 1);
-	connection_put(&packet->flow, entry);
 	return 0;
 }
 
@@ -240,12 +243,16 @@ static __always_inline int fullnat_reply(struct __sk_buff *skb, const struct pac
 	case FOUND_NONE:
 		return fullnat_drop(VIPD_REASON_NO_ROUTE);
 	}
-	reply_establish(packet, entry);
-	connection_touch(entry, packet->now_ns);
 	connection = connection_of(&flow);
-	if (!connection || connection->generation != entry->generation)
+	/* The client's next connection has another port, and is not moved by what is left of this one. */
+	if (!connection || connection->generation != entry->generation ||
+	    connection->virtual_port != packet->flow.target_port ||
+	    !is_same(&connection->virtual_address, &packet->flow.target))
 		return fullnat_drop(VIPD_REASON_CHANGING);
-	connection_advance(connection, packet, FROM_SERVER);
+	connection_touch(entry, packet->now_ns);
+	connection_move(connection, packet->tcp_flags, packet->now_ns, FROM_SERVER);
+	if (entry->state != connection->state)
+		entry->state = connection->state;
 	if (age(skb, packet) < 0 || rewrite(skb, packet, SOURCE, &flow.target, flow.target_port) < 0 ||
 	    rewrite(skb, packet, TARGET, &flow.source, flow.source_port) < 0)
 		return fullnat_drop(VIPD_REASON_REWRITE);

@@ -94,15 +94,20 @@ static __always_inline int open_and_forward(context *ctx, struct packet *packet,
 		if (verdict == PASS)
 			return PASS;
 	}
-	if (adopted)
-		count(VIPD_REASON_ADOPTED);
 	if (in_flood) {
 		count(VIPD_REASON_SYN_FLOOD);
 		return verdict;
 	}
-	if (!(service->flags & VIPD_SERVICE_ONE_PACKET) || packet->flow.protocol != IPPROTO_UDP)
-		connection_open(packet, old, chosen, destination);
-	account_connection(service_slot, chosen);
+	if ((!(service->flags & VIPD_SERVICE_ONE_PACKET) || packet->flow.protocol != IPPROTO_UDP) &&
+	    connection_open(packet, old, chosen, destination) < 0) {
+		/* A hash chooses the same for its next packet; nobody else would know that one. */
+		if (!is_stateless(service) || !needs_no_entry(service))
+			return DROP;
+	} else {
+		if (adopted)
+			count(VIPD_REASON_ADOPTED);
+		account_connection(service_slot, chosen);
+	}
 	if (XDP && adopted)
 		return verdict;
 	return forward(ctx, packet, chosen, destination);
@@ -128,15 +133,17 @@ static __always_inline int ingress(context *ctx, __u32 mark)
 	in_flood = passes_table_by(&packet, &service_slot, &service);
 	if (!in_flood || ended_lately(&packet.flow, packet.now_ns)) {
 		connection = connection_of(&packet.flow);
-		if (connection && connection->flags & VIPD_CONNECTION_REPLY)
-			return reply(ctx, &packet, connection);
-		if (connection && !connection_is_stale(connection, packet.now_ns)) {
+		if (connection && connection->flags & VIPD_CONNECTION_REPLY) {
+			if (reply_goes_on(&packet, connection))
+				return reply(ctx, &packet, connection);
+			connection = 0;
+		} else if (connection && !connection_is_stale(connection, packet.now_ns)) {
 			struct vipd_destination *destination =
 				destination_at(connection->destination, connection->generation);
 
 			/* Its destination may be gone: then it is as if it had no connection. */
 			if (destination && !begins_anew(connection, &packet)) {
-				connection_advance(connection, &packet, FROM_CLIENT);
+				connection_advance(connection, &packet, destination);
 				return forward(ctx, &packet, connection->destination, destination);
 			}
 			in_flood = 0; /* the flow's next packet would find this one */

@@ -30,7 +30,6 @@ static __always_inline int reply(struct __sk_buff *skb, const struct packet *pac
 	case FOUND_NONE:
 		return DROP;
 	}
-	reply_advance(packet, entry);
 	return forward_reply(skb, packet, &way, entry);
 }
 
@@ -92,11 +91,14 @@ static __always_inline int reply_without_entry(struct __sk_buff *skb, const stru
 			return PASS;
 		entry.virtual_port = packet->flow.source_port;
 	}
-	client_flow(packet, &entry, &flow);
+	client_flow(&packet->flow, &entry, &flow);
 	connection = connection_of(&flow);
+	/* As ingress() takes it. */
+	if (connection && (connection_is_stale(connection, packet->now_ns) ||
+			   !destination_at(connection->destination, connection->generation)))
+		connection = 0;
 	if (connection) {
-		if (connection->destination != real->destination || connection->generation != real->generation ||
-		    connection_is_stale(connection, packet->now_ns))
+		if (connection->destination != real->destination || connection->generation != real->generation)
 			return PASS;
 		entry.state = connection->state;
 	} else {
@@ -129,13 +131,13 @@ send:
 	}
 	if (service->flags & VIPD_SERVICE_ONE_PACKET)
 		return forward_reply(skb, packet, &way, &entry);
-	connection_put(&packet->flow, &entry);
-	if (!connection) {
-		count(VIPD_REASON_ADOPTED);
+	if (connection_put(&packet->flow, &entry) == 0 && !connection) {
 		entry.flags = 0;
-		load_change(&entry, entry.state, 1);
-		connection_put(&flow, &entry);
-		account_connection(destination->service, real->destination);
+		if (connection_put(&flow, &entry) == 0) {
+			count(VIPD_REASON_ADOPTED);
+			load_change(&entry, entry.state, 1);
+			account_connection(destination->service, real->destination);
+		}
 	}
 	return forward_reply(skb, packet, &way, &entry);
 }

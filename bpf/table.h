@@ -12,15 +12,17 @@
  */
 #pragma once
 
-#include "packet.h"
+#include "lookup.h"
 
 #define TAG_BUSY 1
 #define TAG_FREED 2
 
-/* What taking over an entry would do, the least first; between them stands when it was seen. What is established goes
- * last: a flood of SYNs or of datagrams does not drive it out. */
+/* What taking over an entry would do, the least first; beside them stands when it was seen. What has ended goes before what
+ * has begun, or sends datagrams. What is established is not taken over: a flow that finds no other room is refused. */
 #define ROOM_OVER 0
 #define ROOM_REPLY_OVER 1
+#define ROOM_ENDED 0
+#define ROOM_BEGUN (1ULL << 62)
 #define ROOM_ESTABLISHED (1ULL << 63)
 
 /* So many entries of a flow's own bucket are choice enough, where they are not established. */
@@ -127,18 +129,23 @@ static __always_inline struct vipd_connection *connection_of(const struct vipd_f
 	return entry ? &entry->connection : 0;
 }
 
-/* The real server's entry is not told that the connection has ended. */
+/* A client that alone sends datagrams does not keep the real server's entry from being over: that goes second. */
 static __always_inline __u64 room_of(const struct vipd_settings *conf, const struct vipd_connection *entry, __u64 now_ns)
 {
 	__u64 idle_ns = now_ns > entry->seen_ns ? now_ns - entry->seen_ns : 0;
-	int is_reply = entry->flags & VIPD_CONNECTION_REPLY;
+	__u64 over = entry->flags & VIPD_CONNECTION_REPLY ? ROOM_REPLY_OVER : ROOM_OVER;
 	__u32 state = entry->state;
 
-	if (is_reply && state != VIPD_STATE_UDP)
-		state = VIPD_STATE_ESTABLISHED;
 	if (state >= VIPD_STATES || idle_ns > conf->timeout_ms[state] * 1000000ULL)
-		return is_reply ? ROOM_REPLY_OVER : ROOM_OVER;
-	return entry->state == VIPD_STATE_ESTABLISHED ? entry->seen_ns | ROOM_ESTABLISHED : entry->seen_ns;
+		return over;
+	if (state == VIPD_STATE_TIME_WAIT || state == VIPD_STATE_CLOSE)
+		return entry->seen_ns | ROOM_ENDED;
+	if (state != VIPD_STATE_ESTABLISHED)
+		return entry->seen_ns | ROOM_BEGUN;
+	/* Of a destination that has gone no packet follows it. */
+	if (!(entry->flags & VIPD_CONNECTION_BYPASS) && !destination_at(entry->destination, entry->generation))
+		return over;
+	return entry->seen_ns | ROOM_ESTABLISHED;
 }
 
 enum store {
@@ -149,7 +156,7 @@ enum store {
 
 #define STORE_TAKEN (-1) /* there is an entry */
 #define STORE_BUSY (-2)  /* another CPU was at the same place: try again */
-#define STORE_FULL (-3)  /* there is no entry that was never used, or no slot */
+#define STORE_FULL (-3)  /* there is no entry that was never used, or no slot; then, none that may be taken over */
 #define STORE_SEARCH (-4) /* the flow's bucket leaves no choice: room_find(), and again */
 #define STORE_ATTEMPTS 4
 
@@ -168,10 +175,11 @@ struct room {
 	__u64 least;
 	__u64 enough; /* to end the search */
 	__u64 begin;  /* where the hand was */
+	__u64 passed; /* entries that long searches looked at in vain, one after another */
+	__u64 cost;   /* of what is taken over */
+	__s64 refusal; /* why there is no place: STORE_* */
 	__u32 number; /* of the entry that makes room first */
 	__u32 was;    /* its tag */
-	__u32 wanted; /* the flow's own bucket leaves no choice */
-	__u32 reserved;
 };
 
 struct {
@@ -213,33 +221,39 @@ static long room_try(__u32 index, void *unused)
 	return least <= room->enough;
 }
 
-/* The entry elsewhere that makes room first, of a few. Nobody calls it but who also calls connection_replace(), beside which
- * the stack has no room for it. */
+/* The entry elsewhere that makes room first, of a few; of many where those are established, unless as many as there are have
+ * been looked at in vain: a table that is full is not searched for every SYN. Nobody calls it but who also calls
+ * connection_replace(), beside which the stack has no room for it. */
 __noinline long room_find(void)
 {
 	__u32 zero = 0;
+	struct vipd_settings *conf = bpf_map_lookup_elem(&settings, &zero);
 	struct vipd_cursor *at = bpf_map_lookup_elem(&cursor, &zero);
 	struct room *room = bpf_map_lookup_elem(&rooms, &zero);
 	long tried;
 
-	if (!at || !room)
+	if (!conf || !at || !room)
 		return 0;
 	room->least = ~0ULL;
 	room->enough = ROOM_REPLY_OVER;
 	room->begin = __sync_fetch_and_add(&at->hand, ROOM_TRIES);
 	bpf_loop(ROOM_TRIES, room_try, 0, 0);
-	if (room->least >= ROOM_ESTABLISHED) {
+	if (room->least >= ROOM_ESTABLISHED && room->passed < conf->connections) {
 		room->enough = ROOM_ESTABLISHED - 1;
 		room->begin += ROOM_TRIES;
 		tried = bpf_loop(ROOM_TRIES_MORE, room_try, 0, 0);
-		if (tried > 0) /* past what is taken now: the next flow is not to take it from this one */
+		if (tried > 0) { /* past what is taken now: the next flow is not to take it from this one */
 			__sync_fetch_and_add(&at->hand, tried);
+			room->passed += tried;
+		}
 	}
+	if (room->least < ROOM_ESTABLISHED)
+		room->passed = 0;
 	return 0;
 }
 
 /* All entries have been used: one that is over, of the flow's own bucket if there is one; else the one that makes room
- * first. A search for the flow ends at the first slot that was never used: nothing behind it is of use. */
+ * first, unless that is established. A search for the flow ends at the first slot that was never used: nothing behind it is of use. */
 static __always_inline struct vipd_entry *place_find(const struct vipd_settings *conf, const struct vipd_bucket *bucket,
 						     __u32 hash, struct room *room, __u32 how)
 {
@@ -247,6 +261,7 @@ static __always_inline struct vipd_entry *place_find(const struct vipd_settings 
 	__u32 i, seen, choice = 0, free = VIPD_BUCKET_SLOTS;
 	__u64 slot, cost, least = ~0ULL;
 	struct vipd_entry *entry;
+	int elsewhere = 0;
 
 #pragma unroll
 	for (i = 0; i < VIPD_BUCKET_SLOTS; i++) {
@@ -276,22 +291,30 @@ static __always_inline struct vipd_entry *place_find(const struct vipd_settings 
 		if (cost <= ROOM_REPLY_OVER)
 			break;
 	}
-	room->wanted = 0;
+	room->refusal = STORE_BUSY;
 	if (least > ROOM_REPLY_OVER && choice < ROOM_CHOICE && free < VIPD_BUCKET_SLOTS) {
 		if (!(how & STORE_SEARCHED)) {
-			room->wanted = 1;
+			room->refusal = STORE_SEARCH;
 			return 0;
 		}
-		if (room->least < least) {
-			place->number = room->number;
-			place->slot = room->free_slot;
-			place->at = free;
-			entry = entry_at(place->number);
-			return entry && entry_claim(entry, room->was) ? entry : 0;
-		}
+		elsewhere = room->least < least;
+		if (elsewhere)
+			least = room->least;
 	}
 	if (least == ~0ULL)
 		return 0;
+	room->cost = least;
+	if (least >= ROOM_ESTABLISHED) {
+		room->refusal = STORE_FULL;
+		return 0;
+	}
+	if (elsewhere) {
+		place->number = room->number;
+		place->slot = room->free_slot;
+		place->at = free;
+		entry = entry_at(place->number);
+		return entry && entry_claim(entry, room->was) ? entry : 0;
+	}
 	place->number = place->slot;
 	entry = entry_at(place->number);
 	return entry && entry_claim(entry, place->slot >> 32) ? entry : 0;
@@ -432,6 +455,7 @@ __noinline long connection_replace(const struct vipd_flow *flow, const struct vi
 	struct vipd_bucket *bucket;
 	struct vipd_entry *entry;
 	__u64 hash;
+	long done;
 
 	if (!conf || !room || !flow || !value)
 		return STORE_BUSY;
@@ -442,8 +466,11 @@ __noinline long connection_replace(const struct vipd_flow *flow, const struct vi
 	room->now_ns = value->seen_ns;
 	entry = place_find(conf, bucket, hash, room, how);
 	if (!entry)
-		return room->wanted ? STORE_SEARCH : STORE_BUSY;
-	return place_take(bucket, &room->place, entry, tag_of(hash), flow, value, how);
+		return room->refusal;
+	done = place_take(bucket, &room->place, entry, tag_of(hash), flow, value, how);
+	if (!done && room->cost >= ROOM_BEGUN)
+		count(VIPD_REASON_CONNECTIONS_EVICTED);
+	return done;
 }
 
 /* 0: the entry is there, with the values of `value`, whose `seen_ns` is now. */

@@ -163,7 +163,6 @@ static __always_inline int reply(struct xdp_md *xdp, const struct packet *packet
 		return PASS;
 	if (rewrite(xdp, plain, packet, SOURCE, &entry->virtual_address, entry->virtual_port) < 0)
 		return PASS;
-	reply_advance(packet, entry);
 	addresses_put((void *)plain, way);
 	destination = destination_at(entry->destination, entry->generation);
 	if (destination)

@@ -4,19 +4,16 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use aya::Pod;
-use aya::maps::{Array, Map, MapData};
 use nix::sched::{CpuSet, sched_setaffinity};
-use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 use vipd::lvs::datapath::{Datapath as _, HookMode};
-use vipd::lvs::io::ebpf::abi::Entry;
 use vipd::lvs::io::ebpf::{Ebpf, EbpfOptions, Reason, Verdict};
 use vipd::lvs::ipvsadm::manual::Manual as _;
 use vipd::lvs::table::{Destination, Encapsulation, Forwarding, Persistence, Protocol, Scheduler, Service, Step};
 
 use crate::frames::{Flow, ends, packet, transport};
 use crate::lab::{address, address6, reason, until, wait};
+use crate::raw;
 use crate::steps::{apply, at, destination, key, service};
 use crate::table::{ACK, SYN, segment};
 use crate::trials::{Trial, vip_of};
@@ -159,38 +156,28 @@ impl Flooded {
         listed.iter().filter(|one| one.state == "ESTABLISHED").count()
     }
 
-    fn pinned<T: Pod>(&self, name: &str) -> Array<MapData, T> {
-        let pinned = MapData::from_pin(self.trial.lab.pin_dir().join(name)).unwrap();
-        Map::from_map_data(pinned).unwrap().try_into().unwrap()
-    }
-
     /// Of every flow, as if its connection had ended now; or of none.
     fn set_ended(&self, is_now: bool) {
-        let at = if is_now { nanoseconds(ClockId::CLOCK_MONOTONIC) >> 33 | 1 } else { 0 };
-        let mut pinned = self.pinned::<[u8; ENDED]>("ended");
+        let at = if is_now { raw::nanoseconds() >> 33 | 1 } else { 0 };
+        let mut pinned = raw::pinned::<[u8; ENDED]>(&self.trial.lab, "ended");
         let mut ended = pinned.get(&0, 0).unwrap();
         ended.fill(at as u8);
         pinned.set(0, ended, 0).unwrap();
     }
 
     fn has_ended(&self) -> bool {
-        self.pinned::<[u8; ENDED]>("ended").get(&0, 0).unwrap().iter().any(|at| *at > 0)
+        raw::pinned::<[u8; ENDED]>(&self.trial.lab, "ended").get(&0, 0).unwrap().iter().any(|at| *at > 0)
     }
 
     /// As if all that is known now had last been seen so long ago.
     fn set_idle(&self, ago: Duration) {
-        let mut entries = self.pinned::<Entry>("connections");
-        for number in 0..entries.len() {
-            let mut entry = entries.get(&number, 0).unwrap();
-            entry.connection.seen_ns = nanoseconds(ClockId::CLOCK_MONOTONIC).saturating_sub(ago.as_nanos() as u64);
-            entries.set(number, entry, 0).unwrap();
-        }
+        raw::edit(&self.trial.lab, |entry| raw::age(entry, ago));
     }
 
     /// When the service's last SYN passed by.
     fn set_flood(&self, ago: Duration) {
-        let mut floods = self.pinned::<u64>("floods");
-        let nanoseconds = nanoseconds(ClockId::CLOCK_MONOTONIC).saturating_sub(ago.as_nanos() as u64);
+        let mut floods = raw::pinned::<u64>(&self.trial.lab, "floods");
+        let nanoseconds = raw::nanoseconds().saturating_sub(ago.as_nanos() as u64);
         for slot in 0..floods.len() {
             floods.set(slot, nanoseconds, 0).unwrap();
         }
@@ -199,10 +186,6 @@ impl Flooded {
     fn close(self) {
         self.trial.lab.close(self.trial.plane);
     }
-}
-
-fn nanoseconds(clock: ClockId) -> u64 {
-    Duration::from(clock_gettime(clock).unwrap()).as_nanos() as u64
 }
 
 fn shares(sent: &BTreeMap<u16, IpAddr>) -> BTreeMap<IpAddr, usize> {

@@ -8,12 +8,17 @@ use std::net::IpAddr;
 
 use nix::net::if_::if_nametoindex;
 use vipd::lvs::datapath::{Datapath, HookMode};
+use vipd::lvs::io::ebpf::abi::Entry;
 use vipd::lvs::io::ebpf::{Ebpf, Verdict};
-use vipd::lvs::table::{Encapsulation, Forwarding, Protocol, Scheduler, ServiceKey, Step, Table};
+use vipd::lvs::table::{
+    Destination, Encapsulation, Forwarding, Persistence, Protocol, Scheduler, Service, ServiceKey, Step, Table,
+};
 
-use crate::frames::{Chance, Flow, ends, frame, hurt, is_right};
+use crate::frames::{Chance, Flow, ends, frame, hurt, is_right, packet, transport};
 use crate::lab::{Lab, MASQ_VIP, MASQ_VIP6, address, address6, wait};
+use crate::raw;
 use crate::steps::{apply, at, destination, key, service};
+use crate::trials::sctp;
 
 const IPIP: Forwarding = Forwarding::Tunnel(Encapsulation::Ipip);
 /// Ports of the virtual addresses, each with a method of its own.
@@ -46,7 +51,7 @@ fn fill(plane: &mut Ebpf, world: &World) -> Table {
     let mut steps = vec![];
     let mut of = BTreeMap::new();
     for vip in &world.vips {
-        for (protocol, shift) in [(Protocol::Tcp, 0), (Protocol::Udp, 1)] {
+        for (protocol, shift) in [(Protocol::Tcp, 0), (Protocol::Udp, 1), (Protocol::Sctp, 2)] {
             for (number, (port, method)) in METHODS.into_iter().enumerate() {
                 let key = key(protocol, *vip, port);
                 of.insert(key, world.locals.iter().copied().collect::<Vec<_>>().into());
@@ -59,9 +64,32 @@ fn fill(plane: &mut Ebpf, world: &World) -> Table {
             }
         }
     }
+    for vip in &world.vips {
+        steps.extend(special(*vip, world));
+    }
     plane.set_locals(&of).unwrap();
     apply(plane, &steps);
     wait(plane.snapshot()).unwrap()
+}
+
+/// Services with persistence, with thresholds, and by the packet.
+fn special(vip: IpAddr, world: &World) -> Vec<Step> {
+    let prefix_len = if vip.is_ipv4() { 24 } else { 64 };
+    let persistence = Some(Persistence { timeout_s: 60, prefix_len, sip: false });
+    let limited = Destination { upper_threshold: 3, lower_threshold: 1, ..destination(Forwarding::Route, 1) };
+    let masq = destination(Forwarding::Masq, 1);
+    [
+        (key(Protocol::Tcp, vip, 84), Service { persistence, ..service(Scheduler::Rr) }, masq, 8080),
+        (key(Protocol::Tcp, vip, 85), service(Scheduler::Wlc), limited, 85),
+        (key(Protocol::Udp, vip, 86), Service { one_packet: true, ..service(Scheduler::Rr) }, masq, 8086),
+    ]
+    .into_iter()
+    .flat_map(|(key, service, destination, port)| {
+        let servers = world.servers.iter().filter(move |server| server.is_ipv4() == vip.is_ipv4());
+        let add = servers.map(move |server| Step::AddDestination(key, at(*server, port), destination));
+        [Step::AddService(key, service)].into_iter().chain(add)
+    })
+    .collect()
 }
 
 /// A flow between those who might meet: a client and a virtual address, a server and a client or a local address, or
@@ -77,8 +105,8 @@ fn flow(chance: &mut Chance, world: &World) -> Flow {
     let client = (chance.of(&clients), 40_000 + chance.below(50) as u16);
     let tcp = chance.once_in(2);
     let (from, to) = match chance.below(8) {
-        0..=4 => (client, (chance.of(&vips), chance.of(&[80, 81, 82, 83, 84]))),
-        5 => ((chance.of(&servers), chance.of(&[8080, 80, 81])), client),
+        0..=4 => (client, (chance.of(&vips), chance.of(&[80, 81, 82, 83, 84, 85, 86, 87]))),
+        5 => ((chance.of(&servers), chance.of(&[8080, 8080, 80, 81, 8086])), client),
         6 => ((chance.of(&servers), 83), (chance.of(&locals), 1024 + chance.below(31_744) as u16)),
         _ => {
             let family: Vec<IpAddr> = all.into_iter().filter(|addr| addr.is_ipv4() == v4).collect();
@@ -86,6 +114,17 @@ fn flow(chance: &mut Chance, world: &World) -> Flow {
         }
     };
     Flow { from, to, tcp }
+}
+
+/// SCTP with any first chunk, or a frame of TCP or UDP.
+fn any(chance: &mut Chance, flow: Flow, mac: [u8; 6]) -> Vec<u8> {
+    if !chance.once_in(6) {
+        return frame(chance, flow, mac);
+    }
+    let chunk = chance.of(&[0, 1, 1, 2, 6, 7, 8, 10, 10, 14]);
+    let payload = chance.of(&[0, 1, 16, 1000]);
+    let kind = if flow.from.0.is_ipv4() { [8, 0] } else { [0x86, 0xdd] };
+    [&mac[..], &[2, 0, 0, 0, 0, 9], &kind, &sctp(flow.from, flow.to, chunk, payload)].concat()
 }
 
 /// Why this outcome is wrong; `None`: it is right.
@@ -123,7 +162,7 @@ fn random_packets_are_forwarded_to_servers_or_not_at_all() {
     lab.director.run(|| {
         for number in 0..packets {
             let flow = flow(&mut chance, &world);
-            let mut before = frame(&mut chance, flow, mac);
+            let mut before = any(&mut chance, flow, mac);
             if chance.once_in(3) {
                 hurt(&mut chance, &mut before);
             }
@@ -146,7 +185,50 @@ fn random_packets_are_forwarded_to_servers_or_not_at_all() {
     });
     assert!(forwarded > packets / 30, "{forwarded} of {packets} were forwarded by TC: that is no test");
     assert!(forwarded_by_xdp > packets / 30, "{forwarded_by_xdp} of {packets} were forwarded by XDP: that is no test");
-    nothing_stays_behind(plane, &lab, &table);
+    nothing_is_stuck(&lab);
+    nothing_stays_behind(&mut plane, &table);
+    everything_can_be_used_again(&mut plane, &lab, mac);
+    lab.close(plane);
+}
+
+/// Nor would it go unseen.
+fn nothing_is_stuck(lab: &Lab) {
+    assert_eq!(raw::faults(lab), [""; 0]);
+    let mut entries = raw::pinned::<Entry>(lab, "connections");
+    let right = entries.get(&0, 0).unwrap();
+    let mut planted = right;
+    planted.connection.tag = raw::BUSY;
+    entries.set(0, planted, 0).unwrap();
+    assert_eq!(raw::faults(lab), ["entry 0 stays with the tag 1"]);
+    planted = right;
+    planted.flow.source_port ^= 1;
+    entries.set(0, planted, 0).unwrap();
+    assert!(!raw::faults(lab).is_empty(), "a flow that is not where it is looked for");
+    entries.set(0, right, 0).unwrap();
+}
+
+/// A client fills the whole table.
+fn everything_can_be_used_again(plane: &mut Ebpf, lab: &Lab, mac: [u8; 6]) {
+    let (client, vip) = ("10.1.0.10".parse::<IpAddr>().unwrap(), (MASQ_VIP.into(), 90));
+    let steps = [
+        Step::AddService(key(Protocol::Tcp, vip.0, vip.1), service(Scheduler::Rr)),
+        Step::AddDestination(key(Protocol::Tcp, vip.0, vip.1), at(address(1), 90), destination(Forwarding::Route, 1)),
+    ];
+    apply(plane, &steps);
+    let ifindex = lab.director.run(|| if_nametoindex("wan").unwrap());
+    lab.director.run(|| {
+        for port in 1024..=u16::MAX {
+            let flow = Flow { from: (client, port), to: vip, tcp: true };
+            let syn = packet(client, vip.0, 6, &transport(flow, 2, &[]), 64, None);
+            let frame = [&mac[..], &[2, 0, 0, 0, 0, 9, 8, 0], &syn].concat();
+            assert_eq!(plane.trial(&frame, ifindex).unwrap().0, Verdict::Forward, "port {port}");
+        }
+    });
+    assert_eq!(raw::faults(lab), [""; 0]);
+    let all = raw::pinned::<Entry>(lab, "connections").len() as usize;
+    let ours = raw::entries(lab).iter().filter(|entry| entry.flow.target_port == 90_u16.to_be()).count();
+    // Of the packets before, a few lie in buckets that hardly anybody came to.
+    assert!(ours * 100 >= all * 95, "{ours} of {all}");
 }
 
 /// XDP in front, and everybody of the model known to be there: else it would leave all to TC, which asks.
@@ -163,24 +245,23 @@ fn begin_xdp(lab: &Lab, plane: &mut Ebpf, world: &World) {
 }
 
 /// With their services go schedules, servers and connections; the next daemon finds nothing.
-fn nothing_stays_behind(mut plane: Ebpf, lab: &Lab, table: &Table) {
+fn nothing_stays_behind(plane: &mut Ebpf, table: &Table) {
     use vipd::lvs::ipvsadm::manual::Manual;
-    assert!(!wait(Manual::connections(&mut plane)).unwrap().is_empty());
+    assert!(!wait(Manual::connections(plane)).unwrap().is_empty());
     let keys: Vec<ServiceKey> = table.services.keys().copied().collect();
-    apply(&mut plane, &keys.iter().map(|key| Step::DeleteService(*key)).collect::<Vec<_>>());
-    assert_eq!(wait(Manual::connections(&mut plane)).unwrap(), []);
+    apply(plane, &keys.iter().map(|key| Step::DeleteService(*key)).collect::<Vec<_>>());
+    assert_eq!(wait(Manual::connections(plane)).unwrap(), []);
     let [vip, ..] = keys.as_slice() else { panic!("no service") };
     apply(
-        &mut plane,
+        plane,
         &[
             Step::AddService(*vip, service(Scheduler::Wlc)),
             Step::AddDestination(*vip, at(address(1), 80), destination(Forwarding::Masq, 1)),
         ],
     );
-    let counted = crate::steps::counters(&mut plane);
+    let counted = crate::steps::counters(plane);
     let one = counted.services[vip].destinations.values().next().unwrap();
     assert_eq!((one.active, one.inactive, one.stats.packets_in), (0, 0, 0), "a slot begins anew");
-    lab.close(plane);
 }
 
 /// Out of what `ip link show` says.

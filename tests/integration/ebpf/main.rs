@@ -24,6 +24,8 @@ mod ipv6_errors;
 mod lab;
 mod marks;
 mod persistence;
+mod raw;
+mod replies;
 mod schedulers;
 mod steps;
 mod table;

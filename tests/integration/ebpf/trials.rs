@@ -93,7 +93,7 @@ pub fn vip_of(v6: bool) -> (IpAddr, IpAddr, IpAddr) {
     }
 }
 
-type End = (IpAddr, u16);
+pub type End = (IpAddr, u16);
 
 struct Segment<'a> {
     flags: u8,
@@ -222,7 +222,7 @@ const INIT_ACK: u8 = 2;
 const ABORT: u8 = 6;
 const COOKIE_ECHO: u8 = 10;
 
-fn sctp(from: End, to: End, chunk: u8, payload: usize) -> Vec<u8> {
+pub fn sctp(from: End, to: End, chunk: u8, payload: usize) -> Vec<u8> {
     let mut bytes = vec![];
     bytes.extend(from.1.to_be_bytes());
     bytes.extend(to.1.to_be_bytes());

@@ -17,7 +17,8 @@ const ACK: u8 = 16;
 /// What the fence's map holds in the place of its first deadline (`VIPD_FENCE_EARLIEST`).
 const FENCE_EARLIEST: u32 = 4096;
 
-fn trial() -> Trial {
+/// A trial with both hooks, where everybody is known.
+pub fn trial() -> Trial {
     let mut trial = Trial::new();
     trial.lab.make_whole();
     // Who is there is known.

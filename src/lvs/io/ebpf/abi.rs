@@ -8,7 +8,7 @@ use miniz_oxide::inflate::decompress_to_vec_with_limit;
 
 use crate::lvs::datapath::DatapathError;
 
-pub const ABI_VERSION: u32 = 11;
+pub const ABI_VERSION: u32 = 12;
 
 /// The compiled programs, deflated: for IPv4, with the census; and for IPv6; then those of XDP.
 pub static OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/vipd.bpf.o.deflate"));
@@ -94,7 +94,7 @@ pub const SCHEDULE_PAGE: usize = 256;
 /// States of a connection, the length of [`Settings::timeout_ms`].
 pub const STATES: usize = 6;
 /// Reasons that are counted.
-pub const REASONS: u32 = 17;
+pub const REASONS: u32 = 18;
 
 /// Hashes of flows for which it is noted when one last ended.
 pub const ENDED: usize = 131_072;

@@ -33,7 +33,8 @@ pub enum Reason {
     Ttl,
     /// Passed up: a fragment whose first one was not seen.
     Fragment,
-    /// Forwarded without a connection entry: the table took none.
+    /// The table of connections holds nothing but established ones: a new flow was dropped, or, by `DR` and tunnels with a
+    /// scheduler that is a hash, forwarded without an entry.
     ConnectionsFull,
     /// Dropped: its service was changing under it.
     Changing,
@@ -53,11 +54,13 @@ pub enum Reason {
     Forged,
     /// Forwarded without a connection entry: a flood of SYNs, and a scheduler that will choose the same once more.
     SynFlood,
+    /// An entry that was neither established nor over, a datagram's say, made room for another flow's.
+    ConnectionsEvicted,
 }
 
 impl Reason {
     /// In the order of the map.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::NoDestination,
         Self::NoConnection,
         Self::NoRoute,
@@ -75,6 +78,7 @@ impl Reason {
         Self::LocalPortsFull,
         Self::Forged,
         Self::SynFlood,
+        Self::ConnectionsEvicted,
     ];
 
     /// The word in metrics and logs.
@@ -97,6 +101,7 @@ impl Reason {
             Self::LocalPortsFull => "local_ports_full",
             Self::Forged => "forged",
             Self::SynFlood => "syn_flood",
+            Self::ConnectionsEvicted => "connections_evicted",
         }
     }
 }
