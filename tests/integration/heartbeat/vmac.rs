@@ -9,6 +9,7 @@ use std::time::Duration;
 use vipd::base::{Family, Priority};
 use vipd::daemon::heartbeat::{Heartbeat, HeartbeatOptions};
 use vipd::lab::{Namespace, until};
+use vipd::vrrp::io::neighbour::Announcer;
 use vipd::vrrp::{Device, Garp, Settings, Standing, Version, Vmac, ip};
 
 use super::wire::{PATIENCE, ip as run, reconfigure, settings, standing, stop};
@@ -194,6 +195,30 @@ fn an_interface_that_keepalived_left_is_made_anew() {
     until("a holds it", PATIENCE, || lan.holds(0, "vrrp.7", "192.0.2.100") && lan.is_up(0, "vrrp.7")).unwrap();
     stop(&a);
     assert!(!lan.ip(0, "-o link show").contains("vrrp.7"));
+}
+
+#[test]
+fn a_rival_with_the_same_virtual_mac_is_answered() {
+    for (family, vip, _) in ROWS {
+        let lan = Lan::new();
+        let mut only = own_mac(family, 150, false);
+        only.garp = Garp { repeat: 1, delay: Duration::ZERO, ..only.garp };
+        let mac = only.vmac.as_ref().unwrap().mac;
+        let a = lan.start(0, only);
+        let counters = || a.snapshot.borrow()[0].counters;
+        // Once at once, and once when who handed over would be silent.
+        until("it is held and announced", PATIENCE, || {
+            lan.holds(0, "vrrp.7", vip) && counters().announcements_sent == 2
+        })
+        .unwrap();
+        assert_eq!(counters().claims, 0, "{vip}: its own announcements are none");
+        let index: u32 = lan.ip(1, "-o link show dev eth0").split(':').next().unwrap().parse().unwrap();
+        let rival = lan.hosts[1].inside(Announcer::open).unwrap().unwrap();
+        rival.announce(index, mac, vip.parse().unwrap(), false).unwrap();
+        until(&format!("{vip} is announced again"), PATIENCE, || counters().announcements_sent == 3).unwrap();
+        assert_eq!(counters().claims, 1, "{vip}");
+        stop(&a);
+    }
 }
 
 #[test]
