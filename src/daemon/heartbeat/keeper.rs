@@ -37,6 +37,7 @@ use crate::vrrp::settings::{Device, Key};
 use crate::vrrp::{Failure, Holdings, Settings};
 use devices::Devices;
 use guarding::Guarding;
+use leftovers::PROMOTE;
 use routes::Placed;
 
 /// After a change, the links are read once for all changes that come within this time.
@@ -194,6 +195,8 @@ struct Work {
     /// The addresses that we put into the kernel, by link: before Linux 5.18 it does not keep our mark.
     added: BTreeSet<(u32, Cidr)>,
     guarding: Guarding,
+    /// Where `promote_secondaries` was off.
+    promoted: BTreeSet<IfName>,
 }
 
 impl Work {
@@ -214,9 +217,18 @@ impl Work {
             macvlan::remove_marked(&handle).await.map_err(into_io)?;
         }
         let (held, placed, added) = (BTreeMap::new(), Placed::default(), BTreeSet::new());
-        let devices = Devices::default();
-        let mut work =
-            Self { handle, publish, held, placed, devices, routes: None, added, guarding: Guarding::new(guard) };
+        let (devices, promoted) = (Devices::default(), BTreeSet::new());
+        let mut work = Self {
+            handle,
+            publish,
+            held,
+            placed,
+            devices,
+            routes: None,
+            added,
+            guarding: Guarding::new(guard),
+            promoted,
+        };
         work.look(0).await;
         let refused = work.guarding.unattached().map(str::to_owned);
         Ok((work, watcher, refused, leftovers))
@@ -303,6 +315,7 @@ impl Work {
         let mut done = self.renew(at, &ordered).await;
         failed.extend(self.release_routes(&ordered).await);
         failed.extend(self.release(gone).await);
+        self.demote();
         failed.extend(self.release_devices(&ordered).await);
         for (owner, failure) in failed {
             match done.iter_mut().find(|done| done.owner == owner) {
@@ -323,7 +336,8 @@ impl Work {
         let mut failed: BTreeMap<Owner, Vec<Failure>> = BTreeMap::new();
         for (owner, order) in &self.held {
             let of_devices = order.holdings.devices.iter().filter_map(|one| refused.get(&one.vmac.name)).cloned();
-            failed.insert(owner.clone(), promote(order).into_iter().chain(of_devices).collect());
+            let promoted = promote(order, &mut self.promoted);
+            failed.insert(owner.clone(), promoted.into_iter().chain(of_devices).collect());
         }
         for (owner, failure) in self.hold_addresses(at, ordered, &links).await {
             failed.entry(owner).or_default().push(failure);
@@ -345,6 +359,15 @@ impl Work {
             all.push(Done { owner: order.owner.clone(), ordered: is_new, failures, restored });
         }
         all
+    }
+
+    /// What was off before is off again where nobody asks for it any more.
+    fn demote(&mut self) {
+        let asked: BTreeSet<&IfName> = self.held.values().filter_map(promotes).collect();
+        for interface in self.promoted.extract_if(.., |interface| !asked.contains(interface)) {
+            // An interface that is gone took it along.
+            let _ = sysctl::set(Family::V4, &interface, PROMOTE, 0);
+        }
     }
 
     /// The fence knows an address before the kernel has it.
@@ -427,13 +450,24 @@ fn into_io(error: rtnetlink::Error) -> io::Error {
     if let rtnetlink::Error::NetlinkError(error) = &error { error.to_io() } else { io::Error::other(error) }
 }
 
-/// Before the first address, so that it holds for all of them.
-fn promote(order: &Order) -> Option<Failure> {
+/// The interface whose `promote_secondaries` is to be on.
+fn promotes(order: &Order) -> Option<&IfName> {
     let Owner::Router(key) = &order.owner else { return None };
-    let name = "promote_secondaries";
-    let wanted = order.holdings.promote_secondaries && key.family == Family::V4;
-    let error = wanted.then(|| sysctl::set(Family::V4, &key.interface, name, 1))?.err()?.to_string();
-    Some(Failure::Sysctl { name: name.to_owned(), error })
+    (order.holdings.promote_secondaries && key.family == Family::V4).then_some(&key.interface)
+}
+
+/// Before the first address, so that it holds for all of them. `promoted` gets the interface where it was off.
+fn promote(order: &Order, promoted: &mut BTreeSet<IfName>) -> Option<Failure> {
+    let interface = promotes(order)?;
+    let mut set = || {
+        if sysctl::get(Family::V4, interface, PROMOTE)? == 0 {
+            sysctl::set(Family::V4, interface, PROMOTE, 1)?;
+            promoted.insert(interface.clone());
+        }
+        Ok(())
+    };
+    let set: io::Result<()> = set();
+    Some(Failure::Sysctl { name: PROMOTE.to_owned(), error: set.err()?.to_string() })
 }
 
 /// Wait until a route or a rule of ours is removed; for ever where there is none.

@@ -47,8 +47,11 @@ fn routes_and_rules_are_held_while_active_and_put_back() {
     assert!(via.contains("via 192.0.2.254 dev eth0 proto 118 src 192.0.2.100 metric 77"), "{via}");
     assert!(hole.contains("blackhole") && hole.contains("table 100"), "{hole}");
     assert!(rule.contains("from 198.51.100.0/24 lookup 1000"), "{rule}");
-    let promoted = wire.hosts[0].inside(|| std::fs::read_to_string("/proc/sys/net/ipv4/conf/eth0/promote_secondaries"));
-    assert_eq!(promoted.unwrap().unwrap().trim(), "1");
+    let promoted = || {
+        let path = "/proc/sys/net/ipv4/conf/eth0/promote_secondaries";
+        wire.hosts[0].inside(|| std::fs::read_to_string(path)).unwrap().unwrap().trim().to_owned()
+    };
+    assert_eq!(promoted(), "1");
 
     ip(&format!("-n {name} route del 203.0.113.0/24"));
     ip(&format!("-n {name} rule del pref 4711"));
@@ -58,6 +61,7 @@ fn routes_and_rules_are_held_while_active_and_put_back() {
     assert_eq!(told.filter(|told| matches!(told, Happened::RouteRestored { .. })).count(), 2);
 
     stop(&a);
+    assert_eq!(promoted(), "0", "as it was");
     assert_eq!(shown(&wire), ["", "", ""], "nothing is left");
     assert!(!ip(&format!("-n {name} route show 203.0.113.128/25")).is_empty(), "what others set stays");
 }

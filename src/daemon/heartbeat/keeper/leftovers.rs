@@ -10,7 +10,8 @@ use crate::vrrp::io::{address, sysctl};
 use crate::vrrp::leftover::{Leftover, leftovers};
 use crate::vrrp::links::Links;
 
-const PROMOTE: &str = "promote_secondaries";
+/// A sysctl of an interface: the second address of a network becomes the first one where that goes.
+pub const PROMOTE: &str = "promote_secondaries";
 
 /// Gives what was found, and what of it stays.
 pub async fn remove(handle: &rtnetlink::Handle, all: &[Arc<Settings>], links: &Links) -> io::Result<Vec<Leftover>> {
