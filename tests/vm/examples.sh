@@ -27,7 +27,7 @@ plug() {
 hosts() {
     local n
     for n in outside inside; do
-        ip link add "$n" type bridge
+        ip link add "$n" type bridge mcast_snooping 0
         ip link set "$n" up
     done
     for n in client director s1 s2; do
