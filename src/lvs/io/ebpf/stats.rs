@@ -27,9 +27,10 @@ pub enum Reason {
     NoRoute,
     /// Dropped: `net.ipv4.ip_forward` is off; of IPv6 `net.ipv6.conf.INTERFACE.forwarding` of where it came in.
     ForwardingOff,
-    /// Not forwarded: larger than the MTU of the way out. Who forbade to cut it is told (RFC 1191).
+    /// Not forwarded: larger than the MTU of the way out. Who sent it is told (RFC 1191), also where it allowed to cut
+    /// it and the plane could not.
     TooBig,
-    /// Dropped: the time to live is used up.
+    /// Not forwarded: the time to live is used up. Who sent it is told.
     Ttl,
     /// Passed up: a fragment whose first one was not seen.
     Fragment,
@@ -53,11 +54,16 @@ pub enum Reason {
     Forged,
     /// Forwarded without a connection entry: a flood of SYNs, and a scheduler that will choose the same once more.
     SynFlood,
+    /// Given to the kernel, which has asked for the link address of its next hop for a second or longer, in vain: what
+    /// waits for it is lost.
+    NoNeighbour,
+    /// Forwarded in fragments: larger than the MTU of the way out, over IPv4, and nobody forbade to cut it.
+    Cut,
 }
 
 impl Reason {
     /// In the order of the map.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::NoDestination,
         Self::NoConnection,
         Self::NoRoute,
@@ -75,6 +81,8 @@ impl Reason {
         Self::LocalPortsFull,
         Self::Forged,
         Self::SynFlood,
+        Self::NoNeighbour,
+        Self::Cut,
     ];
 
     /// The word in metrics and logs.
@@ -97,6 +105,8 @@ impl Reason {
             Self::LocalPortsFull => "local_ports_full",
             Self::Forged => "forged",
             Self::SynFlood => "syn_flood",
+            Self::NoNeighbour => "no_neighbour",
+            Self::Cut => "cut",
         }
     }
 }
