@@ -1,9 +1,12 @@
 //! What the kernel says of links and routing rules, asked by blocking sockets that stay in the network namespace of the
 //! thread that opened them. Level-triggered: always read whole.
 
+use std::collections::BTreeSet;
 use std::io;
+use std::net::IpAddr;
 
 use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{
     InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, XdpAttached,
 };
@@ -91,6 +94,18 @@ impl Netlink {
             link.features = features.iter().find(|(index, _)| *index == link.index).map(|(_, features)| *features);
         }
         Ok(links)
+    }
+
+    /// All addresses of this host, on every interface.
+    ///
+    /// # Errors
+    /// Of netlink.
+    pub(super) fn addresses(&self) -> io::Result<BTreeSet<IpAddr>> {
+        let told = self.dump(RouteNetlinkMessage::GetAddress(AddressMessage::default()))?;
+        let address = |message: &RouteNetlinkMessage| {
+            if let RouteNetlinkMessage::NewAddress(message) = message { address(message) } else { None }
+        };
+        Ok(told.iter().filter_map(address).collect())
     }
 
     /// Whether routes depend on nothing but where a packet goes to: there are the usual routing rules, and others only
@@ -203,6 +218,19 @@ fn link(message: &LinkMessage) -> Option<Link> {
         }
     }
     Some(link).filter(|link| !link.name.is_empty())
+}
+
+/// Of a link between two hosts `IFA_ADDRESS` is the other end's; IPv6 mostly has no other.
+fn address(message: &AddressMessage) -> Option<IpAddr> {
+    let mut found = None;
+    for attribute in &message.attributes {
+        if let AddressAttribute::Local(addr) = attribute {
+            return Some(*addr);
+        } else if let AddressAttribute::Address(addr) = attribute {
+            found = Some(*addr);
+        }
+    }
+    found
 }
 
 fn is_usual(rule: &RuleMessage) -> bool {
