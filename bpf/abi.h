@@ -289,6 +289,9 @@ struct vipd_locals {
 	struct vipd_address address[VIPD_LOCALS];
 };
 
+/* How many addresses of this host the plane knows. */
+#define VIPD_OWN_ADDRESSES 16384
+
 /* Programs that vipd_ingress and vipd_marked go on with (BPF_MAP_TYPE_PROG_ARRAY). */
 enum vipd_program {
 	VIPD_PROGRAM_IPV6 = 0,
@@ -297,7 +300,13 @@ enum vipd_program {
 	VIPD_PROGRAM_MARKED6 = 3,
 	VIPD_PROGRAM_REFUSE = 4,
 	VIPD_PROGRAM_REFUSE6 = 5,
-	VIPD_PROGRAMS = 6,
+	VIPD_PROGRAM_TELL = 6,
+	VIPD_PROGRAM_TELL6 = 7,
+	VIPD_PROGRAM_OUTER = 8,
+	VIPD_PROGRAM_OUTER6 = 9,
+	VIPD_PROGRAM_INSIDE = 10,
+	VIPD_PROGRAM_INSIDE6 = 11,
+	VIPD_PROGRAMS = 12,
 };
 
 /* The same for vipd_xdp. */
@@ -351,8 +360,8 @@ enum vipd_reason {
 	VIPD_REASON_NO_CONNECTION = 1,      /* passed up: TCP or SCTP, no SYN, and the scheduler keeps its choice in the entry */
 	VIPD_REASON_NO_ROUTE = 2,           /* dropped: no route to the next hop */
 	VIPD_REASON_FORWARDING_OFF = 3,     /* dropped: net.ipv4.ip_forward (IPv6: net.ipv6.conf.IF.forwarding) is off */
-	VIPD_REASON_TOO_BIG = 4,            /* not forwarded: larger than the MTU of the way out */
-	VIPD_REASON_TTL = 5,                /* dropped: the hop limit is used up */
+	VIPD_REASON_TOO_BIG = 4,            /* not forwarded, and told: larger than the MTU of the way out */
+	VIPD_REASON_TTL = 5,                /* not forwarded, and told: the hop limit is used up */
 	VIPD_REASON_FRAGMENT = 6,           /* passed up: a fragment whose first one was not seen */
 	VIPD_REASON_CONNECTIONS_FULL = 7,   /* all entries are established: a new flow dropped, or sent on without one */
 	VIPD_REASON_CHANGING = 8,           /* dropped: its service changed under it */
@@ -364,6 +373,8 @@ enum vipd_reason {
 	VIPD_REASON_LOCAL_PORTS_FULL = 14,  /* dropped: FullNat found no local port that is free */
 	VIPD_REASON_FORGED = 15,            /* dropped: a client's data says who the client is (TOA) */
 	VIPD_REASON_SYN_FLOOD = 16,         /* forwarded without an entry: the scheduler will choose the same once more */
-	VIPD_REASON_CONNECTIONS_EVICTED = 17, /* an entry, neither established nor over, that made room for another flow's */
-	VIPD_REASONS = 18,
+	VIPD_REASON_NO_NEIGHBOUR = 17,      /* given to the kernel, which has asked for its next hop in vain for a second */
+	VIPD_REASON_CUT = 18,               /* forwarded in fragments: larger than the MTU of the way out */
+	VIPD_REASON_CONNECTIONS_EVICTED = 19, /* an entry, neither established nor over, that made room for another flow's */
+	VIPD_REASONS = 20,
 };

@@ -200,13 +200,17 @@ static __always_inline int connection_open(const struct packet *packet, const st
 		reply_flow(packet, destination, &flow);
 		connection.flags = VIPD_CONNECTION_REPLY;
 		if (connection_put(&flow, &connection) < 0)
-			return -1;
+			goto refused;
 		connection.flags = 0;
 	}
 	if (connection_put(&packet->flow, &connection) < 0)
-		return -1;
+		goto refused;
 	load_change(&connection, connection.state, 1);
 	return 0;
+refused:
+	if (old)
+		load_change(old, old->state, 1);
+	return -1;
 }
 
 /* What a real server's packet is whose flow has an entry. */

@@ -35,12 +35,12 @@ struct address {
 	__u8 octets[16];
 };
 
-/* Which virtual router holds an address, how many seconds after its deadline a dead process's kernel may have it, and
- * whether somebody claimed it since that process died. */
+/* Which virtual router holds an address, how many seconds after its deadline a dead process's kernel may have it, and when
+ * somebody else claimed it after the deadline; all ones: when that process was dead. */
 struct holder {
 	__u32 slot;
 	__u32 lease_s;
-	__u32 claimed;
+	__u64 claimed_ns;
 };
 
 struct {
@@ -96,24 +96,26 @@ static __always_inline __u64 word(__u32 at)
 static __always_inline int is_past(const struct address *address, int lives)
 {
 	struct holder *holder = bpf_map_lookup_elem(&fence_routers, address);
-	__u64 *deadline, now_ns;
+	__u64 deadline_ns, now_ns;
 
 	if (!holder)
 		return 0;
-	deadline = bpf_map_lookup_elem(&fence_deadlines, &holder->slot);
-	if (!deadline || !*deadline)
+	deadline_ns = word(holder->slot);
+	if (!deadline_ns)
 		return 0;
 	now_ns = bpf_ktime_get_ns();
-	return lives ? now_ns > *deadline : holder->claimed && now_ns < *deadline + holder->lease_s * NSEC_PER_SEC;
+	if (lives)
+		return now_ns > deadline_ns;
+	return holder->claimed_ns > deadline_ns && now_ns < deadline_ns + holder->lease_s * NSEC_PER_SEC;
 }
 
-/* Somebody else says that the address is his. */
-static __always_inline void claim(const struct address *address)
+/* Somebody else says that the address is his. Of a process that is only frozen that counts if it is killed as it is. */
+static __always_inline void claim(const struct address *address, int lives)
 {
 	struct holder *holder = bpf_map_lookup_elem(&fence_routers, address);
 
 	if (holder)
-		holder->claimed = 1;
+		holder->claimed_ns = lives ? bpf_ktime_get_ns() : ~0ULL;
 }
 
 static __always_inline int is_refused(const struct address *address, int lives)
@@ -144,8 +146,8 @@ static __always_inline int is_fenced_arp(struct __sk_buff *skb, int lives)
 {
 	struct address address = {.octets = {[10] = 0xff, [11] = 0xff}};
 
-	if (!lives && load_v4(skb, sizeof(struct arphdr) + ETH_ALEN, &address))
-		claim(&address);
+	if (load_v4(skb, sizeof(struct arphdr) + ETH_ALEN, &address))
+		claim(&address, lives);
 	return load_v4(skb, sizeof(struct arphdr) + ETH_ALEN + 4 + ETH_ALEN, &address) && is_past(&address, lives);
 }
 
@@ -172,8 +174,8 @@ static __always_inline int is_fenced_v6(struct __sk_buff *skb, int lives)
 	/* The target follows type, code, checksum and 4 bytes of flags (RFC 4861 sections 4.3 and 4.4). */
 	if (!type || !load_v6(skb, sizeof(struct ipv6hdr) + 8, &address))
 		return 0;
-	if (!lives && type == NEIGHBOR_ADVERT)
-		claim(&address);
+	if (type == NEIGHBOR_ADVERT)
+		claim(&address, lives);
 	return type == NEIGHBOR_SOLICIT && is_past(&address, lives);
 }
 

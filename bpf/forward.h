@@ -3,6 +3,7 @@
  * is still as it came. */
 #pragma once
 
+#include "nowhere.h"
 #include "parse.h"
 #include "remember.h"
 #include "schedule.h"
@@ -12,18 +13,34 @@ struct way {
 	const struct bpf_redir_neigh *next_hop; /* for the stack */
 	const struct vipd_address *source;      /* this host's own address on the way, where it was asked for */
 	__u32 ifindex;
-	__u32 mtu;
+	__u32 mtu; /* of the packet, before a tunnel's headers */
 };
 
 enum found {
 	FOUND,
-	FOUND_LOCAL,   /* the target is this host's own; or there is no route, which the kernel does not tell apart */
-	FOUND_SMALLER, /* the packet is larger than the MTU; counted */
+	FOUND_LOCAL,   /* the target is this host's own */
+	FOUND_SMALLER, /* the packet is larger than `mtu` */
 	FOUND_NONE,    /* counted */
 };
 
-/* The way from one end to the other. `tot_len` stays 0: the kernel then checks the packet itself against the MTU, and
- * knows that a GSO packet will be cut. */
+/* How large the packet would be on the wire. Of a GSO packet each segment is, and they are made to fit. */
+static __always_inline __u16 size_on_wire(const struct __sk_buff *skb, const struct packet *packet,
+					  const struct ends *ends)
+{
+	__u32 size = packet->bytes + ends->overhead;
+
+	if (skb->gso_size)
+		return 1;
+	return size > 0xffff ? 0xffff : size;
+}
+
+static __always_inline __u32 without_overhead(__u32 mtu, const struct ends *ends)
+{
+	return mtu > ends->overhead ? mtu - ends->overhead : 0;
+}
+
+/* The way from one end to the other. The kernel compares `tot_len` with the MTU of the route; for 0 it would take that of
+ * the interface. */
 static __noinline enum found find_way_of(struct __sk_buff *skb, const struct packet *packet, const struct ends *ends,
 					 struct way *way)
 {
@@ -33,25 +50,27 @@ static __noinline enum found find_way_of(struct __sk_buff *skb, const struct pac
 
 	if (!inquiry)
 		return FOUND_NONE;
+	fib->tot_len = size_on_wire(skb, packet, ends);
 	found = bpf_fib_lookup(skb, fib, sizeof(*fib), ends->source ? 0 : BPF_FIB_LOOKUP_SRC);
 	switch (found) {
 	case BPF_FIB_LKUP_RET_SUCCESS:
-		way->mtu = fib->mtu_result;
+		way->mtu = without_overhead(fib->mtu_result, ends);
 		break;
-	case BPF_FIB_LKUP_RET_NO_NEIGH: /* redirect_neigh asks for it; the size was not looked at */
-		if (bpf_check_mtu(skb, fib->ifindex, &way->mtu, 0, 0) == BPF_MTU_CHK_RET_FRAG_NEEDED) {
-			count(VIPD_REASON_TOO_BIG);
-			return FOUND_SMALLER;
-		}
+	case BPF_FIB_LKUP_RET_NO_NEIGH: /* redirect_neigh asks for it; it fits, but how much would is not told */
+		neighbour_ask(packet, ends->target);
+		bpf_check_mtu(skb, fib->ifindex, &way->mtu, 0, 0);
+		way->mtu = without_overhead(way->mtu, ends);
 		break;
 	case BPF_FIB_LKUP_RET_NOT_FWDED:
-		return FOUND_LOCAL;
+		if (is_own(ends->target))
+			return FOUND_LOCAL;
+		count(VIPD_REASON_NO_ROUTE);
+		return FOUND_NONE;
 	case BPF_FIB_LKUP_RET_FWD_DISABLED:
 		count(VIPD_REASON_FORWARDING_OFF);
 		return FOUND_NONE;
 	case BPF_FIB_LKUP_RET_FRAG_NEEDED:
-		count(VIPD_REASON_TOO_BIG);
-		way->mtu = fib->mtu_result;
+		way->mtu = without_overhead(fib->mtu_result, ends);
 		return FOUND_SMALLER;
 	default:
 		count(VIPD_REASON_NO_ROUTE);
@@ -183,35 +202,21 @@ static __always_inline int send(struct __sk_buff *skb, struct way *way)
 	return bpf_redirect_neigh(way->ifindex, (void *)way->next_hop, sizeof(*way->next_hop), 0);
 }
 
-/* Too large for the stack beside the packet's own words. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct message);
-} answers SEC(".maps");
-
-/* Tell the client that its packet does not fit `mtu`, or (0) that nobody has its port. The packet itself becomes the
- * message. */
-static __always_inline int tell(struct __sk_buff *skb, const struct packet *packet, __u32 mtu)
+/* What who sent the packet is to hear of it (tell.h). A program of its own: it costs the others nothing. */
+static __always_inline int tell(struct __sk_buff *skb, enum telling what, __u32 mtu)
 {
-	__u32 zero = 0;
-	struct message *answer = bpf_map_lookup_elem(&answers, &zero);
-	struct way way = {};
+	skb->cb[0] = what;
+	skb->cb[1] = mtu;
+	bpf_tail_call(skb, &programs, IPV6 ? VIPD_PROGRAM_TELL6 : VIPD_PROGRAM_TELL);
+	count(VIPD_REASON_CHANGING);
+	return DROP;
+}
 
-	/* A GSO packet cannot be cut. */
-	if (!answer || !can_be_quoted(packet) || skb->gso_segs > 1)
-		return DROP;
-	if (find_way(skb, packet, &packet->flow.target, &packet->flow.source, &way) != FOUND)
-		return DROP;
-	__builtin_memset(answer, 0, sizeof(*answer));
-	if (bpf_skb_load_bytes(skb, ETH_HLEN, answer->quote, sizeof(answer->quote)) < 0 ||
-	    bpf_skb_change_tail(skb, ETH_HLEN + sizeof(*answer), 0) < 0)
-		return DROP;
-	message_finish(packet, answer, mtu);
-	if (bpf_skb_store_bytes(skb, ETH_HLEN, answer, sizeof(*answer), BPF_F_INVALIDATE_HASH) < 0)
-		return DROP;
-	return send(skb, &way);
+/* The hop limit is used up. */
+static __always_inline int expire(struct __sk_buff *skb)
+{
+	count(VIPD_REASON_TTL);
+	return tell(skb, TELL_NO_HOPS, 0);
 }
 
 static __always_inline int wrap(struct __sk_buff *skb, const struct packet *packet,
@@ -242,17 +247,15 @@ static __always_inline int fullnat(struct __sk_buff *skb, enum fullnat_step step
 }
 
 /* A client's packet to its destination. */
-static __always_inline int forward(struct __sk_buff *skb, const struct packet *packet, __u32 slot,
+static __always_inline int forward(struct __sk_buff *skb, struct packet *packet, __u32 slot,
 				   const struct vipd_destination *destination)
 {
 	struct way way = {};
 
 	if (destination->forwarding == VIPD_FORWARDING_FULLNAT)
 		return fullnat(skb, FULLNAT_FORWARD, slot);
-	if (packet->ttl <= 1) {
-		count(VIPD_REASON_TTL);
-		return DROP;
-	}
+	if (packet->ttl <= 1)
+		return expire(skb);
 	switch (recall_way_to(skb, packet, slot, destination, &way)) {
 	case FOUND:
 		break;
@@ -265,15 +268,9 @@ static __always_inline int forward(struct __sk_buff *skb, const struct packet *p
 		count(VIPD_REASON_NO_ROUTE);
 		return DROP;
 	case FOUND_SMALLER:
-		return packet->dont_fragment ? tell(skb, packet, way.mtu) : DROP;
+		return tell(skb, TELL_TOO_BIG_OR_CUT, way.mtu);
 	case FOUND_NONE:
 		return DROP;
-	}
-	/* Of a way that is remembered recall() has said so. */
-	if (!way.known && destination->forwarding == VIPD_FORWARDING_TUNNEL &&
-	    !encapsulation_fits(skb, packet, way.mtu, tunnel_overhead(destination))) {
-		count(VIPD_REASON_TOO_BIG);
-		return packet->dont_fragment ? tell(skb, packet, way.mtu - tunnel_overhead(destination)) : DROP;
 	}
 	if (age(skb, packet) < 0)
 		goto refused;
@@ -281,9 +278,13 @@ static __always_inline int forward(struct __sk_buff *skb, const struct packet *p
 	    rewrite(skb, packet, TARGET, &destination->address,
 		    destination_port(destination, packet->flow.target_port)) < 0)
 		goto refused;
+	if (packet->is_fragment) {
+		fragment_remember(packet);
+		/* In a tunnel each one is a datagram of its own, which may be cut once more. */
+		packet->identification = bpf_get_prandom_u32();
+	}
 	if (wrap(skb, packet, destination, &way) < 0)
 		goto refused;
-	fragment_remember(packet);
 	account(destination->service, slot, FROM_CLIENT, packet->bytes);
 	return send(skb, &way);
 refused:

@@ -197,14 +197,14 @@ static __always_inline int fullnat_forward(struct __sk_buff *skb, const struct p
 	if (!destination)
 		return fullnat_drop(VIPD_REASON_CHANGING);
 	if (packet->ttl <= 1)
-		return fullnat_drop(VIPD_REASON_TTL);
+		return expire(skb);
 	switch (fullnat_way(skb, packet, connection, destination, &way)) {
 	case FOUND:
 		break;
 	case FOUND_LOCAL:
 		return fullnat_drop(VIPD_REASON_NO_ROUTE);
 	case FOUND_SMALLER:
-		return packet->dont_fragment ? tell(skb, packet, way.mtu) : DROP;
+		return tell(skb, TELL_TOO_BIG_OR_CUT, way.mtu);
 	case FOUND_NONE:
 		return DROP;
 	}
@@ -233,15 +233,16 @@ static __always_inline int fullnat_reply(struct __sk_buff *skb, const struct pac
 	if (!entry || !fullnat_client_flow(&packet->flow, entry, &flow))
 		return fullnat_drop(VIPD_REASON_CHANGING);
 	if (packet->ttl <= 1)
-		return fullnat_drop(VIPD_REASON_TTL);
+		return expire(skb);
 	switch (recall_way_back(skb, packet, &flow.target, &flow.source, &way)) {
 	case FOUND:
 		break;
 	case FOUND_SMALLER:
-		return packet->dont_fragment ? tell(skb, packet, way.mtu) : DROP;
+		return tell(skb, TELL_TOO_BIG_OR_CUT, way.mtu);
 	case FOUND_LOCAL:
-	case FOUND_NONE:
 		return fullnat_drop(VIPD_REASON_NO_ROUTE);
+	case FOUND_NONE:
+		return DROP;
 	}
 	connection = connection_of(&flow);
 	/* The client's next connection has another port, and is not moved by what is left of this one. */

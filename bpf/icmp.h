@@ -113,16 +113,24 @@ static __always_inline int error_to_client(struct __sk_buff *skb, const struct p
 	return send(skb, &way);
 }
 
+/* It may be about a tunnel of ours (outer.h). */
+static __always_inline int follow_outer(struct __sk_buff *skb, const struct packet *packet)
+{
+	skb->cb[0] = packet->l4;
+	bpf_tail_call(skb, &programs, IPV6 ? VIPD_PROGRAM_OUTER6 : VIPD_PROGRAM_OUTER);
+	return PASS;
+}
+
 static __always_inline int follow_error(struct __sk_buff *skb, const struct packet *packet)
 {
 	struct vipd_connection *connection;
 	struct quote quote = {};
 
 	if (!quote_parse(skb, packet, &quote))
-		return PASS;
+		return follow_outer(skb, packet);
 	connection = connection_of(&quote.flow);
 	if (!connection)
-		return PASS;
+		return follow_outer(skb, packet);
 	if (connection->flags & VIPD_CONNECTION_FULLNAT)
 		return fullnat(skb, FULLNAT_ERROR, 0);
 	if (connection->flags & VIPD_CONNECTION_REPLY)

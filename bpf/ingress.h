@@ -60,10 +60,8 @@ static __always_inline int open_and_forward(context *ctx, struct packet *packet,
 		return PASS;
 	}
 	/* It goes nowhere, and leaves nothing behind. */
-	if (packet->ttl <= 1) {
-		count_passed(VIPD_REASON_TTL);
-		return XDP ? PASS : DROP;
-	}
+	if (packet->ttl <= 1)
+		return expire(ctx);
 	scheduled = hashed ? choose_in_flood(service, service_slot, &packet->flow, &chosen)
 			   : choose(service, service_slot, &packet->flow, packet->now_ns, &chosen);
 	switch (scheduled) {

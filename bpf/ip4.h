@@ -170,11 +170,25 @@ static __always_inline int can_be_quoted(const struct packet *packet)
 	return packet->l4 == ETH_HLEN + sizeof(struct iphdr);
 }
 
-static __always_inline void message_finish(const struct packet *packet, struct message *answer, __u32 mtu)
+static __always_inline void message_finish(const struct packet *packet, struct message *answer, enum telling what,
+					   __u32 mtu)
 {
-	answer->type = 3;
-	answer->code = mtu ? 4 : 3;
-	answer->mtu = bpf_htons(mtu);
+	answer->type = what == TELL_NO_HOPS ? 11 : 3;
+	switch (what) {
+	case TELL_TOO_BIG_OR_CUT:
+	case TELL_TOO_BIG:
+		answer->code = 4;
+		answer->mtu = bpf_htons(mtu > 0xffff ? 0xffff : mtu);
+		break;
+	case TELL_NO_PORT:
+		answer->code = 3;
+		break;
+	case TELL_NO_HOST:
+		answer->code = 1;
+		break;
+	case TELL_NO_HOPS:
+		break;
+	}
 	answer->checksum = ~fold(bpf_csum_diff(0, 0, (__be32 *)&answer->type, sizeof(*answer) - sizeof(answer->ip), 0));
 	ip_answer(packet, &answer->ip, IPPROTO_ICMP, sizeof(*answer) - sizeof(answer->ip));
 }

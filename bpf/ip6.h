@@ -190,7 +190,7 @@ static __always_inline void ip_answer(const struct packet *packet, struct ipv6hd
 	__builtin_memcpy(&ip->daddr, &packet->flow.source, sizeof(packet->flow.source));
 }
 
-/* RFC 4443 sections 3.1 and 3.2: the header of what the message is about, room for a fragment header, and 8 bytes. */
+/* RFC 4443 sections 3.1 to 3.3: the header of what the message is about, room for a fragment header, and 8 bytes. */
 struct message {
 	struct ipv6hdr ip;
 	__u8 type;
@@ -206,13 +206,29 @@ static __always_inline int can_be_quoted(const struct packet *packet)
 	return packet->l4 <= ETH_HLEN + sizeof(struct ipv6hdr) + 8;
 }
 
-static __always_inline void message_finish(const struct packet *packet, struct message *answer, __u32 mtu)
+static __always_inline void message_finish(const struct packet *packet, struct message *answer, enum telling what,
+					   __u32 mtu)
 {
 	const __u32 length = sizeof(*answer) - sizeof(answer->ip);
 
-	answer->type = mtu ? 2 : 1;
-	answer->code = mtu ? 0 : 4;
-	answer->mtu = bpf_htonl(mtu);
+	switch (what) {
+	case TELL_TOO_BIG_OR_CUT:
+	case TELL_TOO_BIG:
+		answer->type = 2;
+		answer->mtu = bpf_htonl(mtu);
+		break;
+	case TELL_NO_PORT:
+		answer->type = 1;
+		answer->code = 4;
+		break;
+	case TELL_NO_HOST:
+		answer->type = 1;
+		answer->code = 3;
+		break;
+	case TELL_NO_HOPS:
+		answer->type = 3;
+		break;
+	}
 	ip_answer(packet, &answer->ip, IPPROTO_ICMPV6, length);
 	answer->checksum =
 		~fold(pseudo_sum(&answer->ip) + bpf_csum_diff(0, 0, (__be32 *)&answer->type, length, 0));

@@ -186,6 +186,16 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } locals_of SEC(".maps");
 
+/* The addresses of this host, of every interface. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, VIPD_OWN_ADDRESSES);
+	__type(key, struct vipd_address);
+	__type(value, __u32);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} own_addresses SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
 	__uint(max_entries, VIPD_PROGRAMS);

@@ -48,7 +48,7 @@ static __always_inline int refuse(struct __sk_buff *skb)
 		return DROP;
 	if (packet.flow.protocol == IPPROTO_TCP && packet.tcp_flags & (TCP_ACK | TCP_RST))
 		return packet.tcp_flags & TCP_RST ? DROP : reset(skb, &packet);
-	return tell(skb, &packet, 0);
+	return tell(skb, TELL_NO_PORT, 0);
 }
 
 static __always_inline int marked(struct __sk_buff *skb)

@@ -49,6 +49,15 @@ struct packet {
 	__u8 port;         /* enum vipd_port_flag of where it came in; XDP */
 };
 
+/* What is said of a packet that goes no further. */
+enum telling {
+	TELL_TOO_BIG_OR_CUT = 1, /* nothing, where it may be cut */
+	TELL_TOO_BIG,
+	TELL_NO_PORT, /* nobody has its port */
+	TELL_NO_HOST, /* nobody reaches whom it is for */
+	TELL_NO_HOPS,
+};
+
 /* What an ICMP error quotes. */
 struct quote {
 	struct vipd_flow flow; /* as its answers would come: source and target are swapped */

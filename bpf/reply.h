@@ -17,7 +17,7 @@ static __always_inline int reply(struct __sk_buff *skb, const struct packet *pac
 	}
 	if (packet->ttl <= 1) {
 		count(VIPD_REASON_TTL);
-		return DROP;
+		return PASS; /* the stack tells the real server */
 	}
 	switch (recall_way_back(skb, packet, &entry->virtual_address, &packet->flow.target, &way)) {
 	case FOUND:
@@ -25,8 +25,11 @@ static __always_inline int reply(struct __sk_buff *skb, const struct packet *pac
 	case FOUND_LOCAL:
 		return PASS;
 	case FOUND_SMALLER:
+		if (!packet->dont_fragment)
+			return tell(skb, TELL_TOO_BIG_OR_CUT, way.mtu);
 		/* The stack tells the real server, in the real server's own terms (RFC 1191 section 4). */
-		return packet->dont_fragment ? PASS : DROP;
+		count(VIPD_REASON_TOO_BIG);
+		return PASS;
 	case FOUND_NONE:
 		return DROP;
 	}
@@ -124,8 +127,12 @@ send:
 	switch (find_way(skb, packet, &entry.virtual_address, &packet->flow.target, &way)) {
 	case FOUND:
 		break;
-	case FOUND_LOCAL: /* a health check of our own */
 	case FOUND_SMALLER:
+		if (!packet->dont_fragment)
+			return tell(skb, TELL_TOO_BIG_OR_CUT, way.mtu);
+		count(VIPD_REASON_TOO_BIG);
+		return PASS;
+	case FOUND_LOCAL: /* a health check of our own */
 	case FOUND_NONE:
 		return PASS;
 	}

@@ -40,14 +40,6 @@ static __always_inline __u32 tunnel_overhead(const struct vipd_destination *dest
 	       tunnel_head_length(destination->tunnel);
 }
 
-/* The room for the outer header has to be within the MTU. A GSO packet is no problem: its segments are made
- * smaller (TCP), or were as large as they may be (UDP). */
-static __always_inline int encapsulation_fits(const struct __sk_buff *skb, const struct packet *packet, __u32 mtu,
-					      __u32 overhead)
-{
-	return skb->gso_segs > 1 || packet->bytes + overhead <= mtu;
-}
-
 /* Only TCP bears smaller segments: of UDP each one is a datagram. */
 static __always_inline __u64 room_flags(const struct packet *packet, __u8 tunnel)
 {

@@ -8,6 +8,8 @@
 
 #include "ingress.h"
 #include "marked.h"
+#include "outer.h"
+#include "tell.h"
 #include "census.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
@@ -53,4 +55,22 @@ SEC("classifier")
 int vipd_refuse(struct __sk_buff *skb)
 {
 	return refuse(skb);
+}
+
+SEC("classifier")
+int vipd_tell(struct __sk_buff *skb)
+{
+	return tell_go_on(skb);
+}
+
+SEC("classifier")
+int vipd_outer(struct __sk_buff *skb)
+{
+	return outer_go_on(skb);
+}
+
+SEC("classifier")
+int vipd_inside(struct __sk_buff *skb)
+{
+	return inside_go_on(skb);
 }

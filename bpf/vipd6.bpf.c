@@ -5,6 +5,8 @@
 
 #include "ingress.h"
 #include "marked.h"
+#include "outer.h"
+#include "tell.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
@@ -30,4 +32,22 @@ SEC("classifier")
 int vipd_refuse6(struct __sk_buff *skb)
 {
 	return refuse(skb);
+}
+
+SEC("classifier")
+int vipd_tell6(struct __sk_buff *skb)
+{
+	return tell_go_on(skb);
+}
+
+SEC("classifier")
+int vipd_outer6(struct __sk_buff *skb)
+{
+	return outer_go_on(skb);
+}
+
+SEC("classifier")
+int vipd_inside6(struct __sk_buff *skb)
+{
+	return inside_go_on(skb);
 }

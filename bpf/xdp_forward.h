@@ -171,6 +171,11 @@ static __always_inline int reply(struct xdp_md *xdp, const struct packet *packet
 }
 
 /* TC knows what these mean. */
+static __always_inline int expire(struct xdp_md *xdp)
+{
+	return PASS;
+}
+
 static __always_inline int reply_without_entry(struct xdp_md *xdp, const struct packet *packet)
 {
 	return PASS;

@@ -91,7 +91,12 @@ async fn ebpf(_: &Path) -> Result<Plane, DatapathError> {
 
 /// A killed daemon left its program and maps pinned below this run directory.
 pub fn left_by_ebpf(run_dir: &Path) -> bool {
-    cfg!(feature = "ebpf") && std::fs::read_dir(run_dir.join("bpf")).is_ok_and(|mut entries| entries.next().is_some())
+    // Not the fence, which the heartbeat sees to, nor what the kernel puts into every bpffs.
+    let of_plane = |name: &[u8]| name != b"fence" && !name.ends_with(b".debug");
+    let is_left = |entry: std::io::Result<std::fs::DirEntry>| {
+        entry.is_ok_and(|entry| of_plane(std::os::unix::ffi::OsStrExt::as_bytes(entry.file_name().as_os_str())))
+    };
+    cfg!(feature = "ebpf") && std::fs::read_dir(run_dir.join("bpf")).is_ok_and(|mut entries| entries.any(is_left))
 }
 
 /// The interfaces whose packets the plane serves: all but the loopback ones.

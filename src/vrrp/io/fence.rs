@@ -58,7 +58,7 @@ pub struct Guard {
 struct Holder {
     slot: u32,
     lease_s: u32,
-    claimed: u32,
+    claimed_ns: u64,
 }
 
 #[expect(unsafe_code, reason = "aya asks for a promise about the type")]
@@ -187,7 +187,7 @@ impl Guard {
     /// Of the kernel: more than 65,536 addresses.
     pub fn put(&mut self, address: IpAddr, slot: u32, lease: Lease) -> io::Result<()> {
         let lease_s = lease.valid_s.saturating_add(LATE_S);
-        self.routers.insert(key(address), Holder { slot, lease_s, claimed: 0 }, 0).map_err(io::Error::other)
+        self.routers.insert(key(address), Holder { slot, lease_s, claimed_ns: 0 }, 0).map_err(io::Error::other)
     }
 
     /// This address is served by nobody here. One that was not guarded is fine.

@@ -26,9 +26,10 @@ fn scripts_are_told_of_every_state() {
 #[test]
 fn a_script_that_names_nobody_is_run_by_script_user() {
     let host = Host::new();
-    let shared = std::os::unix::fs::PermissionsExt::from_mode(0o777);
-    fs::set_permissions(host.dir.path(), shared).unwrap();
-    let (told, script) = (host.dir.path().join("told"), host.dir.path().join("notify.sh"));
+    // Where that user may go.
+    let shared = tempfile::tempdir().unwrap();
+    fs::set_permissions(shared.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let (told, script) = (shared.path().join("told"), shared.path().join("notify.sh"));
     fs::write(&script, format!("#!/bin/sh\nid -un >> {}\n", told.display())).unwrap();
     fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let text = INSTANCE.replace("    version 3", &format!("    version 3\n    notify_master {}", script.display()));

@@ -15,13 +15,17 @@ pub const PROMOTE: &str = "promote_secondaries";
 
 /// Gives what was found, and what of it stays.
 pub async fn remove(handle: &rtnetlink::Handle, all: &[Arc<Settings>], links: &Links) -> io::Result<Vec<Leftover>> {
-    let found = leftovers(all, links);
-    for Leftover { interface, index, held, .. } in found.iter().filter(|one| !one.stays) {
+    let mut found = leftovers(all, links);
+    for Leftover { interface, index, held, stays, .. } in found.iter_mut().filter(|one| !one.stays) {
         let family = held.cidr.family();
         // The host's own address may be a secondary one behind it, and would go along.
-        let promoted = family == Family::V4
-            && sysctl::get(family, interface, PROMOTE).is_ok_and(|before| before == 0)
-            && sysctl::set(family, interface, PROMOTE, 1).is_ok();
+        let was_off =
+            family == Family::V4 && sysctl::get(family, interface, PROMOTE).map_or(true, |before| before == 0);
+        let promoted = was_off && sysctl::set(family, interface, PROMOTE, 1).is_ok();
+        if was_off && !promoted && !held.ours {
+            *stays = true;
+            continue;
+        }
         let done = address::release(handle, *index, held.cidr, held.peer).await;
         if promoted {
             // An interface that went needs nothing.

@@ -69,7 +69,13 @@ pub const PROGRAM_FULLNAT6: u32 = 2;
 pub const PROGRAM_MARKED6: u32 = 3;
 pub const PROGRAM_REFUSE: u32 = 4;
 pub const PROGRAM_REFUSE6: u32 = 5;
-pub const PROGRAMS: u32 = 6;
+pub const PROGRAM_TELL: u32 = 6;
+pub const PROGRAM_TELL6: u32 = 7;
+pub const PROGRAM_OUTER: u32 = 8;
+pub const PROGRAM_OUTER6: u32 = 9;
+pub const PROGRAM_INSIDE: u32 = 10;
+pub const PROGRAM_INSIDE6: u32 = 11;
+pub const PROGRAMS: u32 = 12;
 pub const XDP_PROGRAM_IPV6: u32 = 0;
 pub const XDP_PROGRAMS: u32 = 1;
 
@@ -85,6 +91,9 @@ pub const PORT_OFFLOADS: u8 = 32;
 /// Place of the word in the fence's deadlines that is all ones where there is no fence.
 pub const FENCE_EARLIEST: u32 = 4096;
 
+/// Addresses of this host that the programs are told.
+pub const OWN_ADDRESSES: u32 = 16_384;
+
 /// Local addresses of a service.
 pub const LOCALS: usize = 64;
 pub const LOCALS_TOA: u32 = 1;
@@ -94,7 +103,7 @@ pub const SCHEDULE_PAGE: usize = 256;
 /// States of a connection, the length of [`Settings::timeout_ms`].
 pub const STATES: usize = 6;
 /// Reasons that are counted.
-pub const REASONS: u32 = 18;
+pub const REASONS: u32 = 20;
 
 /// Hashes of flows for which it is noted when one last ended.
 pub const ENDED: usize = 131_072;

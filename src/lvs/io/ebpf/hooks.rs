@@ -42,7 +42,7 @@ impl Ebpf {
         self.look_at_host()
     }
 
-    /// What changes without a word: rings, offloads, routing rules, the way of marked packets.
+    /// What changes without a word: rings, offloads, routing rules, addresses, the way of marked packets.
     pub(super) fn look_at_host(&mut self) -> Result<(), DatapathError> {
         if let Ok(front) = &mut self.front {
             front.refresh(&self.netlink)?;
@@ -56,6 +56,7 @@ impl Ebpf {
             now.way_ms = way_ms;
             settings.set(0, now, 0).map_err(Fault::map(doing))?;
         }
+        self.own.follow(&self.netlink, &mut self.kernel.maps.own_addresses)?;
         self.follow_marks()
     }
 

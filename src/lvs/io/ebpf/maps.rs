@@ -71,6 +71,7 @@ pub(super) fn shapes(limits: Limits) -> Vec<Shape> {
         shape("localities", size_of::<abi::LocalityKey>(), size_of::<abi::Locality>(), 8192),
         shape("reasons", index, word, abi::REASONS),
         shape("locals_of", index, size_of::<abi::Locals>(), services),
+        shape("own_addresses", size_of::<abi::Address>(), index, abi::OWN_ADDRESSES),
         shape("programs", index, index, abi::PROGRAMS),
     ]
 }
@@ -92,6 +93,7 @@ pub(super) struct Maps {
     pub(super) loads: Array<MapData, abi::Load>,
     pub(super) reasons: PerCpuArray<MapData, u64>,
     pub(super) locals_of: HashMap<MapData, u32, abi::Locals>,
+    pub(super) own_addresses: HashMap<MapData, abi::Address, u32>,
     pub(super) programs: ProgramArray<MapData>,
 }
 
@@ -116,6 +118,7 @@ impl Maps {
             loads: take(object, "loads")?,
             reasons: take(object, "reasons")?,
             locals_of: take(object, "locals_of")?,
+            own_addresses: take(object, "own_addresses")?,
             programs: take(object, "programs")?,
         })
     }

@@ -3,7 +3,7 @@
 //! `plane` is the door; `abi` and `maps` are the kernel's side, `words` translates, `model` and `schedule` decide,
 //! `commit` and `adopt` write and read the maps, `pins` and `links` keep it alive without us,
 //! `stats` counts; `hooks` chooses, `ports` decides and `xdp` attaches XDP, by what `netlink` says; `marks` leads marked
-//! packets to the program; `decapsulate` is for real servers, `trial` for tests and benches.
+//! packets to the program; `own` tells the programs this host's addresses; `decapsulate` is for real servers, `trial` for tests and benches.
 //!
 //! Packets count the connections of each destination as they begin and end; those that end in silence are found by the
 //! census that every `counters()` takes. Whoever uses lc, wlc, sed, nq, ovf, lblc, lblcr or thresholds should therefore
@@ -38,6 +38,7 @@ mod mark_rules;
 mod marks;
 mod model;
 mod netlink;
+mod own;
 mod pins;
 mod plane;
 mod ports;

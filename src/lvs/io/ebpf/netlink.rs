@@ -3,8 +3,10 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::net::IpAddr;
 
 use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{
     InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, XdpAttached,
 };
@@ -97,6 +99,18 @@ impl Netlink {
         }
         tell_vlans(&mut links);
         Ok(links)
+    }
+
+    /// All addresses of this host, on every interface.
+    ///
+    /// # Errors
+    /// Of netlink.
+    pub(super) fn addresses(&self) -> io::Result<BTreeSet<IpAddr>> {
+        let told = self.dump(RouteNetlinkMessage::GetAddress(AddressMessage::default()))?;
+        let address = |message: &RouteNetlinkMessage| {
+            if let RouteNetlinkMessage::NewAddress(message) = message { address(message) } else { None }
+        };
+        Ok(told.iter().filter_map(address).collect())
     }
 
     /// Whether routes depend on nothing but where a packet goes to: there are the usual routing rules, and others only
@@ -219,6 +233,19 @@ fn tell_vlans(links: &mut [Link]) {
     for link in links {
         link.has_vlans = below.contains(&link.index);
     }
+}
+
+/// Of a link between two hosts `IFA_ADDRESS` is the other end's; IPv6 mostly has no other.
+fn address(message: &AddressMessage) -> Option<IpAddr> {
+    let mut found = None;
+    for attribute in &message.attributes {
+        if let AddressAttribute::Local(addr) = attribute {
+            return Some(*addr);
+        } else if let AddressAttribute::Address(addr) = attribute {
+            found = Some(*addr);
+        }
+    }
+    found
 }
 
 fn is_usual(rule: &RuleMessage) -> bool {

@@ -18,6 +18,7 @@ use super::maps::{self, Limits, Maps};
 use super::marks::{self, Marks};
 use super::model::{Held, Model, key_of};
 use super::netlink::Netlink;
+use super::own::Own;
 use super::pins;
 use super::stats::{self, Rates, Reason};
 use super::words;
@@ -35,6 +36,12 @@ const MARKED: &str = "vipd_marked";
 const MARKED6: &str = "vipd_marked6";
 const REFUSE: &str = "vipd_refuse";
 const REFUSE6: &str = "vipd_refuse6";
+const TELL: &str = "vipd_tell";
+const TELL6: &str = "vipd_tell6";
+const OUTER: &str = "vipd_outer";
+const OUTER6: &str = "vipd_outer6";
+const INSIDE: &str = "vipd_inside";
+const INSIDE6: &str = "vipd_inside6";
 const FULLNAT: &str = "vipd_fullnat";
 const FULLNAT6: &str = "vipd_fullnat6";
 const CENSUS: &str = "vipd_census";
@@ -79,6 +86,7 @@ pub struct Ebpf {
     /// Interfaces where the program of another version goes on with its own maps until these have services.
     waiting: Vec<String>,
     marks: Marks,
+    pub(super) own: Own,
 }
 
 impl fmt::Debug for Ebpf {
@@ -119,15 +127,23 @@ impl Ebpf {
             pins::set_programs_aside(pin_dir)?;
             pins::remove_maps(pin_dir, limits)?;
         }
-        let mut object = load(abi::OBJECT, &[PROGRAM, MARKED, REFUSE, FULLNAT, CENSUS], options, limits)?;
+        let programs = [PROGRAM, MARKED, REFUSE, FULLNAT, TELL, OUTER, INSIDE, CENSUS];
+        let mut object = load(abi::OBJECT, &programs, options, limits)?;
         let mut kernel = Kernel::new(Maps::of(&mut object)?);
-        let mut object6 = load(abi::OBJECT6, &[PROGRAM6, MARKED6, REFUSE6, FULLNAT6], options, limits)?;
+        let programs = [PROGRAM6, MARKED6, REFUSE6, FULLNAT6, TELL6, OUTER6, INSIDE6];
+        let mut object6 = load(abi::OBJECT6, &programs, options, limits)?;
         let model = if adopted {
             adopt::adopt(&mut kernel, limits, local_ports)?
         } else {
             adopt::begin(&mut kernel.maps, limits, local_ports)?
         };
-        for (name, place) in [(FULLNAT, abi::PROGRAM_FULLNAT), (REFUSE, abi::PROGRAM_REFUSE)] {
+        for (name, place) in [
+            (FULLNAT, abi::PROGRAM_FULLNAT),
+            (REFUSE, abi::PROGRAM_REFUSE),
+            (TELL, abi::PROGRAM_TELL),
+            (OUTER, abi::PROGRAM_OUTER),
+            (INSIDE, abi::PROGRAM_INSIDE),
+        ] {
             lead_to(&mut kernel.maps, &mut object, name, place)?;
         }
         for (name, place) in [
@@ -135,6 +151,9 @@ impl Ebpf {
             (FULLNAT6, abi::PROGRAM_FULLNAT6),
             (MARKED6, abi::PROGRAM_MARKED6),
             (REFUSE6, abi::PROGRAM_REFUSE6),
+            (TELL6, abi::PROGRAM_TELL6),
+            (OUTER6, abi::PROGRAM_OUTER6),
+            (INSIDE6, abi::PROGRAM_INSIDE6),
         ] {
             lead_to(&mut kernel.maps, &mut object6, name, place)?;
         }
@@ -142,8 +161,10 @@ impl Ebpf {
         let pin_dir = pin_dir.clone();
         let (rates, began) = (Rates::default(), Instant::now());
         let netlink = Netlink::open().map_err(|error| Fault::new("opening netlink", &error))?;
-        let (front, attached, marks, waiting) = (Err(HookReason::ModeIsTc), vec![], Marks::default(), vec![]);
-        let mut plane = Self { pin_dir, object, kernel, model, rates, began, netlink, front, attached, waiting, marks };
+        let (front, attached, waiting) = (Err(HookReason::ModeIsTc), vec![], vec![]);
+        let (marks, own) = (Marks::default(), Own::default());
+        let mut plane =
+            Self { pin_dir, object, kernel, model, rates, began, netlink, front, attached, waiting, marks, own };
         plane.pin_program()?;
         if differs {
             plane.waiting.clone_from(interfaces);
@@ -310,9 +331,11 @@ impl Datapath for Ebpf {
         }
         let waiting = std::mem::take(&mut self.waiting);
         if !waiting.is_empty()
-            && let (Err(error), Some(step)) = (self.attach(&waiting), steps.first())
+            && let Err(error) = self.attach(&waiting)
         {
-            failed.push((*step, error));
+            tracing::error!(%error, "the program of another version goes on; tried again with the next change");
+            self.waiting = waiting;
+            failed.extend(steps.first().map(|step| (*step, error)));
         }
         if failed.is_empty() { Ok(()) } else { Err(ApplyError { tried: steps.len(), failed }) }
     }

@@ -27,9 +27,10 @@ pub enum Reason {
     NoRoute,
     /// Dropped: `net.ipv4.ip_forward` is off; of IPv6 `net.ipv6.conf.INTERFACE.forwarding` of where it came in.
     ForwardingOff,
-    /// Not forwarded: larger than the MTU of the way out. Who forbade to cut it is told (RFC 1191).
+    /// Not forwarded: larger than the MTU of the way out. Who sent it is told (RFC 1191), also where it allowed to cut
+    /// it and the plane could not.
     TooBig,
-    /// Dropped: the time to live is used up.
+    /// Not forwarded: the time to live is used up. Who sent it is told.
     Ttl,
     /// Passed up: a fragment whose first one was not seen.
     Fragment,
@@ -54,13 +55,18 @@ pub enum Reason {
     Forged,
     /// Forwarded without a connection entry: a flood of SYNs, and a scheduler that will choose the same once more.
     SynFlood,
+    /// Given to the kernel, which has asked for the link address of its next hop for a second or longer, in vain: what
+    /// waits for it is lost.
+    NoNeighbour,
+    /// Forwarded in fragments: larger than the MTU of the way out, over IPv4, and nobody forbade to cut it.
+    Cut,
     /// An entry that was neither established nor over, a datagram's say, made room for another flow's.
     ConnectionsEvicted,
 }
 
 impl Reason {
     /// In the order of the map.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::NoDestination,
         Self::NoConnection,
         Self::NoRoute,
@@ -78,6 +84,8 @@ impl Reason {
         Self::LocalPortsFull,
         Self::Forged,
         Self::SynFlood,
+        Self::NoNeighbour,
+        Self::Cut,
         Self::ConnectionsEvicted,
     ];
 
@@ -101,6 +109,8 @@ impl Reason {
             Self::LocalPortsFull => "local_ports_full",
             Self::Forged => "forged",
             Self::SynFlood => "syn_flood",
+            Self::NoNeighbour => "no_neighbour",
+            Self::Cut => "cut",
             Self::ConnectionsEvicted => "connections_evicted",
         }
     }
