@@ -127,3 +127,18 @@ fn a_killed_daemon_is_deaf_once_its_successor_claims_and_whoever_comes_after_it_
     assert!(again.ended().success(), "{}", host.log());
     assert!(!host.run_dir().join("bpf").exists(), "an orderly end leaves nothing");
 }
+
+#[test]
+fn a_frozen_daemon_whose_address_was_claimed_stays_deaf_when_it_is_killed() {
+    let host = Host::new();
+    let far = Far::of(&host, "frozen-killed-far");
+    let mut running = host.start(&host.config(INSTANCE));
+    far.knows();
+    far.wait_for_answer(&host, "the master");
+    running.signal(Signal::SIGSTOP);
+    far.wait_for_silence(&host, "frozen", || ());
+    far.claims();
+    running.signal(Signal::SIGKILL);
+    running.ended();
+    assert!(!far.is_answered(), "its successor has the address");
+}

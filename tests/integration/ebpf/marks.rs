@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use vipd::base::Family;
 use vipd::lvs::datapath::{Datapath as _, DatapathError};
 use vipd::lvs::io::ebpf::Ebpf;
-use vipd::lvs::table::{Forwarding, Persistence, Scheduler, Service, ServiceKey, Step};
+use vipd::lvs::table::{Forwarding, Persistence, Protocol, Scheduler, Service, ServiceKey, Step};
 
 use crate::lab::{DEADLINE, Host, Lab, MASQ_VIP, MASQ_VIP6, ROUTE_VIP, ROUTE_VIP6, address, address6, until, wait};
 use crate::steps::{at, counters, destination, service};
@@ -174,7 +174,10 @@ fn what_is_left_of_a_killed_run_goes_when_no_mark_is_wanted() {
     one_port(&lab, &mut plane, MARK);
     drop(plane);
     std::fs::remove_file(lab.pin_dir().join("settings")).unwrap();
-    let plane = lab.open();
+    let mut plane = lab.open();
+    // Until then the program of before serves.
+    let plain = ServiceKey::Address { protocol: Protocol::Tcp, addr: MASQ_VIP.into(), port: 80 };
+    apply(&lab, &mut plane, &[Step::AddService(plain, service(Scheduler::Rr))]);
     assert_eq!(usual_rules(&lab), before);
     lab.close(plane);
 }
