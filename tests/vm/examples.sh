@@ -177,6 +177,8 @@ for one in client:50 director:2 s1:11 s2:12; do
 done
 set_up dr
 start ipv6.conf 80
+both() { [ "$(ip netns exec director ipvsadm -Ln | grep -c ' Route ')" = 2 ]; }
+until_true 'both real servers are there' both
 [ "$(shares 80 6)" = '1:4 2:2 ' ] || fail "by weight: $(ip netns exec director ipvsadm -Ln --stats)"
 away
 echo 'all held'
