@@ -109,7 +109,7 @@ ip netns exec client perl -MIO::Socket::INET -e '
         }
     }
     exit($failed ? 1 : 0);
-' 30 "${schedulers[*]}" "${weights[@]}" || fail 'both planes choose alike'
+' 20 "${schedulers[*]}" "${weights[@]}" || fail 'both planes choose alike'
 kill "$server"
 ipvsadm -C
 "$vipd" ipvsadm --plane ebpf --run-dir "$dir/run" -C
