@@ -25,7 +25,7 @@ use super::instance::{Discards, Instance, extra};
 use super::lease::Lease;
 use super::links::Links;
 use super::packet::{Advert, Envelope};
-use super::reason::{Fault, Standing};
+use super::reason::{Fault, Reason, Standing};
 use super::receive::{Discard, check};
 use super::router::{Action, Condition, Event};
 use super::settings::{Holdings, Key, Outcome, Tracked, VirtualAddress};
@@ -242,6 +242,7 @@ impl Fleet {
             return Ok(());
         }
         self.event(now, at, Event::Heard(heard), out);
+        self.group_follows(now, at, heard, out);
         Ok(())
     }
 
@@ -405,8 +406,11 @@ impl Fleet {
                     }
                     if from.serves() && matches!(to, Standing::Backup | Standing::Fault) {
                         let member = instance.settings.name.clone();
-                        let because = reason.clone();
-                        left = instance.group().map(|group| Left { group: group.to_owned(), member, because });
+                        let because = Box::new(reason.clone());
+                        left = instance.group().map(|group| {
+                            let group = group.to_owned();
+                            Left { reason: Reason::GroupLeft { group: group.clone(), member, because }, group }
+                        });
                     }
                     instance.reason = Some(reason.clone());
                     let (name, priority) = (instance.settings.name.clone(), instance.router.priority());
