@@ -11,6 +11,7 @@ mod operator;
 mod reload;
 mod sealed;
 mod sending;
+mod serving;
 mod statics;
 
 pub use hearing::Heard;
@@ -34,6 +35,7 @@ use super::view::InstanceView;
 use crate::base::{Family, IfName, MonoTime, Priority, Vrid};
 use group::Left;
 use sending::send;
+use serving::serve;
 
 /// One thing to carry out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -385,8 +387,7 @@ impl Fleet {
                 Action::Advert { priority } => {
                     send(instance, priority, out);
                     if instance.router.standing() == Standing::Active {
-                        let until = now + instance.router.rules().fastest_active_down();
-                        out.push(Output::Serve { key: instance.settings.key(), until });
+                        out.extend(serve(now, instance));
                     }
                 }
                 Action::Take => {
@@ -428,11 +429,8 @@ impl Fleet {
                 }
             }
         }
-        if instance.router.standing() == Standing::HandingOver
-            && let Some(end) = instance.router.deadline()
-        {
-            let until = end + instance.settings.interval.duration();
-            out.push(Output::Serve { key: instance.settings.key(), until });
+        if instance.router.standing() == Standing::HandingOver {
+            out.extend(serve(now, instance));
         }
         if let Some(group) = reannounce {
             self.reannounce(now, at, group.as_deref());
