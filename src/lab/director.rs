@@ -213,7 +213,8 @@ impl Director {
             }
             Daemon::Keepalived => {
                 let mut command = Command::new("keepalived");
-                command.args(["--dont-fork", "--log-console", "--vrrp"]);
+                // Where no syslogd runs, libc would write each message to the machine's console: a serial one holds a CPU up.
+                command.args(["--dont-fork", "--log-console", "--no-syslog", "--vrrp"]);
                 command.arg("--use-file").arg(self.config_path());
                 command.arg("--pid").arg(below("keepalived.pid")).arg("--vrrp_pid").arg(below("vrrp.pid"));
                 command

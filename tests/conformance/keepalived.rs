@@ -91,7 +91,7 @@ impl Keepalived {
         std::fs::write(&file, config).unwrap();
         let log = std::fs::File::create(dir.join("log")).unwrap();
         let mut command = Command::new("keepalived");
-        command.args(["-n", "-l", "-D", "-C", "-f"]).arg(file).stdin(Stdio::null());
+        command.args(["-n", "-l", "-G", "-D", "-C", "-f"]).arg(file).stdin(Stdio::null());
         Self(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap())
     }
 }

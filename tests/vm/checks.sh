@@ -99,7 +99,7 @@ all_there() { [ "$(ipvsadm -Ln | grep -c '^  ->')" -ge "$servers" ]; }
 
 printf '%-12s %8s %14s\n' "$servers servers" checks 'instr./check'
 for round in 1 2; do
-    keepalived -n -l -C -f "$dir/keepalived.conf" -p "$dir/pid" -c "$dir/checkers.pid" > "$dir/log.keepalived" 2>&1 &
+    keepalived -n -l -G -C -f "$dir/keepalived.conf" -p "$dir/pid" -c "$dir/checkers.pid" > "$dir/log.keepalived" 2>&1 &
     daemon=$!
     until_true 'keepalived has the servers' all_there
     measure keepalived "$daemon"

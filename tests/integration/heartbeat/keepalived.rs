@@ -29,7 +29,9 @@ impl Keepalived {
         let log = fs::File::create(dir.path().join("log")).unwrap();
         let mut command = Process::new("nsenter");
         command.arg(format!("--net=/run/netns/{}", wire.hosts[1].name()));
-        command.args(["keepalived", "--dont-fork", "--log-console", "--log-detail", "--vrrp", "-f"]).arg(&config);
+        // Without a syslogd its messages would go to the machine's console, and a serial one holds a CPU up for seconds.
+        command.args(["keepalived", "--dont-fork", "--log-console", "--no-syslog", "--log-detail", "--vrrp", "-f"]);
+        command.arg(&config);
         for (option, file) in [("--pid", "pid"), ("--vrrp_pid", "vrrp.pid"), ("--checkers_pid", "checkers.pid")] {
             command.arg(option).arg(dir.path().join(file));
         }
