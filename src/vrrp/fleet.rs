@@ -11,6 +11,7 @@ mod operator;
 mod reload;
 mod sealed;
 mod sending;
+mod serving;
 mod statics;
 
 pub use hearing::Heard;
@@ -25,7 +26,7 @@ use super::instance::{Discards, Instance, extra};
 use super::lease::Lease;
 use super::links::Links;
 use super::packet::{Advert, Envelope};
-use super::reason::{Fault, Standing};
+use super::reason::{Fault, Reason, Standing};
 use super::receive::{Discard, check};
 use super::router::{Action, Condition, Event};
 use super::settings::{Holdings, Key, Outcome, Tracked, VirtualAddress};
@@ -34,6 +35,7 @@ use super::view::InstanceView;
 use crate::base::{Family, IfName, MonoTime, Priority, Vrid};
 use group::Left;
 use sending::send;
+use serving::serve;
 
 /// One thing to carry out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -242,6 +244,7 @@ impl Fleet {
             return Ok(());
         }
         self.event(now, at, Event::Heard(heard), out);
+        self.group_follows(now, at, heard, out);
         Ok(())
     }
 
@@ -384,8 +387,7 @@ impl Fleet {
                 Action::Advert { priority } => {
                     send(instance, priority, out);
                     if instance.router.standing() == Standing::Active {
-                        let until = now + instance.router.rules().fastest_active_down();
-                        out.push(Output::Serve { key: instance.settings.key(), until });
+                        out.extend(serve(now, instance));
                     }
                 }
                 Action::Take => {
@@ -405,8 +407,11 @@ impl Fleet {
                     }
                     if from.serves() && matches!(to, Standing::Backup | Standing::Fault) {
                         let member = instance.settings.name.clone();
-                        let because = reason.clone();
-                        left = instance.group().map(|group| Left { group: group.to_owned(), member, because });
+                        let because = Box::new(reason.clone());
+                        left = instance.group().map(|group| {
+                            let group = group.to_owned();
+                            Left { reason: Reason::GroupLeft { group: group.clone(), member, because }, group }
+                        });
                     }
                     instance.reason = Some(reason.clone());
                     let (name, priority) = (instance.settings.name.clone(), instance.router.priority());
@@ -424,11 +429,8 @@ impl Fleet {
                 }
             }
         }
-        if instance.router.standing() == Standing::HandingOver
-            && let Some(end) = instance.router.deadline()
-        {
-            let until = end + instance.settings.interval.duration();
-            out.push(Output::Serve { key: instance.settings.key(), until });
+        if instance.router.standing() == Standing::HandingOver {
+            out.extend(serve(now, instance));
         }
         if let Some(group) = reannounce {
             self.reannounce(now, at, group.as_deref());

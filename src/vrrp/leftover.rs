@@ -18,7 +18,8 @@ pub struct Leftover {
     /// Of the interface.
     pub index: u32,
     pub held: Held,
-    /// It is not to be removed: without it the host, or an advert, would have nothing to come from.
+    /// It is not to be removed: without it the host, or an advert, would have nothing to come from, or other addresses
+    /// would go along.
     pub stays: bool,
 }
 

@@ -73,6 +73,8 @@ pub enum Reason {
     GroupReady { group: String, because: Box<Reason> },
     /// Another member of the sync group left Active; why it did.
     GroupLeft { group: String, member: String, because: Box<Reason> },
+    /// Another member of the sync group, Backup since a reload, follows this router.
+    GroupBackup { group: String, member: String, active: IpAddr, theirs: Priority },
     /// Something that it needs is broken.
     Faulted { fault: Fault },
     /// The last fault went away.
@@ -147,6 +149,7 @@ impl Reason {
             Self::Overslept { .. } => "overslept",
             Self::GroupReady { .. } => "group_ready",
             Self::GroupLeft { .. } => "group_left",
+            Self::GroupBackup { .. } => "group_backup",
             Self::Faulted { .. } => "faulted",
             Self::FaultCleared => "fault_cleared",
             Self::Stopping => "stopping",
@@ -175,6 +178,9 @@ impl fmt::Display for Reason {
             Self::GroupReady { group, because } => write!(f, "{because}; all of sync group {group} can be Active"),
             Self::GroupLeft { group, member, because } => {
                 write!(f, "{member} of sync group {group} left Active: {because}")
+            }
+            Self::GroupBackup { group, member, active, theirs } => {
+                write!(f, "{member} of sync group {group} is Backup: {active} is Active with priority {theirs}")
             }
             Self::Faulted { fault } => fault.fmt(f),
             Self::FaultCleared => f.write_str("the last fault went away"),

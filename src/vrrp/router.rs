@@ -115,10 +115,9 @@ pub enum Event {
     Priority(Priority),
     /// All members of the sync group want to be Active.
     GroupReady,
-    /// Another member of the sync group left Active, or heard a better router.
+    /// Another member of the sync group left Active, or follows another router: why this one leaves Active too.
     GroupLeft {
-        member: String,
-        because: Reason,
+        reason: Reason,
     },
     /// The operator wants another router to be Active. Nobody takes over: Active again, unless `force`.
     HandOver {
@@ -273,6 +272,11 @@ impl Router {
             State::Backup(Backup { wants, .. }) => wants,
             State::Initialize | State::Active(_) | State::Fault | State::HandingOver(_) | State::Stopped => false,
         }
+    }
+
+    /// A Backup that lets the Active be that it heard last.
+    pub const fn follows(&self) -> bool {
+        matches!(self.state, State::Backup(Backup { last: Last::Accepted { .. }, .. }))
     }
 
     /// A Backup that waits before it preempts: until when.

@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
+use vipd::vrrp::fleet::Output;
+
 use super::lan::{Lan, Wire};
+use super::node::Node;
 use super::random::Random;
+use super::scenario::Extras;
 
 #[derive(Clone, Copy, Debug)]
 pub enum Fault {
@@ -23,10 +27,22 @@ pub enum Fault {
         at: usize,
         good: bool,
     },
+    /// The script that moves the priority of a host.
+    Weight {
+        at: usize,
+        good: bool,
+    },
     /// The operator asks the Active to hand over.
     HandOver(usize),
+    /// Of the virtual routers of a host, the first that is Active hands over, with its sync group.
+    HandOverOne(usize),
     /// The operator adds an address to all virtual routers of a host, or removes it again.
     Reload(usize),
+    /// The operator puts all virtual routers of a host into their sync group, or takes them out.
+    Regroup {
+        at: usize,
+        together: bool,
+    },
     /// The operator lets the host hold nothing, or ends that.
     Maintenance {
         at: usize,
@@ -51,6 +67,7 @@ pub enum Fault {
 /// Plan some faults for the next `span`.
 pub fn plan(lan: &mut Lan, span: Duration) {
     plan_reloads(lan, span);
+    plan_extras(lan, span);
     let count = 3 + lan.random.index(10);
     for _ in 0..count {
         let start = lan.random.between(Duration::ZERO, span);
@@ -103,6 +120,35 @@ fn plan_reloads(lan: &mut Lan, span: Duration) {
     }
 }
 
+/// By a sequence of their own, too.
+fn plan_extras(lan: &mut Lan, span: Duration) {
+    let Extras { weights, regroups, .. } = Extras::of(lan.seed);
+    let mut random = Random::new(lan.seed.rotate_left(16));
+    for _ in 0..if weights { 1 + random.below(6) } else { 0 } {
+        let (start, at) = (random.between(Duration::ZERO, span), random.index(lan.nodes.len()));
+        let end = start + random.between(Duration::ZERO, lan.intervals(12));
+        lan.at(start, Fault::Weight { at, good: false });
+        lan.at(end, Fault::Weight { at, good: true });
+    }
+    if !regroups || lan.keys().len() == 1 {
+        return;
+    }
+    // All hosts are out of their groups for a while, so that different hosts can be Active.
+    for _ in 0..=random.below(3) {
+        let start = random.between(Duration::ZERO, span);
+        let one = random.index(lan.nodes.len());
+        for at in 0..lan.nodes.len() {
+            let end = start + lan.intervals(1) + random.between(Duration::ZERO, lan.intervals(12));
+            lan.at(start, Fault::Regroup { at, together: false });
+            lan.at(end, Fault::Regroup { at, together: true });
+        }
+        for at in [one, (one + 1) % lan.nodes.len()] {
+            let soon = start + random.between(Duration::ZERO, lan.intervals(1));
+            lan.at(soon, Fault::HandOverOne(at));
+        }
+    }
+}
+
 /// Carry it out.
 pub fn happen(lan: &mut Lan, fault: Fault) {
     let now = lan.now;
@@ -136,29 +182,26 @@ pub fn happen(lan: &mut Lan, fault: Fault) {
         }
         Fault::Link { at, up } => {
             lan.nodes[at].link_up = up;
-            let outputs = if lan.nodes[at].stalled { vec![] } else { lan.nodes[at].look(at, now) };
-            lan.carry_out(at, outputs);
+            awake(lan, at, |node| node.look(at, now));
         }
         Fault::Script { at, good } => {
             lan.nodes[at].script_good = good;
-            let outputs = if lan.nodes[at].stalled { vec![] } else { lan.nodes[at].report(now) };
-            lan.carry_out(at, outputs);
+            awake(lan, at, |node| node.report(now));
         }
-        Fault::HandOver(at) => {
-            let outputs = if lan.nodes[at].stalled { vec![] } else { lan.nodes[at].hand_over(now) };
-            lan.carry_out(at, outputs);
+        Fault::Weight { at, good } => {
+            lan.nodes[at].weight_good = good;
+            awake(lan, at, |node| node.report(now));
         }
+        Fault::HandOver(at) => awake(lan, at, |node| node.hand_over(now, usize::MAX)),
+        Fault::HandOverOne(at) => awake(lan, at, |node| node.hand_over(now, 1)),
         // One that stops takes no other settings, and one that sleeps is not asked.
         Fault::Reload(at) if lan.nodes[at].stalled || lan.nodes[at].stopping => (),
         Fault::Reload(at) => {
             let outputs = lan.nodes[at].reload(now);
             lan.carry_out(at, outputs);
         }
-        Fault::Maintenance { at, .. } if lan.nodes[at].stalled => (),
-        Fault::Maintenance { at, on } => {
-            let outputs = lan.nodes[at].maintain(now, on);
-            lan.carry_out(at, outputs);
-        }
+        Fault::Regroup { at, together } => awake(lan, at, |node| node.regroup(now, together)),
+        Fault::Maintenance { at, on } => awake(lan, at, |node| node.maintain(now, on)),
         Fault::Loss(permille) => lan.wire.loss = permille,
         Fault::Duplication(permille) => lan.wire.duplication = permille,
         Fault::Late(permille) => {
@@ -174,6 +217,12 @@ pub fn happen(lan: &mut Lan, fault: Fault) {
     }
 }
 
+/// Let a host do this, unless it is not run.
+fn awake(lan: &mut Lan, at: usize, act: impl FnOnce(&mut Node) -> Vec<Output>) {
+    let outputs = if lan.nodes[at].stalled { vec![] } else { act(&mut lan.nodes[at]) };
+    lan.carry_out(at, outputs);
+}
+
 fn heal(lan: &mut Lan) {
     if lan.wire.late > 0 {
         lan.stale_until = lan.now + lan.intervals(2);
@@ -186,7 +235,9 @@ fn heal(lan: &mut Lan) {
         for fault in [
             Fault::Link { at, up: true },
             Fault::Script { at, good: true },
+            Fault::Weight { at, good: true },
             Fault::Wake(at),
+            Fault::Regroup { at, together: true },
             Fault::Boot(at),
             Fault::Maintenance { at, on: false },
         ] {

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
-use vipd::base::{AdvertInterval, MonoTime};
+use vipd::base::{AdvertInterval, Family, IfName, MonoTime};
 use vipd::vrrp::fleet::{Fleet, Output};
 use vipd::vrrp::packet::{Advert, Envelope};
 use vipd::vrrp::{Happened, Key, Settings, Standing};
@@ -13,7 +14,7 @@ use super::faults::Fault;
 use super::invariants::{self, Watch};
 use super::node::{Node, Packet};
 use super::random::Random;
-use super::scenario::{Mistake, scenario};
+use super::scenario::{Extras, Mistake, scenario};
 
 /// Steps without the clock moving that mean a loop.
 const SPIN: u32 = 10_000;
@@ -282,13 +283,19 @@ impl Lan {
         let Packet { interface, mut envelope, mut bytes } = packet;
         match self.mistake {
             Some(Mistake::PriorityZeroMissed) if bytes[2] == 0 => return None,
+            Some(Mistake::StrangerHeard) if envelope.source == self.stranger(&interface, envelope.source) => {
+                let peer = usize::from(at == 0);
+                let advert = Advert::parse(&bytes, &envelope).unwrap();
+                envelope.source = Node::address(peer, &interface, Family::of(envelope.source));
+                bytes = advert.emit(envelope.source, envelope.destination);
+            }
             // All others have higher addresses than the first host.
             Some(Mistake::TieBrokenTheWrongWay) if at > 0 => (),
             Some(Mistake::TieNeverLost | Mistake::TieBrokenTheWrongWay) => {
                 let advert = Advert::parse(&bytes, &envelope).unwrap();
                 envelope.source = match envelope.source {
-                    std::net::IpAddr::V4(_) => "10.0.0.0".parse().unwrap(),
-                    std::net::IpAddr::V6(_) => "fe80::".parse().unwrap(),
+                    IpAddr::V4(_) => "10.0.0.0".parse().unwrap(),
+                    IpAddr::V6(_) => "fe80::".parse().unwrap(),
                 };
                 bytes = advert.emit(envelope.source, envelope.destination);
             }
@@ -301,8 +308,13 @@ impl Lan {
         for output in outputs {
             match output {
                 Output::SendSealed { .. } => panic!("nobody here seals"),
-                Output::Send { key, source, destination, bytes, ttl: _, mac: _ } => {
+                Output::Send { key, source, destination, mut bytes, ttl: _, mac: _ } => {
                     let envelope = Envelope { source, destination, ttl: Some(255) };
+                    if self.mistake == Some(Mistake::WeightNotTold) && bytes[2] != 0 {
+                        let mut advert = Advert::parse(&bytes, &envelope).unwrap();
+                        advert.priority = self.nodes[at].settings[0].priority.get();
+                        bytes = advert.emit(source, destination);
+                    }
                     self.send(at, &Packet { interface: key.interface, envelope, bytes });
                 }
                 Output::Hold { key, holdings, lease } => {
@@ -336,20 +348,47 @@ impl Lan {
         if !self.nodes[from].link_up {
             return;
         }
+        if Extras::of(self.seed).unicast {
+            return self.send_to_one(from, packet);
+        }
         for to in (0..self.nodes.len()).filter(|to| *to != from) {
-            let cut = self.wire.cuts.get(&(from, to)).is_some_and(|cuts| *cuts > 0);
-            if cut || self.random.permille(self.wire.loss) {
-                continue;
+            self.send_to(from, to, packet);
+        }
+    }
+
+    /// To the peer that has the address; and whenever one sends, somebody that is nobody's peer does.
+    fn send_to_one(&mut self, from: usize, packet: &Packet) {
+        let Packet { interface, envelope, bytes } = packet;
+        let (family, destination) = (Family::of(envelope.source), envelope.destination);
+        let has = |at: &usize| Node::address(*at, interface, family) == destination;
+        let to = (0..self.nodes.len()).find(has).unwrap();
+        self.send_to(from, to, packet);
+        let source = self.stranger(interface, destination);
+        let mut advert = Advert::parse(bytes, envelope).unwrap();
+        advert.priority = 254;
+        let bytes = advert.emit(source, destination);
+        let envelope = Envelope { source, ..*envelope };
+        self.send_to(from, to, &Packet { interface: interface.clone(), envelope, bytes });
+    }
+
+    /// The address of a router that is in no list of peers.
+    fn stranger(&self, interface: &IfName, near: IpAddr) -> IpAddr {
+        Node::address(self.nodes.len(), interface, Family::of(near))
+    }
+
+    fn send_to(&mut self, from: usize, to: usize, packet: &Packet) {
+        let cut = self.wire.cuts.get(&(from, to)).is_some_and(|cuts| *cuts > 0);
+        if cut || self.random.permille(self.wire.loss) {
+            return;
+        }
+        let copies = if self.random.permille(self.wire.duplication) { 2 } else { 1 };
+        for _ in 0..copies {
+            let least = self.delay_max / 10;
+            let mut delay = self.random.between(least, self.delay_max);
+            if self.random.permille(self.wire.late) {
+                delay += self.random.between(Duration::ZERO, self.interval.duration() * 2);
             }
-            let copies = if self.random.permille(self.wire.duplication) { 2 } else { 1 };
-            for _ in 0..copies {
-                let least = self.delay_max / 10;
-                let mut delay = self.random.between(least, self.delay_max);
-                if self.random.permille(self.wire.late) {
-                    delay += self.random.between(Duration::ZERO, self.interval.duration() * 2);
-                }
-                self.schedule(self.now + delay, Event::Deliver { to, packet: packet.clone() });
-            }
+            self.schedule(self.now + delay, Event::Deliver { to, packet: packet.clone() });
         }
     }
 }

@@ -26,7 +26,7 @@ use vipd::vrrp::{Key, Standing, Version};
 
 use faults::Fault;
 use lan::{Lan, Violation};
-use scenario::Mistake;
+use scenario::{Extras, Mistake};
 
 /// The whole story of one seed; gives its history.
 fn story(seed: u64, mistake: Option<Mistake>) -> Result<Vec<String>, Violation> {
@@ -45,6 +45,7 @@ fn story(seed: u64, mistake: Option<Mistake>) -> Result<Vec<String>, Violation> 
     lan.run_for(lan.takes_over_within() + lan.intervals(2))?;
     one_active(&lan)?;
     undisturbed(&mut lan, None)?;
+    outweighed(&mut lan)?;
     let backup = (0..lan.nodes.len()).find(|at| lan.nodes[*at].is(&lan.keys()[0], Standing::Backup)).unwrap();
     undisturbed(&mut lan, Some(backup))?;
     hands_over(&mut lan)?;
@@ -79,6 +80,29 @@ fn undisturbed(lan: &mut Lan, sleeper: Option<usize>) -> Result<(), Violation> {
             Err(lan.violation(format!("{at:?}: host {host} moved to {standing} without a cause ({key})")))
         }
     }
+}
+
+/// The Active becomes the lesser one without a fault: whoever preempts takes over with not a moment without service.
+fn outweighed(lan: &mut Lan) -> Result<(), Violation> {
+    if !Extras::of(lan.seed).weights {
+        return Ok(());
+    }
+    let active = one_active(lan)?;
+    lan.watch.never_dark = true;
+    lan.happens(Fault::Weight { at: active, good: false })?;
+    lan.run_for(lan.takes_over_within() + lan.intervals(1))?;
+    let next = one_active(lan)?;
+    let better = (0..lan.nodes.len()).find(|at| {
+        let preempts = lan.nodes[*at].settings[0].preempt && !lan.nodes[*at].has_yielded();
+        preempts && lan.nodes[*at].priority() > lan.nodes[next].priority()
+    });
+    if let Some(better) = better {
+        return Err(lan.violation(format!("host {next} is Active, and host {better} is better")));
+    }
+    lan.watch.never_dark = false;
+    lan.happens(Fault::Weight { at: active, good: true })?;
+    lan.run_for(lan.takes_over_within() + lan.intervals(1))?;
+    one_active(lan).map(drop)
 }
 
 /// An orderly stop: not a moment without service, and a successor within the skew.
@@ -132,11 +156,14 @@ fn dies(lan: &mut Lan) -> Result<(), Violation> {
 }
 
 fn told_apart(lan: &Lan, dead: usize) -> bool {
-    let others = lan.nodes.iter().enumerate().filter(|(at, _)| *at != dead).map(|(_, node)| &node.settings[0]);
+    let others = lan.nodes.iter().enumerate().filter(|(at, _)| *at != dead).map(|(_, node)| node);
     let mut skews: Vec<Duration> = others
-        .map(|one| match one.version {
-            Version::V2 => AdvertInterval::DEFAULT.skew(one.priority),
-            Version::V3 => one.interval.skew(one.priority),
+        .filter_map(|node| {
+            let (one, priority) = (&node.settings[0], node.priority()?);
+            Some(match one.version {
+                Version::V2 => AdvertInterval::DEFAULT.skew(priority),
+                Version::V3 => one.interval.skew(priority),
+            })
         })
         .collect();
     skews.sort();
@@ -192,6 +219,8 @@ fn planted_mistakes_are_found() {
         (Mistake::DecideBeforeDrain, "without a cause"),
         (Mistake::NothingLetGo, "its kernel answers true"),
         (Mistake::ReloadForgotten, "its kernel has other addresses"),
+        (Mistake::WeightNotTold, "is better"),
+        (Mistake::StrangerHeard, "nobody serves"),
     ];
     for (mistake, symptom) in rows {
         let found = (0..64).filter_map(|seed| story(seed, Some(mistake)).err());

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use vipd::base::Priority;
 use vipd::base::{Cidr, Family, IfName, MonoTime};
 use vipd::vrrp::fleet::{Fleet, Maintenance, Output};
 use vipd::vrrp::lease::Lease;
 use vipd::vrrp::links::{Held, Link, Links};
 use vipd::vrrp::packet::Envelope;
-use vipd::vrrp::{Holdings, Key, Outcome, Settings, Standing, Tracked, VirtualAddress};
+use vipd::vrrp::{Holdings, Key, Outcome, Settings, Standing, SyncGroup, Tracked, VirtualAddress};
 
 /// A packet in a socket.
 #[derive(Clone, Debug)]
@@ -23,6 +24,8 @@ pub struct Packet {
 #[expect(clippy::struct_excessive_bools, reason = "each is a fault of its own")]
 pub struct Node {
     pub settings: Vec<Settings>,
+    /// Of all its virtual routers, unless a reload took them out.
+    group: Option<SyncGroup>,
     /// `None`: the daemon is not running.
     pub fleet: Option<Fleet>,
     /// Its clock is ahead of the world's by this.
@@ -32,6 +35,8 @@ pub struct Node {
     pub stopping: bool,
     pub link_up: bool,
     pub script_good: bool,
+    /// Of the script with a weight.
+    pub weight_good: bool,
     /// The operator lets it hold nothing; a restart does not forget it.
     maintenance: bool,
     /// What came while it was stalled.
@@ -47,6 +52,7 @@ pub struct Node {
 impl Node {
     pub fn new(settings: Vec<Settings>, offset: Duration) -> Self {
         Self {
+            group: settings[0].sync_group.clone(),
             settings,
             fleet: None,
             offset,
@@ -54,6 +60,7 @@ impl Node {
             stopping: false,
             link_up: true,
             script_good: true,
+            weight_good: true,
             maintenance: false,
             queue: vec![],
             renewed: BTreeMap::new(),
@@ -102,9 +109,9 @@ impl Node {
         let mut out = fleet.links(local, self.links(at));
         out.extend(fleet.maintain(local, Maintenance { all: self.maintenance, ..Maintenance::default() }));
         out.extend(fleet.reconfigure(local, self.settings.clone()));
-        out.extend(fleet.tracked(local, Tracked::Script("chk".to_owned()), Outcome::Good(self.script_good)));
         self.fleet = Some(fleet);
         self.kernel.clear();
+        out.extend(self.report(now));
         out
     }
 
@@ -124,10 +131,23 @@ impl Node {
     }
 
     pub fn report(&mut self, now: MonoTime) -> Vec<Output> {
-        let (local, good) = (self.local(now), self.script_good);
-        self.fleet
-            .as_mut()
-            .map_or(vec![], |fleet| fleet.tracked(local, Tracked::Script("chk".to_owned()), Outcome::Good(good)))
+        let local = self.local(now);
+        let Some(fleet) = &mut self.fleet else { return vec![] };
+        let tracked: BTreeSet<Tracked> = self.settings[0].track.iter().map(|track| track.what.clone()).collect();
+        let good = [("chk", self.script_good), ("weight", self.weight_good)];
+        let results = good.map(|(name, good)| (Tracked::Script(name.to_owned()), Outcome::Good(good)));
+        let tracked = results.into_iter().filter(|(what, _)| tracked.contains(what));
+        tracked.flat_map(|(what, outcome)| fleet.tracked(local, what, outcome)).collect()
+    }
+
+    /// What it tells the others.
+    pub fn priority(&self) -> Option<Priority> {
+        Some(self.fleet.as_ref()?.views().first()?.effective_priority)
+    }
+
+    /// A Backup that lets its successor be, whatever that one's priority.
+    pub fn has_yielded(&self) -> bool {
+        self.fleet.as_ref().is_some_and(|fleet| fleet.each_view().any(|view| view.yielded))
     }
 
     pub fn shutdown(&mut self, now: MonoTime) -> Vec<Output> {
@@ -135,11 +155,11 @@ impl Node {
         self.fleet.as_mut().map_or(vec![], |fleet| fleet.shutdown(local))
     }
 
-    /// What is Active hands over.
-    pub fn hand_over(&mut self, now: MonoTime) -> Vec<Output> {
+    /// What is Active hands over, this many at most.
+    pub fn hand_over(&mut self, now: MonoTime, most: usize) -> Vec<Output> {
         let local = self.local(now);
         let active = self.settings.iter().filter(|one| self.standing.get(&one.key()) == Some(&Standing::Active));
-        let names: Vec<String> = active.map(|one| one.name.clone()).collect();
+        let names: Vec<String> = active.take(most).map(|one| one.name.clone()).collect();
         // Refused where it is stopping or a name is Active no more: nothing is done then.
         let asked = self.fleet.as_mut().and_then(|fleet| fleet.hand_over(local, &names, false).ok());
         asked.map_or(vec![], |(_, outputs)| outputs)
@@ -159,6 +179,18 @@ impl Node {
                 one.addresses.push(more);
             }
         }
+        self.reconfigure(now)
+    }
+
+    /// All its virtual routers are in their sync group, or each is by itself; one that stops takes no other settings.
+    pub fn regroup(&mut self, now: MonoTime, together: bool) -> Vec<Output> {
+        for one in &mut self.settings {
+            one.sync_group = self.group.clone().filter(|_| together);
+        }
+        if self.stopping { vec![] } else { self.reconfigure(now) }
+    }
+
+    fn reconfigure(&mut self, now: MonoTime) -> Vec<Output> {
         let (local, settings) = (self.local(now), self.settings.clone());
         self.fleet.as_mut().map_or(vec![], |fleet| fleet.reconfigure(local, settings))
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use vipd::base::{AdvertInterval, Family, Priority, Vrid};
+use vipd::vrrp::settings::{Peer, Transport};
 use vipd::vrrp::{Settings, SyncGroup, Track, Tracked, Version, VirtualAddress};
 
 use super::node::Node;
@@ -25,6 +26,32 @@ pub enum Mistake {
     NothingLetGo,
     /// What a reload changes of the addresses that are held is not carried out.
     ReloadForgotten,
+    /// Adverts carry the configured priority, whatever the trackers say.
+    WeightNotTold,
+    /// The advert of a router that is no peer is taken for that of one.
+    StrangerHeard,
+}
+
+/// What a seed has besides; the seeds that once broke a promise have none of it, and keep their stories.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Extras {
+    /// A script with a weight moves the priority of each host.
+    pub weights: bool,
+    /// All hosts are unicast peers, and one that is none sends to each of them too.
+    pub unicast: bool,
+    /// Reloads take a host's virtual routers out of their sync group, and put them back.
+    pub regroups: bool,
+}
+
+impl Extras {
+    pub fn of(seed: u64) -> Self {
+        let eighth = seed % 8;
+        Self {
+            weights: [1, 3, 7].contains(&eighth),
+            unicast: [2, 3].contains(&eighth),
+            regroups: [0, 4, 7].contains(&eighth),
+        }
+    }
 }
 
 /// The interval, the hosts, and a line that describes them.
@@ -42,7 +69,10 @@ pub fn scenario(seed: u64, random: &mut Random) -> (AdvertInterval, Vec<Node>, S
     let grouped = random.permille(250);
     let tracked = random.permille(250);
     let (down_timer_adverts, preempt_delay) = timers(seed, interval);
-    let nodes = priorities.iter().map(|priority| {
+    let extras = Extras::of(seed);
+    let mut weigher = Random::new(!seed.rotate_left(32));
+    let nodes = priorities.iter().enumerate().map(|(at, priority)| {
+        let weight = weigher.pick(&[-120, -60, -20, 10, 60, 120]);
         let start_as_active = random.permille(300);
         let interfaces: &[&str] = if grouped { &["eth0", "eth1"] } else { &["eth0"] };
         let one = |(number, interface): (usize, &&str)| {
@@ -60,9 +90,18 @@ pub fn scenario(seed: u64, random: &mut Random) -> (AdvertInterval, Vec<Node>, S
                 Family::V6 => "2001:db8::100/64",
             };
             settings.addresses = vec![VirtualAddress::new(vip.parse().unwrap())];
-            settings.sync_group = grouped.then(|| SyncGroup { name: "G".to_owned(), tracking_weight: false });
+            settings.sync_group = grouped.then(|| SyncGroup { name: "G".to_owned(), tracking_weight: true });
             if tracked {
                 settings.track = vec![Track { what: Tracked::Script("chk".into()), weight: None, reverse: false }];
+            }
+            if extras.weights {
+                let what = Tracked::Script("weight".into());
+                settings.track.push(Track { what, weight: Some(weight), reverse: false });
+            }
+            if extras.unicast {
+                let others = (0..hosts).filter(|other| *other != at);
+                let peers = others.map(|other| Peer::new(Node::address(other, &settings.interface, family))).collect();
+                settings.transport = Transport::Unicast { source: None, peers, ttl: 255, only_peers: true };
             }
             settings
         };
@@ -72,7 +111,8 @@ pub fn scenario(seed: u64, random: &mut Random) -> (AdvertInterval, Vec<Node>, S
     let nodes: Vec<Node> = nodes.collect();
     let text = format!(
         "{hosts} hosts, {version:?} over {family:?}, {interval} s, priorities {priorities:?}, preempt {preempt}, \
-         grouped {grouped}, tracked {tracked}, {down_timer_adverts} intervals of silence, preempt_delay {preempt_delay:?}"
+         grouped {grouped}, tracked {tracked}, {down_timer_adverts} intervals of silence, preempt_delay {preempt_delay:?}, \
+         {extras:?}"
     );
     (interval, nodes, text)
 }

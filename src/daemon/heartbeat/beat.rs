@@ -22,7 +22,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep;
 
-use super::fence::Fence;
+use super::fence::FenceSlots;
 use super::keeper::{Ask, Done, Keeper, Order, Owner};
 use super::processor::{self, Scheduling};
 use super::sockets::{Place, Sockets};
@@ -94,7 +94,7 @@ pub fn run(parts: Parts, outputs: Vec<Output>, statics: Holdings, scheduling: Sc
         } = parts;
         let Some(sockets) = pollable(sockets) else { return };
         let overruns = keeper.seen.borrow().overruns;
-        let fence = Fence::new(keeper.deadlines.take());
+        let fence = FenceSlots::new(keeper.deadlines.take());
         let mut beat = Beat {
             fleet,
             sockets,
@@ -155,7 +155,7 @@ struct Beat {
     /// Who holds something, and how long each may.
     leases: BTreeMap<Owner, Lease>,
     watched: BTreeMap<Key, Vec<IpAddr>>,
-    fence: Fence,
+    fence: FenceSlots,
     in_flight: Option<oneshot::Receiver<Vec<Done>>>,
     /// What the kernel refused at the last try.
     refused: BTreeMap<Owner, Vec<Failure>>,

@@ -8,12 +8,12 @@ use crate::vrrp::settings::Key;
 
 /// Slots of those that hold addresses; without a fence there are none.
 #[derive(Debug)]
-pub struct Fence {
+pub struct FenceSlots {
     deadlines: Option<Deadlines>,
     slots: BTreeMap<Key, u32>,
 }
 
-impl Fence {
+impl FenceSlots {
     pub const fn new(deadlines: Option<Deadlines>) -> Self {
         Self { deadlines, slots: BTreeMap::new() }
     }

@@ -146,7 +146,8 @@ pub fn was_there(interface: &IfName, address: &Cidr, removed: bool) -> String {
     }
     format!(
         "{address} was on {interface} before the start and stays, since {interface} would have no other address, or adverts \
-         none to come from: this host answers for it as BACKUP too; give {interface} an address of its own"
+         none to come from, or other addresses would go along (promote_secondaries cannot be set): this host answers for \
+         it as BACKUP too; give {interface} an address of its own"
     )
 }
 

@@ -6,14 +6,13 @@
 use super::{Fleet, Instance, Output};
 use crate::base::MonoTime;
 use crate::vrrp::reason::{Fault, Reason, Standing};
-use crate::vrrp::router::Event;
+use crate::vrrp::router::{Event, Heard};
 
-/// Who left Active, and which group follows.
+/// Which group leaves Active, and what its members say of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Left {
     pub group: String,
-    pub member: String,
-    pub because: Reason,
+    pub reason: Reason,
 }
 
 impl Fleet {
@@ -57,10 +56,22 @@ impl Fleet {
     pub(super) fn group_left(&mut self, now: MonoTime, who: usize, left: &Left, out: &mut Vec<Output>) {
         for at in 0..self.instances.len() {
             if at != who && self.instances.get(at).is_some_and(|other| other.group() == Some(&left.group)) {
-                let (member, because) = (left.member.clone(), left.because.clone());
                 // That these leave concerns the same group.
-                let _ = self.step(now, at, Event::GroupLeft { member, because }, out);
+                let _ = self.step(now, at, Event::GroupLeft { reason: left.reason.clone() }, out);
             }
+        }
+    }
+
+    /// One member heard another router. Where it follows that one, so does its group: a reload can have put it to members
+    /// that are Active. One that has heard nobody yet takes none of them along.
+    pub(super) fn group_follows(&mut self, now: MonoTime, who: usize, heard: Heard, out: &mut Vec<Output>) {
+        let Some(member) = self.instances.get(who).filter(|member| member.router.follows()) else { return };
+        let (Some(group), Some(theirs)) = (member.group(), heard.priority) else { return };
+        let serves = |other: &Instance| other.router.standing() == Standing::Active && other.group() == Some(group);
+        if self.instances.iter().any(serves) {
+            let (group, member, active) = (group.to_owned(), member.settings.name.clone(), heard.from);
+            let reason = Reason::GroupBackup { group: group.clone(), member, active, theirs };
+            self.group_left(now, who, &Left { group, reason }, out);
         }
     }
 
@@ -106,19 +117,43 @@ mod tests {
         format!("eth{at}").parse().unwrap()
     }
 
+    fn member(at: u8, group: Option<&str>) -> Settings {
+        let mut one = Settings::new(&format!("VI_{at}"), eth(at), Vrid::new(at).unwrap(), Family::V4);
+        one.sync_group = group.map(|name| SyncGroup { name: name.to_owned(), tracking_weight: false });
+        one
+    }
+
     /// All are Active; how they came to it, and when.
     fn active() -> (Fleet, MonoTime, Vec<String>) {
-        let member = |at: u8| {
-            let mut one = Settings::new(&format!("VI_{at}"), eth(at), Vrid::new(at).unwrap(), Family::V4);
-            one.sync_group = Some(SyncGroup { name: "G".to_owned(), tracking_weight: false });
-            one
-        };
         let mut fleet = Fleet::default();
         fleet.links(MonoTime::ZERO, links(None));
-        fleet.reconfigure(MonoTime::ZERO, (1..=MEMBERS).map(member).collect());
+        fleet.reconfigure(MonoTime::ZERO, (1..=MEMBERS).map(|at| member(at, Some("G"))).collect());
         let now = MonoTime::ZERO + Duration::from_secs(4);
         let told = moves(&fleet.tick(now));
         (fleet, now, told)
+    }
+
+    /// The second one is Backup of 10.9.2.2, the others are Active, and only the first one is in the group.
+    fn apart() -> (Fleet, MonoTime) {
+        let mut fleet = Fleet::default();
+        fleet.links(MonoTime::ZERO, links(None));
+        let group = |at| Some("G").filter(|_| at == 1);
+        fleet.reconfigure(MonoTime::ZERO, (1..=MEMBERS).map(|at| member(at, group(at))).collect());
+        hears(&mut fleet, MonoTime::ZERO + Duration::from_secs(3), 200);
+        let now = MonoTime::ZERO + Duration::from_secs(4);
+        fleet.tick(now);
+        let standing: Vec<Standing> = fleet.each_view().map(|view| view.state).collect();
+        assert_eq!(standing, [Standing::Active, Standing::Backup, Standing::Active]);
+        (fleet, now)
+    }
+
+    /// The second one hears 10.9.2.2 with this priority.
+    fn hears(fleet: &mut Fleet, now: MonoTime, priority: u8) -> Vec<String> {
+        let (source, destination): (IpAddr, IpAddr) = ("10.9.2.2".parse().unwrap(), GROUP_V4.into());
+        let (vrid, interval) = (Vrid::new(2).unwrap(), AdvertInterval::DEFAULT);
+        let advert = Advert { vrid, priority, interval, addresses: vec![], body: Body::V2(Auth::None) };
+        let envelope = Envelope { source, destination, ttl: Some(255) };
+        moves(&fleet.packet(now, &eth(2), &envelope, &advert.emit(source, destination)))
     }
 
     fn moves(out: &[Output]) -> Vec<String> {
@@ -150,13 +185,56 @@ mod tests {
     #[test]
     fn one_that_yields_takes_all_along_and_they_say_why() {
         let (mut fleet, now, _) = active();
-        let (source, destination): (IpAddr, IpAddr) = ("10.9.2.2".parse().unwrap(), GROUP_V4.into());
-        let (vrid, interval) = (Vrid::new(2).unwrap(), AdvertInterval::DEFAULT);
-        let advert = Advert { vrid, priority: 200, interval, addresses: vec![], body: Body::V2(Auth::None) };
-        let envelope = Envelope { source, destination, ttl: Some(255) };
-        let told = moves(&fleet.packet(now, &eth(2), &envelope, &advert.emit(source, destination)));
+        let told = hears(&mut fleet, now, 200);
         let why = "10.9.2.2 is Active with priority 200";
         let followed = |name: &str| format!("{name} active backup: VI_2 of sync group G left Active: {why}");
         assert_eq!(told, [format!("VI_2 active backup: {why}"), followed("VI_1"), followed("VI_3")]);
+    }
+
+    const FOLLOWED: &str = "VI_2 of sync group G is Backup: 10.9.2.2 is Active with priority 200";
+
+    #[test]
+    fn a_backup_that_a_reload_puts_to_active_ones_takes_them_along_when_it_hears_its_active() {
+        let (mut fleet, now) = apart();
+        let told = fleet.reconfigure(now, (1..=MEMBERS).map(|at| member(at, Some("G"))).collect());
+        assert_eq!(moves(&told), [""; 0], "its Active may have died meanwhile");
+        assert_eq!(hears(&mut fleet, now, 0), [""; 0], "who resigns is not followed");
+        assert_eq!(hears(&mut fleet, now, 50), [""; 0], "nor one that it preempts");
+        let told = hears(&mut fleet, now, 200);
+        assert_eq!(told, ["VI_1", "VI_3"].map(|name| format!("{name} active backup: {FOLLOWED}")));
+        let told = moves(&fleet.tick(now + Duration::from_secs(4)));
+        assert_eq!(told.len(), 3, "and when all hear nobody, all take over: {told:?}");
+    }
+
+    #[test]
+    fn a_backup_that_a_reload_puts_to_active_ones_joins_them_when_its_active_is_gone() {
+        let (mut fleet, now) = apart();
+        fleet.reconfigure(now, (1..=MEMBERS).map(|at| member(at, Some("G"))).collect());
+        let told = moves(&fleet.tick(now + Duration::from_secs(3)));
+        let why = "no acceptable advert for 4.000 s (Active_Down 3.609 s); all of sync group G can be Active";
+        assert_eq!(told, [format!("VI_2 backup active: {why}")]);
+    }
+
+    #[test]
+    fn a_member_that_a_reload_adds_is_elected_by_itself_and_only_a_better_router_takes_the_group_along() {
+        let added = || {
+            let mut fleet = Fleet::default();
+            fleet.links(MonoTime::ZERO, links(None));
+            fleet.reconfigure(MonoTime::ZERO, [1, 3].map(|at| member(at, Some("G"))).to_vec());
+            let now = MonoTime::ZERO + Duration::from_secs(4);
+            assert_eq!(moves(&fleet.tick(now)).len(), 2);
+            let told = fleet.reconfigure(now, (1..=MEMBERS).map(|at| member(at, Some("G"))).collect());
+            assert_eq!(moves(&told), ["VI_2 initialize backup: started"]);
+            (fleet, now)
+        };
+        let (mut fleet, now) = added();
+        for seconds in 1..=3 {
+            assert_eq!(moves(&fleet.tick(now + Duration::from_secs(seconds))), [""; 0]);
+        }
+        let why = "no advert heard since the start; all of sync group G can be Active";
+        assert_eq!(moves(&fleet.tick(now + Duration::from_secs(4))), [format!("VI_2 backup active: {why}")]);
+        let (mut fleet, now) = added();
+        let told = hears(&mut fleet, now, 200);
+        assert_eq!(told, ["VI_1", "VI_3"].map(|name| format!("{name} active backup: {FOLLOWED}")));
     }
 }

@@ -75,8 +75,7 @@ impl Router {
             }
             Event::Heard(heard) => self.heard_as_active(now, active, heard),
             Event::DeadlineReached if now >= active.advert_at => self.advert_due(now, active),
-            Event::GroupLeft { member, because } => {
-                let reason = Reason::GroupLeft { group: self.group(), member, because: Box::new(because) };
+            Event::GroupLeft { reason } => {
                 self.go(fresh_backup(now, self.active_down()), resign(), reason, Duration::ZERO)
             }
             Event::Configured(_) => {
@@ -128,10 +127,7 @@ impl Router {
             (Event::Condition(Condition::Broken(fault)), Then::Yield { .. }) => {
                 self.go(State::Fault, vec![Action::Drop], Reason::Faulted { fault }, Duration::ZERO)
             }
-            (Event::GroupLeft { member, because }, Then::Yield { .. }) => {
-                let reason = Reason::GroupLeft { group: self.group(), member, because: Box::new(because) };
-                self.yielded(now, reason, Duration::ZERO)
-            }
+            (Event::GroupLeft { reason }, Then::Yield { .. }) => self.yielded(now, reason, Duration::ZERO),
             (
                 Event::Heard(_)
                 | Event::DeadlineReached
