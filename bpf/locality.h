@@ -22,7 +22,7 @@ static __always_inline void locality_consider(struct vipd_locality *locality, __
 	}
 	best->count++;
 	cost = overhead(load);
-	if (cost * best->most_weight >= best->most * destination->weight) {
+	if (best->count == 1 || cost * best->most_weight > best->most * destination->weight) {
 		best->most = cost;
 		best->most_weight = destination->weight;
 		best->worst = i;
@@ -38,12 +38,13 @@ static __always_inline void locality_consider(struct vipd_locality *locality, __
 	}
 }
 
+/* Of those that are loaded alike the last one that came is taken (ip_vs_dest_set_insert puts it first). */
 static __always_inline void locality_look(struct vipd_locality *locality, struct best *best)
 {
 	__u32 i;
 
-	for (i = 0; i < VIPD_LOCALITY_MEMBERS; i++)
-		locality_consider(locality, i, best);
+	for (i = VIPD_LOCALITY_MEMBERS; i > 0; i--)
+		locality_consider(locality, i - 1, best);
 }
 
 static __always_inline void locality_insert(struct vipd_locality *locality, const struct pick *pick, __u32 worst,

@@ -33,7 +33,8 @@ enum Verb {
     },
     /// Give it no new connections; those that are there go on.
     ///
-    /// With --wait the exit status is 0 when its last connection has ended, and 2 when the time was up before.
+    /// With --wait the exit status is 0 when its last connection has ended, and 2 when the time was up before. A TCP or SCTP
+    /// connection has ended, as IPVS counts, when either end has sent its FIN; a UDP flow when its timeout is over.
     Drain {
         #[command(flatten)]
         which: Which,

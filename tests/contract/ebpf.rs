@@ -39,6 +39,7 @@ async fn the_ebpf_plane_keeps_every_promise() {
         local_ports: LOCAL_PORTS,
     };
     let mut plane = Plane::Ebpf(Box::new(Ebpf::open(&options).await.expect("the eBPF plane")));
+    plane.set_locals(&crate::tables::locals()).expect("local addresses");
     promises::run(&mut plane).await;
 
     // What a daemon that was killed leaves is what the next one finds.
@@ -55,6 +56,7 @@ async fn the_ebpf_plane_keeps_every_promise() {
     let mut plane = Plane::Ebpf(Box::new(Ebpf::open(&options).await.expect("the eBPF plane again")));
     assert_eq!(plane.snapshot().await.expect("snapshot"), before);
     // The same with XDP in front.
+    plane.set_locals(&crate::tables::locals()).expect("local addresses");
     plane.set_hooks(HookMode::Xdp, None).expect("XDP on a veth");
     let hook =
         |plane: &Plane| plane.hooks().into_iter().find(|served| served.interface == "eth0").map(|served| served.hook);

@@ -16,6 +16,7 @@
 mod ebpf;
 mod ipvs;
 mod promises;
+mod sequences;
 mod tables;
 
 use vipd::lvs::io::ipvs::Ipvs;

@@ -1,16 +1,18 @@
-//! The promises, generic over [`Datapath`]. A feature that a plane lacks is asked for all the same: it must
+//! The promises, generic over [`Datapath`] and an operator's hand ([`Manual`]). A feature that a plane lacks is asked for all the same: it must
 //! be refused as unsupported, and must leave nothing behind.
 
 use std::collections::BTreeMap;
 
 use vipd::lvs::datapath::{Datapath, DatapathError, Feature};
+use vipd::lvs::ipvsadm::manual::Manual;
 use vipd::lvs::plan::{Scope, plan};
 use vipd::lvs::table::{Entry, Scheduler, Step, Table};
 
+use crate::sequences;
 use crate::tables::{self, address, at, destination, keys, service};
 
 /// Hold the plane to everything; it ends empty.
-pub async fn run<D: Datapath>(plane: &mut D) {
+pub async fn run<D: Manual>(plane: &mut D) {
     println!("held to the promises: {}", plane.capabilities().plane);
     clear(plane).await;
     steps_are_idempotent(plane).await;
@@ -21,6 +23,7 @@ pub async fn run<D: Datapath>(plane: &mut D) {
     what_is_not_supported_is_refused_and_leaves_nothing(plane).await;
     a_service_of_somebody_else_is_left_alone(plane).await;
     random_tables_are_reached_from_one_another(plane).await;
+    sequences::run(plane).await;
     many_services_fit(plane).await;
     counters_cover_the_table(plane).await;
     clear(plane).await;

@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU32;
 
 use vipd::base::{Family, Weight};
+#[cfg(feature = "ebpf")]
+use vipd::lvs::datapath::Locals;
 use vipd::lvs::table::{
     Destination, DestinationKey, Encapsulation, Entry, Forwarding, Persistence, Protocol, Scheduler, SchedulerFlags,
     Service, ServiceKey, Table, TunnelChecksum,
@@ -145,16 +147,111 @@ fn options() -> Vec<(&'static str, Table)> {
     ]
 }
 
+/// The same numbers for the same seed.
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    /// By xorshift64.
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % end
+    }
+
+    fn one_of<T: Copy>(&mut self, choices: &[T]) -> T {
+        let index = self.below(choices.len().try_into().expect("few"));
+        choices[usize::try_from(index).expect("few")]
+    }
+
+    /// One in so many times.
+    fn once_in(&mut self, times: u64) -> bool {
+        self.below(times) == 0
+    }
+}
+
+/// Services of every kind.
+fn every_kind() -> [ServiceKey; 9] {
+    let v4 = |n| IpAddr::from(Ipv4Addr::new(192, 0, 2, n));
+    let mark = |family| ServiceKey::Fwmark { mark: NonZeroU32::MIN.saturating_add(8), family };
+    [
+        address(1),
+        address(2),
+        address6(1),
+        address6(2),
+        of(Protocol::Udp, v4(1), 53),
+        of(Protocol::Sctp, v4(1), 99),
+        of(Protocol::Tcp, v4(3), 0),
+        mark(Family::V4),
+        mark(Family::V6),
+    ]
+}
+
+/// One of nine.
+pub fn any_key(random: &mut Random) -> ServiceKey {
+    random.one_of(&every_kind())
+}
+
+/// Where FullNat connections of the services of [`any_key`] begin.
+#[cfg(feature = "ebpf")]
+pub fn locals() -> BTreeMap<ServiceKey, Locals> {
+    let addresses =
+        vec![Ipv4Addr::new(198, 51, 100, 200).into(), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 2, 1).into()];
+    every_kind().map(|key| (key, Locals::from(addresses.clone()))).into()
+}
+
+/// Settings that every plane takes for this service, or lacks a feature for.
+pub fn any_service(random: &mut Random, key: &ServiceKey) -> Service {
+    let every_port = matches!(key, ServiceKey::Address { port: 0, .. });
+    let datagrams = matches!(key, ServiceKey::Address { protocol: Protocol::Udp, .. });
+    let prefixes: &[u8] = if key.family() == Family::V4 { &[1, 24, 32] } else { &[1, 64, 128] };
+    let persistence = (every_port || random.once_in(3)).then(|| Persistence {
+        timeout_s: random.one_of(&[1, 60, 2_678_400]),
+        prefix_len: random.one_of(prefixes),
+        sip: datagrams && random.once_in(3),
+    });
+    let flags = SchedulerFlags { one: random.once_in(4), two: random.once_in(4), three: random.once_in(8) };
+    let one_packet = datagrams && random.once_in(3);
+    Service { scheduler: random.one_of(&Scheduler::ALL), flags, persistence, one_packet }
+}
+
+/// One of seven, seldom of the other family.
+pub fn any_at(random: &mut Random, key: &ServiceKey) -> DestinationKey {
+    let port = match key {
+        ServiceKey::Address { port, .. } => *port,
+        ServiceKey::Fwmark { .. } => 0,
+    };
+    let is_v4 = (key.family() == Family::V4) != random.once_in(10);
+    let at = if is_v4 { at(random.one_of(&[1, 2, 3, 4])) } else { at6(random.one_of(&[1, 2, 3])) };
+    DestinationKey { port, ..at }
+}
+
+/// `FullNat` is not asked of marks, nor of datagrams that are scheduled one by one.
+pub fn any_destination(random: &mut Random, key: &ServiceKey) -> Destination {
+    let checksum = random.one_of(&[TunnelChecksum::None, TunnelChecksum::Checksum]);
+    let plain = matches!(key, ServiceKey::Address { protocol: Protocol::Tcp | Protocol::Sctp, .. });
+    let forwarding = random.one_of(&[
+        Forwarding::Masq,
+        Forwarding::Masq,
+        Forwarding::Route,
+        Forwarding::Tunnel(Encapsulation::Ipip),
+        Forwarding::Tunnel(Encapsulation::Gue { port: 6080, checksum }),
+        Forwarding::Tunnel(Encapsulation::Gre { checksum }),
+        if plain { Forwarding::FullNat } else { Forwarding::Route },
+    ]);
+    let weight = random.one_of(&[0, 1, 2, 100, Weight::MAX]);
+    let (upper_threshold, lower_threshold) = random.one_of(&[(0, 0), (0, 0), (10, 0), (10, 9), (9, 10)]);
+    Destination { forwarding, upper_threshold, lower_threshold, ..destination(weight) }
+}
+
 /// A table out of few keys and many settings, the same for the same seed.
 pub fn random(seed: u64) -> Table {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = move |below: u64| {
-        // xorshift64
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state % below
-    };
+    let mut random = Random::new(seed);
+    let mut next = |below| random.below(below);
     let schedulers = Scheduler::ALL;
     let mut services = BTreeMap::new();
     for key in keys(6).chain((1..=4).map(address6)) {

@@ -18,6 +18,12 @@ shows() { ipvsadm -Ln | grep -q "$1"; }
 shows_no() { ! ipvsadm -Ln | grep -q "$1"; }
 held() { ip -o address show dev d0 | grep -q 192.0.2.100; }
 answers() { [ "$(busybox wget -qO- http://192.0.2.100/)" = hello ]; }
+as_it_was() { [ "$(ipvsadm -Sn)" = "$table" ]; }
+# repaired TIMES: in the log, and to who asks.
+repaired() {
+    [ "$(grep -c 'somebody else changed our services' "$dir/log")" -ge "$1" ] &&
+        [ "$("$vipd" status --run-dir "$run" --json | grep -o 'somebody else changed our services; repaired by' | wc -l)" -ge "$1" ]
+}
 empty() { [ "$(ipvsadm -Ln | wc -l)" -eq 3 ]; }
 
 # The real server is a namespace; this host is director and client at once.
@@ -95,6 +101,15 @@ until_true 'a reload takes the engine away' shows_no 'pe sip'
 shows '192.0.2.100:5060 rr persistent 60' || fail 'and nothing else'
 ipvsadm -D -t 192.0.2.100:80
 until_true 'what somebody deleted is put back' shows '10.0.0.2:80 *Masq *3'
+until_true 'and told' repaired 1
+# All of it, with the service whose only real server nobody checks.
+table=$(ipvsadm -Sn | grep -v 192.0.2.200)
+ipvsadm -C
+until_true 'what somebody cleared is put back' as_it_was
+until_true 'and told again' repaired 2
+until_true 'and a client is answered' answers
+shows_no '192.0.2.200' || fail 'what is not ours is not put back'
+ipvsadm -A -t 192.0.2.200:80 -s rr
 
 kill "$server"
 until_true 'a dead real server is out' shows_no '10.0.0.2:80'

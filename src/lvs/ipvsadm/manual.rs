@@ -29,7 +29,10 @@ pub trait Manual: Datapath {
         let mut waiting = VecDeque::new();
         for (place, change) in changes.iter().enumerate() {
             let result = match change {
-                Change::Step(step) => admit(&mut table, step).map(|()| waiting.push_back((place, *step))),
+                Change::Step(step) => self
+                    .objection(step, &table)
+                    .and_then(|()| admit(&mut table, step))
+                    .map(|()| waiting.push_back((place, *step))),
                 Change::Clear => {
                     let gone = std::mem::take(&mut table).services;
                     waiting.extend(gone.into_keys().map(|key| (place, Step::DeleteService(key))));
@@ -45,6 +48,15 @@ pub trait Manual: Datapath {
         }
         flush(self, &mut waiting, &mut results).await;
         results
+    }
+
+    /// What stands against a step that only a hand asks for; `held` is what the plane holds.
+    ///
+    /// # Errors
+    /// [`Refusal`] with what to do instead.
+    fn objection(&self, step: &Step, held: &Table) -> Result<(), Refusal> {
+        let _ = (step, held);
+        Ok(())
     }
 
     /// A change that is no step; `held` is what the plane holds.

@@ -128,6 +128,15 @@ fn without_a_daemon_the_program_is_loaded_kept_and_taken_down() {
     host.bad("--plane ebpf -A -t 192.0.2.10:80", 255, "Service already exists");
     host.bad("--plane ebpf -a -t 192.0.2.10:80 -r 10.0.0.1:8080 -m", 255, "Destination already exists");
     host.bad("--plane ebpf -D -t 192.0.2.11:80", 255, "No such service");
+    for verb in ["-a -t 192.0.2.10:80 -r 10.0.0.3:8080", "-e -t 192.0.2.10:80 -r 10.0.0.1:8080"] {
+        host.bad(
+            &format!("--plane ebpf {verb} -b"),
+            1,
+            "has no local addresses that FullNat (-b) connections could begin at",
+        );
+    }
+    host.bad("--plane ebpf -a -t 192.0.2.11:80 -r 10.0.0.3:8080 -b", 255, "Service not defined");
+    assert_eq!(host.good("--plane ebpf -Sn"), SAVED, "what was refused left nothing");
     host.bad("--plane ebpf --start-daemon master", 1, "the ebpf plane cannot run sync daemons");
     host.good("--plane ebpf --set 100 0 50");
     assert_eq!(host.good("--plane ebpf -L --timeout"), "Timeout (tcp tcpfin udp): 100 120 50\n");

@@ -84,6 +84,10 @@ impl Kernel {
         self.locals = locals;
     }
 
+    pub(super) fn has_locals(&self, key: &ServiceKey) -> bool {
+        self.locals.contains_key(key)
+    }
+
     pub(super) fn write_locals(&mut self, key: &ServiceKey, slot: u32) -> Result<(), Fault> {
         let doing = || format!("writing the local addresses of {key}");
         let held = &mut self.maps.locals_of;

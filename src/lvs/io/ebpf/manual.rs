@@ -14,7 +14,7 @@ use crate::lvs::datapath::DatapathError;
 use crate::lvs::ipvsadm::connections::{Connection, End};
 use crate::lvs::ipvsadm::manual::{Manual, meant, refused};
 use crate::lvs::ipvsadm::{Change, Refusal, Timeouts};
-use crate::lvs::table::{DestinationKey, Table};
+use crate::lvs::table::{DestinationKey, Forwarding, ServiceKey, Step, Table};
 
 /// Connections that are read before other tasks get their turn.
 const CONNECTIONS_PER_TURN: u32 = 4096;
@@ -26,6 +26,18 @@ const NOT_A_CLIENTS: u8 = 1 | 2;
 const STATES: [&str; abi::STATES] = ["SYN_RECV", "ESTABLISHED", "FIN_WAIT", "TIME_WAIT", "CLOSE", "UDP"];
 
 impl Manual for Ebpf {
+    /// `FullNat` begins its connections at addresses of the configuration, which no command line names.
+    fn objection(&self, step: &Step, held: &Table) -> Result<(), Refusal> {
+        let (Step::AddDestination(key, _, to) | Step::EditDestination(key, _, to)) = step else { return Ok(()) };
+        if to.forwarding != Forwarding::FullNat || !held.services.contains_key(key) || self.has_locals(key) {
+            return Ok(());
+        }
+        Err(Refusal::ours(format!(
+            "{key} has no local addresses that FullNat (-b) connections could begin at: give it `laddr_group_name` in \
+            the configuration and let the daemon serve it, or forward by -m, -g or -i"
+        )))
+    }
+
     async fn beyond(&mut self, change: &Change, held: &Table) -> Result<(), Refusal> {
         let done = match change {
             Change::Zero(key) => meant(*key, held).iter().try_for_each(|key| self.zero(key)),
@@ -67,7 +79,13 @@ impl Manual for Ebpf {
 }
 
 impl Ebpf {
-    fn zero(&mut self, key: &crate::lvs::table::ServiceKey) -> Result<(), Fault> {
+    /// Those that the daemon has told, or that it left in the maps.
+    fn has_locals(&self, key: &ServiceKey) -> bool {
+        let in_maps = |slot| self.kernel.maps.locals_of.get(&slot, 0).is_ok();
+        self.kernel.has_locals(key) || self.model.services.get(key).is_some_and(|held| in_maps(held.slot))
+    }
+
+    fn zero(&mut self, key: &ServiceKey) -> Result<(), Fault> {
         let Some(held) = self.model.services.get(key) else { return Ok(()) };
         let maps = &mut self.kernel.maps;
         stats::zero(&mut maps.service_stats, held.slot)?;

@@ -220,21 +220,49 @@ fn object(step: &Step) -> (ServiceKey, Option<DestinationKey>) {
     }
 }
 
+/// Steps that are sent together. What [`next`] does instead of one of them comes after all of them.
+#[derive(Default)]
+struct Batch<'a> {
+    steps: Vec<&'a Step>,
+    about: BTreeSet<(ServiceKey, Option<DestinationKey>)>,
+    /// Services that may be there only after the batch.
+    edited: BTreeSet<ServiceKey>,
+}
+
+impl<'a> Batch<'a> {
+    fn takes(&self, step: &Step) -> bool {
+        let (key, at) = object(step);
+        let relies = match step {
+            Step::AddService(..) | Step::EditService(..) => false,
+            Step::AddDestination(..) | Step::EditDestination(..) | Step::DeleteDestination(..) => {
+                self.edited.contains(&key)
+            }
+            Step::DeleteService(_) => self.about.range((key, None)..).next().is_some_and(|(about, _)| *about == key),
+        };
+        self.steps.len() < BATCH_MAX && !relies && !self.about.contains(&(key, at))
+    }
+
+    fn push(&mut self, step: &'a Step) {
+        if let Step::EditService(key, _) = step {
+            self.edited.insert(*key);
+        }
+        self.about.insert(object(step));
+        self.steps.push(step);
+    }
+}
+
 /// Cut the steps into batches, in order.
 fn batches<'a>(steps: &[&'a Step]) -> Vec<Vec<&'a Step>> {
     let mut batches = vec![];
-    let mut batch: Vec<&Step> = vec![];
-    let mut about = BTreeSet::new();
+    let mut batch = Batch::default();
     for step in steps {
-        if batch.len() == BATCH_MAX || about.contains(&object(step)) {
-            batches.push(std::mem::take(&mut batch));
-            about.clear();
+        if !batch.takes(step) {
+            batches.push(std::mem::take(&mut batch).steps);
         }
-        about.insert(object(step));
         batch.push(step);
     }
-    if !batch.is_empty() {
-        batches.push(batch);
+    if !batch.steps.is_empty() {
+        batches.push(batch.steps);
     }
     batches
 }
