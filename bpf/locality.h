@@ -38,7 +38,8 @@ static __always_inline void locality_consider(struct vipd_locality *locality, __
 	}
 }
 
-/* Of those that are loaded alike the last one that came is taken (ip_vs_dest_set_insert puts it first). */
+/* Of those that are loaded alike the last one that came is taken (ip_vs_dest_set_insert puts it first), as long as none went:
+ * then the next one has its place. */
 static __always_inline void locality_look(struct vipd_locality *locality, struct best *best)
 {
 	__u32 i;

@@ -33,8 +33,9 @@ enum Verb {
     },
     /// Give it no new connections; those that are there go on.
     ///
-    /// With --wait the exit status is 0 when its last connection has ended, and 2 when the time was up before. A TCP or SCTP
-    /// connection has ended, as IPVS counts, when either end has sent its FIN; a UDP flow when its timeout is over.
+    /// With --wait the exit status is 0 when its last connection has ended, and 2 when the time was up before. A TCP
+    /// connection has ended, as IPVS counts, when the director has seen a FIN of either end (DR, tunnel: of the client) or a
+    /// reset; a UDP flow when its timeout is over. For UDP of a service by fwmark it does not wait.
     Drain {
         #[command(flatten)]
         which: Which,

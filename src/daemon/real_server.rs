@@ -14,7 +14,7 @@ use crate::lvs::table::DestinationKey;
 
 /// Between two looks at the connections that are left.
 const LOOK: Duration = Duration::from_millis(200);
-/// What was chosen before the drain is counted after it.
+/// A SYN that was given its server just before the drain may be counted just after it.
 const QUIET: Duration = Duration::from_secs(1);
 
 #[derive(Debug, thiserror::Error)]
@@ -61,8 +61,9 @@ impl Running {
 
     /// Wait until the real server has no connection of these virtual servers, or until the time is up.
     ///
-    /// What counts is what `ipvsadm -L` calls `ActiveConn`: TCP and SCTP that begin or are established. From its first FIN
-    /// on a connection is inactive (`tcp_state_active_table`, `ip_vs_proto_tcp.c`) and counts as gone, though its other half
+    /// What counts is what `ipvsadm -L` calls `ActiveConn`: TCP that begins or is established, SCTP that is established. Of a
+    /// service by mark UDP does not count: what is inactive there may as well be TCP that has ended. From its first FIN on a
+    /// connection is inactive (`tcp_state_active_table`, `ip_vs_proto_tcp.c`) and counts as gone, though its other half
     /// may still carry data: IPVS does not tell it from those that wait for nothing but their timeout. It must look empty for
     /// [`QUIET`].
     ///

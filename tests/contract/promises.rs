@@ -1,5 +1,5 @@
-//! The promises, generic over [`Datapath`] and an operator's hand ([`Manual`]). A feature that a plane lacks is asked for all the same: it must
-//! be refused as unsupported, and must leave nothing behind.
+//! The promises, generic over [`Datapath`] and an operator's hand ([`Manual`]). A feature that a plane lacks is asked for all
+//! the same: it must be refused as unsupported, and must leave nothing behind.
 
 use std::collections::BTreeMap;
 

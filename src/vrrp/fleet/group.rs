@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_that_a_reload_adds_is_elected_by_itself_and_only_a_better_router_takes_the_group_along() {
+    fn a_member_that_a_reload_adds_is_elected_by_itself_and_takes_the_group_along_only_when_it_follows_a_router() {
         let added = || {
             let mut fleet = Fleet::default();
             fleet.links(MonoTime::ZERO, links(None));

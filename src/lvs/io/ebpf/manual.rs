@@ -14,7 +14,7 @@ use crate::lvs::datapath::DatapathError;
 use crate::lvs::ipvsadm::connections::{Connection, End};
 use crate::lvs::ipvsadm::manual::{Manual, meant, refused};
 use crate::lvs::ipvsadm::{Change, Refusal, Timeouts};
-use crate::lvs::table::{DestinationKey, Forwarding, ServiceKey, Step, Table};
+use crate::lvs::table::{DestinationKey, Entry, Forwarding, ServiceKey, Step, Table};
 
 /// Connections that are read before other tasks get their turn.
 const CONNECTIONS_PER_TURN: u32 = 4096;
@@ -29,7 +29,10 @@ impl Manual for Ebpf {
     /// `FullNat` begins its connections at addresses of the configuration, which no command line names.
     fn objection(&self, step: &Step, held: &Table) -> Result<(), Refusal> {
         let (Step::AddDestination(key, _, to) | Step::EditDestination(key, _, to)) = step else { return Ok(()) };
-        if to.forwarding != Forwarding::FullNat || !held.services.contains_key(key) || self.has_locals(key) {
+        let Some(Entry { service, .. }) = held.services.get(key) else { return Ok(()) };
+        // What FullNat does for no service of its kind is refused by the plane, which says so.
+        let never = words::check_pair(key, service, to).is_err();
+        if to.forwarding != Forwarding::FullNat || never || self.has_locals(key) {
             return Ok(());
         }
         Err(Refusal::ours(format!(

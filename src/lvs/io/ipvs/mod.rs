@@ -356,3 +356,55 @@ fn copy_of(error: &io::Error) -> io::Error {
 fn only(replies: &[Vec<u8>]) -> &[u8] {
     replies.first().map_or(&[], Vec::as_slice)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lvs::table::{Destination, Forwarding, Scheduler, SchedulerFlags, Service};
+
+    /// `a1` adds service 1, `e1` edits it, `d1` deletes it; with a second digit it is that destination of the service.
+    fn step(word: &str) -> Step {
+        let mut digits = word.bytes().skip(1).map(|digit| u16::from(digit - b'0'));
+        let key = ServiceKey::Address {
+            protocol: crate::lvs::table::Protocol::Tcp,
+            addr: "192.0.2.1".parse().unwrap(),
+            port: digits.next().unwrap(),
+        };
+        let scheduler = Scheduler::Rr;
+        let service = Service { scheduler, flags: SchedulerFlags::default(), persistence: None, one_packet: false };
+        let (forwarding, weight) = (Forwarding::Masq, crate::base::Weight::ONE);
+        let to = Destination { forwarding, weight, upper_threshold: 0, lower_threshold: 0 };
+        let at = digits.next().map(|port| DestinationKey { addr: "192.0.2.2".parse().unwrap(), port });
+        match (word.split_at(1).0, at) {
+            ("a", None) => Step::AddService(key, service),
+            ("e", None) => Step::EditService(key, service),
+            ("d", None) => Step::DeleteService(key),
+            ("a", Some(at)) => Step::AddDestination(key, at, to),
+            ("e", Some(at)) => Step::EditDestination(key, at, to),
+            ("d", Some(at)) => Step::DeleteDestination(key, at),
+            _ => panic!("{word}"),
+        }
+    }
+
+    #[test]
+    fn a_step_that_relies_on_the_outcome_of_another_one_is_not_in_its_batch() {
+        for (words, sizes) in [
+            ("a1 a11 a12 a2 a21", &[5][..]),
+            ("d11 d12 a13", &[3]),
+            // An edit may have to become an addition, which comes after its batch.
+            ("e1 a11 a12", &[1, 2]),
+            ("a11 e1", &[2]),
+            ("e1 a21 a11", &[2, 1]),
+            // A service that goes takes its destinations along.
+            ("d11 d1", &[1, 1]),
+            ("d11 d2", &[2]),
+            ("a1 d1", &[1, 1]),
+            ("a11 e11", &[1, 1]),
+        ] {
+            let steps: Vec<Step> = words.split(' ').map(step).collect();
+            let steps: Vec<&Step> = steps.iter().collect();
+            let cut: Vec<usize> = batches(&steps).iter().map(Vec::len).collect();
+            assert_eq!(cut, sizes, "{words}");
+        }
+    }
+}
