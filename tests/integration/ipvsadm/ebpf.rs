@@ -136,6 +136,9 @@ fn without_a_daemon_the_program_is_loaded_kept_and_taken_down() {
         );
     }
     host.bad("--plane ebpf -a -t 192.0.2.11:80 -r 10.0.0.3:8080 -b", 255, "Service not defined");
+    host.good("--plane ebpf -A -f 7 -s rr");
+    host.bad("--plane ebpf -a -f 7 -r 10.0.0.3 -b", 1, "cannot forward by FullNat what a firewall mark names");
+    host.good("--plane ebpf -D -f 7");
     assert_eq!(host.good("--plane ebpf -Sn"), SAVED, "what was refused left nothing");
     host.bad("--plane ebpf --start-daemon master", 1, "the ebpf plane cannot run sync daemons");
     host.good("--plane ebpf --set 100 0 50");
