@@ -167,4 +167,18 @@ sed -n '/^#   table/,/^#   }$/s/^#//p' "$conf/fwmark.conf" | ip netns exec direc
 start fwmark.conf 80
 [ "$(for port in 80 443 80; do get $port; done | sort -u | wc -l)" = 1 ] || fail 'one client stays on both ports'
 away
+
+example=ipv6
+hosts one
+serve 80
+vip=2001:db8::100
+for one in client:50 director:2 s1:11 s2:12; do
+    ip -n "${one%:*}" -6 address add "2001:db8::${one#*:}/64" dev eth0 nodad
+done
+set_up dr
+start ipv6.conf 80
+both() { [ "$(ip netns exec director ipvsadm -Ln | grep -c ' Route ')" = 2 ]; }
+until_true 'both real servers are there' both
+[ "$(shares 80 6)" = '1:4 2:2 ' ] || fail "by weight: $(ip netns exec director ipvsadm -Ln --stats)"
+away
 echo 'all held'
