@@ -27,7 +27,8 @@ use aya::maps::{Array, Map, MapData, ProgramArray};
 use aya::programs::{SchedClassifier, Xdp};
 use aya::{EbpfLoader, TestRun, TestRunOptions};
 use nix::net::if_::if_nametoindex;
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, CpuSet, sched_getcpu, sched_setaffinity, unshare};
+use nix::unistd::Pid;
 use vipd::base::Weight;
 use vipd::lvs::datapath::{Datapath, Hook, HookMode};
 use vipd::lvs::io::ebpf::{Ebpf, EbpfOptions, LOCAL_PORTS, Reason};
@@ -418,6 +419,10 @@ fn changes() {
 }
 
 fn main() {
+    // Each CPU counts its own newcomers: one that begins on another CPU sees no flood yet.
+    let mut here = CpuSet::new();
+    here.set(sched_getcpu().unwrap()).unwrap();
+    sched_setaffinity(Pid::from_raw(0), &here).unwrap();
     for hook in [Hook::Xdp, Hook::Tc] {
         packets(hook);
         scale(hook);
