@@ -50,7 +50,7 @@ sub bound {
 1;
 PERL
 # The server gives back what it gets, and closes when its client does.
-ip netns exec server perl -I"$dir" -MSctp -MIO::Select -e '
+ip netns exec server perl -Mstrict -I"$dir" -MSctp -MIO::Select -e '
     my $ready = shift;
     my $all = IO::Select->new;
     my %listens;
@@ -103,7 +103,7 @@ until_true 'the daemon serves' grep -qs ' is running ' "$dir/log"
 
 # talk WAYS...: an association with each service, which carries messages of many sizes both ways, waits for a line, and ends.
 talk() {
-    ip netns exec client perl -I"$dir" -MSctp -e '
+    ip netns exec client perl -Mstrict -I"$dir" -MSctp -e '
         $| = 1;
         $SIG{ALRM} = sub { die "no answer in time\n" };
         my @open;
