@@ -57,6 +57,7 @@ fn compile() -> Result<(), String> {
         pack(&compile_one(name)?)?;
     }
     compile_one("bench")?;
+    compile_one("yardstick")?;
     compile_one("decapsulate")?;
     compile_one("fence").map(drop)
 }

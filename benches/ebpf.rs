@@ -24,7 +24,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use aya::maps::{Array, Map, MapData, ProgramArray};
-use aya::programs::{SchedClassifier, Xdp};
+use aya::programs::{ProgramFd, SchedClassifier, Xdp};
 use aya::{EbpfLoader, TestRun, TestRunOptions};
 use nix::net::if_::if_nametoindex;
 use nix::sched::{CloneFlags, CpuSet, sched_getcpu, sched_setaffinity, unshare};
@@ -37,6 +37,9 @@ use vipd::lvs::table::{
     Destination, DestinationKey, Encapsulation, Entry, Forwarding, Protocol, Scheduler, SchedulerFlags, Service,
     ServiceKey, Step, Table,
 };
+
+#[path = "parts/yardstick.rs"]
+mod yardstick;
 
 static HARNESS: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/bench.bpf.o"));
 const BYTES: usize = 96;
@@ -185,7 +188,7 @@ impl Bench {
     fn calibrate(&mut self) {
         let still = to_us(frame(1, ACK, true, false));
         self.set(&still, 1, 0);
-        self.aim(false);
+        self.aim(None);
         let mut rounds: Vec<f64> = (0..ROUNDS).map(|_| self.run(&still.0, 1_000_000)).collect();
         rounds.sort_by(f64::total_cmp);
         self.overhead = rounds[ROUNDS / 2];
@@ -208,20 +211,29 @@ impl Bench {
         map.set(0, packet, 0).unwrap();
     }
 
-    fn aim(&mut self, at_plane: bool) {
-        let (name, target) = match self.hook {
+    fn plane_program(&mut self) -> ProgramFd {
+        match self.hook {
             Hook::Tc => {
                 let pinned = SchedClassifier::from_pin(self.plane_dir.join("program")).unwrap();
-                ("bench_target", pinned.fd().unwrap().try_clone().unwrap())
+                pinned.fd().unwrap().try_clone().unwrap()
             }
-            Hook::Xdp | Hook::GenericXdp => ("bench_xdp_target", self.plane.xdp_program().unwrap()),
-        };
-        let mut map: ProgramArray<_> = self.harness.map_mut(name).unwrap().try_into().unwrap();
-        if at_plane {
-            map.set(0, &target, 0).unwrap();
-        } else {
-            let _ = map.clear_index(&0);
+            Hook::Xdp | Hook::GenericXdp => self.plane.xdp_program().unwrap(),
         }
+    }
+
+    /// What the harness jumps to.
+    fn aim(&mut self, target: Option<&ProgramFd>) {
+        let name = if self.hook == Hook::Tc { "bench_target" } else { "bench_xdp_target" };
+        let mut map: ProgramArray<_> = self.harness.map_mut(name).unwrap().try_into().unwrap();
+        match target {
+            Some(program) => map.set(0, program, 0).unwrap(),
+            None => drop(map.clear_index(&0)),
+        }
+    }
+
+    fn aim_at_plane(&mut self) {
+        let program = self.plane_program();
+        self.aim(Some(&program));
     }
 
     /// The median of several rounds, less the harness.
@@ -243,6 +255,11 @@ impl Bench {
 
     fn packets(&mut self) -> u64 {
         wait(self.plane.counters()).unwrap().services.values().map(|one| one.stats.packets_in).sum()
+    }
+
+    /// Packets that passed the table by, in a flood.
+    fn passed_by(&self) -> u64 {
+        self.plane.reasons().into_iter().find(|(reason, _)| *reason == Reason::SynFlood).unwrap().1
     }
 
     fn hold(&mut self, wanted: &Table) -> Duration {
@@ -310,7 +327,7 @@ fn to_us(mut frame: (Vec<u8>, u32, u32)) -> (Vec<u8>, u32, u32) {
 fn hit(bench: &mut Bench, number: u32, tcp: bool, v6: bool, flows: u32, times: u32) -> f64 {
     let open = to_us(frame(number, SYN, tcp, v6));
     bench.set(&open, flows, 0);
-    bench.aim(true);
+    bench.aim_at_plane();
     bench.run(&open.0, flows);
     let stay = to_us(frame(number, ACK, tcp, v6));
     bench.set(&stay, flows, 0);
@@ -323,10 +340,9 @@ fn hit(bench: &mut Bench, number: u32, tcp: bool, v6: bool, flows: u32, times: u
 fn flood(bench: &mut Bench, v6: bool) -> f64 {
     let begin = to_us(frame(1, SYN, true, v6));
     bench.run(&begin.0, MANY / 4);
-    let passed = |bench: &Bench| bench.plane.reasons().into_iter().find(|(reason, _)| *reason == Reason::SynFlood);
-    let before = passed(bench).unwrap().1;
+    let before = bench.passed_by();
     let ns = bench.measure(&begin, 1_000_000, 100_000);
-    assert_eq!(passed(bench).unwrap().1 - before, ROUNDS as u64 * 100_000, "each passed the table by");
+    assert_eq!(bench.passed_by() - before, ROUNDS as u64 * 100_000, "each passed the table by");
     ns
 }
 
@@ -371,7 +387,7 @@ fn packets(hook: Hook) {
     bench.hold(&table(1, 2, Forwarding::Route, false, false));
     let begin = to_us(frame(1, 0, false, false));
     bench.set(&begin, 4_000_000, 0);
-    bench.aim(true);
+    bench.aim_at_plane();
     bench.run(&begin.0, 3 * DAEMONS);
     let new = bench.measure(&begin, 4_000_000, 100_000);
     println!("{:<34} {:>10} {:>12} {new:>10.1}", "Route UDP, a full table", "", "");
@@ -423,6 +439,7 @@ fn main() {
     let mut here = CpuSet::new();
     here.set(sched_getcpu().unwrap()).unwrap();
     sched_setaffinity(Pid::from_raw(0), &here).unwrap();
+    yardstick::beside();
     for hook in [Hook::Xdp, Hook::Tc] {
         packets(hook);
         scale(hook);

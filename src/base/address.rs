@@ -41,7 +41,8 @@ pub struct Cidr {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a word of the configuration, free of the others")]
 pub struct AddressOptions {
-    /// `preferred_lft`: whether it may be chosen as a source; `None`: an IPv6 address with /128 is not.
+    /// `preferred_lft`: whether it may be chosen as a source where there is another; `None`: an IPv6 address
+    /// with /128 is not.
     pub preferred: Option<bool>,
     /// `home`, of IPv6.
     pub home: bool,

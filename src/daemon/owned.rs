@@ -1,4 +1,4 @@
-//! Which services are ours, kept in the run directory: what a killed daemon left in IPVS is known to the next one.
+//! Which services of a plane are ours, kept in the run directory: what a killed daemon left in it is known to the next one.
 
 #![expect(clippy::disallowed_methods, reason = "a small file of the daemon's own")]
 
@@ -7,15 +7,19 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use crate::config::model::Plane;
 use crate::lvs::table::ServiceKey;
 
-fn file(run_dir: &Path) -> PathBuf {
-    run_dir.join("services.json")
+fn file(run_dir: &Path, plane: Plane) -> PathBuf {
+    run_dir.join(match plane {
+        Plane::Ebpf => "services-ebpf.json",
+        Plane::Ipvs => "services-ipvs.json",
+    })
 }
 
 /// What an earlier run left; nothing where it ended in good order.
-pub fn read(run_dir: &Path) -> BTreeSet<ServiceKey> {
-    let path = file(run_dir);
+pub fn read(run_dir: &Path, plane: Plane) -> BTreeSet<ServiceKey> {
+    let path = file(run_dir, plane);
     match fs::read_to_string(&path) {
         Ok(text) => serde_json::from_str(&text).unwrap_or_else(|error| {
             tracing::warn!(path = %path.display(), %error, "what an earlier run left cannot be read; its services stay");
@@ -30,15 +34,16 @@ pub fn read(run_dir: &Path) -> BTreeSet<ServiceKey> {
 }
 
 /// Note these beside those noted before, so that a crash during a change loses none.
-pub fn add(run_dir: &Path, services: &BTreeSet<ServiceKey>) {
-    let mut all = read(run_dir);
+pub fn add(run_dir: &Path, plane: Plane, services: &BTreeSet<ServiceKey>) {
+    let mut all = read(run_dir, plane);
     all.extend(services);
-    write(run_dir, &all);
+    write(run_dir, plane, &all);
 }
 
 /// Note these: to a temporary name, then renamed.
-pub fn write(run_dir: &Path, services: &BTreeSet<ServiceKey>) {
-    let (path, partial) = (file(run_dir), run_dir.join("services.json.new"));
+pub fn write(run_dir: &Path, plane: Plane, services: &BTreeSet<ServiceKey>) {
+    let path = file(run_dir, plane);
+    let partial = path.with_extension("json.new");
     let write = || -> std::io::Result<()> {
         fs::write(&partial, serde_json::to_string(services)?)?;
         fs::rename(&partial, &path)
@@ -49,8 +54,8 @@ pub fn write(run_dir: &Path, services: &BTreeSet<ServiceKey>) {
 }
 
 /// None is left.
-pub fn forget(run_dir: &Path) {
-    if let Err(error) = fs::remove_file(file(run_dir))
+pub fn forget(run_dir: &Path, plane: Plane) {
+    if let Err(error) = fs::remove_file(file(run_dir, plane))
         && error.kind() != ErrorKind::NotFound
     {
         tracing::warn!(%error, "the note of our services is still there");
@@ -69,11 +74,13 @@ mod tests {
             addr: std::net::Ipv4Addr::LOCALHOST.into(),
             port,
         };
-        assert!(read(dir.path()).is_empty());
-        write(dir.path(), &BTreeSet::from([service(80)]));
-        add(dir.path(), &BTreeSet::from([service(81)]));
-        assert_eq!(read(dir.path()), BTreeSet::from([service(80), service(81)]));
-        forget(dir.path());
-        assert!(read(dir.path()).is_empty());
+        let noted = |plane| read(dir.path(), plane);
+        assert!(noted(Plane::Ipvs).is_empty());
+        write(dir.path(), Plane::Ipvs, &BTreeSet::from([service(80)]));
+        add(dir.path(), Plane::Ipvs, &BTreeSet::from([service(81)]));
+        assert_eq!(noted(Plane::Ipvs), BTreeSet::from([service(80), service(81)]));
+        assert!(noted(Plane::Ebpf).is_empty(), "each plane has its own");
+        forget(dir.path(), Plane::Ipvs);
+        assert!(noted(Plane::Ipvs).is_empty());
     }
 }

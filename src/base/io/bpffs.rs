@@ -1,4 +1,4 @@
-//! A bpffs of our own: what is pinned in it lives on without us.
+//! A bpffs of our own: what is pinned in it lives on without us, and without the mount namespace that we run in.
 #![expect(clippy::disallowed_methods, reason = "pins are files")]
 
 use std::fs;
@@ -9,16 +9,41 @@ use std::path::Path;
 use nix::mount::{MntFlags, MsFlags, mount as mount_at, umount2};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
+use super::outer::{self, Outer};
+
 /// What the mount is called in /proc/self/mountinfo; tells ours from a bpffs that somebody gave us.
 const SOURCE: &str = "vipd";
 
-/// Make `dir` a bpffs, unless it is on one.
+/// Make `dir` a bpffs, unless it is on one; here, and where this mount namespace was made from, for who comes next.
 ///
 /// # Errors
 /// Of the kernel; mounting needs `CAP_SYS_ADMIN`.
 pub fn mount(dir: &Path) -> io::Result<()> {
     fs::create_dir_all(dir)?;
-    if statfs(dir)?.filesystem_type() == BPF_FS_MAGIC {
+    if is_bpffs(dir)? {
+        return Ok(());
+    }
+    let dir = fs::canonicalize(dir)?;
+    match outer::bpffs(&dir, mount_here) {
+        Outer::Nowhere => {}
+        // The kernel may have shown it here, too.
+        Outer::Tree(_) if is_bpffs(&dir)? => return Ok(()),
+        Outer::Tree(tree) => return outer::attach(&tree, &dir),
+        Outer::Closed => tracing::warn!(
+            dir = %dir.display(),
+            "what is pinned there ends with this mount namespace (`ip netns exec`, PrivateMounts): its connections, and the \
+             fence; `mount -t bpf vipd` on that directory outside of it, before the start, keeps them"
+        ),
+    }
+    mount_here(&dir)
+}
+
+fn is_bpffs(dir: &Path) -> io::Result<bool> {
+    Ok(statfs(dir)?.filesystem_type() == BPF_FS_MAGIC)
+}
+
+fn mount_here(dir: &Path) -> io::Result<()> {
+    if is_bpffs(dir)? {
         return Ok(());
     }
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;

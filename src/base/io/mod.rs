@@ -4,3 +4,5 @@
 pub mod bpffs;
 #[cfg(feature = "ebpf")]
 pub mod detach;
+#[cfg(feature = "ebpf")]
+mod outer;

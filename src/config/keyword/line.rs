@@ -29,7 +29,7 @@ pub(super) const ROWS: &[Keyword] = &[
     row(ADDRESSES, "noprefixroute", Flag, C, "off", "address flag", Served),
     row(ADDRESSES, "autojoin", Flag, C, "off", "address flag", Served),
     row(ADDRESSES, "no_track", Flag, C, "off", "do not FAULT if the address or its interface goes", NoEffect(PUT_BACK)),
-    row(ADDRESSES, "preferred_lft", Word("INT s | forever"), C, "forever; 0 for IPv6 /128", "0: never chosen as a source; else chosen for as long as it is held", Served),
+    row(ADDRESSES, "preferred_lft", Word("INT s | forever"), C, "forever; 0 for IPv6 (static_ipaddress: /128)", "0: never chosen as a source while there is another; else chosen for as long as it is held", Served),
     row(ADDRESSES, "track_group", Word("NAME"), C, "none", "static_ipaddress only", Served),
     row(ADDRESSES, "use_vmac", Flag, C, "off", "VMAC for this address; not in static_ipaddress", Served),
     row(ROUTES, "inet", Word("WORD"), C, "by address", "family IPv4", Served),

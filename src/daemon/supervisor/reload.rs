@@ -188,10 +188,10 @@ impl Daemon {
     async fn reconfigure_forwarding(&mut self, before: &Wanted) {
         let Some(forwarding) = &self.forwarding else { return };
         let (old, new) = (services(&before.pools), services(&self.wanted.pools));
-        owned::write(&self.run_dir, &old.union(&new).copied().collect());
+        owned::write(&self.run_dir, forwarding.kind, &old.union(&new).copied().collect());
         let pools = self.wanted.pools.clone();
         match forwarding.ask(|reply| LvsCommand::Reconfigure { pools, reply }).await {
-            Some(Ok(())) => owned::write(&self.run_dir, &new),
+            Some(Ok(())) => owned::write(&self.run_dir, forwarding.kind, &new),
             Some(Err(ReconfigureError::Pending(_))) | None => {}
             Some(Err(error)) => {
                 tracing::error!(%error, "the plane took the configuration when asked, and refuses it now");

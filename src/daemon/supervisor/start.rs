@@ -220,7 +220,7 @@ pub async fn forward(
 ) -> Result<Forwarding, RunError> {
     let plane = plane::open(wanted.plane, run_dir).await?;
     // Services that an operator added by hand are not in it, and stay.
-    let left = owned::read(run_dir);
+    let left = owned::read(run_dir, wanted.plane);
     let settings = LvsSettings {
         owned: left,
         flush_at_start: wanted.flush_at_start,
@@ -233,12 +233,12 @@ pub async fn forward(
     let task = tokio::spawn(lvs::run(plane, settings, taken, publish, told));
     let forwarding = Forwarding { commands, view, task, kind: wanted.plane };
     let ours = services(&wanted.pools);
-    owned::add(run_dir, &ours);
+    owned::add(run_dir, wanted.plane, &ours);
     match forwarding.ask(|reply| LvsCommand::Reconfigure { pools: wanted.pools.clone(), reply }).await {
         // Taken up, and tried again until the plane follows: the task has logged why.
         Some(Err(lvs::ReconfigureError::Pending(_))) | None => Ok(forwarding),
         Some(Ok(())) => {
-            owned::write(run_dir, &ours);
+            owned::write(run_dir, wanted.plane, &ours);
             Ok(forwarding)
         }
         Some(Err(error)) => {
@@ -250,9 +250,12 @@ pub async fn forward(
 
 /// Take down what a killed daemon left in a plane that this configuration does not use.
 async fn clear_leftovers(wanted: &Wanted, run_dir: &std::path::Path) {
+    if !plane::left_by_ebpf(run_dir) {
+        owned::forget(run_dir, model::Plane::Ebpf); // The plane went with a mount namespace, and they with it.
+    }
     let left = [
         (model::Plane::Ebpf, plane::left_by_ebpf(run_dir)),
-        (model::Plane::Ipvs, !plane::left_by_ebpf(run_dir) && !owned::read(run_dir).is_empty()),
+        (model::Plane::Ipvs, !owned::read(run_dir, model::Plane::Ipvs).is_empty()),
     ];
     for (kind, left) in left {
         if !left || (kind == wanted.plane && !wanted.pools.is_empty()) {
@@ -298,6 +301,7 @@ impl Forwarding {
         if let Some(Err(error)) = self.ask(|reply| LvsCommand::Shutdown { flush: true, reply }).await {
             tracing::error!(%error, "the services were not all deleted");
         }
+        let kind = self.kind;
         match self.task.await {
             Ok(mut plane) => {
                 // Services of an operator's hand go on being served, as IPVS goes on serving them.
@@ -305,7 +309,7 @@ impl Forwarding {
                 if let Err(error) = plane.close(keep).await {
                     tracing::error!(%error, "the forwarding plane was not taken down whole");
                 }
-                owned::forget(run_dir);
+                owned::forget(run_dir, kind);
             }
             Err(error) => tracing::error!(%error, "the forwarding task ended badly"),
         }

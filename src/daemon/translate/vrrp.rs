@@ -384,6 +384,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn an_ipv6_address_is_no_source_unless_the_configuration_says_so() {
+        let rows = [
+            ("2001:db8::1/64", Some(false)),
+            ("2001:db8::1/128", Some(false)),
+            ("2001:db8::1/64 preferred_lft forever", Some(true)),
+            ("2001:db8::1/128 preferred_lft 60", Some(true)),
+            ("192.0.2.1/24", None),
+        ];
+        for (line, wanted) in rows {
+            assert_eq!(settings("", "", line).addresses[0].options.preferred, wanted, "{line}");
+        }
+    }
+
     /// keepalived's `vrrp_complete_instance`, but for `higher_prio_send_advert`, which is off there where nobody asks for it.
     #[test]
     fn strict_mode_is_the_instances_own_and_changes_what_it_says_to_others() {

@@ -29,6 +29,8 @@ const SAVED: &str = "-A -t 192.0.2.10:80 -s wrr
 struct Host {
     namespace: Namespace,
     dir: Directory,
+    /// Whether each command has a mount namespace of its own, which ends with it.
+    netns_exec: bool,
 }
 
 impl Host {
@@ -36,7 +38,7 @@ impl Host {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("vipd-{}-{}-ipvsadm", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let namespace = Namespace::create(&name).expect("needs root and iproute2");
-        let host = Self { namespace, dir: Directory::temporary().unwrap() };
+        let host = Self { namespace, dir: Directory::temporary().unwrap(), netns_exec: false };
         for line in ["link add eth0 type veth peer name far0", "link set far0 up", "link set eth0 up"] {
             let args = ["-n", host.namespace.name()].into_iter().chain(line.split(' '));
             assert!(Command::new("ip").args(args).status().unwrap().success(), "ip {line}");
@@ -49,8 +51,15 @@ impl Host {
     }
 
     fn vipd(&self, verb: &str) -> Command {
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--net=/run/netns/{}", self.namespace.name()));
+        let mut command = if self.netns_exec {
+            let mut command = Command::new("ip");
+            command.args(["netns", "exec", self.namespace.name()]);
+            command
+        } else {
+            let mut command = Command::new("nsenter");
+            command.arg(format!("--net=/run/netns/{}", self.namespace.name()));
+            command
+        };
         command.arg(env!("CARGO_BIN_EXE_vipd")).arg(verb);
         command
     }
@@ -174,4 +183,21 @@ fn a_daemons_table_is_changed_through_the_daemon_and_what_is_not_the_daemons_sta
     host.good("-D -u 192.0.2.10:53");
     running.stop();
     assert!(!host.run_dir().join("bpf/settings").exists(), "nothing is left");
+}
+
+#[test]
+fn what_runs_under_ip_netns_exec_leaves_its_plane_to_the_next_one() {
+    let host = Host { netns_exec: true, ..Host::new() };
+    assert!(host.say("--plane ebpf -R", SAVED).status.success());
+    assert_eq!(host.good("--plane ebpf -Sn"), SAVED);
+    host.good("--plane ebpf -A -t 192.0.2.11:80 -s rr");
+    assert_eq!(host.good("--plane ebpf -Sn").lines().count(), SAVED.lines().count() + 1);
+    drop(host.start()); // killed
+    let log = host.dir.path().join("log");
+    assert!(fs::read_to_string(&log).unwrap().contains("adopted=true services=3"), "of the commands");
+    let second = host.start();
+    assert!(fs::read_to_string(&log).unwrap().contains("adopted=true services=4"), "and of the first daemon");
+    second.stop();
+    host.good("--plane ebpf -C");
+    assert!(!host.run_dir().join("bpf").exists(), "nothing stays mounted");
 }

@@ -45,6 +45,11 @@ pub(super) fn place(
     let own = instance.addresses.iter().map(|address| (address, false));
     for (address, excluded) in own.chain(instance.excluded_addresses.iter().map(|address| (address, true))) {
         let mut held = virtual_address(address, excluded);
+        // A check that the kernel sends from a VIP never comes back from a real server that has the VIP too. A secondary
+        // IPv4 address is no source either.
+        if held.cidr.family() == Family::V6 {
+            held.options.preferred.get_or_insert(false);
+        }
         if let Some(base) = base(address, instance) {
             let family = held.cidr.family();
             if instance.vmac.is_some() && *base == instance.interface && family == instance.family {

@@ -1,6 +1,7 @@
 //! Where programs, links and maps live on without us: a bpffs of our own.
 //!
-//! Two daemons with two run directories never meet, and `ip netns exec`, which mounts another /sys, hides nothing.
+//! Two daemons with two run directories never meet, and `ip netns exec`, which mounts another /sys, hides nothing and takes nothing
+//! with it (`base/io/outer.rs`).
 
 use std::fs;
 use std::io;
