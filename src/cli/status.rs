@@ -181,9 +181,9 @@ fn plane(status: &PlaneStatus) -> String {
         let rows: Vec<Vec<String>> = hooks.iter().map(row).collect();
         text.push_str(&format!("\nServed by {name} on\n{}", table(&rows, 2)));
     }
-    if !reasons.is_empty() {
-        let rows: Vec<Vec<String>> =
-            reasons.iter().map(|(reason, count)| vec![count.to_string(), reason.replace('_', " ")]).collect();
+    let met = reasons.iter().filter(|(_, count)| **count > 0);
+    let rows: Vec<Vec<String>> = met.map(|(reason, count)| vec![count.to_string(), reason.replace('_', " ")]).collect();
+    if !rows.is_empty() {
         text.push_str(&format!("\nPackets not forwarded as usual ({name})\n{}", table(&rows, 2)));
     }
     text

@@ -177,17 +177,18 @@ fn defined_later(kind: Trackable, entry: &TrackEntry) -> Problem {
 fn members(groups: &[VirtualServerGroup]) -> Groups<'_> {
     let filled = groups.iter().filter(|group| !group.members.is_empty());
     let of = |group: &VirtualServerGroup| {
-        let (mut family, mut ports, mut marked) = (None, vec![], false);
+        let (mut families, mut ports, mut marked) = (vec![], vec![], false);
         for member in &group.members {
             match member {
                 GroupMember::Addresses { addresses, ports: range } => {
-                    family = family.or(addresses.first().map(|addr| Family::of(*addr)));
+                    families.extend(addresses.first().map(|addr| Family::of(*addr)));
                     ports.extend([*range.start(), *range.end()]);
                 }
                 GroupMember::Fwmark(_) => marked = true,
             }
         }
-        Members { family: family.unwrap_or(Family::V4), ports, marked }
+        let family = families.first().copied().unwrap_or(Family::V4);
+        Members { family, mixed: families.iter().any(|other| *other != family), ports, marked }
     };
     filled.map(|group| (group.name.as_str(), of(group))).collect()
 }

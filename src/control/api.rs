@@ -115,7 +115,8 @@ pub struct PlaneStatus {
     pub hooks: std::collections::BTreeMap<String, String>,
     /// Why each of them is served there.
     pub hooks_because: std::collections::BTreeMap<String, HookBecause>,
-    /// Packets that were not forwarded as usual since the plane was made, by reason; reasons never met are left out.
+    /// Packets that were not forwarded as usual since the plane was made, by reason; 0 for those never met, so
+    /// that a monitor sees the first one.
     pub reasons: std::collections::BTreeMap<String, u64>,
 }
 

@@ -173,13 +173,12 @@ pub fn bad_frames(all: &BadFrames) -> BTreeMap<String, u64> {
 
 /// The plane as a whole.
 pub fn plane(view: &LvsView, reasons: &[(&'static str, u64)]) -> PlaneStatus {
-    let met = reasons.iter().filter(|(_, count)| *count > 0);
     PlaneStatus {
         name: view.plane.clone(),
         refused: view.refused.clone(),
         hooks: view.hooks.iter().map(|one| (one.interface.clone(), one.hook.name().to_owned())).collect(),
         hooks_because: view.hooks.iter().map(hook_because).collect(),
-        reasons: met.map(|(reason, count)| ((*reason).to_owned(), *count)).collect(),
+        reasons: reasons.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect(),
     }
 }
 
@@ -306,5 +305,17 @@ fn unchecked(
         connections: counted.stats.connections,
         since_s: None,
         checks: vec![],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_that_was_never_met_is_there_from_the_start() {
+        let view = LvsView { plane: "ebpf".to_owned(), hooks: vec![], pools: vec![], refused: None, events_lost: 0 };
+        let shown = plane(&view, &[("no_route", 0), ("ttl", 2)]);
+        assert_eq!(shown.reasons, [("no_route".to_owned(), 0), ("ttl".to_owned(), 2)].into());
     }
 }

@@ -57,7 +57,8 @@ fn example() -> Status {
                 ("veth1".to_owned(), HookBecause { reason: "XDP was refused: busy".into(), is_refusal: true }),
             ]
             .into(),
-            reasons: [("local_ports_full".to_owned(), 3), ("no_route".to_owned(), 12)].into(),
+            reasons: [("changing".to_owned(), 0), ("local_ports_full".to_owned(), 3), ("no_route".to_owned(), 12)]
+                .into(),
         }),
         virtual_servers: vec![VirtualServerStatus {
             virtual_server: "TCP 192.0.2.100:80".into(),

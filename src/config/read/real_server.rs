@@ -4,7 +4,7 @@ use super::value::{address, flag, number, number_word, set};
 use super::{checker, notify, virtual_server};
 use crate::base::Weight;
 use crate::config::model::{CheckDefaults, RealServer};
-use crate::config::problem::Problem;
+use crate::config::problem::{Problem, Severity};
 use crate::config::tree::Statement;
 
 const THRESHOLD_MAX: i64 = 4_294_967_295;
@@ -44,7 +44,21 @@ pub fn read(statement: &Statement<'_>, weight: Weight, problems: &mut Vec<Proble
             checker::settle(one, inner, server.addr, problems);
         }
     }
+    thresholds(statement, &mut server, problems);
     Some(server)
+}
+
+/// A server with a lower threshold above its upper one (0: none) is refused by every plane (`ip_vs_add_dest`: ERANGE).
+/// keepalived logs that, and goes on without the server.
+fn thresholds(statement: &Statement<'_>, server: &mut RealServer, problems: &mut Vec<Problem>) {
+    let (lower, upper) = (server.lower_threshold, server.upper_threshold);
+    let line = statement.statements().iter().rev().find(|line| line.keyword.text == "lthreshold");
+    let Some(line) = line.filter(|_| lower > upper) else { return };
+    let message = format!("real_server {}: lthreshold {lower} is above uthreshold {upper}", server.addr);
+    let problem = Problem::new("thresholds-reversed", Severity::Error, line.at(), message);
+    let help = "below lthreshold connections a server gets new ones again: write a smaller number";
+    problems.push(problem.label("not used: three quarters of uthreshold are").help(help));
+    server.lower_threshold = 0;
 }
 
 fn option(inner: &Statement<'_>, server: &mut RealServer, problems: &mut Vec<Problem>) {

@@ -209,8 +209,8 @@ impl Pool {
             let left: Vec<_> = served.filter(|(at, _)| goes(at)).map(|(at, real)| (*at, *real)).collect();
             self.leaving.extend(left);
             // The services of a group may be others now.
-            let families = settings.services.iter().map(ServiceKey::family).collect();
-            self.leaving.retain(|at, real| goes(at) && reaches(&families, *at, real.forwarding));
+            let served = |at, forwarding| settings.services.iter().any(|key| reaches(*key, at, forwarding));
+            self.leaving.retain(|at, real| goes(at) && served(*at, real.forwarding));
         }
         let mut told: Vec<_> = self.wishes().filter(|(at, _)| !members.contains_key(at)).map(dropped).collect();
         self.members = members;
@@ -315,7 +315,9 @@ impl Pool {
     fn entry(&self, key: ServiceKey) -> Entry {
         let mut destinations: BTreeMap<DestinationKey, Destination> = BTreeMap::new();
         for (at, real) in &self.settings.real_servers {
-            let Some(weight) = self.weight_now(*at, real) else { continue };
+            let Some(weight) = self.weight_now(*at, real).filter(|_| reaches(key, *at, real.forwarding)) else {
+                continue;
+            };
             // Two real servers can fold into one destination where the port is forced: the heavier one stands.
             let to =
                 destinations.entry(table_key(key, *at, real.forwarding)).or_insert_with(|| real.destination(weight));
@@ -323,11 +325,12 @@ impl Pool {
                 *to = real.destination(weight);
             }
         }
-        for (at, real) in &self.leaving {
+        for (at, real) in self.leaving.iter().filter(|(at, real)| reaches(key, **at, real.forwarding)) {
             let at = table_key(key, *at, real.forwarding);
             destinations.entry(at).or_insert_with(|| real.destination(Weight::ZERO));
         }
-        if let Some(sorry) = self.settings.sorry_server {
+        let sorry = self.settings.sorry_server.filter(|sorry| reaches(key, sorry.address, sorry.forwarding));
+        if let Some(sorry) = sorry {
             let at = table_key(key, sorry.address, sorry.forwarding);
             if !self.quorum_up {
                 destinations.insert(at, sorry.destination(Weight::ONE));

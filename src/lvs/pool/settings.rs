@@ -1,6 +1,6 @@
 //! What the configuration says of a virtual server, in the words of the forwarding plane; no health.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -106,9 +106,9 @@ impl PoolSettings {
     pub fn whole(self) -> Vec<(ServiceKey, Entry)> {
         let (settings, _) = self.adjusted();
         let entry = |key: ServiceKey| {
-            let reals = settings.real_servers.iter();
+            let reals = settings.real_servers.iter().filter(|(at, real)| reaches(key, **at, real.forwarding));
             let reals = reals.map(|(at, real)| (table_key(key, *at, real.forwarding), real.destination(real.weight)));
-            let sorry = settings.sorry_server.iter();
+            let sorry = settings.sorry_server.iter().filter(|one| reaches(key, one.address, one.forwarding));
             let sorry = sorry.map(|one| (table_key(key, one.address, one.forwarding), one.destination(Weight::ONE)));
             Entry { service: settings.service, destinations: reals.chain(sorry).collect() }
         };
@@ -119,10 +119,9 @@ impl PoolSettings {
     #[must_use]
     pub fn adjusted(mut self) -> (Self, Vec<Adjustment>) {
         let mut told = vec![];
-        let families: BTreeSet<Family> = self.services.iter().map(ServiceKey::family).collect();
         let pool = self.id.clone();
         self.real_servers.retain(|at, real_server| {
-            let fits = reaches(&families, *at, real_server.forwarding);
+            let fits = self.services.iter().any(|key| reaches(*key, *at, real_server.forwarding));
             if !fits {
                 told.push(Adjustment::Family { pool: pool.clone(), real_server: *at });
             }
@@ -153,9 +152,9 @@ impl PoolSettings {
     }
 }
 
-/// Only a tunnel joins two address families (`ip_vs_ctl.c`).
-pub(super) fn reaches(services: &BTreeSet<Family>, at: DestinationKey, forwarding: Forwarding) -> bool {
-    matches!(forwarding, Forwarding::Tunnel(_)) || services.iter().all(|family| *family == Family::of(at.addr))
+/// Only a tunnel joins two address families (`ip_vs_ctl.c`). Of a group with both each service has the servers of its own.
+pub(super) fn reaches(service: ServiceKey, at: DestinationKey, forwarding: Forwarding) -> bool {
+    matches!(forwarding, Forwarding::Tunnel(_)) || service.family() == Family::of(at.addr)
 }
 
 impl RealServer {

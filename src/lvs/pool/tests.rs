@@ -1,5 +1,7 @@
 //! The rules by a table, the laws by random events.
 
+mod group;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
 use std::time::Duration;

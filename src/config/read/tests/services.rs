@@ -19,7 +19,7 @@ fn service(id: &str, lines: &str) -> String {
 #[test]
 fn values_of_services_are_read_or_refused() {
     let real = |lines: &str| format!("{REAL}\nreal_server 192.0.2.12 80 {{\n{lines}\n}}");
-    let rows: [(&str, String, usize, &[&str]); 47] = [
+    let rows: [(&str, String, usize, &[&str]); 50] = [
         ("all is well", REAL.to_owned(), 1, &[]),
         ("an unknown scheduler", format!("lb_algo fastest\n{REAL}"), 1, &["unknown-word"]),
         ("a GUE tunnel", format!("lb_kind TUN type gue port 6080 csum\n{REAL}"), 1, &[]),
@@ -67,6 +67,9 @@ fn values_of_services_are_read_or_refused() {
         ("another port by DR", "lb_kind DR\nreal_server 192.0.2.11 8080 {\n}".to_owned(), 1, &["real-port-differs"]),
         ("another port by NAT", "real_server 192.0.2.11 8080 {\n}".to_owned(), 1, &[]),
         ("a sorry server of IPv6", format!("sorry_server 2001:db8::1 80\n{REAL}"), 1, &["sorry-server-family"]),
+        ("thresholds", real("uthreshold 9\nlthreshold 9"), 1, &[]),
+        ("thresholds the wrong way round", real("lthreshold 9\nuthreshold 5"), 1, &["thresholds-reversed"]),
+        ("a lower threshold alone", real("lthreshold 1"), 1, &["thresholds-reversed"]),
         ("a weight too high", real("weight 2147483648"), 1, &["out-of-range"]),
         ("a check without url", real("HTTP_GET {\n}"), 1, &["checker-incomplete"]),
         ("a url without path", real("HTTP_GET {\nurl {\n}\n}"), 1, &["url-without-path", "checker-incomplete"]),
@@ -119,6 +122,29 @@ fn a_service_has_a_name_that_exists() {
     for (name, text, expected, left) in rows {
         let (config, problems) = read_text(&text);
         assert_eq!((codes(&problems).as_slice(), config.virtual_servers.len()), (expected, left), "{name}");
+    }
+}
+
+#[test]
+fn a_group_of_both_families_names_who_serves_one_of_them_alone() {
+    let group = "virtual_server_group G {\n192.0.2.80 80\n2001:db8::1 80\n}\n";
+    let rows: [(&str, String, &[&str], bool); 4] = [
+        ("a server of each", format!("{REAL}\nreal_server 2001:db8::9 80 {{\n}}"), &["real-server-family"; 2], false),
+        ("a tunnel", format!("lb_kind TUN\n{REAL}"), &[], false),
+        ("a server of the second", "real_server 2001:db8::9 80 {\n}".to_owned(), &["real-server-family"], false),
+        (
+            "a sorry server of the second",
+            format!("lb_kind TUN\n{REAL}\nsorry_server 2001:db8::9 80\nsorry_server_lvs_method NAT"),
+            &["sorry-server-family"],
+            true,
+        ),
+    ];
+    for (name, lines, expected, sorry) in rows {
+        let (config, problems) = read_text(&format!("{group}{}", service("group G", &lines)));
+        assert_eq!(codes(&problems), expected, "{name}");
+        let [server] = config.virtual_servers.as_slice() else { panic!("{name}: the service is there") };
+        let named = lines.matches("real_server").count();
+        assert_eq!((server.real_servers.len(), server.sorry_server.is_some()), (named, sorry), "{name}");
     }
 }
 

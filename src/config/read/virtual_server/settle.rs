@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::net::IpAddr;
 
 use super::{Draft, PERSISTENCE_DEFAULT};
 use crate::base::Family;
@@ -15,7 +16,10 @@ pub type Groups<'a> = HashMap<&'a str, Members>;
 /// What services must know of a group.
 #[derive(Debug)]
 pub struct Members {
+    /// Of the first address.
     pub family: Family,
+    /// There are addresses of the other family too.
+    pub mixed: bool,
     /// Of its addresses, in order: the first and the last of each range.
     pub ports: Vec<u16>,
     /// There are marks too, which say nothing of ports.
@@ -236,18 +240,11 @@ fn real_servers(
     let mut kept = std::mem::take(&mut draft.real_servers);
     kept.retain_mut(|server| {
         let kind = server.lb_kind.unwrap_or(lb_kind);
-        if Family::of(server.addr) != family && !matches!(kind, LbKind::Tun(_)) {
-            let message = format!("the real server {} is not of the family of the service", server.addr);
-            told.error(
-                "real-server-family",
-                server.at,
-                &message,
-                "left out",
-                "another family is reached by `lvs_method TUN` only",
-            );
+        let what = format!("the real server {}", server.addr);
+        if !ports.reach(family, server.addr, kind, ("real-server-family", server.at, &what), told) {
             return false;
         }
-        ports.settle(&mut server.port, kind, server.at, &format!("the real server {}", server.addr), told);
+        ports.settle(&mut server.port, kind, server.at, &what, told);
         let new = seen.insert((server.addr, server.port));
         if !new {
             let message = format!("the real server {} {} is there already", server.addr, server.port);
@@ -274,6 +271,34 @@ impl<'a> Ports<'a> {
             VirtualServerId::Fwmark { .. } => Self::Mark,
             VirtualServerId::Group { name } => Self::Group(groups.get(name.as_str())),
         }
+    }
+
+    /// Whether a service gets packets to a server: only a tunnel joins two families. Of a group with both, each service
+    /// has the servers of its own.
+    fn reach(
+        &self,
+        family: Family,
+        addr: IpAddr,
+        kind: LbKind,
+        (code, at, what): (&'static str, Span, &str),
+        told: &mut Told<'_>,
+    ) -> bool {
+        if matches!(kind, LbKind::Tun(_)) {
+            return true;
+        }
+        if matches!(self, Self::Group(Some(members)) if members.mixed) {
+            let message = format!("{what} is of one family, and the group has addresses of both");
+            let help = "make a group of each family, or reach all by `lvs_method TUN`";
+            told.error(code, at, &message, "serves the addresses of its own family alone", help);
+            return true;
+        }
+        let reached = Family::of(addr) == family;
+        if !reached {
+            let message = format!("{what} is not of the family of the service");
+            let help = "name one of the same family: another is reached by `lvs_method TUN` only";
+            told.error(code, at, &message, "left out", help);
+        }
+        reached
     }
 
     /// A server without a port has the service's. DR and TUN deliver packets as they came: there another port is none.
@@ -343,12 +368,11 @@ fn sorry_server(
     told: &mut Told<'_>,
 ) -> Option<SorryServer> {
     let (mut sorry, at) = draft.sorry?;
-    if Family::of(sorry.addr) != family && !matches!(sorry.lb_kind.unwrap_or(lb_kind), LbKind::Tun(_)) {
-        let message = format!("the sorry server {} is not of the family of the service", sorry.addr);
-        told.error("sorry-server-family", at, &message, "left out", "name one of the same family");
+    let kind = sorry.lb_kind.unwrap_or(lb_kind);
+    let what = format!("the sorry server {}", sorry.addr);
+    if !ports.reach(family, sorry.addr, kind, ("sorry-server-family", at, &what), told) {
         return None;
     }
-    let kind = sorry.lb_kind.unwrap_or(lb_kind);
-    ports.settle(&mut sorry.port, kind, at, &format!("the sorry server {}", sorry.addr), told);
+    ports.settle(&mut sorry.port, kind, at, &what, told);
     Some(sorry)
 }
