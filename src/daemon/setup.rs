@@ -4,18 +4,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::{InterfaceFlags, if_nametoindex};
+use nix::sys::socket::SockaddrStorage;
 
+use crate::daemon::pidfile::replace;
 use crate::lvs::datapath::DatapathError;
-use crate::lvs::real_server::{Change, Device, Facts, Setup, host, keys, label};
+use crate::lvs::real_server::{Change, Device, Facts, Record, Setup, host, keys, label};
 
 /// Where the eBPF program of a real server lives on without us.
 const PINS: &str = "real-server";
+/// What setup has changed, below the run directory: it goes with the changes when the host boots.
+const RECORD: &str = "real-server.json";
 
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
@@ -25,6 +29,8 @@ pub enum SetupError {
     Addresses(nix::Error),
     #[error("`{command}`: {said}")]
     Command { command: String, said: String },
+    #[error("{}: {source}; remove it, and what setup changed stays as it is", path.display())]
+    Record { path: PathBuf, source: serde_json::Error },
     #[error("the eBPF program: {0}")]
     Program(#[from] DatapathError),
 }
@@ -39,7 +45,7 @@ fn file(path: &Path) -> impl FnOnce(io::Error) -> SetupError {
 /// [`SetupError`]: what cannot be read.
 pub fn look(setup: &Setup, run_dir: &Path) -> Result<Facts, SetupError> {
     let (device, module) = setup.device();
-    let mut held_on = BTreeSet::new();
+    let (mut held_on, mut labelled_on) = (BTreeSet::new(), BTreeSet::new());
     let mut interfaces = BTreeSet::new();
     let (mut others, mut device_up) = (0, false);
     for found in getifaddrs().map_err(SetupError::Addresses)? {
@@ -53,8 +59,16 @@ pub fn look(setup: &Setup, run_dir: &Path) -> Result<Facts, SetupError> {
         let v4 = found.address.and_then(|address| address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip())));
         let v6 = found.address.and_then(|address| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())));
         match v4.or(v6) {
-            Some(addr) if addr == setup.vip => drop(held_on.insert(name)),
-            Some(addr) if quiet && !is_its_own(addr) && addr.is_ipv4() == setup.vip.is_ipv4() => others += 1,
+            Some(addr) if addr == setup.vip => {
+                if label(addr, &name).is_some_and(|label| label == found.interface_name) {
+                    labelled_on.insert(name.clone());
+                }
+                held_on.insert(name);
+            }
+            Some(addr) if !is_its_own(addr) && addr.is_ipv4() == setup.vip.is_ipv4() => {
+                let silent = quiet || found.flags.contains(InterfaceFlags::IFF_NOARP);
+                others += usize::from(silent || is_alone(found.netmask));
+            }
             Some(_) | None => {}
         }
     }
@@ -67,7 +81,9 @@ pub fn look(setup: &Setup, run_dir: &Path) -> Result<Facts, SetupError> {
     let program = program::look(&run_dir.join(PINS))?;
     Ok(Facts {
         held_on: held_on.into_iter().collect(),
+        labelled_on: labelled_on.into_iter().collect(),
         others,
+        record: recorded(run_dir)?,
         device: device_state,
         decapsulated: program.0,
         program_on: program.1,
@@ -75,6 +91,31 @@ pub fn look(setup: &Setup, run_dir: &Path) -> Result<Facts, SetupError> {
         interfaces: interfaces.into_iter().collect(),
         persisted: setup.persist.as_deref().map(read).transpose()?.flatten(),
     })
+}
+
+/// A network of one address: no interface of an ordinary network has it.
+fn is_alone(netmask: Option<SockaddrStorage>) -> bool {
+    let Some(netmask) = netmask else { return false };
+    let v4 = netmask.as_sockaddr_in().map(|v4| v4.ip() == Ipv4Addr::BROADCAST);
+    let v6 = netmask.as_sockaddr_in6().map(|v6| v6.ip().to_bits() == u128::MAX);
+    v4.or(v6) == Some(true)
+}
+
+fn recorded(run_dir: &Path) -> Result<Option<Record>, SetupError> {
+    let path = run_dir.join(RECORD);
+    let text = read(&path)?;
+    text.map(|text| serde_json::from_str(&text)).transpose().map_err(|source| SetupError::Record { path, source })
+}
+
+/// Write down what has been changed, so that undo knows.
+///
+/// # Errors
+/// [`SetupError::File`]: the run directory cannot be made or written.
+pub fn remember(record: &Record, run_dir: &Path) -> Result<(), SetupError> {
+    let path = run_dir.join(RECORD);
+    let text = serde_json::to_vec(record).map_err(|source| SetupError::Record { path: path.clone(), source })?;
+    fs::create_dir_all(run_dir).map_err(file(run_dir))?;
+    replace(&path, &text, 0o644).map_err(file(&path))
 }
 
 /// Of the loopback network, or link-local: the interface's own, no VIP.

@@ -5,10 +5,14 @@
 //! address, to which the way back is another). IPv6 needs no sysctl: neighbour solicitations for an address of another
 //! interface are not answered (`ndisc_recv_ns`, net/ipv6/ndisc.c).
 
+mod record;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
+
+pub use record::{Kept, Record};
 
 /// How the director sends packets: `-g` or `-i`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,8 +136,13 @@ pub enum Device {
 pub struct Facts {
     /// Interfaces that have the VIP.
     pub held_on: Vec<String>,
-    /// Other addresses of the VIP's family on lo and the tunnel device, those of the loopback network aside.
+    /// Those of them on which it has the label that setup gives it: [`label`].
+    pub labelled_on: Vec<String>,
+    /// Other addresses of the VIP's family that may be VIPs: on lo, the tunnel device and interfaces without ARP (those of
+    /// the loopback network and link-local ones aside), and any that is alone in its network (/32, /128).
     pub others: usize,
+    /// `None`: nothing was written down.
+    pub record: Option<Record>,
     pub device: Device,
     /// Addresses that the program serves, and the interfaces it is on.
     pub decapsulated: BTreeSet<IpAddr>,
@@ -148,6 +157,8 @@ pub struct Facts {
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
+    #[error("{vip} is no unicast address that a director could balance: --vip takes the address of a virtual_server")]
+    NotUnicast { vip: IpAddr },
     #[error(
         "{vip} is on {interface}, where this host answers ARP for it: is it a director? On a real server, \
          `ip address delete` it there first"
@@ -188,6 +199,9 @@ impl Setup {
     /// [`Unfit`]: this host is no real server, or cannot be one by this method.
     pub fn changes(&self, facts: &Facts) -> Result<Vec<Change>, Unfit> {
         let (device, module) = self.device();
+        if !is_unicast(self.vip) {
+            return Err(Unfit::NotUnicast { vip: self.vip });
+        }
         if let Some(interface) = facts.held_on.iter().find(|interface| !QUIET.contains(&interface.as_str())) {
             return Err(Unfit::Elsewhere { vip: self.vip, interface: interface.clone() });
         }
@@ -266,33 +280,54 @@ impl Setup {
         needed
     }
 
-    /// The way back: the address goes first. What other VIPs of this host need stays, and so does the reverse path
-    /// filter, since nobody knows how it was.
+    /// The way back: the address goes first. What setup did not change stays, and so does what other VIPs need.
     pub fn undo(&self, facts: &Facts) -> Vec<Change> {
         let mut changes: Vec<Change> = vec![];
-        let held = facts.held_on.iter().filter(|interface| QUIET.contains(&interface.as_str()));
-        changes.extend(held.map(|interface| Change::DeleteAddress { addr: self.vip, interface: interface.clone() }));
+        let ours = facts.held_on.iter().filter(|interface| self.is_ours(facts, interface));
+        changes.extend(ours.map(|interface| Change::DeleteAddress { addr: self.vip, interface: interface.clone() }));
         if facts.decapsulated.contains(&self.vip) {
             changes.push(Change::StopDecapsulating { addr: self.vip });
         }
         if facts.others > 0 {
             return changes;
         }
-        if self.method == Method::Tunnel && facts.device == Device::Up {
-            changes.push(Change::LinkDown { interface: self.device().0 });
-        }
-        if self.vip.is_ipv4() {
-            for (name, set) in [("arp_ignore", "1"), ("arp_announce", "2")] {
-                let key = conf("all", name);
-                if facts.sysctls.get(&key).is_some_and(|value| value == set) {
-                    changes.push(Change::Sysctl { key, from: set.to_owned(), to: "0".to_owned() });
-                }
+        if let Some(record) = &facts.record {
+            let device = self.device().0;
+            if facts.device == Device::Up && record.has_link(device) {
+                changes.push(Change::LinkDown { interface: device });
             }
+            changes.extend(record.restore(&facts.sysctls));
         }
         let written = self.persist.as_ref().filter(|_| facts.persisted.is_some());
         changes.extend(written.map(|path| Change::RemoveFile { path: path.clone() }));
         changes
     }
+
+    /// What [`Setup::undo`] leaves, and an operator may not expect.
+    pub fn kept(&self, facts: &Facts) -> Vec<Kept> {
+        let theirs = facts.held_on.iter().filter(|interface| !self.is_ours(facts, interface));
+        let theirs = theirs.map(|interface| Kept::Address { addr: self.vip, interface: interface.clone() });
+        let rest = match &facts.record {
+            None => Some(Kept::Unrecorded),
+            Some(record) if facts.others > 0 => record.restore(&facts.sysctls).next().map(|_| Kept::Needed),
+            Some(_) => None,
+        };
+        theirs.chain(rest).collect()
+    }
+
+    /// Setup put the VIP there: it was written down, or the label says so.
+    fn is_ours(&self, facts: &Facts, interface: &str) -> bool {
+        let recorded = facts.record.as_ref().is_some_and(|record| record.has_address(self.vip, interface));
+        recorded || facts.labelled_on.iter().any(|labelled| labelled == interface)
+    }
+}
+
+fn is_unicast(addr: IpAddr) -> bool {
+    let own = match addr {
+        IpAddr::V4(addr) => addr.is_broadcast() || addr.is_link_local(),
+        IpAddr::V6(addr) => addr.is_unicast_link_local(),
+    };
+    !own && !addr.is_unspecified() && !addr.is_multicast() && !addr.is_loopback()
 }
 
 const HEAD: &str =

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::cli::print::{err, out};
-use crate::daemon::setup::{SetupError, carry_out, look};
-use crate::lvs::real_server::{Method, Setup, Unfit};
+use crate::daemon::setup::{SetupError, carry_out, look, remember};
+use crate::lvs::real_server::{Kept, Method, Setup, Unfit};
 
 /// Where `--persist` writes without a name.
 const SYSCTL_FILE: &str = "/etc/sysctl.d/60-vipd-real-server.conf";
@@ -75,11 +75,20 @@ fn set_up(args: &Args) -> Result<ExitCode, Failed> {
     if changes.is_empty() {
         out("nothing to change\n");
     }
+    // An undo without a record leaves none: a later one is to say so again.
+    let mut record = if args.undo { facts.record.clone() } else { Some(facts.record.clone().unwrap_or_default()) };
     for change in &changes {
         out(&format!("{change}\n"));
-        if !args.check && !args.dry_run {
-            carry_out(change, &args.at.run_dir)?;
+        if args.check || args.dry_run {
+            continue;
+        }
+        carry_out(change, &args.at.run_dir)?;
+        if let Some(record) = &mut record {
+            record.note(change);
+            remember(record, &args.at.run_dir)?;
         }
     }
+    let kept = if args.undo { setup.kept(&facts) } else { vec![] };
+    kept.iter().map(Kept::to_string).for_each(|kept| err(&format!("vipd: {kept}\n")));
     Ok(if args.check && !changes.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -17,7 +17,9 @@ fn facts(sysctls: &[(&str, &str)]) -> Facts {
     let defaults = keys(["eth0", "tunl0"]).into_iter().map(|key| (key, "0".to_owned()));
     let mut facts = Facts {
         held_on: vec![],
+        labelled_on: vec![],
         others: 0,
+        record: Some(Record::default()),
         device: Device::Down,
         decapsulated: BTreeSet::new(),
         program_on: vec![],
@@ -103,21 +105,60 @@ fn a_host_that_is_no_real_server_is_refused() {
 fn undo_lets_arp_speak_only_after_the_last_vip() {
     let mut tun = setup("192.0.2.100", Method::Tunnel);
     tun.persist = Some("/f".into());
-    let mut held = facts(&[("all/arp_ignore", "1"), ("all/arp_announce", "2")]);
-    held.held_on = vec!["tunl0".to_owned()];
-    (held.device, held.persisted) = (Device::Up, Some(String::new()));
+    let host = facts(&[]);
+    let held = after(host.clone(), &tun.changes(&host).unwrap());
     let delete = "ip address delete 192.0.2.100/32 dev tunl0";
-    assert_eq!(words(&tun.undo(&Facts { others: 1, ..held.clone() })), [delete]);
+    let needed = Facts { others: 1, ..held.clone() };
+    assert_eq!((words(&tun.undo(&needed)), tun.kept(&needed)), (vec![delete.to_owned()], vec![Kept::Needed]));
     assert_eq!(
         words(&tun.undo(&held)),
         [
             delete,
             "ip link set tunl0 down",
-            "sysctl net.ipv4.conf.all.arp_ignore = 0 (is 1)",
             "sysctl net.ipv4.conf.all.arp_announce = 0 (is 2)",
+            "sysctl net.ipv4.conf.all.arp_ignore = 0 (is 1)",
             "remove /f",
         ]
     );
+}
+
+#[test]
+fn undo_takes_back_what_setup_set_and_nothing_else() {
+    let dr = setup("192.0.2.100", Method::Route);
+    let admins = facts(&[("all/arp_ignore", "1")]);
+    let done = after(admins, &dr.changes(&facts(&[("all/arp_ignore", "1")])).unwrap());
+    let delete = "ip address delete 192.0.2.100/32 dev lo";
+    let announce = "sysctl net.ipv4.conf.all.arp_announce = 0 (is 2)";
+    let by_hand = Facts { held_on: vec!["lo".to_owned()], ..facts(&[]) };
+    let stays = Kept::Address { addr: dr.vip, interface: "lo".to_owned() };
+    let mut changed = done.clone();
+    changed.sysctls.insert(conf("all", "arp_announce"), "1".to_owned());
+    let older = Facts { record: None, ..done.clone() };
+    let labelled = Facts { labelled_on: vec!["lo".to_owned()], ..older.clone() };
+    let rows: [(&str, Facts, &[&str], Vec<Kept>); 5] = [
+        ("a sysctl that was so before", done, &[delete, announce], vec![]),
+        ("an address that was there before", by_hand, &[], vec![stays.clone()]),
+        ("a sysctl that was changed since", changed, &[delete], vec![]),
+        ("by an older version", older, &[], vec![stays, Kept::Unrecorded]),
+        ("by an older version, with a label", labelled, &[delete], vec![Kept::Unrecorded]),
+    ];
+    for (name, facts, wanted, kept) in rows {
+        assert_eq!(
+            (words(&dr.undo(&facts)), dr.kept(&facts)),
+            (wanted.iter().map(|word| (*word).to_owned()).collect(), kept),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn an_address_that_is_not_unicast_is_no_vip() {
+    for vip in
+        ["0.0.0.0", "224.0.0.1", "255.255.255.255", "127.0.0.1", "169.254.1.1", "::", "::1", "ff02::1", "fe80::1"]
+    {
+        let refused = setup(vip, Method::Route).changes(&facts(&[])).unwrap_err();
+        assert_eq!(refused, Unfit::NotUnicast { vip: vip.parse().unwrap() });
+    }
 }
 
 #[test]
@@ -135,6 +176,7 @@ fn the_file_keeps_what_another_vip_needed() {
 /// What carrying it out makes of the host.
 fn after(mut facts: Facts, changes: &[Change]) -> Facts {
     for change in changes {
+        facts.record.iter_mut().for_each(|record| record.note(change));
         match change.clone() {
             Change::LoadModule { .. } | Change::LinkDown { .. } => facts.device = Device::Down,
             Change::LinkUp { .. } => facts.device = Device::Up,
@@ -155,7 +197,7 @@ fn after(mut facts: Facts, changes: &[Change]) -> Facts {
 
 proptest! {
     #[test]
-    fn a_second_run_changes_nothing_and_undo_leaves_no_address(
+    fn a_second_run_changes_nothing_and_undo_leaves_the_host_as_it_was(
         values in prop::collection::vec(0u8..9, 9),
         device in 0usize..4,
         program: bool,
@@ -172,12 +214,16 @@ proptest! {
         for (value, held) in values.iter().zip(facts.sysctls.values_mut()) {
             *held = (value % 4).to_string();
         }
+        let before = facts.clone();
         let changes = setup.changes(&facts).unwrap();
         let facts = after(facts, &changes);
         prop_assert_eq!(words(&setup.changes(&facts).unwrap()), Vec::<String>::new());
         let undone = setup.undo(&facts);
         let facts = after(facts, &undone);
         prop_assert!(facts.held_on.is_empty() && facts.decapsulated.is_empty());
+        if others == 0 {
+            prop_assert_eq!((&facts.sysctls, &facts.record), (&before.sysctls, &before.record));
+        }
         prop_assert_eq!(words(&setup.undo(&facts)), Vec::<String>::new());
     }
 }
