@@ -47,6 +47,11 @@ fn tunnels_in_gue_and_gre_end_at_the_kernel() {
     holds_on("1", "tests/vm/tunnels.sh");
 }
 
+#[test]
+fn what_comes_and_goes_with_a_vlan_tag_is_served() {
+    holds_on("1", "tests/vm/vlan.sh");
+}
+
 fn holds(script: &str) {
     holds_on("2", script);
 }
