@@ -358,7 +358,7 @@ struct vipd_settings {
 enum vipd_reason {
 	VIPD_REASON_NO_DESTINATION = 0,     /* passed up: the service has no destination with a weight */
 	VIPD_REASON_NO_CONNECTION = 1,      /* passed up: TCP or SCTP, no SYN, and the scheduler keeps its choice in the entry */
-	VIPD_REASON_NO_ROUTE = 2,           /* dropped: no route to the next hop */
+	VIPD_REASON_NO_ROUTE = 2,           /* not forwarded, and a client told: no route to the next hop */
 	VIPD_REASON_FORWARDING_OFF = 3,     /* dropped: net.ipv4.ip_forward (IPv6: net.ipv6.conf.IF.forwarding) is off */
 	VIPD_REASON_TOO_BIG = 4,            /* not forwarded, and told: larger than the MTU of the way out */
 	VIPD_REASON_TTL = 5,                /* not forwarded, and told: the hop limit is used up */

@@ -20,6 +20,7 @@ enum found {
 	FOUND,
 	FOUND_LOCAL,   /* the target is this host's own */
 	FOUND_SMALLER, /* the packet is larger than `mtu` */
+	FOUND_NO_ROUTE, /* counted: nothing leads to the target */
 	FOUND_NONE,    /* counted */
 };
 
@@ -65,7 +66,7 @@ static __noinline enum found find_way_of(struct __sk_buff *skb, const struct pac
 		if (is_own(ends->target))
 			return FOUND_LOCAL;
 		count(VIPD_REASON_NO_ROUTE);
-		return FOUND_NONE;
+		return FOUND_NO_ROUTE;
 	case BPF_FIB_LKUP_RET_FWD_DISABLED:
 		count(VIPD_REASON_FORWARDING_OFF);
 		return FOUND_NONE;
@@ -74,7 +75,7 @@ static __noinline enum found find_way_of(struct __sk_buff *skb, const struct pac
 		return FOUND_SMALLER;
 	default:
 		count(VIPD_REASON_NO_ROUTE);
-		return FOUND_NONE;
+		return FOUND_NO_ROUTE;
 	}
 	way->ifindex = fib->ifindex;
 	/* An IPv4 route may have an IPv6 gateway (RFC 8950). */
@@ -230,6 +231,14 @@ static __always_inline int expire(struct __sk_buff *skb)
 	return tell(skb, TELL_NO_HOPS, 0);
 }
 
+/* Nothing leads to the destination: its client hears so, as IPVS says it (err_unreach, ip_vs_xmit.c; RFC 1812 section
+ * 5.2.7.1). */
+static __always_inline int unreachable(struct __sk_buff *skb)
+{
+	count(VIPD_REASON_NO_ROUTE);
+	return tell(skb, TELL_NO_HOST, 0);
+}
+
 static __always_inline int wrap(struct __sk_buff *skb, const struct packet *packet,
 				const struct vipd_destination *destination, const struct way *way)
 {
@@ -276,8 +285,9 @@ static __always_inline int forward(struct __sk_buff *skb, struct packet *packet,
 			account(destination->service, slot, FROM_CLIENT, packet->bytes);
 			return PASS;
 		}
-		count(VIPD_REASON_NO_ROUTE);
-		return DROP;
+		return unreachable(skb);
+	case FOUND_NO_ROUTE:
+		return tell(skb, TELL_NO_HOST, 0);
 	case FOUND_SMALLER:
 		return tell(skb, TELL_TOO_BIG_OR_CUT, way.mtu);
 	case FOUND_NONE:

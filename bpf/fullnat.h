@@ -202,7 +202,9 @@ static __always_inline int fullnat_forward(struct __sk_buff *skb, const struct p
 	case FOUND:
 		break;
 	case FOUND_LOCAL:
-		return fullnat_drop(VIPD_REASON_NO_ROUTE);
+		return unreachable(skb);
+	case FOUND_NO_ROUTE:
+		return tell(skb, TELL_NO_HOST, 0);
 	case FOUND_SMALLER:
 		return tell(skb, TELL_TOO_BIG_OR_CUT, way.mtu);
 	case FOUND_NONE:
@@ -241,6 +243,7 @@ static __always_inline int fullnat_reply(struct __sk_buff *skb, const struct pac
 		return tell(skb, TELL_TOO_BIG_OR_CUT, way.mtu);
 	case FOUND_LOCAL:
 		return fullnat_drop(VIPD_REASON_NO_ROUTE);
+	case FOUND_NO_ROUTE:
 	case FOUND_NONE:
 		return DROP;
 	}

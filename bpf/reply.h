@@ -30,6 +30,7 @@ static __always_inline int reply(struct __sk_buff *skb, const struct packet *pac
 		/* The stack tells the real server, in the real server's own terms (RFC 1191 section 4). */
 		count(VIPD_REASON_TOO_BIG);
 		return PASS;
+	case FOUND_NO_ROUTE:
 	case FOUND_NONE:
 		return DROP;
 	}
@@ -133,6 +134,7 @@ send:
 		count(VIPD_REASON_TOO_BIG);
 		return PASS;
 	case FOUND_LOCAL: /* a health check of our own */
+	case FOUND_NO_ROUTE:
 	case FOUND_NONE:
 		return PASS;
 	}

@@ -130,7 +130,6 @@ fn local_ports_are_given_once_and_run_out_with_a_count() {
     }
     connect(&lab.client, (MASQ_VIP, 80)).unwrap_err();
     assert!(reason(&plane, Reason::LocalPortsFull) > 0);
-    // One that has ended by a reset frees its port when its time as a closed one is over.
     assert!(streams.iter_mut().all(|stream| who(stream).is_ok()), "the others are not disturbed");
     lab.close(plane);
 }

@@ -15,8 +15,26 @@ fn syn(vip: IpAddr, client: IpAddr, port: u16) -> Vec<u8> {
     packet(client, vip, 6, &transport(flow, 2, b""), 64, None)
 }
 
+/// Source, target, and the ICMP message's type and code.
+fn meant(told: &[u8], v6: bool) -> (IpAddr, IpAddr, [u8; 2]) {
+    let addr = |at: usize| -> IpAddr {
+        if v6 {
+            IpAddr::from(<[u8; 16]>::try_from(&told[at..at + 16]).unwrap())
+        } else {
+            IpAddr::from(<[u8; 4]>::try_from(&told[at..at + 4]).unwrap())
+        }
+    };
+    let (source, target, message) = if v6 { (8, 24, 40) } else { (12, 16, 20) };
+    (addr(source), addr(target), [told[message], told[message + 1]])
+}
+
+/// RFC 792; RFC 4443 section 3.1: address unreachable.
+const fn host_unreachable(v6: bool) -> [u8; 2] {
+    if v6 { [1, 3] } else { [3, 1] }
+}
+
 #[test]
-fn a_destination_without_a_route_is_counted_and_one_that_is_this_host_is_served_by_it() {
+fn a_client_hears_that_nothing_leads_to_a_destination_and_one_that_is_this_host_is_served_by_it() {
     let mut trial = Trial::new();
     let mut expected = 0;
     for v6 in [false, true] {
@@ -25,8 +43,12 @@ fn a_destination_without_a_route_is_counted_and_one_that_is_this_host_is_served_
         trial.lab.director.ip(if v6 { "route add unreachable fd67::1" } else { "route add blackhole 10.67.0.1" });
         for (port, to) in [(80, addr("10.66.0.1", "fd66::1")), (81, addr("10.67.0.1", "fd67::1"))] {
             trial.serve(key(Protocol::Tcp, vip, port), to, port, Forwarding::Route);
-            // The stack would reset the client, which may be right again in a moment.
-            assert_eq!(trial.go(&syn(vip, client, port)).0, Verdict::Drop, "{to}");
+            // Not the stack, whose reset would be from the virtual server itself.
+            let sent = syn(vip, client, port);
+            let told = trial.forwarded("host unreachable", &sent);
+            assert_eq!(meant(&told, v6), (vip, client, host_unreachable(v6)), "{to}");
+            let quoted = if v6 { 48 } else { 28 };
+            assert_eq!(told.get(quoted + 12..quoted + 20), sent.get(12..20), "{to}: the quoted packet's own addresses");
             expected += 1;
             assert_eq!(reason(&trial.plane, Reason::NoRoute), expected, "{to}");
         }

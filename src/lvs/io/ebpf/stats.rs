@@ -23,7 +23,7 @@ pub enum Reason {
     NoDestination,
     /// Passed up: TCP without a SYN and without a connection.
     NoConnection,
-    /// Dropped: no route to the next hop.
+    /// Not forwarded, and the client told: no route to the next hop. An answer to a client is dropped.
     NoRoute,
     /// Dropped: `net.ipv4.ip_forward` is off; of IPv6 `net.ipv6.conf.INTERFACE.forwarding` of where it came in.
     ForwardingOff,
