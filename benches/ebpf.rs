@@ -155,7 +155,7 @@ struct Bench {
     ifindex: u32,
     /// What the harness alone costs.
     overhead: f64,
-    _dir: tempfile::TempDir,
+    _dir: vipd::lab::Directory,
 }
 
 impl Bench {
@@ -293,7 +293,8 @@ fn open(hook: Hook, connections_max: u32) -> Bench {
             ip(&format!("neigh add {} lladdr 02:00:00:00:01:0{number} dev wan nud permanent", server(number, v6)));
         }
     }
-    let dir = tempfile::tempdir().unwrap();
+    // Its mount goes with it.
+    let dir = vipd::lab::Directory::temporary().unwrap();
     let options = EbpfOptions {
         pin_dir: dir.path().join("bpf"),
         interfaces: vec!["wan".to_owned()],
