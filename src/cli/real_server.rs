@@ -67,13 +67,26 @@ enum Verb {
 #[derive(Debug, clap::Args)]
 struct Which {
     /// As the configuration names it: 192.0.2.1:80; an IPv6 address stands in brackets.
-    #[arg(value_name = "ADDR:PORT")]
+    #[arg(value_name = "ADDR:PORT", value_parser = address)]
     real_server: SocketAddr,
     /// In this virtual server only: 192.0.2.100:80, "TCP 192.0.2.100:80", or the name of its group.
     #[arg(long, value_name = "SERVICE")]
     service: Option<String>,
     #[command(flatten)]
     at: super::RunDirArg,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum NoAddress {
+    #[error("the port is missing: as the configuration names it, {0} for one")]
+    NoPort(SocketAddr),
+    #[error("no address and port: 192.0.2.1:80, or [2001:db8::1]:80 for IPv6")]
+    Other,
+}
+
+fn address(text: &str) -> Result<SocketAddr, NoAddress> {
+    let alone = text.trim_matches(['[', ']']).parse();
+    text.parse().map_err(|_| alone.map_or(NoAddress::Other, |addr| NoAddress::NoPort(SocketAddr::new(addr, 80))))
 }
 
 pub fn run(args: Args) -> ExitCode {
@@ -160,6 +173,31 @@ async fn wish(which: Which, wish: Option<Wish>, wait: Option<Duration>) -> Resul
         Drained::Left(left) => {
             err(&format!("vipd: {key} has {left} connections left after {} s\n", wait.as_secs()));
             Ok(ExitCode::from(2))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::address;
+
+    #[test]
+    fn a_real_server_has_an_address_and_a_port() {
+        let rows = [
+            ("192.0.2.1:80", Ok("192.0.2.1:80")),
+            ("[2001:db8::1]:80", Ok("[2001:db8::1]:80")),
+            ("192.0.2.1", Err("192.0.2.1:80 for one")),
+            ("2001:db8::1", Err("[2001:db8::1]:80 for one")),
+            ("[2001:db8::1]", Err("the port is missing")),
+            ("web1", Err("no address and port")),
+            ("192.0.2.1:99999", Err("no address and port")),
+        ];
+        for (text, wanted) in rows {
+            match (address(text), wanted) {
+                (Ok(read), Ok(wanted)) => assert_eq!(read.to_string(), wanted),
+                (Err(said), Err(wanted)) => assert!(said.to_string().contains(wanted), "{text}: {said}"),
+                (read, wanted) => panic!("{text}: {read:?}, not {wanted:?}"),
+            }
         }
     }
 }

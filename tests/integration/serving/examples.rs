@@ -39,6 +39,14 @@ fn set_up_for(lab: &Lab, vip: &str, args: &[&str]) {
     }
 }
 
+/// Four questions of DNS, each from a port of its own: the servers answer in turn.
+fn datagrams_are_shared(lab: &Lab) {
+    let query = vipd::healthcheck::dns::query(7, &"example.org".parse().unwrap(), "A".parse().unwrap());
+    let mut servers: Vec<u8> = (0..4).map(|_| ask_udp(&lab.client, 53, &query).expect("an answer")).collect();
+    servers.sort_unstable();
+    assert_eq!(servers, [1, 1, 2, 2], "UDP");
+}
+
 fn undo_tunnels(lab: &Lab) {
     set_up(lab, &["--method", "tun", "--ebpf", "--undo"]);
 }
@@ -46,9 +54,10 @@ fn undo_tunnels(lab: &Lab) {
 #[test]
 fn dr() {
     let mut lab = Lab::new(Arms::One, 2);
-    lab.serve(&[80], &[]);
+    lab.serve(&[80], &[53]);
     set_up(&lab, &["--method", "dr"]);
     run(&mut lab, "dr.conf");
+    datagrams_are_shared(&lab);
     let kept: Vec<Connection> = (0..6)
         .map(|_| {
             let mut connection = Connection::open(&lab.client, 80).unwrap();
@@ -85,8 +94,9 @@ fn ipv6() {
 #[test]
 fn nat() {
     let mut lab = Lab::new(Arms::Two, 2);
-    lab.serve(&[8443], &[]);
+    lab.serve(&[8443], &[53]);
     run(&mut lab, "nat.conf");
+    datagrams_are_shared(&lab);
     // Persistence: one client, one server. Another client may get the other one.
     assert_eq!(shares(&lab.client, 443, 6).len(), 1);
     let mut servers = BTreeSet::new();
@@ -120,10 +130,7 @@ fn fullnat() {
     });
     let vip = "2001:db8:1::100".parse().unwrap();
     assert_eq!(shares_v6(&lab.client, vip, 80, 8), BTreeMap::from([(1, 4), (2, 4)]));
-    let query = vipd::healthcheck::dns::query(7, &"example.org".parse().unwrap(), "A".parse().unwrap());
-    let mut servers: Vec<u8> = (0..4).map(|_| ask_udp(&lab.client, 53, &query).expect("an answer")).collect();
-    servers.sort_unstable();
-    assert_eq!(servers, [1, 1, 2, 2], "UDP");
+    datagrams_are_shared(&lab);
     assert_eq!(lab.ipvsadm("-L --timeout"), "Timeout (tcp tcpfin udp): 3600 60 30\n");
     lab.stop();
     let left = lab.director.ip("-o address show dev eth1");
@@ -133,7 +140,7 @@ fn fullnat() {
 #[test]
 fn tun() {
     let mut lab = Lab::new(Arms::TwoAndOut, 2);
-    lab.serve(&[80], &[]);
+    lab.serve(&[80], &[53]);
     for host in &lab.servers {
         // The clients' way is not the tunnel's: a strict filter would drop what comes out of it.
         host.sysctl("net/ipv4/conf/all/rp_filter", "1");
@@ -141,6 +148,7 @@ fn tun() {
     set_up(&lab, &["--method", "tun", "--ebpf"]);
     run(&mut lab, "tun.conf");
     assert_eq!(shares(&lab.client, 80, 8), BTreeMap::from([(1, 6), (2, 2)]), "by weight");
+    datagrams_are_shared(&lab);
     lab.stop();
     undo_tunnels(&lab);
 }

@@ -93,6 +93,15 @@ fn direct_routing_is_set_up_checked_persisted_and_taken_back() {
     let (status, said) = setup(&lab, &lab.client, "192.0.2.50", &["--method", "dr"]);
     assert!(status == Some(1) && said.contains("192.0.2.50 is on eth0"), "{said}");
 
+    // What was there before stays.
+    two.ip("address add 192.0.2.102/32 dev lo");
+    let (status, said) = setup(&lab, two, "192.0.2.102", &["--method", "dr", "--undo"]);
+    assert!(status == Some(0) && said.contains("192.0.2.102 stays on lo"), "{said}");
+    assert!(two.ip("-o address show dev lo").contains("192.0.2.102"));
+    two.ip("address delete 192.0.2.102/32 dev lo");
+    let (status, said) = setup(&lab, two, "224.0.0.1", &["--method", "dr", "--dry-run"]);
+    assert!(status == Some(1) && said.contains("no unicast address"), "{said}");
+
     // A second VIP keeps the first one's sysctls.
     assert_eq!(setup(&lab, one, "192.0.2.101", &["--method", "dr"]).0, Some(0));
     assert_eq!(setup(&lab, one, "192.0.2.101", &["--method", "dr", "--undo"]).0, Some(0));
