@@ -159,6 +159,8 @@ pub struct Router {
     rules: Rules,
     priority: Priority,
     state: State,
+    /// The process before was Active: who starts before this time goes on, as no other router has missed it.
+    resumes_until: Option<MonoTime>,
 }
 
 /// What only one state knows lives in it.
@@ -241,7 +243,12 @@ type Move = (State, Vec<Action>);
 
 impl Router {
     pub const fn new(rules: Rules, priority: Priority) -> Self {
-        Self { rules, priority, state: State::Initialize }
+        Self { rules, priority, state: State::Initialize, resumes_until: None }
+    }
+
+    /// It was Active in the process before, which left its addresses: where it starts before `until`, it goes on.
+    pub const fn resume(&mut self, until: MonoTime) {
+        self.resumes_until = Some(until);
     }
 
     pub const fn standing(&self) -> Standing {

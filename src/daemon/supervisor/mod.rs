@@ -22,12 +22,13 @@ use crate::config::io::loader::LoadOptions;
 use crate::config::model::Config;
 use crate::daemon::descriptors;
 use crate::daemon::heartbeat::StartError;
-use crate::daemon::log::{self, LogTo};
+use crate::daemon::log::{self, Log, LogTo};
 use crate::daemon::lvs::ReconfigureError;
 use crate::daemon::maintenance::MaintenanceError;
 use crate::daemon::rundir::{RunDir, RunDirError};
 use crate::daemon::translate::TranslateError;
 use crate::lvs::datapath::DatapathError;
+use running::End;
 
 /// What the command line says.
 #[derive(Clone, Debug)]
@@ -118,14 +119,24 @@ impl RunError {
     }
 }
 
-async fn serve(daemon: &mut running::Daemon, signals: &mut signals::Signals) -> Result<(), RunError> {
+async fn serve(daemon: &mut running::Daemon, signals: &mut signals::Signals) -> Result<End, RunError> {
     daemon.settle();
     let ended = daemon.run(signals).await;
-    daemon.stop().await;
+    match ended {
+        Ok(End::Leave) => daemon.leave().await,
+        Ok(End::Stop) | Err(_) => daemon.stop().await,
+    }
     ended
 }
 
-/// Run until told to stop.
+/// The end of a process that leaves all to its successor: the heartbeat goes on until now, and nothing is taken down.
+#[expect(clippy::disallowed_methods, reason = "what is dropped on the way out of main would be taken down")]
+fn exit_as_it_is(log: Log) -> ! {
+    drop(log); // It writes out what waits.
+    std::process::exit(0)
+}
+
+/// Run until told to stop, or to leave.
 ///
 /// # Errors
 /// [`RunError`]: one line for the operator.
@@ -146,7 +157,11 @@ pub fn run(options: Options) -> Result<(), RunError> {
         let shutdown = loaded.shutdown.clone();
         let (ended, shutdown) = if host_scripts::start(loaded.startup.as_ref(), &mut signals).await {
             match start::start(options, loaded, &run_dir, &log).await {
-                Ok(mut daemon) => (serve(&mut daemon, &mut signals).await, daemon.wanted.shutdown),
+                Ok(mut daemon) => match serve(&mut daemon, &mut signals).await {
+                    Ok(End::Leave) => exit_as_it_is(log),
+                    Ok(End::Stop) => (Ok(()), daemon.wanted.shutdown),
+                    Err(error) => (Err(error), daemon.wanted.shutdown),
+                },
                 Err(error) => (Err(error), shutdown),
             }
         } else {

@@ -23,7 +23,13 @@ impl Fleet {
                     out.push(hold_nothing(&retiring, key));
                     Instance::new(now, settings)
                 }
-                None => Instance::new(now, settings),
+                None => {
+                    let mut instance = Instance::new(now, settings);
+                    if let Some(until) = self.resumed.remove(&key) {
+                        instance.router.resume(until);
+                    }
+                    instance
+                }
             };
             self.instances.push(instance);
         }
