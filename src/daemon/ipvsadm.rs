@@ -11,7 +11,7 @@ use crate::lvs::io::names::System;
 use crate::lvs::ipvsadm::{Change, Command, Listed, Names, Numeric, Refusal, Spelling, connections, parse, report};
 use crate::lvs::table::ServiceKey;
 use crate::lvs::view::{self, Header, Listing, Row, order};
-use hand::Hand;
+use hand::{Errand, Hand};
 
 /// `--plane`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,8 @@ pub enum PlaneName {
 #[derive(Clone, Debug)]
 pub struct Request {
     pub run_dir: PathBuf,
-    /// `None`: that of the running daemon, else IPVS where the kernel has it, else eBPF where pins exist.
+    /// `None`: that of the running daemon, else eBPF where one lives on in its pins, else IPVS where the kernel has it,
+    /// else eBPF.
     pub plane: Option<PlaneName>,
     /// Tables as JSON.
     pub json: bool,
@@ -62,7 +63,16 @@ pub async fn run(request: &Request, stdin: impl FnOnce() -> std::io::Result<Stri
         run.outcome.stdout.push_str(if command == Command::Help { report::HELP } else { report::VERSION });
         return run.outcome;
     }
-    let mut hand = match Hand::choose(&request.run_dir, request.plane).await {
+    // Before the plane is ours: who types the lines of a restore keeps nobody else waiting.
+    let read = if command == Command::Restore { stdin() } else { Ok(String::new()) };
+    let lines = match read {
+        Ok(lines) => lines,
+        Err(error) => {
+            run.outcome.refuse(&Refusal::ours(format!("reading standard input: {error}")));
+            return run.outcome;
+        }
+    };
+    let mut hand = match Hand::choose(&request.run_dir, request.plane, Errand::of(&command)).await {
         Ok(hand) => hand,
         Err(refusal) => {
             run.outcome.refuse(&refusal);
@@ -70,10 +80,7 @@ pub async fn run(request: &Request, stdin: impl FnOnce() -> std::io::Result<Stri
         }
     };
     match command {
-        Command::Restore => match stdin() {
-            Ok(text) => run.restore(&mut hand, &text).await,
-            Err(error) => run.outcome.refuse(&Refusal::ours(format!("reading standard input: {error}"))),
-        },
+        Command::Restore => run.restore(&mut hand, &lines).await,
         Command::Change(_) | Command::List { .. } | Command::Save { .. } | Command::Help | Command::Version => {
             run.command(&mut hand, command).await;
         }
@@ -209,7 +216,7 @@ impl Run {
             rows = order::sorted(rows);
         }
         if self.json {
-            return report::json(header, &rows).map_err(|error| Refusal::ours(error.to_string()));
+            return json(header, &rows);
         }
         // A single service goes without the first line.
         let head = if service.is_some() { String::new() } else { view::head(header) };
@@ -217,11 +224,16 @@ impl Run {
     }
 
     async fn save(&mut self, hand: &mut Hand, spelling: Spelling) -> Result<(), Refusal> {
-        let Reply::Table { rows, .. } = hand.ask(Question::Table).await? else { return Err(hand::nonsense()) };
-        let text = report::save(&order::sorted(rows), &mut *self.names(spelling));
+        let Reply::Table { header, rows } = hand.ask(Question::Table).await? else { return Err(hand::nonsense()) };
+        let rows = order::sorted(rows);
+        let text = if self.json { json(header, &rows)? } else { report::save(&rows, &mut *self.names(spelling)) };
         self.outcome.stdout.push_str(&text);
         Ok(())
     }
+}
+
+fn json(header: Header, rows: &[Row]) -> Result<String, Refusal> {
+    report::json(header, rows).map_err(|error| Refusal::ours(error.to_string()))
 }
 
 fn as_json(value: &impl serde::Serialize) -> Result<String, Refusal> {

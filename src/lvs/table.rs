@@ -208,6 +208,22 @@ pub struct DestinationKey {
     pub port: u16,
 }
 
+impl DestinationKey {
+    /// Whether packets can be sent there, as `ip_vs_new_dest` (`ip_vs_ctl.c`) asks before it takes one. What only a host's
+    /// routes tell (the broadcast address of a network of its own) is not asked here.
+    pub const fn is_unicast(&self) -> bool {
+        match self.addr {
+            // RTN_BROADCAST and RTN_MULTICAST of inet_addr_type().
+            IpAddr::V4(addr) => addr.octets()[0] != 0 && !addr.is_broadcast() && !addr.is_multicast(),
+            // IPV6_ADDR_UNICAST and IPV6_ADDR_LINKLOCAL of ipv6_addr_type().
+            IpAddr::V6(addr) => {
+                let is_mapped = addr.to_ipv4_mapped().is_some();
+                !(addr.is_unspecified() || addr.is_multicast() || addr.is_unicast_link_local() || is_mapped)
+            }
+        }
+    }
+}
+
 impl fmt::Display for DestinationKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         SocketAddr::new(self.addr, self.port).fmt(f)

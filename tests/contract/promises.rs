@@ -2,11 +2,12 @@
 //! the same: it must be refused as unsupported, and must leave nothing behind.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use vipd::lvs::datapath::{Datapath, DatapathError, Feature};
 use vipd::lvs::ipvsadm::manual::Manual;
 use vipd::lvs::plan::{Scope, plan};
-use vipd::lvs::table::{Entry, Scheduler, Step, Table};
+use vipd::lvs::table::{DestinationKey, Entry, Scheduler, Step, Table};
 
 use crate::sequences;
 use crate::tables::{self, address, at, destination, keys, service};
@@ -18,6 +19,7 @@ pub async fn run<D: Manual>(plane: &mut D) {
     steps_are_idempotent(plane).await;
     a_destination_needs_its_service(plane).await;
     nonsense_thresholds_are_refused(plane).await;
+    what_is_not_unicast_is_refused(plane).await;
     one_failure_does_not_stop_the_others(plane).await;
     everything_comes_back_as_it_was_asked(plane).await;
     what_is_not_supported_is_refused_and_leaves_nothing(plane).await;
@@ -129,6 +131,26 @@ async fn nonsense_thresholds_are_refused<D: Datapath>(plane: &mut D) {
     let table = plane.snapshot().await.expect("snapshot");
     assert_eq!(table.services[&address(1)].destinations, BTreeMap::new());
     clear(plane).await;
+}
+
+async fn what_is_not_unicast_is_refused<D: Datapath>(plane: &mut D) {
+    let addresses =
+        ["0.0.0.0", "0.1.2.3", "224.0.0.5", "239.255.255.255", "255.255.255.255", "::", "fe80::5", "ff02::1"];
+    for text in addresses {
+        let addr: IpAddr = text.parse().expect("an address");
+        let key = if addr.is_ipv4() { address(1) } else { tables::address6(1) };
+        let add = Step::AddDestination(key, DestinationKey { addr, port: 80 }, destination(1));
+        let steps = [Step::AddService(key, service(Scheduler::Rr)), add];
+        let error = plane.apply(&steps).await.expect_err(text);
+        let refused = matches!(error.failed.as_slice(), [(step, DatapathError::Kernel { source, .. })]
+            if *step == add && source.raw_os_error() == Some(22)); // EINVAL
+        // Where IPv6 is not served at all, that is said.
+        let no_ipv6 = error.failed.iter().all(|(_, error)| matches!(error, DatapathError::Unsupported { .. }));
+        assert!(refused || !addr.is_ipv4() && no_ipv6, "{text}: {error:?}");
+        let table = plane.snapshot().await.expect("snapshot");
+        assert!(table.services.values().all(|entry| entry.destinations.is_empty()), "{text} is there");
+        clear(plane).await;
+    }
 }
 
 async fn one_failure_does_not_stop_the_others<D: Datapath>(plane: &mut D) {

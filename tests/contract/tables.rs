@@ -16,7 +16,7 @@ pub fn address(n: u8) -> ServiceKey {
     ServiceKey::Address { protocol: Protocol::Tcp, addr: Ipv4Addr::new(192, 0, 2, n).into(), port: 80 }
 }
 
-fn address6(n: u16) -> ServiceKey {
+pub fn address6(n: u16) -> ServiceKey {
     let addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, n).into();
     ServiceKey::Address { protocol: Protocol::Tcp, addr, port: 80 }
 }

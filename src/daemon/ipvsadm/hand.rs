@@ -1,19 +1,21 @@
 //! Whose hand does it: the daemon that owns the plane, or ours on a plane that nobody runs.
+#![expect(clippy::disallowed_methods, reason = "a command waits for another one")]
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::PlaneName;
 use crate::config::model;
 use crate::control::io::client::{self, CallError};
 use crate::daemon::manual::{self, Question, Reply};
-use crate::daemon::rundir::{RunDir, RunDirError, control_socket};
+use crate::daemon::rundir::{Holder, PATIENCE, PAUSE, RunDir, RunDirError, control_socket};
 use crate::daemon::supervisor::{PlaneAnswer, plane};
 use crate::lvs::datapath::{Datapath as _, DatapathError};
 use crate::lvs::io::ipvs::Ipvs;
-use crate::lvs::io::memory::Memory;
 use crate::lvs::io::plane::Plane;
-use crate::lvs::ipvsadm::Refusal;
-use crate::lvs::ipvsadm::manual::refused;
+use crate::lvs::ipvsadm::manual::{Access, Manual as _, refused};
+use crate::lvs::ipvsadm::{Command, Listed, Refusal, Timeouts};
+use crate::lvs::view::Header;
 
 /// What a plane is reached by.
 #[derive(Debug)]
@@ -23,30 +25,103 @@ pub(super) enum Hand {
     /// The kernel's IPVS belongs to everybody.
     Shared(Box<Plane>),
     /// Our program without a daemon: the run directory is ours while we work.
-    Ebpf { plane: Box<Plane>, _lock: Option<RunDir> },
+    Ebpf { plane: Box<Plane>, errand: Errand, _lock: Option<RunDir> },
     /// There is no program yet: an empty table, until something is added.
-    Nothing { run_dir: PathBuf, locked: bool },
+    Nothing { run_dir: PathBuf },
+}
+
+/// What the plane is wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Errand {
+    /// Reading alone.
+    Look,
+    /// Reading with a census, which nobody else may take meanwhile.
+    Count,
+    /// A plane that is not there is not needed yet.
+    Change,
+    /// A plane that is not there is begun.
+    Begin,
+}
+
+impl Errand {
+    pub(super) const fn of(command: &Command) -> Self {
+        match command {
+            Command::List { what: Listed::Services { .. }, .. } | Command::Save { .. } => Self::Count,
+            Command::List { .. } | Command::Help | Command::Version => Self::Look,
+            Command::Change(_) | Command::Restore => Self::Change,
+        }
+    }
+
+    const fn holder(self) -> Holder {
+        match self {
+            Self::Look => Holder::Reader,
+            Self::Count | Self::Change | Self::Begin => Holder::Command,
+        }
+    }
+
+    const fn access(self) -> Access {
+        match self {
+            Self::Look | Self::Count => Access::Read,
+            Self::Change | Self::Begin => Access::Change,
+        }
+    }
+}
+
+/// Why there is no hand.
+enum Missed {
+    /// Somebody else works there now.
+    Locked(RunDirError),
+    Refused(Refusal),
+}
+
+impl From<DatapathError> for Missed {
+    fn from(error: DatapathError) -> Self {
+        Self::Refused(refused(&error))
+    }
 }
 
 impl Hand {
-    pub(super) async fn choose(run_dir: &Path, wanted: Option<PlaneName>) -> Result<Self, Refusal> {
+    /// Whoever else works on the plane is waited for, a daemon that starts until it answers; ten seconds at most.
+    ///
+    /// # Errors
+    /// [`Refusal`] with who has the plane, or why there is none.
+    pub(super) async fn choose(run_dir: &Path, wanted: Option<PlaneName>, errand: Errand) -> Result<Self, Refusal> {
+        let mut spent = Duration::ZERO;
+        loop {
+            match Self::now(run_dir, wanted, errand).await {
+                Ok(hand) => return Ok(hand),
+                Err(Missed::Refused(refusal)) => return Err(refusal),
+                Err(Missed::Locked(_)) if spent < PATIENCE => {
+                    tokio::time::sleep(PAUSE).await;
+                    spent += PAUSE;
+                }
+                Err(Missed::Locked(error)) => return Err(Refusal::ours(format!("vipd: {error}"))),
+            }
+        }
+    }
+
+    async fn now(run_dir: &Path, wanted: Option<PlaneName>, errand: Errand) -> Result<Self, Missed> {
         let socket = control_socket(run_dir);
         let running = match client::call(&socket, "GET", "/plane", vec![]).await {
-            Ok(text) => Some(serde_json::from_str::<PlaneAnswer>(&text).map_err(|_| nonsense())?),
+            Ok(text) => Some(serde_json::from_str::<PlaneAnswer>(&text).map_err(|_| Missed::Refused(nonsense()))?),
             Err(CallError::NoDaemon { .. }) => None,
-            Err(error) => return Err(Refusal::ours(error.to_string())),
+            Err(error) => return Err(Missed::Refused(Refusal::ours(error.to_string()))),
         };
         let owned = running.as_ref().and_then(|answer| answer.plane.as_deref());
+        let lock = running.is_none();
         match (wanted, owned) {
             (None | Some(PlaneName::Ebpf), Some("ebpf")) => Ok(Self::Daemon { socket }),
             (Some(PlaneName::Ipvs), _) | (None, Some("ipvs")) => Self::ipvs().await.map_err(|error| no_ipvs(&error)),
-            (Some(PlaneName::Ebpf), _) => Self::ebpf(run_dir, running.is_none()).await,
+            (Some(PlaneName::Ebpf), _) => return Self::ebpf(run_dir, lock, errand).await,
+            (None, _) if plane::pinned(run_dir) => return Self::ebpf(run_dir, lock, errand).await,
             (None, _) => match Self::ipvs().await {
-                Ok(hand) => Ok(hand),
-                Err(DatapathError::NoIpvs) if plane::pinned(run_dir) => Self::ebpf(run_dir, running.is_none()).await,
-                Err(error) => Err(no_ipvs(&error)),
+                Err(DatapathError::NoIpvs) if cfg!(feature = "ebpf") => {
+                    return Self::ebpf(run_dir, lock, errand).await;
+                }
+                done => done.map_err(|error| no_ipvs(&error)),
             },
         }
+        .map_err(Missed::Refused)
     }
 
     async fn ipvs() -> Result<Self, DatapathError> {
@@ -54,39 +129,70 @@ impl Hand {
     }
 
     /// `lock`: no daemon runs, and none shall start while we work.
-    async fn ebpf(run_dir: &Path, lock: bool) -> Result<Self, Refusal> {
-        if !plane::pinned(run_dir) {
-            return Ok(Self::Nothing { run_dir: run_dir.to_owned(), locked: lock });
+    async fn ebpf(run_dir: &Path, lock: bool, errand: Errand) -> Result<Self, Missed> {
+        let begins = errand == Errand::Begin;
+        if !begins && !plane::pinned(run_dir) {
+            return Ok(Self::Nothing { run_dir: run_dir.to_owned() });
         }
-        let lock = if lock { Some(RunDir::lock(run_dir).map_err(|error| of_run_dir(&error))?) } else { None };
-        let plane = plane::open(model::Plane::Ebpf, run_dir).await.map_err(|error| refused(&error))?;
-        Ok(Self::Ebpf { plane: Box::new(plane), _lock: lock })
+        let lock = |holder| {
+            if lock { RunDir::lock(run_dir, holder).map(Some).map_err(Missed::Locked) } else { Ok(None) }
+        };
+        let mut ours = lock(errand.holder())?;
+        // Who had the lock before us may have taken it down.
+        if !begins && !plane::pinned(run_dir) {
+            return Ok(Self::Nothing { run_dir: run_dir.to_owned() });
+        }
+        let plane = if let Some(plane) = plane::take_up(run_dir, errand.access())? {
+            plane
+        } else {
+            if errand.holder() == Holder::Reader {
+                drop(ours.take());
+                ours = lock(Holder::Command)?;
+            }
+            plane::open(model::Plane::Ebpf, run_dir).await?
+        };
+        Ok(Self::Ebpf { plane: Box::new(plane), errand, _lock: ours })
     }
 
     pub(super) async fn ask(&mut self, question: Question) -> Result<Reply, Refusal> {
-        if let (Self::Nothing { run_dir, locked }, Question::Change(_)) = (&*self, &question) {
-            let (run_dir, lock) = (run_dir.clone(), *locked);
-            let lock = if lock { Some(RunDir::lock(&run_dir).map_err(|error| of_run_dir(&error))?) } else { None };
-            let plane = plane::open(model::Plane::Ebpf, &run_dir).await.map_err(|error| refused(&error))?;
-            *self = Self::Ebpf { plane: Box::new(plane), _lock: lock };
+        if let Self::Nothing { run_dir } = self {
+            if let Some(reply) = of_nothing(&question) {
+                return Ok(reply);
+            }
+            *self = Self::choose(&run_dir.clone(), Some(PlaneName::Ebpf), Errand::Begin).await?;
         }
         match self {
             Self::Daemon { socket } => by_daemon(socket, &question).await,
             Self::Shared(plane) | Self::Ebpf { plane, .. } => manual::ask(plane.as_mut(), question).await,
-            Self::Nothing { .. } => manual::ask(&mut Memory::new(), question).await,
+            Self::Nothing { .. } => Err(Refusal::ours("vipd: no eBPF plane was begun")),
         }
     }
 
-    /// Our program goes on without us where it has a service, and goes where it has none.
+    /// Our program goes on without us where it has a service, or timeouts that somebody set; it goes where it has
+    /// neither. Who only read leaves it as it is.
     pub(super) async fn close(self) -> Result<(), Refusal> {
-        match self {
-            Self::Daemon { .. } | Self::Shared(_) | Self::Nothing { .. } => Ok(()),
-            Self::Ebpf { mut plane, _lock } => {
-                let held = plane.snapshot().await.map_err(|error| refused(&error))?;
-                plane.close(!held.services.is_empty()).await.map_err(|error| refused(&error))
-            }
+        let Self::Ebpf { mut plane, errand, _lock } = self else { return Ok(()) };
+        if errand.access() == Access::Read {
+            return Ok(());
         }
+        let read = async {
+            let is_empty = plane.snapshot().await?.services.is_empty();
+            Ok(!is_empty || plane.timeouts().await? != Timeouts::DEFAULT)
+        };
+        let keep = read.await.map_err(|error| refused(&error))?;
+        plane.close(keep).await.map_err(|error| refused(&error))
     }
+}
+
+/// What a plane answers that nobody has begun; to a change nothing, since that begins it.
+fn of_nothing(question: &Question) -> Option<Reply> {
+    Some(match question {
+        Question::Table => Reply::Table { header: Header::default(), rows: vec![] },
+        Question::Connections => Reply::Connections(vec![]),
+        Question::Timeouts => Reply::Timeouts(Timeouts::DEFAULT),
+        Question::Daemons => Reply::Daemons(vec![]),
+        Question::Change(_) => return None,
+    })
 }
 
 async fn by_daemon(socket: &Path, question: &Question) -> Result<Reply, Refusal> {
@@ -102,10 +208,6 @@ async fn by_daemon(socket: &Path, question: &Question) -> Result<Reply, Refusal>
 /// The daemon speaks another version.
 pub(super) fn nonsense() -> Refusal {
     Refusal::ours("vipd: the daemon's answer makes no sense; is it of another version?")
-}
-
-fn of_run_dir(error: &RunDirError) -> Refusal {
-    Refusal::ours(format!("vipd: {error}"))
 }
 
 /// As ipvsadm says it, with the way out that it has not.

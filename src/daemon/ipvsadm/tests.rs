@@ -141,6 +141,7 @@ async fn a_listing_is_json_where_asked() {
     assert_eq!(json["services"].as_array().unwrap().len(), 6);
     assert_eq!(json["services"][0]["service"]["scheduler"], "sh");
     assert_eq!(json["services"][0]["destinations"][0]["key"]["addr"], "10.0.2.11");
+    assert_eq!(say(&mut hand, true, "-Sn", "").await.stdout, text, "saving is listing");
 }
 
 #[tokio::test]

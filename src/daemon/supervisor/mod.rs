@@ -146,7 +146,7 @@ pub fn run(options: Options) -> Result<(), RunError> {
     if let Err(error) = descriptors::raise() {
         tracing::warn!(%error, "the limit of open files stays as it is");
     }
-    let run_dir = RunDir::lock(&options.run_dir)?;
+    let run_dir = RunDir::lock_for_daemon(&options.run_dir)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

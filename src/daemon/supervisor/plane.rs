@@ -8,8 +8,11 @@ use crate::daemon::supervisor::running::Daemon;
 use crate::daemon::translate::Wanted;
 use crate::daemon::watching;
 use crate::lvs::datapath::{DatapathError, HookMode};
+#[cfg(feature = "ebpf")]
+use crate::lvs::io::ebpf::{Ebpf, EbpfOptions, LOCAL_PORTS};
 use crate::lvs::io::ipvs::Ipvs;
 use crate::lvs::io::plane::Plane;
+use crate::lvs::ipvsadm::manual::Access;
 use crate::vrrp::Standing;
 
 /// Limits of the eBPF plane's maps.
@@ -51,9 +54,9 @@ pub fn pins(run_dir: &Path) -> std::path::PathBuf {
     run_dir.join("bpf")
 }
 
-/// Whether an eBPF plane lives there.
+/// Whether an eBPF plane lives there that this build can take up.
 pub fn pinned(run_dir: &Path) -> bool {
-    pins(run_dir).join("settings").exists()
+    cfg!(feature = "ebpf") && pins(run_dir).join("settings").exists()
 }
 
 /// # Errors
@@ -65,19 +68,40 @@ pub async fn open(plane: model::Plane, run_dir: &Path) -> Result<Plane, Datapath
     }
 }
 
+/// The eBPF plane that lives there, as it is. `None`: it has to be opened.
+///
+/// # Errors
+/// As [`open`].
+#[cfg(feature = "ebpf")]
+pub fn take_up(run_dir: &Path, access: Access) -> Result<Option<Plane>, DatapathError> {
+    let taken = Ebpf::take_up(&options(run_dir)?, access)?;
+    Ok(taken.map(|plane| Plane::Ebpf(Box::new(plane))))
+}
+
+/// A build without the eBPF plane takes up none, and [`open`] says why.
+///
+/// # Errors
+/// None.
+#[cfg(not(feature = "ebpf"))]
+pub fn take_up(_: &Path, _: Access) -> Result<Option<Plane>, DatapathError> {
+    Ok(None)
+}
+
 #[cfg(feature = "ebpf")]
 async fn ebpf(run_dir: &Path) -> Result<Plane, DatapathError> {
-    use crate::lvs::io::ebpf::{Ebpf, EbpfOptions, LOCAL_PORTS};
-    let interfaces = interfaces()?;
-    let options = EbpfOptions {
+    Ok(Plane::Ebpf(Box::new(Ebpf::open(&options(run_dir)?).await?)))
+}
+
+#[cfg(feature = "ebpf")]
+fn options(run_dir: &Path) -> Result<EbpfOptions, DatapathError> {
+    Ok(EbpfOptions {
         pin_dir: pins(run_dir),
-        interfaces,
+        interfaces: interfaces()?,
         connections_max: CONNECTIONS_MAX,
         services_max: SERVICES_MAX,
         destinations_max: DESTINATIONS_MAX,
         local_ports: LOCAL_PORTS,
-    };
-    Ok(Plane::Ebpf(Box::new(Ebpf::open(&options).await?)))
+    })
 }
 
 #[cfg(not(feature = "ebpf"))]

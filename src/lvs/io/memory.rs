@@ -47,7 +47,7 @@ impl Memory {
     ///
     /// # Errors
     /// What the kernel refuses too: an unsupported wish, a destination of no service, a lower threshold above
-    /// the upper one (`ERANGE`, `ip_vs_ctl.c`).
+    /// the upper one (`ERANGE`, `ip_vs_ctl.c`), a destination that is not unicast (`EINVAL`).
     pub fn apply_one(&mut self, step: &Step) -> Result<(), DatapathError> {
         self.capabilities.check_step(step)?;
         match *step {
@@ -60,7 +60,12 @@ impl Memory {
                     let source = io::Error::from_raw_os_error(libc::ERANGE);
                     return Err(DatapathError::Kernel { action: format!("thresholds of {at} of {key}"), source });
                 }
-                self.entry(key)?.destinations.insert(at, destination);
+                let entry = self.entry(key)?;
+                if !at.is_unicast() {
+                    let source = io::Error::from_raw_os_error(libc::EINVAL);
+                    return Err(DatapathError::Kernel { action: format!("sending to {at} of {key}"), source });
+                }
+                entry.destinations.insert(at, destination);
             }
             Step::DeleteDestination(key, at) => {
                 if let Some(entry) = self.table.services.get_mut(&key) {

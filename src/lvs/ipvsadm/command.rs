@@ -69,6 +69,11 @@ pub struct Timeouts {
     pub udp_s: u32,
 }
 
+impl Timeouts {
+    /// Of a plane that nobody told others (`tcp_timeouts`, `ip_vs_proto_tcp.c`; `udp_timeouts`, `ip_vs_proto_udp.c`).
+    pub const DEFAULT: Self = Self { tcp_s: 900, tcp_fin_s: 120, udp_s: 300 };
+}
+
 /// Which of the kernel's two sync daemons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

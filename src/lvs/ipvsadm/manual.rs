@@ -9,6 +9,14 @@ use crate::lvs::datapath::{Datapath, DatapathError};
 use crate::lvs::table::{ServiceKey, Step, Table};
 use crate::lvs::view::{Header, Row, rows};
 
+/// What somebody wants to do with a plane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing of it is written, but for the census that counting takes.
+    Read,
+    Change,
+}
+
 /// A plane as `vipd ipvsadm` sees it. The default is what can be done with a [`Datapath`] alone.
 #[expect(async_fn_in_trait, reason = "the planes are one enum, nobody needs `dyn` or `Send` bounds")]
 pub trait Manual: Datapath {

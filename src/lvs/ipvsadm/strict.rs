@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 use super::command::Refusal;
 use crate::lvs::table::{Entry, Step, Table};
 
+/// What ipvsadm says for `EINVAL`.
+pub const INVALID: &str = "Invalid operation.  Possibly wrong module version, address not unicast, ...";
+
 /// Carry the step out in the table, or say what stands against it.
 ///
 /// # Errors
@@ -39,6 +42,9 @@ pub fn admit(table: &mut Table, step: &Step) -> Result<(), Refusal> {
             }
             if to.lower_threshold > to.upper_threshold {
                 return refused("Numerical result out of range"); // as ip_vs_ctl.c
+            }
+            if !at.is_unicast() {
+                return refused(INVALID);
             }
             entry.destinations.insert(at, to);
         }

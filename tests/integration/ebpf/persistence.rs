@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use vipd::lvs::io::ebpf::Ebpf;
+use vipd::lvs::ipvsadm::connections::End;
+use vipd::lvs::ipvsadm::manual::Manual as _;
 use vipd::lvs::table::{Forwarding, Persistence, Protocol, Scheduler, Service, ServiceKey, Step};
 
-use crate::lab::{Lab, MASQ_VIP, ROUTE_VIP, address, until};
+use crate::lab::{Lab, MASQ_VIP, ROUTE_VIP, address, until, wait};
 use crate::steps::{apply, at, counters, destination, key, service};
 use crate::traffic::{connect, serve_tcp, who};
 
@@ -52,6 +54,15 @@ fn a_network_of_clients_stays_on_one_server() {
     assert!(first.is_disjoint(&others), "round robin goes by networks: {first:?} {others:?}");
     let counted = counters(&mut plane).services[&vip].clone();
     assert_eq!(counted.destinations.values().map(|one| one.persistent).sum::<u32>(), 3);
+    let listed = wait(plane.connections()).unwrap();
+    let templates: Vec<_> = listed.into_iter().filter(|one| one.client.port == 0).collect();
+    let clients: Vec<String> = templates.iter().map(|one| one.client.addr.to_string()).collect();
+    assert_eq!(clients, ["10.1.0.0", "10.1.7.0", "10.1.8.0"], "a template for each network");
+    for one in &templates {
+        let service = End { addr: MASQ_VIP.into(), port: 80 };
+        assert_eq!((one.state.as_str(), one.service), ("ASSURED", service));
+        assert!(counted.destinations.contains_key(&at(one.destination.addr, one.destination.port)), "{one:?}");
+    }
     lab.close(plane);
 }
 

@@ -145,6 +145,9 @@ fn without_a_daemon_the_program_is_loaded_kept_and_taken_down() {
         );
     }
     host.bad("--plane ebpf -a -t 192.0.2.11:80 -r 10.0.0.3:8080 -b", 255, "Service not defined");
+    for addr in ["224.0.0.5", "255.255.255.255", "0.0.0.0"] {
+        host.bad(&format!("--plane ebpf -a -t 192.0.2.10:80 -r {addr}:80 -m"), 255, "address not unicast");
+    }
     host.good("--plane ebpf -A -f 7 -s rr");
     host.bad("--plane ebpf -a -f 7 -r 10.0.0.3 -b", 1, "cannot forward by FullNat what a firewall mark names");
     host.good("--plane ebpf -D -f 7");
@@ -158,7 +161,102 @@ fn without_a_daemon_the_program_is_loaded_kept_and_taken_down() {
     let json: serde_json::Value = serde_json::from_str(&host.good("--plane ebpf --json -Ln")).unwrap();
     assert_eq!(json["services"].as_array().unwrap().len(), 2);
     host.good("--plane ebpf -C");
+    host.good("--plane ebpf -A -t 192.0.2.10:80");
+    assert_eq!(
+        host.good("--plane ebpf -L --timeout"),
+        "Timeout (tcp tcpfin udp): 100 120 50\n",
+        "they outlive the table"
+    );
+    host.good("--plane ebpf --set 900 120 300");
+    host.good("--plane ebpf -C");
     assert!(!host.run_dir().join("bpf/settings").exists(), "the last service is gone, and so is the program");
+}
+
+#[test]
+fn a_plane_that_nobody_has_begun_answers_as_an_empty_one() {
+    let host = Host::new();
+    assert_eq!(host.good("--plane ebpf -Lcn").lines().count(), 2);
+    assert_eq!(host.good("--plane ebpf --json -Lcn"), "[]\n");
+    assert_eq!(host.good("--plane ebpf -L --timeout"), "Timeout (tcp tcpfin udp): 900 120 300\n");
+    assert_eq!(host.good("--plane ebpf -L --daemon"), "");
+    host.good("--plane ebpf --set 100 50 40");
+    host.good("--plane ebpf -A -t 192.0.2.10:80");
+    assert_eq!(host.good("--plane ebpf -L --timeout"), "Timeout (tcp tcpfin udp): 100 50 40\n", "it was noted");
+    host.good("--plane ebpf -C");
+    assert_eq!(host.good("--plane ebpf -L --timeout"), "Timeout (tcp tcpfin udp): 100 50 40\n");
+}
+
+#[test]
+fn where_a_plane_lives_or_the_kernel_has_no_ipvs_nobody_has_to_name_the_ebpf_one() {
+    let host = Host::new();
+    assert!(host.say("--plane ebpf -R", SAVED).status.success());
+    assert_eq!(host.good("-Sn"), SAVED, "it lives, with IPVS or without");
+    host.good("-C");
+    if std::path::Path::new("/proc/net/ip_vs").exists() {
+        return; // then IPVS is meant
+    }
+    assert_eq!(host.good("-Ln").lines().count(), 3, "an empty table");
+    host.good("-A -t 192.0.2.10:80 -s rr");
+    assert_eq!(host.good("-Sn"), "-A -t 192.0.2.10:80 -s rr\n");
+    host.bad("--plane ipvs -Ln", 2, "Can't initialize ipvs");
+}
+
+#[test]
+fn commands_at_once_wait_for_one_another() {
+    let host = Host::new();
+    let host = &host;
+    let at_once = |lines: &[String]| {
+        std::thread::scope(|scope| {
+            let running: Vec<_> = lines
+                .iter()
+                .map(|line| (line, scope.spawn(move || host.say(&format!("--plane ebpf {line}"), ""))))
+                .collect();
+            for (line, running) in running {
+                let Output { status, stderr, .. } = running.join().unwrap();
+                assert!(status.success(), "{line}: {}", String::from_utf8_lossy(&stderr));
+            }
+        });
+    };
+    let begin: Vec<String> = (1..4).map(|n| format!("-A -t 192.0.2.{n}:80 -s rr")).collect();
+    at_once(&begin);
+    assert_eq!(host.good("--plane ebpf -Sn").lines().count(), 3, "the plane was begun once");
+    let mut lines: Vec<String> = (1..4).map(|n| format!("-a -t 192.0.2.{n}:80 -r 10.0.0.1:80 -m -w 1")).collect();
+    lines.extend(["-Ln", "-Ln", "-Lcn", "-Lcn", "-L --timeout", "-Sn"].map(str::to_owned));
+    at_once(&lines);
+    assert_eq!(host.good("--plane ebpf -Sn").lines().count(), 6, "no change was lost");
+}
+
+#[test]
+fn the_programs_are_loaded_once_for_a_build() {
+    let host = Host::new();
+    assert!(host.say("--plane ebpf -R", SAVED).status.success());
+    // Its name has the number that the kernel gave to the program.
+    let build = || -> Vec<String> {
+        let names = fs::read_dir(host.run_dir().join("bpf")).unwrap().map(|entry| entry.unwrap().file_name());
+        names.map(|name| name.into_string().unwrap()).filter(|name| name.starts_with("census_")).collect()
+    };
+    let first = build();
+    assert_eq!(first.len(), 1, "{first:?}");
+    for line in
+        ["-Ln", "-Lcn", "-L --timeout", "-e -t 192.0.2.10:80 -r 10.0.0.1:8080 -m -w 9", "-A -f 7", "-D -f 7", "-Z"]
+    {
+        host.good(&format!("--plane ebpf {line}"));
+        assert_eq!(build(), first, "{line}");
+    }
+    assert_eq!(host.good("--plane ebpf -Sn"), SAVED.replace("-m -w 3", "-m -w 9"));
+    let bpf = host.run_dir().join("bpf");
+    fs::rename(bpf.join(&first[0]), bpf.join("census_of_another_build")).unwrap();
+    host.good("--plane ebpf -Ln");
+    let second = build();
+    assert!(second.len() == 1 && second != first, "those of another build are replaced: {second:?}");
+    for line in ["link add eth1 type veth peer name far1", "link set eth1 up"] {
+        let args = ["-n", host.namespace.name()].into_iter().chain(line.split(' '));
+        assert!(Command::new("ip").args(args).status().unwrap().success(), "ip {line}");
+    }
+    host.good("--plane ebpf -e -t 192.0.2.10:80 -r 10.0.0.1:8080 -m -w 3");
+    let links = fs::read_dir(&bpf).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(links.filter(|name| name.starts_with("link_")).count(), 4, "a new interface is served too");
+    assert_eq!(host.good("--plane ebpf -Sn"), SAVED);
 }
 
 #[test]

@@ -14,11 +14,14 @@ use super::slots::Slots;
 use super::stats;
 use super::words;
 use crate::lvs::datapath::DatapathError;
+use crate::lvs::ipvsadm::Timeouts;
 use crate::lvs::table::{Entry, ServiceKey, Table};
 
-/// Milliseconds after which a connection not seen is none, by state as in `enum vipd_state`: IPVS's defaults
-/// (`tcp_timeouts`, `ip_vs_proto_tcp.c`; `udp_timeouts`, `ip_vs_proto_udp.c`).
-const TIMEOUT_MS: [u32; abi::STATES] = [60_000, 900_000, 120_000, 120_000, 10_000, 300_000];
+/// Milliseconds after which a connection not seen is none, by state as in `enum vipd_state`: IPVS's defaults.
+const TIMEOUT_MS: [u32; abi::STATES] = {
+    let Timeouts { tcp_s, tcp_fin_s, udp_s } = Timeouts::DEFAULT;
+    [60_000, tcp_s * 1000, tcp_fin_s * 1000, 120_000, 10_000, udp_s * 1000]
+};
 
 /// Services of the maps; of the destinations the slots `0..end` are looked at.
 fn services(maps: &Maps, end: u32) -> Result<BTreeMap<ServiceKey, Held>, DatapathError> {
@@ -85,23 +88,50 @@ pub(super) fn adopt(kernel: &mut Kernel, limits: Limits, ports: &RangeInclusive<
     (settings.local_port_first, settings.local_port_last) = ((*ports.start()).into(), (*ports.end()).into());
     kernel.maps.settings.set(0, settings, 0).map_err(Fault::map("writing the settings"))?;
     let services = services(&kernel.maps, limits.destinations)?;
-    let destinations = || services.values().flat_map(|held| held.destinations.values());
-    let used_services: BTreeSet<u32> = services.values().map(|held| held.slot).collect();
-    let used_destinations: BTreeSet<u32> = destinations().map(|held| held.slot).collect();
+    let (used_services, used_destinations) = used(&services);
     free_orphans(kernel, limits, &used_services, &used_destinations)?;
     sweep_schedules(kernel, &services)?;
     rebuild_reals(kernel, &services)?;
-    let mut model = Model {
-        capabilities: words::capabilities(),
-        services,
-        service_slots: Slots::from_used(limits.services, &used_services),
-        destination_slots: Slots::from_used(limits.destinations, &used_destinations),
-        generation: settings.generation,
-    };
+    let mut model = model(limits, services, settings.generation);
     if settings.changing != 0 {
         finish(kernel, &mut model)?;
     }
     Ok(model)
+}
+
+/// What the maps hold, to read it. `None`: it was left half written.
+pub(super) fn look(maps: &Maps, limits: Limits) -> Result<Option<Model>, DatapathError> {
+    let settings = maps.settings.get(&0, 0).map_err(Fault::map("reading the settings"))?;
+    if settings.changing != 0 {
+        return Ok(None);
+    }
+    Ok(Some(model(limits, services(maps, limits.destinations)?, settings.generation)))
+}
+
+/// Make ready to change what [`look`] has read, where the programs stay: nothing that packets use is touched.
+pub(super) fn resume(kernel: &mut Kernel, model: &Model) -> Result<(), DatapathError> {
+    sweep_schedules(kernel, &model.services)?;
+    each_real(&model.services, |wire, value, slot| {
+        kernel.know_real(wire, value, slot);
+        Ok(())
+    })
+}
+
+fn model(limits: Limits, services: BTreeMap<ServiceKey, Held>, generation: u32) -> Model {
+    let (used_services, used_destinations) = used(&services);
+    Model {
+        capabilities: words::capabilities(),
+        services,
+        service_slots: Slots::from_used(limits.services, &used_services),
+        destination_slots: Slots::from_used(limits.destinations, &used_destinations),
+        generation,
+    }
+}
+
+/// Slots of services, and of destinations.
+fn used(services: &BTreeMap<ServiceKey, Held>) -> (BTreeSet<u32>, BTreeSet<u32>) {
+    let destinations = services.values().flat_map(|held| held.destinations.values());
+    (services.values().map(|held| held.slot).collect(), destinations.map(|held| held.slot).collect())
 }
 
 /// Slots that no service leads to: a removal that was cut short.
@@ -144,12 +174,20 @@ fn rebuild_reals(kernel: &mut Kernel, services: &BTreeMap<ServiceKey, Held>) -> 
     for key in keys.map_err(Fault::map("listing the real servers"))? {
         kernel.maps.reals.remove(&key).map_err(Fault::map("forgetting a real server"))?;
     }
+    each_real(services, |wire, value, slot| kernel.set_real(wire, value, slot, true))
+}
+
+/// Every destination as the maps have it, with its slot.
+fn each_real(
+    services: &BTreeMap<ServiceKey, Held>,
+    mut take: impl FnMut(&abi::ServiceKey, &abi::Destination, u32) -> Result<(), Fault>,
+) -> Result<(), DatapathError> {
     for (key, held) in services {
         let wire = words::service_key(key)?;
         for (at, one) in &held.destinations {
             let of = (&wire, held.is_persistent());
             if let Some(value) = words::destination(of, at, &one.destination, held.slot, one.generation) {
-                kernel.set_real(&wire, &value, one.slot, true)?;
+                take(&wire, &value, one.slot)?;
             }
         }
     }

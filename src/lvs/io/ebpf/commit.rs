@@ -170,6 +170,13 @@ impl Kernel {
         Ok(())
     }
 
+    /// Remember that the maps say so already.
+    pub(super) fn know_real(&mut self, wire: &abi::ServiceKey, value: &abi::Destination, slot: u32) {
+        if let Some(key) = words::real_key(wire, value) {
+            self.reals.entry(key).or_default().insert(slot, value.generation);
+        }
+    }
+
     /// Note that a destination answers from its address and port, or does not any more.
     pub(super) fn set_real(
         &mut self,

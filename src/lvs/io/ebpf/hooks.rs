@@ -47,6 +47,12 @@ impl Ebpf {
         if let Ok(front) = &mut self.front {
             front.refresh(&self.netlink)?;
         }
+        self.note_host()?;
+        self.follow_marks()
+    }
+
+    /// Of these, what the programs read in maps.
+    pub(super) fn note_host(&mut self) -> Result<(), DatapathError> {
         let usual = self.netlink.rules_are_usual().map_err(|error| Fault::new("listing the routing rules", &error))?;
         let way_ms = if usual { WAY_MS } else { 0 };
         let doing = "writing the settings";
@@ -56,8 +62,7 @@ impl Ebpf {
             now.way_ms = way_ms;
             settings.set(0, now, 0).map_err(Fault::map(doing))?;
         }
-        self.own.follow(&self.netlink, &mut self.kernel.maps.own_addresses)?;
-        self.follow_marks()
+        Ok(self.own.follow(&self.netlink, &mut self.kernel.maps.own_addresses)?)
     }
 
     /// The interfaces that are served, and where.

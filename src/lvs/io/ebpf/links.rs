@@ -3,7 +3,7 @@
 //! Level-triggered: says what shall be, finds out what is, changes the difference. A running program is replaced in
 //! place, so that no packet passes by.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use aya::programs::links::{FdLink, PinnedLink};
@@ -50,6 +50,13 @@ pub(super) fn attach(
     }
     detach_others(dir, hook, &present)?;
     Ok(present.into_values().cloned().collect())
+}
+
+/// Whether links of an earlier run are on exactly those of these interfaces that exist. `false` also where it cannot be
+/// told: before TCX there are no links.
+pub(super) fn cover(dir: &Path, interfaces: &[String]) -> Result<bool, DatapathError> {
+    let present: BTreeSet<u32> = interfaces.iter().filter_map(|name| if_nametoindex(name.as_str()).ok()).collect();
+    Ok(hook() == Hook::Tcx && BTreeSet::from_iter(pins::links(dir)?) == present)
 }
 
 /// Run `program` on the way out of one interface; `pin` holds it there.
@@ -130,7 +137,7 @@ fn detach_others(dir: &Path, hook: Hook, keep: &BTreeMap<u32, &String>) -> Resul
 
 /// Remove our filter, known by the program's name; most interfaces have none.
 fn detach_clsact(name: &str) {
-    let _ = aya::programs::tc::qdisc_detach_program(name, TcAttachType::Ingress, super::plane::PROGRAM);
+    let _ = aya::programs::tc::qdisc_detach_program(name, TcAttachType::Ingress, super::programs::INGRESS);
 }
 
 fn fault(name: &str, error: &(dyn std::error::Error + 'static)) -> DatapathError {

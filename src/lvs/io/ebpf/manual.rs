@@ -9,6 +9,7 @@ use super::abi;
 use super::fault::Fault;
 use super::plane::Ebpf;
 use super::stats;
+use super::templates;
 use super::words;
 use crate::lvs::datapath::DatapathError;
 use crate::lvs::ipvsadm::connections::{Connection, End};
@@ -17,7 +18,7 @@ use crate::lvs::ipvsadm::{Change, Refusal, Timeouts};
 use crate::lvs::table::{DestinationKey, Entry, Forwarding, ServiceKey, Step, Table};
 
 /// Connections that are read before other tasks get their turn.
-const CONNECTIONS_PER_TURN: u32 = 4096;
+pub(super) const CONNECTIONS_PER_TURN: u32 = 4096;
 
 /// `enum vipd_connection_flag`: entries that are no client's own.
 const NOT_A_CLIENTS: u8 = 1 | 2;
@@ -71,6 +72,7 @@ impl Manual for Ebpf {
             let at = destinations.get(&(entry.connection.destination, entry.connection.generation));
             connections.extend(at.and_then(|at| connection(&entry, *at, now, &settings.timeout_ms)));
         }
+        connections.extend(templates::list(&self.kernel.maps, &self.model, &destinations, now).await?);
         Ok(connections)
     }
 
@@ -135,7 +137,8 @@ fn connection(
         state: (*STATES.get(usize::from(entry.state))?).to_owned(),
         client: end(flow.source, flow.source_port),
         service: end(flow.target, flow.target_port),
-        destination: End { addr: at.addr, port: at.port },
+        // Without a port of its own it has the one that the client asked for.
+        destination: End { addr: at.addr, port: if at.port == 0 { u16::from_be(flow.target_port) } else { at.port } },
         engine: None,
     })
 }
@@ -175,6 +178,13 @@ mod tests {
         let listed = list(entry, 5).unwrap();
         assert_eq!((listed.state.as_str(), listed.expires_s), ("ESTABLISHED", 6));
         assert_eq!((listed.client.port, listed.service.port, listed.destination.port), (40_000, 80, 8080));
+        let kept = super::connection(
+            &abi::Entry { flow, connection: entry, reserved: [0; 40] },
+            DestinationKey { port: 0, ..at },
+            Duration::from_secs(5),
+            &[10_000; abi::STATES],
+        );
+        assert_eq!(kept.unwrap().destination.port, 80, "one without a port keeps the client's");
         assert_eq!(list(entry, 12), None, "it is over");
         assert_eq!(list(abi::Connection { flags: 1, ..entry }, 5), None, "a reply's entry");
         assert_eq!(list(abi::Connection { tag: 2, ..entry }, 5), None, "nobody's entry");

@@ -7,7 +7,8 @@ use aya::EbpfLoader;
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, ProgramArray};
 
 use super::abi;
-use super::fault;
+use super::fault::{self, Fault};
+use super::pins;
 use crate::lvs::datapath::DatapathError;
 
 /// How much the maps hold.
@@ -87,6 +88,7 @@ pub(super) struct Maps {
     pub(super) reals: HashMap<MapData, abi::RealKey, abi::Real>,
     pub(super) connections: Array<MapData, abi::Entry>,
     pub(super) cursor: Array<MapData, abi::Cursor>,
+    pub(super) templates: HashMap<MapData, abi::TemplateKey, abi::Template>,
     pub(super) service_stats: PerCpuArray<MapData, abi::Counters>,
     pub(super) destination_stats: PerCpuArray<MapData, abi::Counters>,
     pub(super) census: Array<MapData, abi::Census>,
@@ -101,25 +103,41 @@ impl Maps {
     /// # Errors
     /// [`DatapathError::Load`] where the object lacks a map or has it with other sizes.
     pub(super) fn of(object: &mut aya::Ebpf) -> Result<Self, DatapathError> {
+        Self::each(|name| take_map(object, name))
+    }
+
+    /// Those that are pinned in `dir`.
+    ///
+    /// # Errors
+    /// [`DatapathError::Kernel`] where one is not there.
+    pub(super) fn pinned(dir: &Path) -> Result<Self, DatapathError> {
+        Self::each(|name| {
+            let doing = || format!("opening the map {}", dir.join(name).display());
+            pins::map(dir, name).map_err(|error| Fault::new(doing(), &error).into())
+        })
+    }
+
+    fn each(mut map: impl FnMut(&str) -> Result<Map, DatapathError>) -> Result<Self, DatapathError> {
         Ok(Self {
-            settings: take(object, "settings")?,
-            service_keys: take(object, "service_keys")?,
-            services: take(object, "services")?,
-            cursors: take(object, "cursors")?,
-            floods: take(object, "floods")?,
-            schedules: take(object, "schedules")?,
-            destinations: take(object, "destinations")?,
-            reals: take(object, "reals")?,
-            connections: take(object, "connections")?,
-            cursor: take(object, "cursor")?,
-            service_stats: take(object, "service_stats")?,
-            destination_stats: take(object, "destination_stats")?,
-            census: take(object, "census")?,
-            loads: take(object, "loads")?,
-            reasons: take(object, "reasons")?,
-            locals_of: take(object, "locals_of")?,
-            own_addresses: take(object, "own_addresses")?,
-            programs: take(object, "programs")?,
+            settings: typed("settings", map("settings")?)?,
+            service_keys: typed("service_keys", map("service_keys")?)?,
+            services: typed("services", map("services")?)?,
+            cursors: typed("cursors", map("cursors")?)?,
+            floods: typed("floods", map("floods")?)?,
+            schedules: typed("schedules", map("schedules")?)?,
+            destinations: typed("destinations", map("destinations")?)?,
+            reals: typed("reals", map("reals")?)?,
+            connections: typed("connections", map("connections")?)?,
+            cursor: typed("cursor", map("cursor")?)?,
+            templates: typed("templates", map("templates")?)?,
+            service_stats: typed("service_stats", map("service_stats")?)?,
+            destination_stats: typed("destination_stats", map("destination_stats")?)?,
+            census: typed("census", map("census")?)?,
+            loads: typed("loads", map("loads")?)?,
+            reasons: typed("reasons", map("reasons")?)?,
+            locals_of: typed("locals_of", map("locals_of")?)?,
+            own_addresses: typed("own_addresses", map("own_addresses")?)?,
+            programs: typed("programs", map("programs")?)?,
         })
     }
 }
@@ -147,9 +165,17 @@ pub(super) fn take<M>(object: &mut aya::Ebpf, name: &str) -> Result<M, DatapathE
 where
     M: TryFrom<Map, Error = MapError>,
 {
-    let map = object
-        .take_map(name)
-        .ok_or_else(|| DatapathError::Load { detail: format!("the object has no map `{name}`") })?;
+    typed(name, take_map(object, name)?)
+}
+
+fn take_map(object: &mut aya::Ebpf, name: &str) -> Result<Map, DatapathError> {
+    object.take_map(name).ok_or_else(|| DatapathError::Load { detail: format!("the object has no map `{name}`") })
+}
+
+fn typed<M>(name: &str, map: Map) -> Result<M, DatapathError>
+where
+    M: TryFrom<Map, Error = MapError>,
+{
     M::try_from(map).map_err(|error| {
         let error: &(dyn Error + 'static) = &error;
         DatapathError::Load { detail: format!("map `{name}`: {}", fault::chain(error)) }

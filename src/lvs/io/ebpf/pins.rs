@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use aya::maps::{MapData, MapInfo};
+use aya::maps::{Map, MapData, MapError, MapInfo};
 
 use super::abi;
 use super::fault::Fault;
@@ -20,6 +20,7 @@ use crate::lvs::datapath::DatapathError;
 const PROGRAMS: &str = "programs";
 const LINK_PREFIX: &str = "link_";
 const XDP_LINK_PREFIX: &str = "xdp_link_";
+const BUILD_PREFIX: &str = "census_";
 
 fn io_error(action: String) -> impl FnOnce(io::Error) -> DatapathError {
     move |error| Fault::new(action, &error).into()
@@ -66,11 +67,18 @@ pub(super) fn maps_fit(dir: &Path, limits: Limits) -> Result<bool, String> {
 }
 
 fn abi_version(dir: &Path) -> Result<u32, String> {
-    let said = |error: aya::maps::MapError| format!("map settings: {error}");
-    let data = MapData::from_pin(dir.join("settings")).map_err(said)?;
-    let map = aya::maps::Map::from_map_data(data).map_err(said)?;
-    let settings: aya::maps::Array<MapData, abi::Settings> = map.try_into().map_err(said)?;
+    let said = |error: MapError| format!("map settings: {error}");
+    let settings: aya::maps::Array<MapData, abi::Settings> =
+        map(dir, "settings").and_then(Map::try_into).map_err(said)?;
     Ok(settings.get(&0, 0).map_err(said)?.abi_version)
+}
+
+/// A pinned map.
+///
+/// # Errors
+/// [`MapError`] where it is not there.
+pub(super) fn map(dir: &Path, name: &str) -> Result<Map, MapError> {
+    Map::from_map_data(MapData::from_pin(dir.join(name))?)
 }
 
 /// Forget the maps; a program that still runs keeps its own until it is replaced.
@@ -101,6 +109,21 @@ pub(super) fn program(dir: &Path) -> PathBuf {
     dir.join("program")
 }
 
+/// Of the program for marked packets.
+pub(super) fn marked(dir: &Path) -> PathBuf {
+    dir.join("program_marked")
+}
+
+/// Of the census; its name tells of which build the programs are.
+pub(super) fn build(dir: &Path, of: &str) -> PathBuf {
+    dir.join(format!("{BUILD_PREFIX}{of}"))
+}
+
+/// Nobody shall take the programs for those of a build.
+pub(super) fn remove_builds(dir: &Path) -> Result<(), DatapathError> {
+    names(dir, BUILD_PREFIX)?.iter().try_for_each(|of| remove(&build(dir, of)))
+}
+
 pub(super) fn link(dir: &Path, ifindex: u32) -> PathBuf {
     // bpffs refuses names with a dot, which interfaces may have.
     dir.join(format!("{LINK_PREFIX}{ifindex}"))
@@ -126,14 +149,16 @@ pub(super) fn xdp_links(dir: &Path) -> Result<Vec<u32>, DatapathError> {
 }
 
 fn indices(dir: &Path, prefix: &str) -> Result<Vec<u32>, DatapathError> {
+    Ok(names(dir, prefix)?.iter().filter_map(|index| index.parse().ok()).collect())
+}
+
+/// What follows the prefix in the names of the pins that have it.
+fn names(dir: &Path, prefix: &str) -> Result<Vec<String>, DatapathError> {
     let listing = || io_error(format!("listing {}", dir.display()));
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).map_err(listing())? {
         let name = entry.map_err(listing())?.file_name();
-        let index = name.to_str().and_then(|name| name.strip_prefix(prefix)).map(str::parse);
-        if let Some(Ok(index)) = index {
-            found.push(index);
-        }
+        found.extend(name.to_str().and_then(|name| name.strip_prefix(prefix)).map(str::to_owned));
     }
     Ok(found)
 }

@@ -7,19 +7,17 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use aya::programs::SchedClassifier;
-
-use super::abi;
 use super::adopt;
 use super::commit::Kernel;
-use super::fault::{self, Fault};
+use super::fault::Fault;
 use super::links;
-use super::maps::{self, Limits, Maps};
+use super::maps::Limits;
 use super::marks::{self, Marks};
 use super::model::{Held, Model, key_of};
 use super::netlink::Netlink;
 use super::own::Own;
 use super::pins;
+use super::programs::{Loaded, Programs};
 use super::stats::{self, Rates, Reason};
 use super::words;
 use super::xdp::{self, Front};
@@ -29,22 +27,6 @@ use crate::lvs::datapath::{
 };
 use crate::lvs::table::{ServiceKey, Step, Table};
 
-/// The program on the interfaces, by its name in the object.
-pub(super) const PROGRAM: &str = "vipd_ingress";
-const PROGRAM6: &str = "vipd_ingress6";
-const MARKED: &str = "vipd_marked";
-const MARKED6: &str = "vipd_marked6";
-const REFUSE: &str = "vipd_refuse";
-const REFUSE6: &str = "vipd_refuse6";
-const TELL: &str = "vipd_tell";
-const TELL6: &str = "vipd_tell6";
-const OUTER: &str = "vipd_outer";
-const OUTER6: &str = "vipd_outer6";
-const INSIDE: &str = "vipd_inside";
-const INSIDE6: &str = "vipd_inside6";
-const FULLNAT: &str = "vipd_fullnat";
-const FULLNAT6: &str = "vipd_fullnat6";
-const CENSUS: &str = "vipd_census";
 /// Services that are written before other tasks get their turn.
 const SERVICES_PER_TURN: usize = 32;
 
@@ -65,6 +47,13 @@ pub struct EbpfOptions {
     pub local_ports: RangeInclusive<u16>,
 }
 
+impl EbpfOptions {
+    pub(super) const fn limits(&self) -> Limits {
+        let Self { connections_max: connections, services_max: services, destinations_max: destinations, .. } = *self;
+        Limits { connections, services, destinations }
+    }
+}
+
 /// `local_ports` for a kernel with its usual `ip_local_port_range`.
 pub const LOCAL_PORTS: RangeInclusive<u16> = 1024..=32_767;
 
@@ -73,7 +62,7 @@ pub const LOCAL_PORTS: RangeInclusive<u16> = 1024..=32_767;
 /// It attaches in the network namespace of the calling thread.
 pub struct Ebpf {
     pub(super) pin_dir: PathBuf,
-    pub(super) object: aya::Ebpf,
+    pub(super) programs: Programs,
     pub(super) kernel: Kernel,
     pub(super) model: Model,
     rates: Rates,
@@ -112,8 +101,8 @@ impl Ebpf {
     /// [`DatapathError::Permission`], [`DatapathError::Load`] with the verifier's words, [`DatapathError::Kernel`].
     #[expect(clippy::unused_async, reason = "the door of a plane is async; loading may be moved off the thread")]
     pub async fn open(options: &EbpfOptions) -> Result<Self, DatapathError> {
-        let EbpfOptions { pin_dir, interfaces, connections_max, services_max, destinations_max, local_ports } = options;
-        let limits = Limits { connections: *connections_max, services: *services_max, destinations: *destinations_max };
+        let EbpfOptions { pin_dir, interfaces, local_ports, .. } = options;
+        let limits = options.limits();
         pins::ensure_bpffs(pin_dir)?;
         let (adopted, differs) = match pins::maps_fit(pin_dir, limits) {
             Ok(fit) => (fit, false),
@@ -127,51 +116,45 @@ impl Ebpf {
             pins::set_programs_aside(pin_dir)?;
             pins::remove_maps(pin_dir, limits)?;
         }
-        let programs = [PROGRAM, MARKED, REFUSE, FULLNAT, TELL, OUTER, INSIDE, CENSUS];
-        let mut object = load(abi::OBJECT, &programs, options, limits)?;
-        let mut kernel = Kernel::new(Maps::of(&mut object)?);
-        let programs = [PROGRAM6, MARKED6, REFUSE6, FULLNAT6, TELL6, OUTER6, INSIDE6];
-        let mut object6 = load(abi::OBJECT6, &programs, options, limits)?;
+        let (loaded, mut kernel) = Loaded::load(pin_dir, limits)?;
         let model = if adopted {
             adopt::adopt(&mut kernel, limits, local_ports)?
         } else {
             adopt::begin(&mut kernel.maps, limits, local_ports)?
         };
-        for (name, place) in [
-            (FULLNAT, abi::PROGRAM_FULLNAT),
-            (REFUSE, abi::PROGRAM_REFUSE),
-            (TELL, abi::PROGRAM_TELL),
-            (OUTER, abi::PROGRAM_OUTER),
-            (INSIDE, abi::PROGRAM_INSIDE),
-        ] {
-            lead_to(&mut kernel.maps, &mut object, name, place)?;
-        }
-        for (name, place) in [
-            (PROGRAM6, abi::PROGRAM_IPV6),
-            (FULLNAT6, abi::PROGRAM_FULLNAT6),
-            (MARKED6, abi::PROGRAM_MARKED6),
-            (REFUSE6, abi::PROGRAM_REFUSE6),
-            (TELL6, abi::PROGRAM_TELL6),
-            (OUTER6, abi::PROGRAM_OUTER6),
-            (INSIDE6, abi::PROGRAM_INSIDE6),
-        ] {
-            lead_to(&mut kernel.maps, &mut object6, name, place)?;
-        }
+        let programs = loaded.install(pin_dir, &mut kernel.maps)?;
         tracing::info!(adopted, services = model.services.len(), "eBPF plane loaded");
-        let pin_dir = pin_dir.clone();
-        let (rates, began) = (Rates::default(), Instant::now());
-        let netlink = Netlink::open().map_err(|error| Fault::new("opening netlink", &error))?;
-        let (front, attached, waiting) = (Err(HookReason::ModeIsTc), vec![], vec![]);
-        let (marks, own) = (Marks::default(), Own::default());
-        let mut plane =
-            Self { pin_dir, object, kernel, model, rates, began, netlink, front, attached, waiting, marks, own };
-        plane.pin_program()?;
+        let mut plane = Self::of(pin_dir.clone(), programs, kernel, model)?;
         if differs {
             plane.waiting.clone_from(interfaces);
         } else {
             plane.attach(interfaces)?;
         }
         Ok(plane)
+    }
+
+    /// Nothing is attached yet, or all that shall be.
+    pub(super) fn of(
+        pin_dir: PathBuf,
+        programs: Programs,
+        kernel: Kernel,
+        model: Model,
+    ) -> Result<Self, DatapathError> {
+        let netlink = Netlink::open().map_err(|error| Fault::new("opening netlink", &error))?;
+        Ok(Self {
+            pin_dir,
+            programs,
+            kernel,
+            model,
+            rates: Rates::default(),
+            began: Instant::now(),
+            netlink,
+            front: Err(HookReason::ModeIsTc),
+            attached: vec![],
+            waiting: vec![],
+            marks: Marks::default(),
+            own: Own::default(),
+        })
     }
 
     /// Run on exactly these interfaces: on new ones from now on, on those not named no more. Call it again when
@@ -181,9 +164,7 @@ impl Ebpf {
     /// [`DatapathError::Kernel`] naming the interface that refused.
     pub fn attach(&mut self, interfaces: &[String]) -> Result<Vec<String>, DatapathError> {
         self.waiting.clear();
-        let program = classifier(&mut self.object, PROGRAM)?;
-        let outside: Vec<String> = interfaces.iter().filter(|name| !marks::is_ours(name)).cloned().collect();
-        self.attached = links::attach(program, &self.pin_dir, &outside)?;
+        self.attached = links::attach(&mut self.programs.ingress, &self.pin_dir, &outside(interfaces))?;
         pins::remove(&pins::aside(&self.pin_dir))?;
         self.follow_links()?;
         Ok(self.attached.clone())
@@ -208,15 +189,12 @@ impl Ebpf {
         marks::remove(&self.netlink, &self.pin_dir)?;
         xdp::detach_all(&self.pin_dir)?;
         links::detach_all(&self.pin_dir)?;
-        for pin in [pins::program(&self.pin_dir), pins::aside(&self.pin_dir)] {
+        pins::remove_builds(&self.pin_dir)?;
+        for pin in [pins::marked(&self.pin_dir), pins::program(&self.pin_dir), pins::aside(&self.pin_dir)] {
             pins::remove(&pin)?;
         }
         pins::remove_maps(&self.pin_dir, limits)?;
         pins::unmount(&self.pin_dir)
-    }
-
-    pub(super) fn program(&mut self) -> Result<&mut SchedClassifier, DatapathError> {
-        classifier(&mut self.object, PROGRAM)
     }
 
     /// Packets with the marks of services come to the program.
@@ -229,15 +207,7 @@ impl Ebpf {
             ServiceKey::Address { .. } => None,
         };
         let wanted = self.model.services.keys().filter_map(mark).collect();
-        let program = classifier(&mut self.object, MARKED)?;
-        self.marks.follow(&self.netlink, program, &self.pin_dir, &wanted)
-    }
-
-    fn pin_program(&mut self) -> Result<(), DatapathError> {
-        let pin = pins::program(&self.pin_dir);
-        pins::remove(&pin)?;
-        let program = classifier(&mut self.object, PROGRAM)?;
-        program.pin(&pin).map_err(|error| Fault::new("pinning the program", &error).into())
+        self.marks.follow(&self.netlink, &mut self.programs.marked, &self.pin_dir, &wanted)
     }
 
     /// Write the touched services; on a refusal the model goes back to what the maps hold.
@@ -372,9 +342,8 @@ impl Datapath for Ebpf {
 
     async fn counters(&mut self) -> Result<Counters, DatapathError> {
         let now = MonoTime::from_start(self.began.elapsed());
-        let Self { object, kernel, model, rates, .. } = self;
-        let census = classifier(object, CENSUS)?;
-        stats::counters(&mut kernel.maps, census, model, rates, now)
+        let Self { programs, kernel, model, rates, .. } = self;
+        stats::counters(&mut kernel.maps, &programs.census, model, rates, now)
     }
 }
 
@@ -384,24 +353,7 @@ fn unserved(steps: &[Step], error: DatapathError) -> Option<(Step, DatapathError
     Some((*step, error))
 }
 
-/// Packets that jump to this place go on in this program. The map keeps it; a running one is replaced between two
-/// packets.
-fn lead_to(maps: &mut Maps, object: &mut aya::Ebpf, name: &str, place: u32) -> Result<(), DatapathError> {
-    let program = classifier(object, name)?.fd().map_err(|error| fault::load(&error))?;
-    maps.programs.set(place, program, 0).map_err(Fault::map(format!("setting the program {name}")))?;
-    Ok(())
-}
-
-/// Both objects have the same maps: the second one finds them pinned.
-fn load(object: &[u8], programs: &[&str], options: &EbpfOptions, limits: Limits) -> Result<aya::Ebpf, DatapathError> {
-    let mut object = maps::load(&options.pin_dir, limits, object)?;
-    for name in programs {
-        classifier(&mut object, name)?.load().map_err(|error| fault::load(&error))?;
-    }
-    Ok(object)
-}
-
-fn classifier<'a>(object: &'a mut aya::Ebpf, name: &str) -> Result<&'a mut SchedClassifier, DatapathError> {
-    let missing = || DatapathError::Load { detail: format!("the object has no program `{name}`") };
-    object.program_mut(name).ok_or_else(missing)?.try_into().map_err(|error| fault::load(&error))
+/// The interfaces that packets from outside come to.
+pub(super) fn outside(interfaces: &[String]) -> Vec<String> {
+    interfaces.iter().filter(|name| !marks::is_ours(name)).cloned().collect()
 }

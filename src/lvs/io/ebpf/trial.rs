@@ -89,7 +89,7 @@ impl Ebpf {
     /// # Errors
     /// [`DatapathError::Kernel`]: frames shorter than an Ethernet header and longer than a page are refused.
     pub fn trial(&mut self, frame: &[u8], ifindex: u32) -> Result<(Verdict, Vec<u8>), DatapathError> {
-        let program = self.program()?;
+        let program = &self.programs.ingress;
         let mut context = Vec::with_capacity(CONTEXT);
         context.resize(36, 0);
         // ingress_ifindex, ifindex

@@ -235,6 +235,10 @@ pub(super) fn check_destination(key: &DestinationKey, destination: &Destination)
         let source = io::Error::from_raw_os_error(libc::ERANGE);
         return Err(DatapathError::Kernel { action: format!("thresholds of {key}"), source });
     }
+    if !key.is_unicast() {
+        let source = io::Error::from_raw_os_error(libc::EINVAL);
+        return Err(DatapathError::Kernel { action: format!("sending to {key}, which is not unicast"), source });
+    }
     Ok(())
 }
 

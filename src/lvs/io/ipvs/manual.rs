@@ -9,6 +9,7 @@ use super::{Ipvs, full_nat, kernel_error, request, sync};
 use crate::lvs::datapath::DatapathError;
 use crate::lvs::ipvsadm::connections::{self, Connection};
 use crate::lvs::ipvsadm::manual::{Manual, refused};
+use crate::lvs::ipvsadm::strict::INVALID;
 use crate::lvs::ipvsadm::{Change, Refusal, SyncDaemon, Timeouts};
 use crate::lvs::table::Step;
 use crate::lvs::view::{DestinationRow, Header, Row};
@@ -104,7 +105,7 @@ fn words(change: &Change, error: &io::Error) -> Refusal {
         (Change::StartDaemon(_), Some(libc::EEXIST)) => "Daemon has already run",
         (Change::StopDaemon(_), Some(libc::ESRCH)) => "No daemon is running",
         (_, Some(libc::EPERM)) => "Permission denied (you must be root)",
-        (_, Some(libc::EINVAL)) => "Invalid operation.  Possibly wrong module version, address not unicast, ...",
+        (_, Some(libc::EINVAL)) => INVALID,
         (_, Some(libc::ENOPROTOOPT)) => "Protocol not available",
         (_, Some(libc::ENOMEM)) => "Memory allocation problem",
         (_, Some(libc::EOPNOTSUPP)) => "Operation not supported with IPv6",

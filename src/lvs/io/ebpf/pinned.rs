@@ -1,0 +1,42 @@
+//! The plane that an earlier run left, taken up as it is: no program is loaded, verified or put in another's place.
+//!
+//! For `vipd ipvsadm`, whose commands are over in milliseconds. A daemon opens the plane anew ([`Ebpf::open`]).
+
+use super::adopt;
+use super::commit::Kernel;
+use super::links;
+use super::maps::Maps;
+use super::pins;
+use super::plane::{Ebpf, EbpfOptions, outside};
+use super::programs::Programs;
+use crate::lvs::datapath::DatapathError;
+use crate::lvs::ipvsadm::manual::Access;
+
+impl Ebpf {
+    /// Take up what is pinned. `None`: it has to be opened, since there is nothing, it is of another build, it was left
+    /// half written, or (to change it) other interfaces are to be served.
+    ///
+    /// # Errors
+    /// [`DatapathError::Permission`], [`DatapathError::Kernel`].
+    pub fn take_up(options: &EbpfOptions, access: Access) -> Result<Option<Self>, DatapathError> {
+        let EbpfOptions { pin_dir, interfaces, .. } = options;
+        let limits = options.limits();
+        if pins::maps_fit(pin_dir, limits) != Ok(true) {
+            return Ok(None);
+        }
+        let Some(programs) = Programs::pinned(pin_dir)? else { return Ok(None) };
+        if access == Access::Change && !links::cover(pin_dir, &outside(interfaces))? {
+            return Ok(None);
+        }
+        let mut kernel = Kernel::new(Maps::pinned(pin_dir)?);
+        let Some(model) = adopt::look(&kernel.maps, limits)? else { return Ok(None) };
+        if access == Access::Change {
+            adopt::resume(&mut kernel, &model)?;
+        }
+        let mut plane = Self::of(pin_dir.clone(), programs, kernel, model)?;
+        if access == Access::Change {
+            plane.note_host()?;
+        }
+        Ok(Some(plane))
+    }
+}
