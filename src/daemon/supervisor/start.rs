@@ -100,7 +100,8 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
     }
     // IPVS has its settings only now.
     let settings = sysctls::follow(&wanted);
-    let elected = elect(&wanted, maintenance.clone(), run_dir.path());
+    let resumed = resumption::take(run_dir.path(), clock::now());
+    let elected = elect(&wanted, Before { maintenance: maintenance.clone(), resumed }, run_dir.path());
     if elected.is_err()
         && let Some(forwarding) = forwarding.take()
     {
@@ -177,11 +178,13 @@ fn start_bfd(heartbeat: &Heartbeat) -> Result<(Bfd, mpsc::Receiver<BfdEvent>), R
 }
 
 /// Start the heartbeat.
-fn elect(wanted: &Wanted, maintenance: Maintenance, run_dir: &Path) -> Result<Heartbeat, StartError> {
-    if maintenance != Maintenance::default() {
-        tracing::warn!("in maintenance: {maintenance}, as an operator left it; `vipd maintenance off` ends it");
+fn elect(wanted: &Wanted, before: Before, run_dir: &Path) -> Result<Heartbeat, StartError> {
+    if before.maintenance != Maintenance::default() {
+        tracing::warn!(
+            "in maintenance: {}, as an operator left it; `vipd maintenance off` ends it",
+            before.maintenance
+        );
     }
-    let before = Before { maintenance, resumed: resumption::take(run_dir, clock::now()) };
     if let Err(error) = processor::limit(wanted.process.rt_limit.unwrap_or(TURN_MAX)) {
         tracing::warn!(%error, "a heartbeat that hangs is not taken off the processor");
     }
