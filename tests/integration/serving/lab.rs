@@ -263,17 +263,8 @@ impl Lab {
 
     /// End the daemon in good order.
     pub fn stop(&mut self) {
-        self.end(Signal::SIGTERM);
-    }
-
-    /// Have the daemon leave all as it is.
-    pub fn leave(&mut self) {
-        self.end(Signal::SIGQUIT);
-    }
-
-    fn end(&mut self, signal: Signal) {
         let Some(mut daemon) = self.daemon.take() else { return };
-        daemon.signal(signal);
+        daemon.terminate();
         self.until("the daemon ends", || matches!(daemon.0.try_wait(), Ok(Some(status)) if status.success()));
     }
 }
@@ -282,7 +273,7 @@ impl Drop for Lab {
     fn drop(&mut self) {
         // A test that failed: the daemon takes its programs and its mount along, if it still can.
         if let Some(mut daemon) = self.daemon.take() {
-            daemon.signal(Signal::SIGTERM);
+            daemon.terminate();
             let _ = until("the daemon ends", PATIENCE, || matches!(daemon.0.try_wait(), Ok(Some(_)) | Err(_)));
             drop(daemon);
         }
@@ -294,9 +285,9 @@ impl Drop for Lab {
 struct Daemon(Child);
 
 impl Daemon {
-    fn signal(&self, signal: Signal) {
+    fn terminate(&self) {
         // One that has ended is fine.
-        let _ = kill(Pid::from_raw(self.0.id().try_into().expect("a process id")), signal);
+        let _ = kill(Pid::from_raw(self.0.id().try_into().expect("a process id")), Signal::SIGTERM);
     }
 }
 
