@@ -27,7 +27,7 @@ use crate::vrrp::io::lock::{self, LockError, Locks};
 use crate::vrrp::io::neighbour::Announcer;
 use crate::vrrp::io::socket::is_permission;
 use crate::vrrp::links::Links;
-use crate::vrrp::settings::{Key, Outcome, SettingsError, Tracked};
+use crate::vrrp::settings::{Outcome, SettingsError, Tracked};
 use crate::vrrp::{Discard, Happened, Holdings, InstanceView, Settings};
 use processor::{Processor, Scheduling};
 use sockets::{Refused, Sockets};
@@ -137,15 +137,6 @@ impl From<Refused> for StartError {
     }
 }
 
-/// What is known from before the start.
-#[derive(Clone, Debug, Default)]
-pub struct Before {
-    /// Virtual routers that hold nothing for now.
-    pub maintenance: Maintenance,
-    /// Those that the last process left Active, and until when they go on.
-    pub resumed: BTreeMap<Key, MonoTime>,
-}
-
 impl Heartbeat {
     /// Start the thread. When this returns, sockets are open and virtual routers are driven.
     ///
@@ -153,11 +144,11 @@ impl Heartbeat {
     /// [`StartError`]; then no thread, socket or address is left.
     pub fn start(settings: Vec<Settings>, options: HeartbeatOptions) -> Result<Self, StartError> {
         let settings = settings.into_iter().map(Arc::new).collect();
-        Self::start_in(settings, Holdings::default(), options, Before::default(), None)
+        Self::start_in(settings, Holdings::default(), options, Maintenance::default(), None)
     }
 
-    /// The same, with what is held as long as the daemon runs, and what the last one left. `bpffs`: a directory where the
-    /// fence outlives this process.
+    /// The same, with what is held as long as the daemon runs, and virtual routers that hold nothing for now. `bpffs`: a
+    /// directory where the fence outlives this process.
     ///
     /// # Errors
     /// As [`Heartbeat::start`].
@@ -165,7 +156,7 @@ impl Heartbeat {
         settings: Vec<Arc<Settings>>,
         statics: Holdings,
         options: HeartbeatOptions,
-        before: Before,
+        maintenance: Maintenance,
         bpffs: Option<&Path>,
     ) -> Result<Self, StartError> {
         Settings::check_all(&settings)?;
@@ -191,8 +182,7 @@ impl Heartbeat {
         }
         let found = std::mem::take(&mut keeper.leftovers).into_iter().filter_map(|one| one.happened(now));
         let mut outputs: Vec<Output> = found.map(Output::Happened).collect();
-        outputs.extend(fleet.maintain(now, before.maintenance));
-        fleet.resume(before.resumed);
+        outputs.extend(fleet.maintain(now, maintenance));
         outputs.extend(fleet.links(now, links.clone()));
         let statics = beat::with_devices(statics, &settings);
         outputs.extend(fleet.reconfigure(now, settings));

@@ -27,7 +27,6 @@ pub mod pidfile;
 pub mod pipes;
 pub mod real_server;
 pub mod recorder;
-pub mod resumption;
 pub mod rundir;
 pub mod scan;
 pub mod setup;

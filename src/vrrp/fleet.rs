@@ -93,8 +93,6 @@ pub struct Fleet {
     /// Packets for nobody, per interface.
     strangers: BTreeMap<IfName, Discards>,
     maintenance: Maintenance,
-    /// Which were Active in the process before; see [`Fleet::resume`].
-    resumed: BTreeMap<Key, MonoTime>,
     /// No virtual router begins before.
     begins_at: Option<MonoTime>,
     stopping: bool,
@@ -114,12 +112,6 @@ impl Fleet {
     /// No virtual router begins before this time (`vrrp_startup_delay`): what it hears until then moves nothing.
     pub const fn hold_off(&mut self, until: MonoTime) {
         self.begins_at = Some(until);
-    }
-
-    /// These were Active in the process before: those that begin before their time go on, and wait for no timer. To be said
-    /// before [`Fleet::reconfigure`].
-    pub fn resume(&mut self, until: BTreeMap<Key, MonoTime>) {
-        self.resumed = until;
     }
 
     pub fn views(&self) -> Vec<InstanceView> {

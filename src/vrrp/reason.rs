@@ -55,8 +55,6 @@ pub enum Reason {
     Started,
     /// Started with priority 255.
     StartedAsOwner,
-    /// The daemon before was Active, and left so lately that no other router has missed it.
-    Resumed,
     /// `Active_Down` passed without an acceptable advert; `silent_for` is `None` where none was ever heard.
     ActiveSilent {
         silent_for: Option<Duration>,
@@ -144,7 +142,6 @@ impl Reason {
         match self {
             Self::Started => "started",
             Self::StartedAsOwner => "started_as_owner",
-            Self::Resumed => "resumed",
             Self::ActiveSilent { .. } => "active_silent",
             Self::Preempted { .. } => "preempted",
             Self::ActiveResigned { .. } => "active_resigned",
@@ -169,7 +166,6 @@ impl fmt::Display for Reason {
         match self {
             Self::Started => f.write_str("started"),
             Self::StartedAsOwner => f.write_str("started with priority 255"),
-            Self::Resumed => f.write_str("goes on where the daemon before left it (restart)"),
             Self::ActiveSilent { silent_for: Some(span), waited } => {
                 let (span, waited) = (span.as_secs_f64(), waited.as_secs_f64());
                 write!(f, "no acceptable advert for {span:.3} s (Active_Down {waited:.3} s)")

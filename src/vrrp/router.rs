@@ -159,8 +159,6 @@ pub struct Router {
     rules: Rules,
     priority: Priority,
     state: State,
-    /// The process before was Active: who starts before this time goes on, as no other router has missed it.
-    resumes_until: Option<MonoTime>,
 }
 
 /// What only one state knows lives in it.
@@ -243,12 +241,7 @@ type Move = (State, Vec<Action>);
 
 impl Router {
     pub const fn new(rules: Rules, priority: Priority) -> Self {
-        Self { rules, priority, state: State::Initialize, resumes_until: None }
-    }
-
-    /// It was Active in the process before, which left its addresses: where it starts before `until`, it goes on.
-    pub const fn resume(&mut self, until: MonoTime) {
-        self.resumes_until = Some(until);
+        Self { rules, priority, state: State::Initialize }
     }
 
     pub const fn standing(&self) -> Standing {

@@ -22,13 +22,12 @@ use crate::config::io::loader::LoadOptions;
 use crate::config::model::Config;
 use crate::daemon::descriptors;
 use crate::daemon::heartbeat::StartError;
-use crate::daemon::log::{self, Log, LogTo};
+use crate::daemon::log::{self, LogTo};
 use crate::daemon::lvs::ReconfigureError;
 use crate::daemon::maintenance::MaintenanceError;
 use crate::daemon::rundir::{RunDir, RunDirError};
 use crate::daemon::translate::TranslateError;
 use crate::lvs::datapath::DatapathError;
-use running::End;
 
 /// What the command line says.
 #[derive(Clone, Debug)]
@@ -119,24 +118,14 @@ impl RunError {
     }
 }
 
-async fn serve(daemon: &mut running::Daemon, signals: &mut signals::Signals) -> Result<End, RunError> {
+async fn serve(daemon: &mut running::Daemon, signals: &mut signals::Signals) -> Result<(), RunError> {
     daemon.settle();
     let ended = daemon.run(signals).await;
-    match ended {
-        Ok(End::Leave) => daemon.leave().await,
-        Ok(End::Stop) | Err(_) => daemon.stop().await,
-    }
+    daemon.stop().await;
     ended
 }
 
-/// The end of a process that leaves all to its successor: the heartbeat goes on until now, and nothing is taken down.
-#[expect(clippy::disallowed_methods, reason = "what is dropped on the way out of main would be taken down")]
-fn exit_as_it_is(log: Log) -> ! {
-    drop(log); // It writes out what waits.
-    std::process::exit(0)
-}
-
-/// Run until told to stop, or to leave.
+/// Run until told to stop.
 ///
 /// # Errors
 /// [`RunError`]: one line for the operator.
@@ -157,11 +146,7 @@ pub fn run(options: Options) -> Result<(), RunError> {
         let shutdown = loaded.shutdown.clone();
         let (ended, shutdown) = if host_scripts::start(loaded.startup.as_ref(), &mut signals).await {
             match start::start(options, loaded, &run_dir, &log).await {
-                Ok(mut daemon) => match serve(&mut daemon, &mut signals).await {
-                    Ok(End::Leave) => exit_as_it_is(log),
-                    Ok(End::Stop) => (Ok(()), daemon.wanted.shutdown),
-                    Err(error) => (Err(error), daemon.wanted.shutdown),
-                },
+                Ok(mut daemon) => (serve(&mut daemon, &mut signals).await, daemon.wanted.shutdown),
                 Err(error) => (Err(error), shutdown),
             }
         } else {

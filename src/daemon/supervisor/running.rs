@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -16,7 +15,6 @@ use crate::base::MonoTime;
 use crate::config::model;
 use crate::daemon::bfd::{Bfd, BfdEvent};
 use crate::daemon::checkers::Checkers;
-use crate::daemon::clock;
 use crate::daemon::dump::AllStats;
 use crate::daemon::heartbeat::{Command, Heartbeat, processor};
 use crate::daemon::history::History;
@@ -28,7 +26,6 @@ use crate::daemon::notices::Notices;
 use crate::daemon::notifier::Notifier;
 use crate::daemon::pipes::Pipes;
 use crate::daemon::recorder::Recorder;
-use crate::daemon::resumption;
 use crate::daemon::supervisor::control::Ask;
 use crate::daemon::supervisor::reload::{Loading, ReloadError};
 use crate::daemon::supervisor::scrape::Metrics;
@@ -43,15 +40,6 @@ use crate::healthcheck::settings::CheckEvent;
 use crate::lvs::io::plane::Plane;
 use crate::vrrp::Happened;
 use crate::vrrp::fleet::Maintenance;
-
-/// How a run is asked to end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// In good order: nothing of ours stays.
-    Stop,
-    /// As it is, for the next daemon.
-    Leave,
-}
 
 /// Scripts of the stop are waited for this long.
 const LAST_SCRIPTS: Duration = Duration::from_secs(2);
@@ -164,11 +152,11 @@ enum Incoming {
 }
 
 impl Daemon {
-    /// Serve until a signal asks to end.
+    /// Serve until a signal asks to stop.
     ///
     /// # Errors
     /// [`RunError::TaskEnded`] where a task that must not end has ended.
-    pub async fn run(&mut self, signals: &mut Signals) -> Result<End, RunError> {
+    pub async fn run(&mut self, signals: &mut Signals) -> Result<(), RunError> {
         tell(Told::Ready);
         let (instances, servers) = (self.wanted.instances.len(), self.wanted.pools.len());
         tracing::info!(instances, virtual_servers = servers, "vipd {} is running", env!("CARGO_PKG_VERSION"));
@@ -179,8 +167,7 @@ impl Daemon {
             // What is dropped here has received nothing: each thing is handled to its end below.
             let incoming = tokio::select! {
                 asked = signals.next() => match asked {
-                    Asked::Stop => return Ok(End::Stop),
-                    Asked::Leave => return Ok(End::Leave),
+                    Asked::Stop => return Ok(()),
                     Asked::Reload => {
                         self.begin_reload(None);
                         continue;
@@ -291,20 +278,6 @@ impl Daemon {
             Ok(names) => drop(forwarding.commands.send(LvsCommand::Interfaces(names)).await),
             Err(error) => tracing::warn!(%error, "the plane keeps the interfaces it has"),
         }
-    }
-
-    /// Note what a successor goes on with. Addresses, the plane, its connections and the fence stay as they are: the heartbeat
-    /// goes on to the last moment, and the process ends without another word.
-    pub async fn leave(&mut self) {
-        tell(Told::Stopping);
-        let views = Arc::clone(&self.heartbeat.snapshot.borrow());
-        resumption::note(&self.run_dir, &views, clock::now());
-        let text = "the daemon is told to leave everything to its successor (SIGQUIT)";
-        self.note_for_all(text);
-        self.pipes.close().await;
-        self.mailer.close().await;
-        self.history_writer.finish(&mut self.history).await;
-        tracing::info!("leaving: addresses, services and connections stay for the next daemon, until their lease ends");
     }
 
     /// Hand over, then end everything. Events go on being served meanwhile.

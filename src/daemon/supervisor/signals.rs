@@ -1,4 +1,4 @@
-//! The signals that the daemon takes; all but one are keepalived's.
+//! The signals that the daemon takes; they are keepalived's.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -6,8 +6,6 @@ use super::RunError;
 use super::dumps::Dump;
 
 pub const STOP: i32 = libc::SIGTERM;
-/// Ours: the end as a crash would have it, for a successor that comes at once.
-pub const LEAVE: i32 = libc::SIGQUIT;
 pub const RELOAD: i32 = libc::SIGHUP;
 pub const DATA: i32 = libc::SIGUSR1;
 pub const STATS: i32 = libc::SIGUSR2;
@@ -25,8 +23,6 @@ pub fn json() -> i32 {
 #[derive(Clone, Copy, Debug)]
 pub enum Asked {
     Stop,
-    /// Leave all as it is to the next daemon.
-    Leave,
     Reload,
     Dump(Dump),
     /// Of the kernel: a real-time thread does not pause.
@@ -37,7 +33,6 @@ pub enum Asked {
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
-    quit: Signal,
     interrupt: Signal,
     hangup: Signal,
     data: Signal,
@@ -57,7 +52,6 @@ impl Signals {
         };
         Ok(Self {
             terminate: listen(STOP)?,
-            quit: listen(LEAVE)?,
             interrupt: listen(libc::SIGINT)?,
             hangup: listen(RELOAD)?,
             data: listen(DATA)?,
@@ -73,7 +67,6 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => (),
             _ = self.interrupt.recv() => (),
-            _ = self.quit.recv() => (),
         }
     }
 
@@ -82,7 +75,6 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => Asked::Stop,
             _ = self.interrupt.recv() => Asked::Stop,
-            _ = self.quit.recv() => Asked::Leave,
             _ = self.hangup.recv() => Asked::Reload,
             _ = self.data.recv() => Asked::Dump(Dump::Data),
             _ = self.stats.recv() => Asked::Dump(Dump::Stats),

@@ -14,7 +14,7 @@ use crate::control::io::server::Listener;
 use crate::daemon::bfd::{Bfd, BfdEvent};
 use crate::daemon::checkers::{Checkers, Sessions};
 use crate::daemon::heartbeat::processor::{self, TURN_MAX};
-use crate::daemon::heartbeat::{Before, Heartbeat, StartError};
+use crate::daemon::heartbeat::{Heartbeat, StartError};
 use crate::daemon::history::file;
 use crate::daemon::loading::load as load_file;
 use crate::daemon::log::Log;
@@ -33,7 +33,7 @@ use crate::daemon::supervisor::{Options, RunError, control, plane};
 use crate::daemon::trackers::Trackers;
 use crate::daemon::translate::{Wanted, translate};
 use crate::daemon::watchers::Watchers;
-use crate::daemon::{clock, maintenance, owned, resumption, sysctls, watching, wishes};
+use crate::daemon::{clock, maintenance, owned, sysctls, watching, wishes};
 use crate::lvs::datapath::Datapath as _;
 use crate::lvs::pool::PoolSettings;
 use crate::vrrp::fleet::Maintenance;
@@ -100,8 +100,7 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
     }
     // IPVS has its settings only now.
     let settings = sysctls::follow(&wanted);
-    let resumed = resumption::take(run_dir.path(), clock::now());
-    let elected = elect(&wanted, Before { maintenance: maintenance.clone(), resumed }, run_dir.path());
+    let elected = elect(&wanted, maintenance.clone(), run_dir.path());
     if elected.is_err()
         && let Some(forwarding) = forwarding.take()
     {
@@ -178,18 +177,16 @@ fn start_bfd(heartbeat: &Heartbeat) -> Result<(Bfd, mpsc::Receiver<BfdEvent>), R
 }
 
 /// Start the heartbeat.
-fn elect(wanted: &Wanted, before: Before, run_dir: &Path) -> Result<Heartbeat, StartError> {
-    if before.maintenance != Maintenance::default() {
-        tracing::warn!(
-            "in maintenance: {}, as an operator left it; `vipd maintenance off` ends it",
-            before.maintenance
-        );
+fn elect(wanted: &Wanted, maintenance: Maintenance, run_dir: &Path) -> Result<Heartbeat, StartError> {
+    if maintenance != Maintenance::default() {
+        tracing::warn!("in maintenance: {maintenance}, as an operator left it; `vipd maintenance off` ends it");
     }
     if let Err(error) = processor::limit(wanted.process.rt_limit.unwrap_or(TURN_MAX)) {
         tracing::warn!(%error, "a heartbeat that hangs is not taken off the processor");
     }
     let (instances, statics) = (wanted.instances.clone(), wanted.statics.clone());
-    let heartbeat = Heartbeat::start_in(instances, statics, wanted.heartbeat, before, Some(&plane::pins(run_dir)))?;
+    let heartbeat =
+        Heartbeat::start_in(instances, statics, wanted.heartbeat, maintenance, Some(&plane::pins(run_dir)))?;
     if let Some(error) = &heartbeat.unfenced {
         tracing::warn!(%error, "vip_fence: without it, a frozen daemon's addresses stay until their lease ends");
     }

@@ -23,13 +23,7 @@ impl Fleet {
                     out.push(hold_nothing(&retiring, key));
                     Instance::new(now, settings)
                 }
-                None => {
-                    let mut instance = Instance::new(now, settings);
-                    if let Some(until) = self.resumed.remove(&key) {
-                        instance.router.resume(until);
-                    }
-                    instance
-                }
+                None => Instance::new(now, settings),
             };
             self.instances.push(instance);
         }

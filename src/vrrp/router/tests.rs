@@ -225,20 +225,3 @@ fn who_finds_no_successor_takes_the_addresses_of_its_settings() {
     assert_eq!(actions.get(..2), Some([advert, take].as_slice()), "{actions:?}");
     assert_eq!(router.standing(), Standing::Active);
 }
-
-#[test]
-fn who_goes_on_for_a_process_before_waits_for_no_timer_unless_it_comes_too_late() {
-    let at = |ms| MonoTime::from_start(Duration::from_millis(ms));
-    for (starts_ms, wanted) in [(1_999, Standing::Active), (2_000, Standing::Backup)] {
-        let settings = Settings::new("VI_1", "eth0".parse().unwrap(), Vrid::new(7).unwrap(), Family::V4);
-        let mut router = Router::new(Rules::from(&settings), Priority::DEFAULT);
-        router.resume(at(2_000));
-        router.handle(at(starts_ms), Event::Condition(Condition::Fit));
-        assert_eq!(router.standing(), wanted, "{starts_ms} ms");
-        // Nothing of it is left: a fault that clears waits as ever.
-        let fault = Fault::InterfaceDown { interface: "eth0".parse().unwrap() };
-        router.handle(at(starts_ms), Event::Condition(Condition::Broken(fault)));
-        router.handle(at(starts_ms), Event::Condition(Condition::Fit));
-        assert_eq!(router.standing(), Standing::Backup);
-    }
-}

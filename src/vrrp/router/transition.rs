@@ -150,15 +150,11 @@ impl Router {
 
     /// RFC 9568 section 6.4.1, and keepalived's start: `state MASTER` only shortens the first timer.
     fn start(&self, now: MonoTime, reason: Reason) -> Move {
-        let resumes = self.state == State::Initialize && self.resumes_until.is_some_and(|until| now < until);
         if self.priority.is_owner() && self.rules.group.is_none() {
             return self.become_active(now, Reason::StartedAsOwner, Duration::ZERO);
         }
-        if resumes && self.rules.group.is_none() {
-            return self.become_active(now, Reason::Resumed, Duration::ZERO);
-        }
         let first = match self.state {
-            State::Initialize | State::Fault if self.priority.is_owner() || resumes => Duration::ZERO,
+            State::Initialize | State::Fault if self.priority.is_owner() => Duration::ZERO,
             State::Initialize if self.rules.start_as_active => {
                 self.rules.interval.duration() + self.rules.skew(self.rules.interval, Priority::OWNER)
             }
