@@ -48,7 +48,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Run the daemon in the foreground. SIGTERM stops it in good order, SIGHUP reloads the file.
+    /// Run the daemon in the foreground. SIGTERM stops it in good order, SIGQUIT leaves all to the next one, SIGHUP reloads the file.
     Run(run::Args),
     /// Read a configuration and show every problem with its place.
     ///

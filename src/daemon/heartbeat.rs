@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::base::{IfName, MonoTime};
 use crate::daemon::clock;
-use crate::vrrp::fleet::{Fleet, HandOverError, Maintenance, Output};
+use crate::vrrp::fleet::{Fleet, HandOverError, LeftActive, Maintenance, Output};
 use crate::vrrp::io::fence::Deadlines;
 use crate::vrrp::io::lock::{self, LockError, Locks};
 use crate::vrrp::io::neighbour::Announcer;
@@ -95,6 +95,8 @@ pub enum Command {
     HandOver { instances: Vec<String>, force: bool, reply: oneshot::Sender<Result<(), HandOverError>> },
     /// These hold nothing from now on.
     Maintain(Maintenance),
+    /// Speak once more, and touch nothing from then on: the process is about to end, and its successor goes on.
+    Leave { reply: oneshot::Sender<Vec<LeftActive>> },
     /// Hand over everything, and end. The reply comes when nothing is held any more.
     Shutdown { reply: oneshot::Sender<()> },
 }
@@ -137,6 +139,15 @@ impl From<Refused> for StartError {
     }
 }
 
+/// What is known from before the start.
+#[derive(Clone, Debug, Default)]
+pub struct Before {
+    /// Virtual routers that hold nothing for now.
+    pub maintenance: Maintenance,
+    /// Those that the process before left Active, and which go on.
+    pub left: Vec<LeftActive>,
+}
+
 impl Heartbeat {
     /// Start the thread. When this returns, sockets are open and virtual routers are driven.
     ///
@@ -144,11 +155,11 @@ impl Heartbeat {
     /// [`StartError`]; then no thread, socket or address is left.
     pub fn start(settings: Vec<Settings>, options: HeartbeatOptions) -> Result<Self, StartError> {
         let settings = settings.into_iter().map(Arc::new).collect();
-        Self::start_in(settings, Holdings::default(), options, Maintenance::default(), None)
+        Self::start_in(settings, Holdings::default(), options, Before::default(), None)
     }
 
-    /// The same, with what is held as long as the daemon runs, and virtual routers that hold nothing for now. `bpffs`: a
-    /// directory where the fence outlives this process.
+    /// The same, with what is held as long as the daemon runs, and what is known from before. `bpffs`: a directory where the
+    /// fence outlives this process.
     ///
     /// # Errors
     /// As [`Heartbeat::start`].
@@ -156,7 +167,7 @@ impl Heartbeat {
         settings: Vec<Arc<Settings>>,
         statics: Holdings,
         options: HeartbeatOptions,
-        maintenance: Maintenance,
+        before: Before,
         bpffs: Option<&Path>,
     ) -> Result<Self, StartError> {
         Settings::check_all(&settings)?;
@@ -166,7 +177,9 @@ impl Heartbeat {
         let processor = Processor::of(options.scheduling);
         let options = HeartbeatOptions { scheduling: processor.scheduling, ..options };
         let bad_frames = Arc::<BadFrames>::default();
-        let mut keeper = keeper::start(&settings, options, alone, bpffs, Arc::clone(&bad_frames))
+        let Before { maintenance, left } = before;
+        let kept = left.iter().map(|left| left.key.clone()).collect();
+        let mut keeper = keeper::start(&settings, options, alone, kept, bpffs, Arc::clone(&bad_frames))
             .map_err(|error| StartError::of("reading links and addresses", error))?;
         let (unfenced, unpinned) = (keeper.unfenced.take(), keeper.unpinned.take());
         let fence = keeper.deadlines.as_ref().map(Deadlines::id);
@@ -177,12 +190,14 @@ impl Heartbeat {
         let now = clock::now();
         let mut fleet = Fleet::default();
         let begins_at = (now + options.startup_delay).max(MonoTime::from_start(options.uptime_min));
-        if begins_at > now {
+        // It is for a system that boots; who goes on has begun before.
+        if begins_at > now && left.is_empty() {
             fleet.hold_off(begins_at);
         }
         let found = std::mem::take(&mut keeper.leftovers).into_iter().filter_map(|one| one.happened(now));
         let mut outputs: Vec<Output> = found.map(Output::Happened).collect();
         outputs.extend(fleet.maintain(now, maintenance));
+        fleet.resume(left);
         outputs.extend(fleet.links(now, links.clone()));
         let statics = beat::with_devices(statics, &settings);
         outputs.extend(fleet.reconfigure(now, settings));

@@ -11,6 +11,7 @@ pub mod explain;
 pub mod heartbeat;
 pub mod history;
 pub mod ipvsadm;
+pub mod leaving;
 pub mod loading;
 pub mod log;
 pub mod lvs;

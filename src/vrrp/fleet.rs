@@ -6,6 +6,7 @@
 mod announcing;
 mod group;
 mod hearing;
+mod leaving;
 mod linked;
 mod operator;
 mod reload;
@@ -15,6 +16,7 @@ mod serving;
 mod statics;
 
 pub use hearing::Heard;
+pub use leaving::LeftActive;
 pub use operator::{HandOverError, Maintenance};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -93,6 +95,8 @@ pub struct Fleet {
     /// Packets for nobody, per interface.
     strangers: BTreeMap<IfName, Discards>,
     maintenance: Maintenance,
+    /// By the process before, and not begun again yet.
+    left: Vec<LeftActive>,
     /// No virtual router begins before.
     begins_at: Option<MonoTime>,
     stopping: bool,

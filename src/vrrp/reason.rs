@@ -55,6 +55,8 @@ pub enum Reason {
     Started,
     /// Started with priority 255.
     StartedAsOwner,
+    /// Active in the process before, which left all to this one so lately that nobody has missed an advert.
+    Resumed,
     /// `Active_Down` passed without an acceptable advert; `silent_for` is `None` where none was ever heard.
     ActiveSilent {
         silent_for: Option<Duration>,
@@ -142,6 +144,7 @@ impl Reason {
         match self {
             Self::Started => "started",
             Self::StartedAsOwner => "started_as_owner",
+            Self::Resumed => "resumed",
             Self::ActiveSilent { .. } => "active_silent",
             Self::Preempted { .. } => "preempted",
             Self::ActiveResigned { .. } => "active_resigned",
@@ -166,6 +169,7 @@ impl fmt::Display for Reason {
         match self {
             Self::Started => f.write_str("started"),
             Self::StartedAsOwner => f.write_str("started with priority 255"),
+            Self::Resumed => f.write_str("goes on where the daemon before left it (restart)"),
             Self::ActiveSilent { silent_for: Some(span), waited } => {
                 let (span, waited) = (span.as_secs_f64(), waited.as_secs_f64());
                 write!(f, "no acceptable advert for {span:.3} s (Active_Down {waited:.3} s)")

@@ -164,7 +164,10 @@ pub struct Router {
 /// What only one state knows lives in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    Initialize,
+    /// Who was Active in the process before goes on, where it begins before this time.
+    Initialize {
+        active_until: Option<MonoTime>,
+    },
     Backup(Backup),
     Active(Active),
     Fault,
@@ -224,9 +227,18 @@ struct Backup {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Last {
     Nothing,
-    Accepted { at: MonoTime },
-    Resigned { by: IpAddr },
-    Lesser { by: IpAddr, theirs: Priority },
+    Accepted {
+        at: MonoTime,
+    },
+    Resigned {
+        by: IpAddr,
+    },
+    Lesser {
+        by: IpAddr,
+        theirs: Priority,
+    },
+    /// It was Active in the process before.
+    Resumed,
 }
 
 /// A lesser router that is Active too.
@@ -241,7 +253,13 @@ type Move = (State, Vec<Action>);
 
 impl Router {
     pub const fn new(rules: Rules, priority: Priority) -> Self {
-        Self { rules, priority, state: State::Initialize }
+        Self { rules, priority, state: State::Initialize { active_until: None } }
+    }
+
+    /// One that was Active in the process before, whose adverts nobody misses before `until`: where it begins by then it is
+    /// Active without a wait, else it is one that starts.
+    pub const fn resuming(rules: Rules, priority: Priority, until: MonoTime) -> Self {
+        Self { rules, priority, state: State::Initialize { active_until: Some(until) } }
     }
 
     pub const fn standing(&self) -> Standing {
@@ -262,7 +280,7 @@ impl Router {
             State::Backup(Backup { active_down_at, .. }) => Some(active_down_at),
             State::Active(Active { advert_at, .. }) => Some(advert_at),
             State::HandingOver(HandingOver { until, .. }) => Some(until),
-            State::Initialize | State::Fault | State::Stopped => None,
+            State::Initialize { .. } | State::Fault | State::Stopped => None,
         }
     }
 
@@ -270,7 +288,9 @@ impl Router {
     pub const fn wants_active(&self) -> bool {
         match self.state {
             State::Backup(Backup { wants, .. }) => wants,
-            State::Initialize | State::Active(_) | State::Fault | State::HandingOver(_) | State::Stopped => false,
+            State::Initialize { .. } | State::Active(_) | State::Fault | State::HandingOver(_) | State::Stopped => {
+                false
+            }
         }
     }
 
@@ -283,7 +303,7 @@ impl Router {
     pub const fn preempt_at(&self) -> Option<MonoTime> {
         match self.state {
             State::Backup(Backup { preempt_at, .. }) => preempt_at,
-            State::Initialize | State::Active(_) | State::Fault | State::HandingOver(_) | State::Stopped => None,
+            State::Initialize { .. } | State::Active(_) | State::Fault | State::HandingOver(_) | State::Stopped => None,
         }
     }
 
@@ -295,7 +315,7 @@ impl Router {
     pub const fn learnt_interval(&self) -> Option<AdvertInterval> {
         match self.state {
             State::Backup(Backup { learnt, .. }) => learnt,
-            State::Initialize | State::Active(_) | State::Fault | State::HandingOver(_) | State::Stopped => None,
+            State::Initialize { .. } | State::Active(_) | State::Fault | State::HandingOver(_) | State::Stopped => None,
         }
     }
 
@@ -330,7 +350,7 @@ impl Router {
 impl State {
     const fn standing(&self) -> Standing {
         match self {
-            Self::Initialize => Standing::Initialize,
+            Self::Initialize { .. } => Standing::Initialize,
             Self::Backup(_) => Standing::Backup,
             Self::Active(_) => Standing::Active,
             Self::Fault => Standing::Fault,

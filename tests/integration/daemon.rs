@@ -18,6 +18,8 @@ mod fence;
 mod hooks;
 #[path = "daemon/host_scripts.rs"]
 mod host_scripts;
+#[path = "daemon/leaving.rs"]
+mod leaving;
 #[path = "daemon/notifying.rs"]
 mod notifying;
 #[path = "daemon/owning.rs"]

@@ -117,6 +117,7 @@ pub fn run(parts: Parts, outputs: Vec<Output>, statics: Holdings, scheduling: Sc
             full_turns: 0,
             publish_at: clock::now(),
             handing_over: vec![],
+            left: false,
             stopping: vec![],
             overruns,
             routes_lost: 0,
@@ -169,6 +170,8 @@ struct Beat {
     publish_at: MonoTime,
     /// Who waits for which hand-over.
     handing_over: Vec<(Vec<String>, HandedOver)>,
+    /// All is left to the next process.
+    left: bool,
     /// Who waits for the end.
     stopping: Vec<oneshot::Sender<()>>,
     overruns: u64,
@@ -197,6 +200,10 @@ impl Beat {
                 command = commands.recv(), if open => {
                     open = command.is_some();
                     self.commanded(command);
+                    if self.left {
+                        // As it is until the process ends: whatever is dropped here would be let go.
+                        return std::future::pending().await;
+                    }
                 }
                 Some(claim) = self.keeper.claims.recv() => {
                     let outputs = self.fleet.claimed(clock::now(), claim.index, claim.address, claim.mac);

@@ -28,6 +28,7 @@ use crate::daemon::maintenance::MaintenanceError;
 use crate::daemon::rundir::{RunDir, RunDirError};
 use crate::daemon::translate::TranslateError;
 use crate::lvs::datapath::DatapathError;
+use running::End;
 
 /// What the command line says.
 #[derive(Clone, Debug)]
@@ -118,14 +119,17 @@ impl RunError {
     }
 }
 
-async fn serve(daemon: &mut running::Daemon, signals: &mut signals::Signals) -> Result<(), RunError> {
+async fn serve(daemon: &mut running::Daemon, signals: &mut signals::Signals) -> Result<End, RunError> {
     daemon.settle();
     let ended = daemon.run(signals).await;
-    daemon.stop().await;
+    match ended {
+        Ok(End::Leave) => daemon.leave().await,
+        Ok(End::Stop) | Err(_) => daemon.stop().await,
+    }
     ended
 }
 
-/// Run until told to stop.
+/// Run until told to stop, or to leave all to the next daemon.
 ///
 /// # Errors
 /// [`RunError`]: one line for the operator.
@@ -146,16 +150,26 @@ pub fn run(options: Options) -> Result<(), RunError> {
         let shutdown = loaded.shutdown.clone();
         let (ended, shutdown) = if host_scripts::start(loaded.startup.as_ref(), &mut signals).await {
             match start::start(options, loaded, &run_dir, &log).await {
-                Ok(mut daemon) => (serve(&mut daemon, &mut signals).await, daemon.wanted.shutdown),
+                Ok(mut daemon) => match serve(&mut daemon, &mut signals).await {
+                    Ok(End::Leave) => {
+                        // What is dropped would be taken down, or let go.
+                        std::mem::forget(daemon);
+                        return Ok(End::Leave);
+                    }
+                    ended => (ended, daemon.wanted.shutdown),
+                },
                 Err(error) => (Err(error), shutdown),
             }
         } else {
-            (Ok(()), shutdown)
+            (Ok(End::Stop), shutdown)
         };
         host_scripts::end(shutdown.as_ref()).await;
         ended
     });
-    // What still runs (a name lookup, a script's last second) does not hold up the end.
-    runtime.shutdown_background();
-    ran
+    match ran {
+        Ok(End::Leave) => std::mem::forget(runtime),
+        // What still runs (a name lookup, a script's last second) does not hold up the end.
+        Ok(End::Stop) | Err(_) => runtime.shutdown_background(),
+    }
+    ran.map(|_| ())
 }

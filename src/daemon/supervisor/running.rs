@@ -19,6 +19,7 @@ use crate::daemon::dump::AllStats;
 use crate::daemon::heartbeat::{Command, Heartbeat, processor};
 use crate::daemon::history::History;
 use crate::daemon::history::file::Writer;
+use crate::daemon::leaving;
 use crate::daemon::lvs::{LvsCommand, LvsEvent, LvsView};
 use crate::daemon::mailer::Mailer;
 use crate::daemon::memory;
@@ -90,6 +91,15 @@ impl Standing {
     }
 }
 
+/// How a run ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// In good order: nothing of ours stays.
+    Stop,
+    /// Everything stays as it is, for the next daemon.
+    Leave,
+}
+
 /// Everything that runs.
 #[derive(Debug)]
 pub struct Daemon {
@@ -152,11 +162,11 @@ enum Incoming {
 }
 
 impl Daemon {
-    /// Serve until a signal asks to stop.
+    /// Serve until a signal asks to end.
     ///
     /// # Errors
     /// [`RunError::TaskEnded`] where a task that must not end has ended.
-    pub async fn run(&mut self, signals: &mut Signals) -> Result<(), RunError> {
+    pub async fn run(&mut self, signals: &mut Signals) -> Result<End, RunError> {
         tell(Told::Ready);
         let (instances, servers) = (self.wanted.instances.len(), self.wanted.pools.len());
         tracing::info!(instances, virtual_servers = servers, "vipd {} is running", env!("CARGO_PKG_VERSION"));
@@ -167,7 +177,8 @@ impl Daemon {
             // What is dropped here has received nothing: each thing is handled to its end below.
             let incoming = tokio::select! {
                 asked = signals.next() => match asked {
-                    Asked::Stop => return Ok(()),
+                    Asked::Stop => return Ok(End::Stop),
+                    Asked::Leave => return Ok(End::Leave),
                     Asked::Reload => {
                         self.begin_reload(None);
                         continue;
@@ -278,6 +289,37 @@ impl Daemon {
             Ok(names) => drop(forwarding.commands.send(LvsCommand::Interfaces(names)).await),
             Err(error) => tracing::warn!(%error, "the plane keeps the interfaces it has"),
         }
+    }
+
+    /// Leave addresses, plane, connections, fence and sessions as they are. What may take its time comes first, while the
+    /// heartbeat goes on; its last advert comes last, and the process is to end at once after this.
+    pub async fn leave(&mut self) {
+        tell(Told::Stopping);
+        tracing::info!("leaving: everything is left to the next daemon");
+        self.note_for_all("the daemon is told to leave everything to the next one (SIGQUIT)");
+        // Their scripts would run beside those of the next one. A task that has ended has none.
+        let _ = self.trackers.configure(vec![]).await;
+        let _ = self.checkers.configure(vec![]).await;
+        while let Ok(happened) = self.heartbeat.events.try_recv() {
+            self.happened(&happened).await;
+        }
+        if !self.notifier.idle_within(LAST_SCRIPTS).await {
+            tracing::warn!("scripts are still running; they are left to themselves");
+        }
+        self.pipes.close().await;
+        self.mailer.close().await;
+        self.history_writer.finish(&mut self.history).await;
+        let (reply, left) = oneshot::channel();
+        let asked = self.heartbeat.commands.send(Command::Leave { reply }).await.is_ok();
+        // A heartbeat that has ended left nothing.
+        let left = if asked { left.await.unwrap_or_default() } else { vec![] };
+        leaving::write(&self.run_dir, &left);
+        let served_s = left.iter().map(|one| one.lease_s).min();
+        tracing::info!(
+            active = left.len(),
+            served_s,
+            "left: what is Active is served as long as its addresses have a lease"
+        );
     }
 
     /// Hand over, then end everything. Events go on being served meanwhile.

@@ -14,7 +14,7 @@ use crate::control::io::server::Listener;
 use crate::daemon::bfd::{Bfd, BfdEvent};
 use crate::daemon::checkers::{Checkers, Sessions};
 use crate::daemon::heartbeat::processor::{self, TURN_MAX};
-use crate::daemon::heartbeat::{Heartbeat, StartError};
+use crate::daemon::heartbeat::{Before, Heartbeat, StartError};
 use crate::daemon::history::file;
 use crate::daemon::loading::load as load_file;
 use crate::daemon::log::Log;
@@ -33,7 +33,7 @@ use crate::daemon::supervisor::{Options, RunError, control, plane};
 use crate::daemon::trackers::Trackers;
 use crate::daemon::translate::{Wanted, translate};
 use crate::daemon::watchers::Watchers;
-use crate::daemon::{clock, maintenance, owned, sysctls, watching, wishes};
+use crate::daemon::{clock, leaving, maintenance, owned, sysctls, watching, wishes};
 use crate::lvs::datapath::Datapath as _;
 use crate::lvs::pool::PoolSettings;
 use crate::vrrp::fleet::Maintenance;
@@ -185,8 +185,8 @@ fn elect(wanted: &Wanted, maintenance: Maintenance, run_dir: &Path) -> Result<He
         tracing::warn!(%error, "a heartbeat that hangs is not taken off the processor");
     }
     let (instances, statics) = (wanted.instances.clone(), wanted.statics.clone());
-    let heartbeat =
-        Heartbeat::start_in(instances, statics, wanted.heartbeat, maintenance, Some(&plane::pins(run_dir)))?;
+    let before = Before { maintenance, left: leaving::take(run_dir, clock::now()) };
+    let heartbeat = Heartbeat::start_in(instances, statics, wanted.heartbeat, before, Some(&plane::pins(run_dir)))?;
     if let Some(error) = &heartbeat.unfenced {
         tracing::warn!(%error, "vip_fence: without it, a frozen daemon's addresses stay until their lease ends");
     }

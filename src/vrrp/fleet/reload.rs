@@ -23,7 +23,7 @@ impl Fleet {
                     out.push(hold_nothing(&retiring, key));
                     Instance::new(now, settings)
                 }
-                None => Instance::new(now, settings),
+                None => self.begin(now, settings),
             };
             self.instances.push(instance);
         }

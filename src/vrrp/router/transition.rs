@@ -14,7 +14,7 @@ use crate::vrrp::settings::Version;
 impl Router {
     pub(super) fn decide(&self, now: MonoTime, event: Event) -> Move {
         match self.state {
-            State::Initialize | State::Fault => self.while_idle(now, event),
+            State::Initialize { .. } | State::Fault => self.while_idle(now, event),
             State::Backup(backup) => self.while_backup(now, backup, event),
             State::Active(active) => self.while_active(now, active, event),
             State::HandingOver(handing) => self.while_handing_over(now, handing, event),
@@ -27,7 +27,7 @@ impl Router {
         match (self.state, event) {
             (State::Fault, Event::Condition(Condition::Fit)) => self.start(now, Reason::FaultCleared),
             (_, Event::Condition(Condition::Fit)) => self.start(now, Reason::Started),
-            (State::Initialize, Event::Condition(Condition::Broken(fault))) => {
+            (State::Initialize { .. }, Event::Condition(Condition::Broken(fault))) => {
                 self.go(State::Fault, vec![], Reason::Faulted { fault }, Duration::ZERO)
             }
             (_, Event::Shutdown) => self.go(State::Stopped, vec![], Reason::NothingHeld, Duration::ZERO),
@@ -153,12 +153,22 @@ impl Router {
         if self.priority.is_owner() && self.rules.group.is_none() {
             return self.become_active(now, Reason::StartedAsOwner, Duration::ZERO);
         }
+        if let State::Initialize { active_until: Some(until) } = self.state
+            && now < until
+        {
+            if self.rules.group.is_none() {
+                return self.become_active(now, Reason::Resumed, Duration::ZERO);
+            }
+            // With the others of its group, of which each waits for none.
+            let backup = Backup { last: Last::Resumed, ..fresh(now) };
+            return self.go(State::Backup(backup), vec![], reason, Duration::ZERO);
+        }
         let first = match self.state {
-            State::Initialize | State::Fault if self.priority.is_owner() => Duration::ZERO,
-            State::Initialize if self.rules.start_as_active => {
+            State::Initialize { .. } | State::Fault if self.priority.is_owner() => Duration::ZERO,
+            State::Initialize { .. } if self.rules.start_as_active => {
                 self.rules.interval.duration() + self.rules.skew(self.rules.interval, Priority::OWNER)
             }
-            State::Initialize
+            State::Initialize { .. }
             | State::Fault
             | State::Backup(_)
             | State::Active(_)
@@ -212,6 +222,7 @@ impl Router {
         let waited = self.rules.active_down(backup.learnt.unwrap_or(self.rules.interval), self.priority);
         match backup.last {
             Last::Nothing => Reason::ActiveSilent { silent_for: None, waited },
+            Last::Resumed => Reason::Resumed,
             Last::Accepted { at } => Reason::ActiveSilent { silent_for: Some(now - at), waited },
             Last::Resigned { by } => Reason::ActiveResigned { active: by },
             Last::Lesser { by, theirs } => Reason::Preempted { active: by, theirs },

@@ -261,6 +261,13 @@ impl Lab {
         drop(self.daemon.take());
     }
 
+    /// End the daemon so that it leaves all to the next one.
+    pub fn leave(&mut self) {
+        let mut daemon = self.daemon.take().expect("a daemon was started");
+        daemon.signal(Signal::SIGQUIT);
+        self.until("the daemon ends", || matches!(daemon.0.try_wait(), Ok(Some(status)) if status.success()));
+    }
+
     /// End the daemon in good order.
     pub fn stop(&mut self) {
         let Some(mut daemon) = self.daemon.take() else { return };
@@ -286,8 +293,12 @@ struct Daemon(Child);
 
 impl Daemon {
     fn terminate(&self) {
+        self.signal(Signal::SIGTERM);
+    }
+
+    fn signal(&self, signal: Signal) {
         // One that has ended is fine.
-        let _ = kill(Pid::from_raw(self.0.id().try_into().expect("a process id")), Signal::SIGTERM);
+        let _ = kill(Pid::from_raw(self.0.id().try_into().expect("a process id")), signal);
     }
 }
 

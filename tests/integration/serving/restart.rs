@@ -1,10 +1,24 @@
-//! A daemon that dies and comes back: the kernel goes on forwarding, and no request fails.
+//! A daemon that dies, or leaves all to the next one, and comes back: the kernel goes on forwarding, no request fails, and a
+//! connection lives on.
 
 use crate::lab::{Arms, Lab, VIP};
-use crate::traffic::Load;
+use crate::traffic::{Connection, Load};
+
+/// How a daemon ends.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Crash,
+    Restart,
+}
 
 /// Adverts are rare, so that no lease ends before a busy machine has started the daemon again.
-fn config(mode: &str) -> String {
+fn config(mode: &str, end: End) -> String {
+    let (priority, interval) = match end {
+        // An owner is Active at once.
+        End::Crash => (255, 20),
+        // Whoever is none and starts anew waits, and nobody is served meanwhile.
+        End::Restart => (150, 5),
+    };
     format!(
         "global_defs {{
     lvs_ebpf_mode {mode}
@@ -12,9 +26,10 @@ fn config(mode: &str) -> String {
 vrrp_instance VI_1 {{
     interface eth0
     virtual_router_id 7
-    priority 255
+    state MASTER
+    priority {priority}
     version 3
-    advert_int 20
+    advert_int {interval}
     virtual_ipaddress {{
         {VIP}/24
     }}
@@ -32,7 +47,7 @@ virtual_server {VIP} 80 {{
     )
 }
 
-fn is_killed_under_load(mode: &str) {
+fn comes_back_under_load(mode: &str, end: End) {
     let mut lab = Lab::new(Arms::One, 2);
     for server in &lab.servers {
         server.sysctl("net/ipv4/conf/all/arp_ignore", "1");
@@ -40,7 +55,7 @@ fn is_killed_under_load(mode: &str) {
         server.ip(&format!("address add {VIP}/32 dev lo"));
     }
     lab.serve(&[80], &[]);
-    lab.start(&config(mode));
+    lab.start(&config(mode, end));
     let serves = |lab: &Lab| {
         lab.until("the hook is in use and the VIP is served", || {
             let status = lab.status().expect("a daemon that answers");
@@ -49,24 +64,45 @@ fn is_killed_under_load(mode: &str) {
         });
     };
     serves(&lab);
+    let mut held: Vec<Connection> = (0..20).map(|_| Connection::open(&lab.client, 80).expect("a connection")).collect();
+    let mut ask = || held.iter_mut().map(|one| one.who().expect("the connection lives")).collect::<Vec<_>>();
+    let first = ask();
     let load = Load::start(&lab.client, 80);
     for _ in 0..2 {
-        lab.kill();
-        lab.start(&config(mode));
+        match end {
+            End::Crash => lab.kill(),
+            End::Restart => lab.leave(),
+        }
+        lab.start(&config(mode, end));
         serves(&lab);
+        assert_eq!(ask(), first, "{mode}, {end:?}");
     }
     let tally = load.end();
-    assert_eq!(tally.failed, Vec::<String>::new(), "{mode}: {:?}\n{}", tally.answered, lab.log());
-    assert_eq!(tally.answered.len(), 2, "{mode}: {:?}", tally.answered);
+    assert_eq!(tally.failed, Vec::<String>::new(), "{mode}, {end:?}: {:?}\n{}", tally.answered, lab.log());
+    assert_eq!(tally.answered.len(), 2, "{mode}, {end:?}: {:?}", tally.answered);
+    if matches!(end, End::Restart) {
+        let explained = lab.told(&["explain", "VI_1"]);
+        assert!(explained.contains("goes on where the daemon before left it (restart)"), "{explained}");
+    }
     lab.stop();
 }
 
 #[test]
 fn a_crash_and_a_start_fail_no_request_on_tc() {
-    is_killed_under_load("tc");
+    comes_back_under_load("tc", End::Crash);
 }
 
 #[test]
 fn a_crash_and_a_start_fail_no_request_on_xdp() {
-    is_killed_under_load("xdp");
+    comes_back_under_load("xdp", End::Crash);
+}
+
+#[test]
+fn a_restart_fails_no_request_on_tc() {
+    comes_back_under_load("tc", End::Restart);
+}
+
+#[test]
+fn a_restart_fails_no_request_on_xdp() {
+    comes_back_under_load("xdp", End::Restart);
 }

@@ -36,6 +36,12 @@ impl Beat {
                 let outputs = self.fleet.maintain(now, maintenance);
                 self.carry_out(outputs);
             }
+            Some(Command::Leave { reply }) => {
+                let (left, outputs) = self.fleet.leave(now);
+                self.carry_out(outputs);
+                self.left = true;
+                let _ = reply.send(left);
+            }
             Some(Command::Shutdown { reply }) => {
                 self.stopping.push(reply);
                 let outputs = self.fleet.shutdown(now);
