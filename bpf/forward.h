@@ -186,6 +186,17 @@ static __always_inline int rewrite(struct __sk_buff *skb, const struct packet *p
 	return ip_replace(skb, ETH_HLEN, side, from, address);
 }
 
+/* The packet becomes an answer to it, of `length` bytes, which are to be written. A checksum that its sender left to a
+ * device (CHECKSUM_PARTIAL) would be written into these; the kernel forgets it where what it begins at is taken away. */
+static __always_inline int answer_begin(struct __sk_buff *skb, const struct packet *packet, __u32 length)
+{
+	__u32 away = packet->l4 + 2;
+
+	if (bpf_skb_change_tail(skb, length + away, 0) < 0)
+		return -1;
+	return bpf_skb_adjust_room(skb, -(int)away, BPF_ADJ_ROOM_MAC, 0) < 0 ? -1 : 0;
+}
+
 static __always_inline int send(struct __sk_buff *skb, struct way *way)
 {
 	if (way->known) {

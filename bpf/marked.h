@@ -33,7 +33,7 @@ static __always_inline int reset(struct __sk_buff *skb, const struct packet *pac
 	answer.tcp.rst = 1;
 	answer.tcp.check = ~fold(pseudo_sum(&answer.ip) +
 				 bpf_csum_diff(0, 0, (__be32 *)&answer.tcp, sizeof(answer.tcp), 0));
-	if (bpf_skb_change_tail(skb, ETH_HLEN + sizeof(answer), 0) < 0 ||
+	if (answer_begin(skb, packet, ETH_HLEN + sizeof(answer)) < 0 ||
 	    bpf_skb_store_bytes(skb, ETH_HLEN, &answer, sizeof(answer), BPF_F_INVALIDATE_HASH) < 0)
 		return DROP;
 	return send(skb, &way);

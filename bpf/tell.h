@@ -32,7 +32,7 @@ static __always_inline int say(struct __sk_buff *skb, struct packet *packet, enu
 		return DROP;
 	__builtin_memset(answer, 0, sizeof(*answer));
 	if (bpf_skb_load_bytes(skb, ETH_HLEN, answer->quote, sizeof(answer->quote)) < 0 ||
-	    bpf_skb_change_tail(skb, ETH_HLEN + sizeof(*answer), 0) < 0)
+	    answer_begin(skb, packet, ETH_HLEN + sizeof(*answer)) < 0)
 		return DROP;
 	message_finish(packet, answer, what, mtu);
 	if (bpf_skb_store_bytes(skb, ETH_HLEN, answer, sizeof(*answer), BPF_F_INVALIDATE_HASH) < 0)

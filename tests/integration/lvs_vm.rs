@@ -37,6 +37,21 @@ fn the_ebpf_plane_chooses_the_servers_that_ipvs_chooses() {
     holds_on("1", "tests/vm/schedulers.sh");
 }
 
+#[test]
+fn sctp_associations_of_two_kernels_go_by_both_planes() {
+    holds_on("1", "tests/vm/sctp.sh");
+}
+
+#[test]
+fn tunnels_in_gue_and_gre_end_at_the_kernel() {
+    holds_on("1", "tests/vm/tunnels.sh");
+}
+
+#[test]
+fn what_comes_and_goes_with_a_vlan_tag_is_served() {
+    holds_on("1", "tests/vm/vlan.sh");
+}
+
 fn holds(script: &str) {
     holds_on("2", script);
 }

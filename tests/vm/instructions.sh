@@ -23,6 +23,7 @@ fail() {
     exit 1
 }
 . "${BASH_SOURCE[0]%/*}/until.sh"
+. "${BASH_SOURCE[0]%/*}/offload.sh"
 live=${BASH_SOURCE[0]%/*}/live.pl
 # flood FLOWS: nanoseconds, which are instructions, of a datagram. IPVS keeps the connections of a service that was deleted,
 # so every case has ports of its own.
@@ -121,16 +122,6 @@ modprobe -a ip_vs ip_vs_rr ipip sch_ingress cls_matchall act_gact
 drop() { tc -n "$1" qdisc add dev "$2" clsact && tc -n "$1" filter add dev "$2" ingress matchall action drop; }
 drop server d0
 
-# By the driver from Linux 6.3 on, generic before. A veth gives XDP what XDP can send on where its sender finishes checksums, and takes its frames where it has GRO
-# (ETHTOOL_STXCSUM is 23, ETHTOOL_SGRO 44; linux/ethtool.h).
-offload() {
-    ip netns exec "$1" perl -MSocket -e '
-        my ($link, $which, $on) = @ARGV;
-        socket(my $s, PF_INET, SOCK_DGRAM, 0) or die;
-        my $value = pack("LL", $which, $on);
-        ioctl($s, 0x8946, pack("a16 P8 x16", $link, $value)) or die "offload $which of $link: $!";
-    ' "$2" "$3" "$4"
-}
 # drop_frames HOST LINK: by XDP, as long as $dropper runs
 drop_frames() {
     ip netns exec "$1" perl "$live" drop "$2" > "$dir/dropper" 2> "$dir/log.dropper" &
@@ -187,6 +178,8 @@ printf '%-28s %6s %10s %12s\n' 'instructions a packet' flows all 'over sender'
 sender
 cases ipvs ipvs tc
 cases 'ebpf tc' ebpf tc
+# By the driver from Linux 6.3 on, generic before. A veth gives XDP what XDP can send on where its sender finishes checksums,
+# and takes its frames where it has GRO.
 if [ "$links" = veth ]; then
     offload client c0 23 0
     offload server d0 44 1

@@ -27,7 +27,7 @@ pub const ROUTE_VIP6: Ipv6Addr = Ipv6Addr::new(0xfd02, 0, 0, 0, 0, 0, 0, 0x50);
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
 /// `ETHTOOL_STXCSUM` and `ETHTOOL_SGRO` (`linux/ethtool.h`).
-const CHECKSUMS: u32 = 0x17;
+pub const CHECKSUMS: u32 = 0x17;
 const GRO: u32 = 0x2c;
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use vipd::lvs::io::ebpf::{Decapsulator, Ebpf, Reason};
 use vipd::lvs::table::{Encapsulation, Forwarding, Protocol, Scheduler, Step};
 
-use crate::lab::{Host, Lab, MASQ_VIP, ROUTE_VIP, address, reason};
+use crate::lab::{CHECKSUMS, Host, Lab, MASQ_VIP, ROUTE_VIP, address, reason};
 use crate::steps::{apply, at, counters, destination, key, service};
 use crate::traffic::{connect, connect_many, download, exchange, serve_tcp, serve_udp, udp, upload, who};
 
@@ -88,6 +88,21 @@ fn a_client_learns_how_much_a_tunnel_carries() {
     let learnt = lab.client.show(&format!("route get {ROUTE_VIP}"));
     assert!(learnt.contains("mtu 1480"), "{learnt}");
     assert_eq!(exchange(&socket, 1452).unwrap(), 1);
+    lab.close(plane);
+}
+
+#[test]
+fn what_a_client_is_told_has_no_checksum_of_what_it_sent() {
+    let lab = Lab::new(1);
+    // The client leaves its checksums to its link, and the director's links take none.
+    lab.director.offload("wan", CHECKSUMS, false);
+    lab.director.offload("lan", CHECKSUMS, false);
+    let mut plane = lab.open();
+    let _ends = tunnels(&lab, &mut plane);
+    let socket = udp(&lab.client, (ROUTE_VIP, 53));
+    exchange(&socket, 1472).expect_err("20 bytes too large");
+    let learnt = lab.client.show(&format!("route get {ROUTE_VIP}"));
+    assert!(learnt.contains("mtu 1480"), "{learnt}");
     lab.close(plane);
 }
 
