@@ -45,10 +45,10 @@ fn a_restart_of_the_master_moves_nothing_at_its_peer_and_leaves_no_script_behind
     );
     let of_master = host.config(&tracked);
     let mut master = host.start(&of_master);
-    wait_for(&host, "active");
+    wait_for(&host, "MASTER");
     let backup = peer.start(&peer.config(&config("wire0", 100, "")));
-    wait_for(&peer, "backup");
-    let index = |host: &Host| host.ip("-o address show to 192.0.2.100");
+    wait_for(&peer, "BACKUP");
+    let address = |host: &Host| host.ip("-o address show to 192.0.2.100");
 
     for _ in 0..2 {
         fs::write(&slow, "").unwrap();
@@ -62,26 +62,26 @@ fn a_restart_of_the_master_moves_nothing_at_its_peer_and_leaves_no_script_behind
         let process = Path::new("/proc").join(fs::read_to_string(&pid).unwrap().trim());
         until("its script is gone", PATIENCE, || !process.exists()).unwrap();
         fs::remove_file(&pid).unwrap();
-        assert!(index(&host).contains("192.0.2.100"), "the address stays: {}", host.log());
+        assert!(address(&host).contains("192.0.2.100"), "the address stays: {}", host.log());
         master = host.start(&of_master);
-        wait_for(&host, "active");
+        wait_for(&host, "MASTER");
         assert!(host.log().contains("goes on where the daemon before left it (restart)"), "{}", host.log());
     }
     let status = peer.status().unwrap();
-    assert_eq!(state(&peer), "backup", "{}", peer.log());
+    assert_eq!(state(&peer), "BACKUP", "{}", peer.log());
     assert_eq!(status["instances"][0]["counters"]["priority_zero_received"], 0, "{status:#}");
-    assert!(!peer.log().contains("to=\"active\""), "{}", peer.log());
+    assert!(!peer.log().contains("to=active"), "{}", peer.log());
     drop(backup);
     master.signal(Signal::SIGTERM);
     assert!(master.ended().success(), "{}", host.log());
-    assert!(!index(&host).contains("192.0.2.100"), "an order to stop is obeyed as ever");
+    assert!(!address(&host).contains("192.0.2.100"), "an order to stop is obeyed as ever");
 }
 
 #[test]
 fn without_a_successor_the_address_goes_with_its_lease() {
     let host = Host::new();
     let mut running = host.start(&host.config(INSTANCE));
-    wait_for(&host, "active");
+    wait_for(&host, "MASTER");
     running.signal(Signal::SIGQUIT);
     assert!(running.ended().success(), "{}", host.log());
     until("its lease ends", PATIENCE, || !host.holds("192.0.2.100")).unwrap();
