@@ -64,11 +64,11 @@ serve() {
         servers+=($!)
     done
 }
-# resolve: servers that make an answer of every question, with their number at its end.
+# resolve PREFIX [VIP]: servers that make an answer of every question, with their number at its end, at PREFIX and that number.
 resolve() {
     local n address
     for n in 1 2; do
-        for address in "192.0.2.1$n" 192.0.2.100; do
+        for address in "$1$n" ${2:-}; do
             ip netns exec "s$n" perl -MIO::Socket::INET -e '
                 my $s = IO::Socket::INET->new(Proto => "udp", LocalAddr => $ARGV[0], LocalPort => 53) or die $@;
                 while (defined $s->recv(my $q, 512)) { substr($q, 2, 1) |= "\x80"; $s->send($q . $ARGV[1]) }
@@ -101,12 +101,27 @@ get() {
 # shares PORT COUNT: who answers, in order.
 shares() { for _ in $(seq "$2"); do get "$1" || fail 'a request'; done | sort | uniq -c | awk '{ printf "%s:%s ", $2, $1 }'; }
 
+# questions COUNT: as many questions of DNS from a port of their own each, which both servers answer in turn.
+questions() {
+    ip netns exec client perl -MIO::Socket::INET -e '
+        $SIG{ALRM} = sub { die "no answer" };
+        my %seen;
+        for (1 .. $ARGV[0]) {
+            my $s = IO::Socket::INET->new(Proto => "udp", PeerAddr => "192.0.2.100", PeerPort => 53) or die $@;
+            alarm 5; $s->send("\0\7\1\0\0\1\0\0\0\0\0\0"); $s->recv(my $a, 512); $seen{chop $a}++
+        }
+        exit($seen{1} == $seen{2} ? 0 : 1);
+    ' "$1"
+}
+
 modprobe ip_vs
 vip=192.0.2.100
 example=nat
 hosts two
 serve 8443
+resolve 10.0.0.1
 start nat.conf 443
+until_true 'datagrams are shared' questions 4
 [ "$(shares 443 3 | wc -w)" = 1 ] || fail "one client stays with its server: $(shares 443 3)"
 away
 
@@ -114,7 +129,9 @@ example=dr
 hosts one
 serve 80
 set_up dr
+resolve 192.0.2.1 "$vip"
 start dr.conf 80
+until_true 'datagrams are shared' questions 4
 [ "$(shares 80 4 | wc -w)" = 2 ] || fail "both serve: $(shares 80 4)"
 away
 
@@ -124,7 +141,9 @@ serve 80
 for n in 1 2; do ip netns exec "s$n" sh -c 'echo 1 > /proc/sys/net/ipv4/conf/all/rp_filter'; done
 set_up tun
 ip -n s1 address show dev tunl0 | grep -q 192.0.2.100 || fail 'this kernel has the device'
+resolve 10.0.0.1 "$vip"
 start tun.conf 80
+until_true 'datagrams are shared' questions 4
 [ "$(shares 80 4)" = '1:3 2:1 ' ] || fail "by weight: $(ip netns exec director ipvsadm -Ln --stats)"
 away
 
@@ -140,7 +159,7 @@ example=udp-dns
 hosts one
 serve 53
 set_up dr
-resolve
+resolve 192.0.2.1 "$vip"
 start udp-dns.conf 53
 ask() {
     ip netns exec client perl -MIO::Socket::INET -e '
