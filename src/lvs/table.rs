@@ -214,7 +214,7 @@ impl DestinationKey {
     pub const fn is_unicast(&self) -> bool {
         match self.addr {
             // RTN_BROADCAST and RTN_MULTICAST of inet_addr_type().
-            IpAddr::V4(addr) => addr.octets()[0] != 0 && !addr.is_broadcast() && !addr.is_multicast(),
+            IpAddr::V4(addr) => !addr.is_unspecified() && !addr.is_broadcast() && !addr.is_multicast(),
             // IPV6_ADDR_UNICAST and IPV6_ADDR_LINKLOCAL of ipv6_addr_type().
             IpAddr::V6(addr) => {
                 let is_mapped = addr.to_ipv4_mapped().is_some();

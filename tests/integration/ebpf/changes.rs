@@ -6,6 +6,7 @@ use std::io::Write;
 use aya::programs::links::PinnedLink;
 use vipd::lvs::datapath::{Datapath, DatapathError};
 use vipd::lvs::io::ebpf::{Ebpf, Reason};
+use vipd::lvs::ipvsadm::manual::Access;
 use vipd::lvs::table::{
     DestinationKey, Encapsulation, Forwarding, Persistence, Protocol, Scheduler, Service, ServiceKey, Step,
     TunnelChecksum,
@@ -140,7 +141,10 @@ fn other_sizes_rebuild_the_maps_and_a_clean_stop_leaves_nothing() {
     assert_eq!(wait(plane.snapshot()).unwrap().services.len(), 0);
     // The program of before serves until this one has services.
     assert_eq!(who(&mut connect(&lab.client, (MASQ_VIP, 80)).unwrap()).unwrap(), 1);
+    let is_ready = || lab.director.run(|| Ebpf::take_up(&options, Access::Change)).unwrap().is_some();
+    assert!(!is_ready(), "the interfaces have the program of before");
     lab.director.run(|| balance(&lab, &mut plane, Protocol::Tcp, Scheduler::Rr, 80));
+    assert!(is_ready(), "and now this one");
     assert_eq!(who(&mut connect(&lab.client, (MASQ_VIP, 80)).unwrap()).unwrap(), 1);
     // Somebody else's descriptor of the links (`bpftool link` takes one) keeps no program at work.
     let pins = std::fs::read_dir(lab.pin_dir()).unwrap().map(|pin| pin.unwrap());

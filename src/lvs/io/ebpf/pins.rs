@@ -119,6 +119,11 @@ pub(super) fn build(dir: &Path, of: &str) -> PathBuf {
     dir.join(format!("{BUILD_PREFIX}{of}"))
 }
 
+/// Give a pin another name.
+pub(super) fn rename(from: &Path, to: &Path) -> Result<(), DatapathError> {
+    fs::rename(from, to).map_err(io_error(format!("renaming {}", from.display())))
+}
+
 /// Nobody shall take the programs for those of a build.
 pub(super) fn remove_builds(dir: &Path) -> Result<(), DatapathError> {
     names(dir, BUILD_PREFIX)?.iter().try_for_each(|of| remove(&build(dir, of)))

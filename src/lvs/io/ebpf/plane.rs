@@ -17,7 +17,7 @@ use super::model::{Held, Model, key_of};
 use super::netlink::Netlink;
 use super::own::Own;
 use super::pins;
-use super::programs::{Loaded, Programs};
+use super::programs::{self, Loaded, Programs};
 use super::stats::{self, Rates, Reason};
 use super::words;
 use super::xdp::{self, Front};
@@ -166,6 +166,7 @@ impl Ebpf {
         self.waiting.clear();
         self.attached = links::attach(&mut self.programs.ingress, &self.pin_dir, &outside(interfaces))?;
         pins::remove(&pins::aside(&self.pin_dir))?;
+        programs::attached(&self.pin_dir)?;
         self.follow_links()?;
         Ok(self.attached.clone())
     }

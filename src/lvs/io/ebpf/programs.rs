@@ -35,6 +35,9 @@ const LED_TO6: [(&str, u32); 7] = [
     ("vipd_inside6", abi::PROGRAM_INSIDE6),
 ];
 
+/// In the place of the build, while the interfaces may have the program of another one.
+const UNATTACHED: &str = "unattached";
+
 /// Those that user space attaches or runs; the map of programs holds the others.
 pub(super) struct Programs {
     pub(super) ingress: SchedClassifier,
@@ -65,7 +68,7 @@ impl Loaded {
         Ok((Self { object, object6 }, kernel))
     }
 
-    /// Have them lead to one another, and pin them for the next who comes.
+    /// Have them lead to one another, and pin them for the next who comes, who takes them up once [`attached`] is said.
     ///
     /// # Errors
     /// [`DatapathError::Kernel`].
@@ -79,8 +82,7 @@ impl Loaded {
         pins::remove_builds(dir)?;
         let ingress = pin(&mut self.object, INGRESS, &pins::program(dir))?;
         let marked = pin(&mut self.object, MARKED, &pins::marked(dir))?;
-        // The last one, since by its name the others are known to be of this build.
-        let census = pin(&mut self.object, CENSUS, &pins::build(dir, &build(dir)?))?;
+        let census = pin(&mut self.object, CENSUS, &pins::build(dir, UNATTACHED))?;
         Ok(Programs { ingress, marked, census })
     }
 }
@@ -101,6 +103,15 @@ impl Programs {
         let [ingress, marked, census] = [pins::program(dir), pins::marked(dir), census].map(|pin| from_pin(&pin));
         Ok(Some(Self { ingress: ingress?, marked: marked?, census: census? }))
     }
+}
+
+/// Say that the interfaces have the pinned programs: by the name of the census they are known to be of this build.
+///
+/// # Errors
+/// [`DatapathError::Kernel`].
+pub(super) fn attached(dir: &Path) -> Result<(), DatapathError> {
+    let before = pins::build(dir, UNATTACHED);
+    if before.exists() { pins::rename(&before, &pins::build(dir, &build(dir)?)) } else { Ok(()) }
 }
 
 /// What tells this build's programs from all others: the objects, and the number that the kernel gave to the pinned one,
