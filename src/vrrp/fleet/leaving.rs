@@ -84,7 +84,7 @@ mod tests {
         let sync_group = group.map(|name| SyncGroup { name: name.to_owned(), tracking_weight: false });
         let name = format!("VI_{vrid}");
         let eth0 = "eth0".parse().unwrap();
-        Settings { addresses, auth, sync_group, ..Settings::new(&name, eth0, Vrid::new(vrid).unwrap(), Family::V4) }
+        Settings { auth, addresses, sync_group, ..Settings::new(&name, eth0, Vrid::new(vrid).unwrap(), Family::V4) }
     }
 
     /// A process that begins at this time with what the one before left, and what it sets off.
