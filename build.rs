@@ -66,7 +66,7 @@ fn compile() -> Result<(), String> {
 fn pack(object: &Path) -> Result<(), String> {
     let bytes = fs::read(object).map_err(|error| format!("{}: {error}", object.display()))?;
     let packed = object.with_extension("o.deflate");
-    fs::write(&packed, miniz_oxide::deflate::compress_to_vec(&bytes, 9))
+    fs::write(&packed, miniz_oxide::deflate::compress_to_vec(&bytes, 10))
         .map_err(|error| format!("{}: {error}", packed.display()))
 }
 
