@@ -178,8 +178,7 @@ impl Heartbeat {
         let options = HeartbeatOptions { scheduling: processor.scheduling, ..options };
         let bad_frames = Arc::<BadFrames>::default();
         let Before { maintenance, left } = before;
-        let kept = left.iter().map(|left| left.key.clone()).collect();
-        let mut keeper = keeper::start(&settings, options, alone, kept, bpffs, Arc::clone(&bad_frames))
+        let mut keeper = keeper::start(&settings, options, alone, bpffs, Arc::clone(&bad_frames))
             .map_err(|error| StartError::of("reading links and addresses", error))?;
         let (unfenced, unpinned) = (keeper.unfenced.take(), keeper.unpinned.take());
         let fence = keeper.deadlines.as_ref().map(Deadlines::id);
@@ -190,8 +189,9 @@ impl Heartbeat {
         let now = clock::now();
         let mut fleet = Fleet::default();
         let begins_at = (now + options.startup_delay).max(MonoTime::from_start(options.uptime_min));
-        // It is for a system that boots; who goes on has begun before.
-        if begins_at > now && left.is_empty() {
+        // It is for a system that boots; where all go on they have begun before.
+        let all_go_on = settings.iter().all(|one| left.iter().any(|left| left.key == one.key()));
+        if begins_at > now && !all_go_on {
             fleet.hold_off(begins_at);
         }
         let found = std::mem::take(&mut keeper.leftovers).into_iter().filter_map(|one| one.happened(now));

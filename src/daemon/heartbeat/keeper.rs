@@ -118,9 +118,8 @@ pub struct Keeper {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Start it, remove what is there of these addresses already but for those of `kept`, which go on, and read the links. Where no
-/// other daemon of ours runs here (`alone`), routes, rules and interfaces that one left go too. `bpffs`: where the fence is to
-/// outlive us.
+/// Start it, remove what is there of these addresses already, and read the links. Where no other daemon of ours
+/// runs here (`alone`), routes, rules and interfaces that one left go too. `bpffs`: where the fence is to outlive us.
 ///
 /// # Errors
 /// Where the kernel gives no netlink socket or no list, or the thread cannot start.
@@ -128,7 +127,6 @@ pub fn start(
     settings: &[Arc<Settings>],
     options: HeartbeatOptions,
     alone: bool,
-    kept: BTreeSet<Key>,
     bpffs: Option<&Path>,
     bad_frames: Arc<BadFrames>,
 ) -> io::Result<Keeper> {
@@ -157,7 +155,7 @@ pub fn start(
             Err(error) => return drop(ready.send(Err(error))),
         };
         runtime.block_on(async {
-            match Work::begin(&configured, alone, &kept, publish, guard).await {
+            match Work::begin(&configured, alone, publish, guard).await {
                 Ok((work, watcher, refused, leftovers)) => {
                     // Whoever started us is waiting; if not, the channel of asks is closed too.
                     let _ = ready.send(Ok((refused, leftovers)));
@@ -205,7 +203,6 @@ impl Work {
     async fn begin(
         configured: &[Arc<Settings>],
         alone: bool,
-        kept: &BTreeSet<Key>,
         publish: watch::Sender<Seen>,
         guard: Option<Guard>,
     ) -> io::Result<(Self, Watcher, Option<String>, Vec<Leftover>)> {
@@ -214,7 +211,7 @@ impl Work {
         tokio::spawn(connection);
         may_change(&handle).await?;
         let read = snapshot(&handle).await.map_err(into_io)?;
-        let leftovers = leftovers::remove(&handle, configured, kept, &read).await?;
+        let leftovers = leftovers::remove(&handle, configured, &read).await?;
         if alone {
             route::remove_marked(&handle).await.map_err(into_io)?;
             macvlan::remove_marked(&handle).await.map_err(into_io)?;

@@ -1,6 +1,5 @@
 //! What is there of our addresses before the first order is removed.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
@@ -10,21 +9,13 @@ use crate::vrrp::Settings;
 use crate::vrrp::io::{address, sysctl};
 use crate::vrrp::leftover::{Leftover, leftovers};
 use crate::vrrp::links::Links;
-use crate::vrrp::settings::Key;
 
 /// A sysctl of an interface: the second address of a network becomes the first one where that goes.
 pub const PROMOTE: &str = "promote_secondaries";
 
-/// Gives what was found, and what of it stays. What bears our mark and is of those in `kept` is theirs, until its lease ends.
-pub async fn remove(
-    handle: &rtnetlink::Handle,
-    all: &[Arc<Settings>],
-    kept: &BTreeSet<Key>,
-    links: &Links,
-) -> io::Result<Vec<Leftover>> {
+/// Gives what was found, and what of it stays.
+pub async fn remove(handle: &rtnetlink::Handle, all: &[Arc<Settings>], links: &Links) -> io::Result<Vec<Leftover>> {
     let mut found = leftovers(all, links);
-    let goes_on = |name: &str| all.iter().any(|one| one.name == name && kept.contains(&one.key()));
-    found.retain(|one| !(one.held.ours && goes_on(&one.instance)));
     for Leftover { interface, index, held, stays, .. } in found.iter_mut().filter(|one| !one.stays) {
         let family = held.cidr.family();
         // The host's own address may be a secondary one behind it, and would go along.
