@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Fleet, Instance, Output, lease, send, serve};
+use super::{Fleet, Instance, Output, send, serve};
 use crate::base::MonoTime;
 use crate::vrrp::reason::Standing;
 use crate::vrrp::router::{Router, Rules};
@@ -16,8 +16,6 @@ pub struct LeftActive {
     pub key: Key,
     /// Nobody who heard the last advert misses the next one before.
     pub until: MonoTime,
-    /// How long the kernel has the addresses for us, in seconds.
-    pub lease_s: u32,
     /// Of the last sealed packet that was sent or taken: peers take no older one.
     pub sequence: u32,
 }
@@ -36,7 +34,6 @@ impl Fleet {
             left.push(LeftActive {
                 key: instance.settings.key(),
                 until: now + instance.router.rules().fastest_active_down(),
-                lease_s: lease(instance).valid_s,
                 sequence: instance.sequence,
             });
         }
@@ -149,7 +146,7 @@ mod tests {
     #[test]
     fn who_has_a_fault_when_the_next_process_begins_does_not_go_on() {
         let key = settings(1, None).key();
-        let left = LeftActive { key, until: at(13_000), lease_s: 5, sequence: 0 };
+        let left = LeftActive { key, until: at(13_000), sequence: 0 };
         let mut fleet = Fleet::default();
         fleet.resume(vec![left]);
         fleet.reconfigure(at(10_000), vec![settings(1, None)]);
