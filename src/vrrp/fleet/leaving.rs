@@ -65,10 +65,11 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::base::{Family, IfName, Vrid};
+    use crate::base::{AdvertInterval, Family, IfName, Priority, Vrid};
     use crate::vrrp::Happened;
     use crate::vrrp::links::{Held, Link, Links};
     use crate::vrrp::reason::Reason;
+    use crate::vrrp::router::{Event, Heard};
     use crate::vrrp::settings::{Authentication, Password, SyncGroup, VirtualAddress};
 
     fn at(ms: u64) -> MonoTime {
@@ -140,6 +141,75 @@ mod tests {
             assert_eq!(moved, wanted.iter().filter(|standing| **standing == Active).count(), "{name}: {out:?}");
             next.leave(at(begins));
             assert!(next.instances.iter().zip(before).all(|(one, before)| one.sequence > before), "{name}: no replay");
+        }
+    }
+
+    /// When it announces an address from then on, in its first two seconds, if the kernel holds them after so many ms.
+    fn announces(fleet: &mut Fleet, begins: MonoTime, settled_ms: u64) -> Option<Duration> {
+        let keys: Vec<Key> = fleet.instances.iter().map(|instance| instance.settings.key()).collect();
+        let settled = begins + Duration::from_millis(settled_ms);
+        let mut now = begins;
+        let mut first = None;
+        while now <= begins + Duration::from_secs(2) && first.is_none() {
+            let is_announced = |output: &Output| matches!(output, Output::Announce { .. });
+            first = fleet.tick(now).iter().any(is_announced).then(|| now - begins);
+            if now == settled {
+                keys.iter().for_each(|key| fleet.settled(now, key));
+            }
+            let next = fleet.deadline(now).unwrap_or(settled);
+            now = if now < settled { next.min(settled) } else { next.max(now) };
+        }
+        first
+    }
+
+    fn hears(fleet: &mut Fleet, now: MonoTime, priority: u8) {
+        let heard = Heard {
+            from: "10.0.0.2".parse().unwrap(),
+            priority: Some(Priority::new(priority).unwrap()),
+            interval: AdvertInterval::DEFAULT,
+            from_greater: true,
+        };
+        let mut out = vec![];
+        fleet.event(now, 0, Event::Heard(heard), &mut out);
+    }
+
+    #[test]
+    fn who_goes_on_announces_nothing_before_it_could_hear_who_took_over() {
+        let interval = Duration::from_secs(1);
+        for group in [None, Some("G")] {
+            let wanted = || vec![Settings { priority: Priority::new(100).unwrap(), ..settings(1, group) }];
+            let (mut fleet, _) = process(at(0), vec![], wanted());
+            let begins = fleet.deadline(at(0)).unwrap();
+            fleet.tick(begins);
+            assert_eq!(announces(&mut fleet, begins, 5), Some(Duration::from_millis(5)), "{group:?}: it took over");
+            let leaves = begins + Duration::from_secs(20);
+            let left = fleet.leave(leaves).0;
+            assert_eq!(left.len(), 1, "{group:?}");
+            let again = leaves + Duration::from_millis(500);
+            let next = || process(again, left.clone(), wanted()).0;
+            let listens = interval + next().instances[0].router.skew();
+            assert_eq!(announces(&mut next(), again, 5), Some(listens), "{group:?}: it goes on");
+            assert_eq!(
+                announces(&mut next(), again, 1_700),
+                Some(Duration::from_millis(1_700)),
+                "{group:?}: slow kernel"
+            );
+
+            let mut yields = next();
+            yields.settled(again, &wanted()[0].key());
+            hears(&mut yields, again + interval / 2, 200);
+            assert_eq!(standings(&yields), [Standing::Backup], "{group:?}");
+            assert_eq!(
+                announces(&mut yields, again + interval / 2, 5),
+                None,
+                "{group:?}: it took over, and keeps its clients"
+            );
+
+            let mut stays = next();
+            stays.settled(again, &wanted()[0].key());
+            hears(&mut stays, again + interval / 2, 50);
+            let at_once = announces(&mut stays, again + interval / 2, 5);
+            assert_eq!(at_once, Some(Duration::ZERO), "{group:?}: a lesser one hears who has them");
         }
     }
 
