@@ -40,10 +40,10 @@ fn boot() -> io::Result<String> {
 }
 
 /// Note this, which is so at `now`, for the next daemon; a failure is logged, and that one starts as after a crash.
-pub fn write(run_dir: &Path, now: MonoTime, left: &Left) {
+pub fn write(run_dir: &Path, now: MonoTime, left: Left) {
     let path = file(run_dir);
     let write = || {
-        let note = Note { boot: boot()?, at: now, left: left.clone() };
+        let note = Note { boot: boot()?, at: now, left };
         pidfile::replace(&path, &serde_json::to_vec(&note)?, 0o600)
     };
     if let Err(error) = write() {
@@ -111,13 +111,13 @@ mod tests {
         ];
         for (name, until, now, goes_on, believed) in rows {
             let left = Left { routers: routers(until), checks: checks() };
-            write(dir.path(), at(100), &left);
+            write(dir.path(), at(100), left.clone());
             let found = take(dir.path(), at(now));
             assert_eq!((found.routers == left.routers, found.routers.is_empty()), (goes_on, !goes_on), "{name}");
             assert_eq!(found.checks, if believed { checks() } else { board::Left::default() }, "{name}");
             assert_eq!(take(dir.path(), at(now)), nothing(), "{name}: taken");
         }
-        write(dir.path(), at(100), &Left { routers: routers(110), checks: checks() });
+        write(dir.path(), at(100), Left { routers: routers(110), checks: checks() });
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, text.replace(boot().unwrap().trim(), "another")).unwrap();
         assert_eq!(take(dir.path(), at(101)), nothing(), "before a reboot");

@@ -316,7 +316,7 @@ impl Daemon {
         // A heartbeat that has ended left nothing.
         let routers = if asked { left.await.unwrap_or_default() } else { vec![] };
         let active = routers.len();
-        leaving::write(&self.run_dir, clock::now(), &Left { routers, checks });
+        leaving::write(&self.run_dir, clock::now(), Left { routers, checks });
         tracing::info!(active, "left: what is Active is served as long as its addresses have a lease");
     }
 

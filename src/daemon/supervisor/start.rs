@@ -36,7 +36,7 @@ use crate::daemon::translate::{Wanted, health, translate};
 use crate::daemon::watchers::Watchers;
 use crate::daemon::{clock, maintenance, owned, sysctls, watching, wishes};
 use crate::healthcheck::board::{self, Board};
-use crate::lvs::datapath::Datapath as _;
+use crate::lvs::datapath::{Datapath as _, DatapathError};
 use crate::lvs::pool::{Event, PoolId, PoolSettings};
 use crate::vrrp::fleet::Maintenance;
 
@@ -287,6 +287,10 @@ async fn clear_leftovers(wanted: &Wanted, run_dir: &std::path::Path) {
         let (told, _) = mpsc::channel(1);
         match forward(&nothing, run_dir, None, vec![], told).await {
             Ok(forwarding) => forwarding.end(run_dir).await,
+            Err(RunError::Plane(DatapathError::NoIpvs)) => {
+                tracing::warn!("this kernel has no IPVS any more, and nothing of what an earlier run left in it");
+                owned::forget(run_dir, kind);
+            }
             Err(error) => tracing::error!(%error, "what an earlier run left in the plane stays"),
         }
     }
