@@ -154,7 +154,9 @@ mod tests {
             let is_announced = |output: &Output| matches!(output, Output::Announce { .. });
             first = fleet.tick(now).iter().any(is_announced).then(|| now - begins);
             if now == settled {
-                keys.iter().for_each(|key| fleet.settled(now, key));
+                for key in &keys {
+                    fleet.settled(now, key);
+                }
             }
             let next = fleet.deadline(now).unwrap_or(settled);
             now = if now < settled { next.min(settled) } else { next.max(now) };
