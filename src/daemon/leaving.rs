@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::pidfile;
 use crate::base::MonoTime;
@@ -17,7 +18,7 @@ use crate::vrrp::fleet::LeftActive;
 const BELIEVED_FOR: Duration = Duration::from_secs(10);
 
 /// What a daemon leaves to the next one.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Left {
     pub routers: Vec<LeftActive>,
     pub checks: board::Left,
@@ -28,7 +29,9 @@ struct Note {
     /// The times are those of this boot (`/proc/sys/kernel/random/boot_id`).
     boot: String,
     at: MonoTime,
-    left: Left,
+    routers: Vec<LeftActive>,
+    /// As [`board::Left`]; of another version they may mean nothing, and the routers go on all the same.
+    checks: Value,
 }
 
 fn file(run_dir: &Path) -> PathBuf {
@@ -43,7 +46,8 @@ fn boot() -> io::Result<String> {
 pub fn write(run_dir: &Path, now: MonoTime, left: Left) {
     let path = file(run_dir);
     let write = || {
-        let note = Note { boot: boot()?, at: now, left };
+        let Left { routers, checks } = left;
+        let note = Note { boot: boot()?, at: now, routers, checks: serde_json::to_value(checks)? };
         pidfile::replace(&path, &serde_json::to_vec(&note)?, 0o600)
     };
     if let Err(error) = write() {
@@ -61,12 +65,11 @@ pub fn take(run_dir: &Path, now: MonoTime) -> Left {
         Ok(serde_json::from_str(&text)?)
     };
     match take() {
-        Ok(Note { boot: then, at, mut left }) if boot().is_ok_and(|boot| boot == then) => {
-            left.routers.retain(|one| now < one.until);
-            if left.routers.is_empty() && now >= at + BELIEVED_FOR {
-                left.checks = board::Left::default();
-            }
-            left
+        Ok(Note { boot: then, at, mut routers, checks }) if boot().is_ok_and(|boot| boot == then) => {
+            routers.retain(|one| now < one.until);
+            let believed = !routers.is_empty() || now < at + BELIEVED_FOR;
+            let checks = if believed { read(&path, checks) } else { board::Left::default() };
+            Left { routers, checks }
         }
         Ok(_) => Left::default(),
         Err(error) => {
@@ -76,6 +79,13 @@ pub fn take(run_dir: &Path, now: MonoTime) -> Left {
             Left::default()
         }
     }
+}
+
+fn read(path: &Path, checks: Value) -> board::Left {
+    serde_json::from_value(checks).unwrap_or_else(|error| {
+        tracing::warn!(path = %path.display(), %error, "what the checks of the last daemon have found cannot be read; they begin anew");
+        board::Left::default()
+    })
 }
 
 #[cfg(test)]
@@ -121,6 +131,11 @@ mod tests {
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, text.replace(boot().unwrap().trim(), "another")).unwrap();
         assert_eq!(take(dir.path(), at(101)), nothing(), "before a reboot");
+        let of_another_version = text.replace("\"learnt\"", "\"results\"");
+        assert_ne!(of_another_version, text);
+        fs::write(&path, of_another_version).unwrap();
+        let only_routers = Left { routers: routers(110), ..nothing() };
+        assert_eq!(take(dir.path(), at(101)), only_routers, "the routers go on whatever the checks are");
         fs::write(&path, "{").unwrap();
         assert_eq!((take(dir.path(), at(101)), path.exists()), (nothing(), false), "unreadable");
     }
