@@ -42,6 +42,8 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
         states_on_reload,
         plane,
         ebpf_mode,
+        ebpf_connections,
+        quiescent_keeps,
         sysctl,
         lvs_flush,
         rs_init_notifies,
@@ -70,6 +72,7 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
     nodes.flag("vrrp_notify_priority_changes", *notify_priority_changes);
     nodes.flag("fifo_write_vrrp_states_on_reload", *states_on_reload);
     self::plane(&mut nodes, *plane, *ebpf_mode);
+    connections(&mut nodes, *ebpf_connections, *quiescent_keeps);
     match sysctl {
         SysctlMode::Check => {}
         SysctlMode::Auto => nodes.put(Node::plain("lvs_sysctl", "auto")),
@@ -122,6 +125,11 @@ fn plane(nodes: &mut Nodes, plane: Plane, ebpf_mode: EbpfMode) {
         EbpfMode::Xdp => nodes.put(Node::plain("lvs_ebpf_mode", "xdp")),
         EbpfMode::Tc => nodes.put(Node::plain("lvs_ebpf_mode", "tc")),
     }
+}
+
+fn connections(nodes: &mut Nodes, most: Option<u32>, quiescent_keeps: bool) {
+    nodes.plain("lvs_ebpf_connections", most.map(|most| most.to_string()));
+    nodes.plain("lvs_expire_quiescent_template", quiescent_keeps.then_some("false"));
 }
 
 fn timeouts(nodes: &mut Nodes, timeouts: Option<&Timeouts>) {
