@@ -441,7 +441,7 @@ async fn timeouts_and_sync_daemons_are_as_wanted_and_as_found_when_it_ends() {
         ("no more", Some(asked), None, set, vec![]),
     ];
     for (name, timeouts, sync, held, roles) in rows {
-        running.commands.send(LvsCommand::Tune(Tuning { timeouts, sync, hooks: None })).await.unwrap();
+        running.commands.send(LvsCommand::Tune(Tuning { timeouts, sync, ..Tuning::default() })).await.unwrap();
         running.reconfigure(vec![pool(1)]).await.unwrap();
         assert_eq!(*running.plane.timeouts.lock().unwrap(), held, "{name}");
         let runs: Vec<_> = running.plane.sync.lock().unwrap().iter().map(|daemon| daemon.role).collect();

@@ -238,7 +238,7 @@ pub async fn forward(
     known: Vec<(PoolId, Event)>,
     told: mpsc::Sender<LvsEvent>,
 ) -> Result<Forwarding, RunError> {
-    let plane = plane::open(wanted.plane, run_dir).await?;
+    let plane = plane::open_for(wanted, run_dir).await?;
     // Services that an operator added by hand are not in it, and stay.
     let left = owned::read(run_dir, wanted.plane);
     let settings = LvsSettings {

@@ -117,6 +117,15 @@ impl Datapath for Plane {
         }
     }
 
+    fn set_quiescent_keeps(&mut self, keeps: bool) -> Result<(), DatapathError> {
+        match self {
+            Self::Memory(plane) => plane.set_quiescent_keeps(keeps),
+            Self::Ipvs(plane) => plane.set_quiescent_keeps(keeps),
+            #[cfg(feature = "ebpf")]
+            Self::Ebpf(plane) => plane.set_quiescent_keeps(keeps),
+        }
+    }
+
     fn hooks(&self) -> Vec<Served> {
         match self {
             Self::Memory(plane) => plane.hooks(),

@@ -331,6 +331,13 @@ impl Datapath for Ebpf {
         self.choose_hooks(mode, fence)
     }
 
+    fn set_quiescent_keeps(&mut self, keeps: bool) -> Result<(), DatapathError> {
+        const ACTION: &str = "setting what becomes of the clients of servers of weight 0";
+        let mut settings = self.kernel.maps.settings.get(&0, 0).map_err(Fault::map(ACTION))?;
+        settings.quiescent_keeps = keeps.into();
+        Ok(self.kernel.maps.settings.set(0, settings, 0).map_err(Fault::map(ACTION))?)
+    }
+
     fn hooks(&self) -> Vec<Served> {
         self.hooks_in_use()
     }

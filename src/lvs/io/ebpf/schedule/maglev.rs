@@ -1,4 +1,4 @@
-//! The hash by which mh places destinations and clients: HalfSipHash's 64-bit form, SipHash-1-3 of four bytes, as the
+//! The hash by which mh places destinations and clients: `SipHash` with one round and three (1-3) of four bytes, as the
 //! kernel's `hsiphash` (`lib/siphash.c`) with the keys of `ip_vs_mh.c`. `bpf/choice.h` has it for clients.
 
 use std::net::IpAddr;
@@ -8,7 +8,7 @@ pub const FIRST_KEY: u64 = 2_654_435_761;
 /// Half of the second key: the step of a walk.
 pub const SECOND_KEY: u64 = 2_654_446_892;
 
-/// Four words of SipHash's state (Aumasson, Bernstein: `SipHash`, section 2.2).
+/// Four words of the state (Aumasson, Bernstein: `SipHash`, section 2.2).
 struct State([u64; 4]);
 
 impl State {

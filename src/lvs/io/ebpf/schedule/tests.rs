@@ -174,9 +174,10 @@ fn a_client_has_the_server_that_ipvs_gives_it() {
 /// As `hashed_place` of `bpf/choice.h`.
 fn choice(scheduler: Scheduler, client: &str, order: &[u32]) -> u32 {
     let value = maglev::folded(client.parse().unwrap());
-    let place = match scheduler {
-        Scheduler::Mh => maglev::hash(value, maglev::FIRST_KEY) % MH_LENGTH,
-        _ => value.wrapping_mul(0x61c8_8647) >> 24,
+    let place = if scheduler == Scheduler::Mh {
+        maglev::hash(value, maglev::FIRST_KEY) % MH_LENGTH
+    } else {
+        value.wrapping_mul(0x61c8_8647) >> 24
     };
     order[place as usize]
 }
@@ -191,11 +192,9 @@ fn a_hash_that_falls_back_leaves_everybody_else_in_place() {
 
 #[test]
 fn sh_leaves_nobody_out_where_weights_are_more_than_buckets() {
-    let rows: [(&[u32], &[(u32, u32)]); 2] =
-        [(&[1000, 1000], &[(1, 128), (2, 128)]), (&[300, 1, 3], &[(1, 300), (2, 1), (3, 3)])];
-    for (weights, expected) in rows {
-        assert_eq!(shares(&order(Scheduler::Sh, &candidates(weights))), expected.iter().copied().collect());
-    }
+    let shares_of = |weights: &[u32]| shares(&order(Scheduler::Sh, &candidates(weights)));
+    assert_eq!(shares_of(&[1000, 1000]), BTreeMap::from([(1, 128), (2, 128)]));
+    assert_eq!(shares_of(&[300, 1, 3]), BTreeMap::from([(1, 300), (2, 1), (3, 3)]));
 }
 
 proptest! {
