@@ -185,6 +185,11 @@ pub trait Datapath {
         Ok(())
     }
 
+    /// How many connections the plane has room for. `None`: memory is the limit.
+    fn connections_max(&self) -> Option<u32> {
+        None
+    }
+
     /// Whether a persistent client with a new connection stays with a server of weight 0. It does not where nobody says
     /// so. A plane whose kernel has a sysctl for it takes no notice.
     ///
