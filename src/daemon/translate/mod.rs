@@ -24,7 +24,7 @@ use crate::healthcheck::settings::CheckSettings;
 use crate::lvs::ipvsadm::Timeouts;
 use crate::lvs::pool::{Adjustment, PoolSettings};
 use crate::vrrp::{Holdings, Settings};
-pub use checks::{Target, Targets};
+pub use checks::{Target, Targets, health};
 pub use lvs::Sync;
 pub use scripts::{Group, HostScript, Mails, PoolScripts, RealServerScripts, Scripts};
 
