@@ -2,8 +2,8 @@
 /* Persistence: a client's new connections follow its earlier ones (ip_vs_sched_persist in ip_vs_core.c).
  *
  * A template is good for persistence_s from the last connection that began on it, and for as long as one of
- * its connections is there. A destination of weight 0 keeps connections, not clients (IPVS with
- * expire_quiescent_template): a drain comes to an end.
+ * its connections is there. A destination of weight 0 keeps connections, not clients, unless quiescent_keeps is set
+ * (IPVS with expire_quiescent_template 1 and 0): a drain comes to an end.
  */
 #pragma once
 
@@ -38,6 +38,15 @@ static __always_inline int template_is_stale(const struct vipd_template *templat
 	return !template->held_ns || now_ns >= template->held_ns + TEMPLATE_HOLD_NS;
 }
 
+/* Whether a server of weight 0 keeps its clients. */
+static __always_inline int quiescent_keeps(void)
+{
+	__u32 zero = 0;
+	struct vipd_settings *conf = bpf_map_lookup_elem(&settings, &zero);
+
+	return conf && conf->quiescent_keeps;
+}
+
 /* Whether the template still says where to go; then `chosen` is the slot. */
 static __always_inline int template_follow(struct vipd_template *template, const struct vipd_service *service,
 					   __u32 slot, __u64 now_ns, __u32 *chosen)
@@ -47,7 +56,7 @@ static __always_inline int template_follow(struct vipd_template *template, const
 	if (template_is_stale(template, service, now_ns))
 		return 0;
 	destination = destination_at(template->destination, template->generation);
-	if (!destination || !destination->weight || destination->service != slot)
+	if (!destination || destination->service != slot || (!destination->weight && !quiescent_keeps()))
 		return 0;
 	template->seen_ns = now_ns;
 	*chosen = template->destination;

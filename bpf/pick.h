@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
 /* Schedulers that look at every destination: the least loaded one by the measure of lc, wlc, sed or nq; the
- * first that is not full for fo and ovf, whose schedule is sorted by weight; the next that is not full for
- * the others. */
+ * first that is not full for fo and ovf, whose schedule is sorted by weight; the next that is not full for rr and wrr;
+ * for sh and mh IPVS's way on from the one of the hash. */
 #pragma once
 
+#include "choice.h"
 #include "load.h"
 
 struct pick {
@@ -11,6 +12,7 @@ struct pick {
 	__u32 generation; /* of the schedule */
 	__u32 length;
 	__u32 start;      /* where in the schedule to begin */
+	__u32 hashed;     /* for a hash that falls back: what is hashed */
 	__u32 chosen;     /* slot of the destination */
 	__u32 chosen_generation;
 	__u64 cost;
@@ -90,7 +92,7 @@ static long pick_one(__u32 index, void *unused)
 {
 	struct search *search = search_begin();
 	struct pick *pick;
-	__u32 at, slot = 0, active;
+	__u32 at, length, slot = 0, active;
 	struct vipd_destination *destination;
 	struct vipd_load *load;
 	__u64 cost, weight;
@@ -98,9 +100,13 @@ static long pick_one(__u32 index, void *unused)
 	if (!search)
 		return 1;
 	pick = &search->pick;
-	at = pick->start + index;
-	if (at >= pick->length)
-		at -= pick->length;
+	length = pick->length;
+	if (!length)
+		return 1;
+	if (index && (pick->scheduler == VIPD_SCHEDULER_SH || pick->scheduler == VIPD_SCHEDULER_MH))
+		at = fallback_place(pick->scheduler, pick->hashed, pick->start, index, length);
+	else
+		at = (pick->start + index) % length;
 	destination = scheduled_at(pick->service, pick->generation, at, &slot);
 	load = bpf_map_lookup_elem(&loads, &slot);
 	if (!destination || !load) {
@@ -110,7 +116,7 @@ static long pick_one(__u32 index, void *unused)
 	active = not_negative(load->active);
 	if (active * 2 < destination->weight)
 		pick->spare = 1;
-	if (is_overloaded(destination, load))
+	if (!destination->weight || is_overloaded(destination, load))
 		return 0;
 	weight = destination->weight;
 	switch (pick->scheduler) {

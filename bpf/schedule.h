@@ -3,33 +3,15 @@
  * and the hashes what is left here is a counter or a hash, and one look. */
 #pragma once
 
+#include "choice.h"
 #include "conntrack.h"
 #include "locality.h"
-
-/* Two directors with one table must agree, so the key is a constant (the fraction of pi). */
-#define HASH_KEY 0x243f6a8885a308d3ULL
 
 enum scheduled {
 	SCHEDULED,
 	SCHEDULED_NOBODY,   /* all are full; counted */
 	SCHEDULED_CHANGING, /* the service is changing under the packet; counted */
 };
-
-static __always_inline __u64 mix(__u64 hash, __u64 word)
-{
-	hash = (hash ^ word) * 0x9e3779b97f4a7c15ULL;
-	return hash ^ (hash >> 32);
-}
-
-static __always_inline __u32 address_hash(const struct vipd_address *address, __be16 port)
-{
-	__u64 hash = HASH_KEY;
-
-	hash = mix(hash, (__u64)address->word[0] << 32 | address->word[1]);
-	hash = mix(hash, (__u64)address->word[2] << 32 | address->word[3]);
-	hash = mix(hash, port);
-	return hash >> 16;
-}
 
 /* The same flow gets the same destination without an entry. */
 static __always_inline int is_stateless(const struct vipd_service *service)
@@ -44,17 +26,16 @@ static __always_inline int looks_at_all(const struct vipd_service *service)
 	return service->scheduler >= VIPD_SCHEDULER_LC && service->scheduler != VIPD_SCHEDULER_DH;
 }
 
-/* Flag TWO is sh-port and mh-port: the port decides too. */
-static __always_inline __u64 position(const struct vipd_service *service, __u32 slot, const struct vipd_flow *flow)
+/* Where in an order of that length, which is not 0. */
+static __always_inline __u32 position(const struct vipd_service *service, __u32 slot, const struct vipd_flow *flow,
+				      __u32 length)
 {
 	__u64 *cursor;
 
-	if (service->scheduler == VIPD_SCHEDULER_DH)
-		return address_hash(&flow->target, 0);
 	if (is_stateless(service))
-		return address_hash(&flow->source, service->flags & VIPD_SERVICE_TWO ? flow->source_port : 0);
+		return hashed_place(service->scheduler, hashed_value(service, flow), length);
 	cursor = bpf_map_lookup_elem(&cursors, &slot);
-	return cursor ? __sync_fetch_and_add(cursor, 1) : 0;
+	return cursor ? __sync_fetch_and_add(cursor, 1) % length : 0;
 }
 
 /* Whether anybody takes new connections. */
@@ -91,9 +72,10 @@ __noinline long search_destination(__u32 slot, const struct vipd_flow *flow, __u
 		locality_choose(search, &flow->target, now_ns);
 	} else {
 		if (!looks_at_all(service))
-			pick->start = position(service, slot, flow) % pick->length;
+			pick->start = position(service, slot, flow, pick->length);
+		pick->hashed = hashed_value(service, flow);
 		/* Without mh-fallback and sh-fallback it is the one of the hash, or nobody. */
-		pick_run(is_stateless(service) && !(service->flags & VIPD_SERVICE_ONE) ? 1 : pick->length);
+		pick_run(!is_stateless(service) ? pick->length : falls_back(service) ? pick->length + 1 : 1);
 	}
 	if (pick->changing)
 		return SEARCH_CHANGING;
@@ -106,20 +88,25 @@ static __always_inline enum scheduled schedule(const struct vipd_service *servic
 {
 	__u64 table = *(volatile const __u64 *)&service->table;
 	__u32 length = table >> 32;
-	long found;
+	struct vipd_destination *destination = 0;
+	long found = SEARCH_CHANGING;
 
-	if (looks_at_all(service) || service->flags & VIPD_SERVICE_LIMITED) {
-		found = search_destination(slot, flow, now_ns);
-		if (found == SEARCH_NOBODY) {
-			count_passed(VIPD_REASON_NO_DESTINATION);
-			return SCHEDULED_NOBODY;
-		}
-		*chosen = found;
-		if (found >= 0)
+	if (!looks_at_all(service) && !(service->flags & VIPD_SERVICE_LIMITED)) {
+		if (length)
+			destination = scheduled_at(slot, (__u32)table, position(service, slot, flow, length), chosen);
+		if (destination && destination->weight)
 			return SCHEDULED;
-	} else if (length && scheduled_at(slot, (__u32)table, position(service, slot, flow) % length, chosen)) {
-		return SCHEDULED;
 	}
+	/* At the place of a hash that falls back there may be one of weight 0. */
+	if (destination || looks_at_all(service) || service->flags & VIPD_SERVICE_LIMITED)
+		found = search_destination(slot, flow, now_ns);
+	if (found == SEARCH_NOBODY) {
+		count_passed(VIPD_REASON_NO_DESTINATION);
+		return SCHEDULED_NOBODY;
+	}
+	*chosen = found;
+	if (found >= 0)
+		return SCHEDULED;
 	count(VIPD_REASON_CHANGING);
 	return SCHEDULED_CHANGING;
 }

@@ -171,7 +171,7 @@ fn rejected(status: &Status) -> String {
 
 /// Where the plane serves, and packets that it did not forward as usual.
 fn plane(status: &PlaneStatus) -> String {
-    let PlaneStatus { name, refused, hooks, hooks_because, reasons } = status;
+    let PlaneStatus { name, refused, hooks, hooks_because, connections, connections_max, reasons } = status;
     let mut text = refused.as_ref().map_or_else(String::new, |why| format!("\nThe {name} plane REFUSES: {why}\n"));
     if !hooks.is_empty() {
         let row = |(interface, hook): (&String, &String)| {
@@ -179,7 +179,8 @@ fn plane(status: &PlaneStatus) -> String {
             vec![interface.clone(), hook.clone(), because]
         };
         let rows: Vec<Vec<String>> = hooks.iter().map(row).collect();
-        text.push_str(&format!("\nServed by {name} on\n{}", table(&rows, 2)));
+        let room = connections_max.map_or_else(String::new, |most| format!(", {connections} of {most} connections"));
+        text.push_str(&format!("\nServed by {name}{room}, on\n{}", table(&rows, 2)));
     }
     let met = reasons.iter().filter(|(_, count)| **count > 0);
     let rows: Vec<Vec<String>> = met.map(|(reason, count)| vec![count.to_string(), reason.replace('_', " ")]).collect();

@@ -75,6 +75,7 @@ pub fn plan(old: &Config, new: &Config, flaws: Flaws) -> Plan {
         ("vrrp_priority", was.nice != is.nice),
         ("vrrp_rlimit_rttime", was.rt_limit != is.rt_limit),
         ("vip_fence", was.fence != is.fence),
+        ("lvs_ebpf_connections", old.global.ebpf_connections != new.global.ebpf_connections),
         ("startup_script", old.global.startup != new.global.startup),
     ];
     at_next_start.extend(rows.iter().filter(|(_, changed)| *changed).map(|(keyword, _)| *keyword));

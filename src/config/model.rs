@@ -119,6 +119,10 @@ pub struct Global {
     pub states_on_reload: bool,
     pub plane: Plane,
     pub ebpf_mode: EbpfMode,
+    /// `lvs_ebpf_connections`, a keyword of ours; `None`: as many as the plane has by itself.
+    pub ebpf_connections: Option<u32>,
+    /// `lvs_expire_quiescent_template false`, a keyword of ours: persistent clients stay with a server of weight 0.
+    pub quiescent_keeps: bool,
     pub sysctl: SysctlMode,
     /// `lvs_flush`.
     pub lvs_flush: bool,

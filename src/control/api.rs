@@ -115,6 +115,10 @@ pub struct PlaneStatus {
     pub hooks: std::collections::BTreeMap<String, String>,
     /// Why each of them is served there.
     pub hooks_because: std::collections::BTreeMap<String, HookBecause>,
+    /// Connections that it tracks now.
+    pub connections: u32,
+    /// How many it has room for; `None`: memory is the limit.
+    pub connections_max: Option<u32>,
     /// Packets that were not forwarded as usual since the plane was made, by reason; 0 for those never met, so
     /// that a monitor sees the first one.
     pub reasons: std::collections::BTreeMap<String, u64>,

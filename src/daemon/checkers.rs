@@ -11,19 +11,18 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::Builder;
-use std::time::Instant;
 
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::base::MonoTime;
-use crate::healthcheck::board::Board;
+use crate::healthcheck::board::{Board, Left};
 use crate::healthcheck::io::connector::{Connector, Ended};
 use crate::healthcheck::outcome::Outcome;
 use crate::healthcheck::schedule::Spread;
 use crate::healthcheck::settings::{CheckEvent, CheckSettings, CheckView, Reason, Standing, TargetId};
 
+use super::clock;
 use super::outbox::Outbox;
 use inbox::{Door, inbox};
 use thread::Thread;
@@ -61,6 +60,8 @@ impl Drop for LastHandle {
 #[derive(Debug)]
 enum Message {
     Configure(Vec<CheckSettings>, oneshot::Sender<()>),
+    Resume(Left, oneshot::Sender<()>),
+    Leave(oneshot::Sender<Left>),
     BeginAnew(oneshot::Sender<()>),
     Rest(BTreeSet<String>, oneshot::Sender<()>),
     FileChanged(PathBuf, oneshot::Sender<()>),
@@ -111,8 +112,7 @@ impl Checkers {
         let thread = Thread {
             board: Board::default(),
             spread: Spread::new(random()),
-            started: Instant::now(),
-            now: MonoTime::ZERO,
+            now: clock::now(),
             now_is_past: false,
             due: None,
             connector,
@@ -150,6 +150,22 @@ impl Checkers {
     /// [`CheckersGone`] where the thread has ended.
     pub async fn configure(&self, checks: Vec<CheckSettings>) -> Result<(), CheckersGone> {
         self.ask(|answer| Message::Configure(checks, answer)).await
+    }
+
+    /// What the process before left: see [`Board::resume`].
+    ///
+    /// # Errors
+    /// [`CheckersGone`] where the thread has ended.
+    pub async fn resume(&self, left: Left) -> Result<(), CheckersGone> {
+        self.ask(|answer| Message::Resume(left, answer)).await
+    }
+
+    /// What the checks have learnt, for the next process.
+    ///
+    /// # Errors
+    /// [`CheckersGone`] where the thread has ended.
+    pub async fn leave(&self) -> Result<Left, CheckersGone> {
+        self.ask(Message::Leave).await
     }
 
     /// A fault of ours is over: see [`Board::begin_anew`].

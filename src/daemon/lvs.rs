@@ -50,6 +50,8 @@ pub struct LvsSettings {
     pub resync: Duration,
     /// What operators wanted of real servers when an earlier run ended.
     pub wishes: Vec<Kept>,
+    /// What an earlier run that left everything to this one knew of the real servers.
+    pub known: Vec<(PoolId, Event)>,
     /// Where their wishes are kept; `None`: nowhere.
     pub state_dir: Option<PathBuf>,
 }
@@ -190,7 +192,7 @@ impl<D: Manual> Task<D> {
     fn new(plane: D, settings: LvsSettings, views: watch::Sender<LvsView>, events: mpsc::Sender<LvsEvent>) -> Self {
         Self {
             plane,
-            director: Director::new(settings.owned.clone()),
+            director: Director::new(settings.owned.clone(), settings.known.clone()),
             known: None,
             changed: false,
             configured: false,

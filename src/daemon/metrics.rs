@@ -193,6 +193,13 @@ impl Snapshot {
         let of = ("plane", plane.name.as_str());
         let in_step = truth(plane.refused.is_none());
         page.gauges("vipd_plane_in_step", "1: the forwarding plane holds what it should", [([of], in_step)])?;
+        page.gauges(
+            "vipd_plane_connections",
+            "Connections that the plane tracks",
+            [([of], f64::from(plane.connections))],
+        )?;
+        let room = plane.connections_max.map(|most| ([of], f64::from(most)));
+        page.gauges("vipd_plane_connections_max", "How many it has room for; none: memory is the limit", room)?;
         let reasons = plane.reasons.iter().map(|(reason, count)| ([of, ("reason", reason)], *count));
         page.counters("vipd_plane_packets", "Packets that were not forwarded as usual, by reason", reasons)
     }

@@ -1,18 +1,23 @@
 //! The run directory: made if missing, locked while the daemon lives. The kernel drops the lock with the process,
-//! so a crash leaves nothing that could refuse the next start.
-#![expect(clippy::disallowed_methods, reason = "a start waits for a command that has the directory")]
+//! so a crash leaves nothing that could refuse the next start: what the file says counts only beside a lock.
+#![expect(clippy::disallowed_methods, reason = "a start waits for who has the directory for a moment")]
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{Read as _, Seek as _, Write as _};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::io::Read as _;
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
 
-/// How long who is no daemon may have the directory before somebody else gives up: `vipd ipvsadm` needs a second to load
-/// the eBPF plane, milliseconds else.
+/// How long who is no daemon, or one that ends, may have the directory before somebody else gives up: `vipd ipvsadm` needs a
+/// second to load the eBPF plane, milliseconds else; a daemon hands over in `Active_Down`, and waits 2 s for scripts.
 pub const PATIENCE: Duration = Duration::from_secs(10);
+/// What a daemon that ends says beside its process id.
+const ENDING: &str = "ending";
 /// Between two tries.
 pub const PAUSE: Duration = Duration::from_millis(20);
 
@@ -26,13 +31,15 @@ pub enum RunDirError {
     #[error("run directory {path}: {source}")]
     Directory { path: PathBuf, source: std::io::Error },
     #[error("another vipd{} runs with --run-dir {path}; stop it, or choose another --run-dir", holder.as_ref().map_or_else(String::new, |pid| format!(" (pid {pid})")))]
-    Locked { path: PathBuf, holder: Option<String> },
+    Locked { path: PathBuf, holder: Option<Pid> },
+    #[error("another vipd (pid {pid}) is ending, and still has --run-dir {path}; start again when it is gone")]
+    Ending { path: PathBuf, pid: Pid },
 }
 
 /// Who asks for the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holder {
-    /// It is named to whoever comes later, who need not wait.
+    /// It is named to whoever comes later, who need not wait until it ends.
     Daemon,
     /// A command that changes something; it has the directory for a moment.
     Command,
@@ -44,7 +51,7 @@ pub enum Holder {
 #[derive(Debug)]
 pub struct RunDir {
     path: PathBuf,
-    _lock: Flock<File>,
+    lock: Flock<File>,
 }
 
 impl RunDir {
@@ -66,28 +73,26 @@ impl RunDir {
             Holder::Reader => FlockArg::LockSharedNonblock,
         };
         match Flock::lock(file, kind) {
-            Ok(mut lock) => {
-                let note = |file: &mut File| -> std::io::Result<()> {
-                    file.set_len(0)?;
-                    if holder != Holder::Daemon {
-                        return Ok(());
-                    }
-                    file.rewind()?;
-                    writeln!(file, "{}", std::process::id())
-                };
-                note(&mut lock).map_err(wrong)?;
-                Ok(Self { path, _lock: lock })
+            Ok(lock) => {
+                let own = if holder == Holder::Daemon { format!("{}\n", Pid::this()) } else { String::new() };
+                lock.set_len(0).and_then(|()| lock.write_all_at(own.as_bytes(), 0)).map_err(wrong)?;
+                Ok(Self { path, lock })
             }
-            Err((mut file, nix::errno::Errno::EWOULDBLOCK)) => {
+            Err((mut file, Errno::EWOULDBLOCK)) => {
                 let mut text = String::new();
-                let holder = file.read_to_string(&mut text).ok().map(|_| text.trim().to_owned());
-                Err(RunDirError::Locked { path, holder: holder.filter(|pid| !pid.is_empty()) })
+                let read = file.read_to_string(&mut text).ok();
+                Err(match read.and_then(|_| named(&text)) {
+                    Some((pid, true)) => RunDirError::Ending { path, pid },
+                    Some((pid, false)) => RunDirError::Locked { path, holder: Some(pid) },
+                    None => RunDirError::Locked { path, holder: None },
+                })
             }
             Err((_, errno)) => Err(wrong(errno.into())),
         }
     }
 
-    /// For the daemon: wait for commands that have the directory, [`PATIENCE`] at most; not for another daemon.
+    /// For the daemon: wait for commands that have the directory, and for a daemon that ends, [`PATIENCE`] at most; not for
+    /// another daemon.
     ///
     /// # Errors
     /// [`RunDirError`].
@@ -95,7 +100,7 @@ impl RunDir {
         let mut waited = Duration::ZERO;
         loop {
             match Self::lock(path, Holder::Daemon) {
-                Err(RunDirError::Locked { holder: None, .. }) if waited < PATIENCE => {
+                Err(RunDirError::Locked { holder: None, .. } | RunDirError::Ending { .. }) if waited < PATIENCE => {
                     std::thread::sleep(PAUSE);
                     waited += PAUSE;
                 }
@@ -104,9 +109,24 @@ impl RunDir {
         }
     }
 
+    /// This daemon ends: the next one is to wait for that.
+    pub fn ending(&self) {
+        let text = format!("{} {ENDING}\n", Pid::this());
+        if let Err(error) = self.lock.write_all_at(text.as_bytes(), 0) {
+            tracing::warn!(%error, "a daemon that starts before this one has ended does not wait for it");
+        }
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// The daemon that the file names, and whether it ends. One that lives no more, as after a crash, is not who has the lock now.
+fn named(text: &str) -> Option<(Pid, bool)> {
+    let mut words = text.split_whitespace();
+    let pid = Pid::from_raw(words.next()?.parse().ok()?);
+    (kill(pid, None) != Err(Errno::ESRCH)).then(|| (pid, words.next() == Some(ENDING)))
 }
 
 #[cfg(test)]
@@ -128,28 +148,51 @@ mod tests {
             let tried = RunDir::lock(dir.path(), second);
             assert_eq!(tried.is_ok(), both, "{name}");
             if let Err(RunDirError::Locked { holder, .. }) = tried {
-                let pid = std::process::id().to_string();
-                assert_eq!(holder, (first == Holder::Daemon).then_some(pid), "{name}: a daemon is named");
+                assert_eq!(holder, (first == Holder::Daemon).then_some(Pid::this()), "{name}: a daemon is named");
             }
             drop(held);
         }
     }
 
     #[test]
-    fn a_daemon_waits_for_a_command_and_not_for_a_daemon() {
+    fn a_daemon_waits_for_a_command_and_for_a_daemon_that_ends_and_for_no_other() {
         let dir = tempfile::tempdir().unwrap();
-        let (told, hears) = std::sync::mpsc::channel();
+        for holder in [Holder::Command, Holder::Daemon] {
+            let (told, hears) = std::sync::mpsc::channel();
+            let before = RunDir::lock(dir.path(), holder).unwrap();
+            if holder == Holder::Daemon {
+                let refused = || RunDir::lock_for_daemon(dir.path()).unwrap_err();
+                assert!(matches!(refused(), RunDirError::Locked { holder: Some(_), .. }), "it does not end yet");
+                before.ending();
+                let ends = RunDir::lock(dir.path(), Holder::Daemon).unwrap_err();
+                assert!(matches!(ends, RunDirError::Ending { pid, .. } if pid == Pid::this()), "{ends}");
+            }
+            let path = dir.path().to_owned();
+            let starting = std::thread::spawn(move || {
+                told.send(()).unwrap();
+                RunDir::lock_for_daemon(&path)
+            });
+            hears.recv().unwrap();
+            assert!(!starting.is_finished(), "{holder:?}: it would have given up");
+            drop(before);
+            let daemon = starting.join().unwrap().unwrap();
+            assert!(matches!(RunDir::lock_for_daemon(dir.path()), Err(RunDirError::Locked { holder: Some(_), .. })));
+            drop(daemon);
+        }
+    }
+
+    #[test]
+    fn a_daemon_that_was_killed_is_not_who_has_the_lock_now() {
+        let dir = tempfile::tempdir().unwrap();
         let command = RunDir::lock(dir.path(), Holder::Command).unwrap();
-        let path = dir.path().to_owned();
-        let starting = std::thread::spawn(move || {
-            told.send(()).unwrap();
-            RunDir::lock_for_daemon(&path)
-        });
-        hears.recv().unwrap();
-        assert!(!starting.is_finished(), "it would have given up");
+        // Beyond the greatest that there can be (PID_MAX_LIMIT, 2^22); none; none.
+        for text in ["4194305\n", "4194305 ending\n", "", "no number\n"] {
+            std::fs::write(dir.path().join("lock"), text).unwrap();
+            let refused = RunDir::lock(dir.path(), Holder::Daemon).unwrap_err();
+            assert!(matches!(refused, RunDirError::Locked { holder: None, .. }), "{text:?}: {refused}");
+        }
         drop(command);
-        let daemon = starting.join().unwrap().unwrap();
-        assert!(matches!(RunDir::lock_for_daemon(dir.path()), Err(RunDirError::Locked { holder: Some(_), .. })));
-        drop(daemon);
+        std::fs::write(dir.path().join("lock"), "4194305 ending\n").unwrap();
+        drop(RunDir::lock(dir.path(), Holder::Daemon).unwrap());
     }
 }

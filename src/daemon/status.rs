@@ -172,12 +172,15 @@ pub fn bad_frames(all: &BadFrames) -> BTreeMap<String, u64> {
 }
 
 /// The plane as a whole.
-pub fn plane(view: &LvsView, reasons: &[(&'static str, u64)]) -> PlaneStatus {
+pub fn plane(view: &LvsView, counters: &Counters, reasons: &[(&'static str, u64)]) -> PlaneStatus {
+    let held = counters.services.values().flat_map(|service| service.destinations.values());
     PlaneStatus {
         name: view.plane.clone(),
         refused: view.refused.clone(),
         hooks: view.hooks.iter().map(|one| (one.interface.clone(), one.hook.name().to_owned())).collect(),
         hooks_because: view.hooks.iter().map(hook_because).collect(),
+        connections: held.fold(0, |sum: u32, one| sum.saturating_add(one.active).saturating_add(one.inactive)),
+        connections_max: view.connections_max,
         reasons: reasons.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect(),
     }
 }
@@ -314,8 +317,8 @@ mod tests {
 
     #[test]
     fn a_reason_that_was_never_met_is_there_from_the_start() {
-        let view = LvsView { plane: "ebpf".to_owned(), hooks: vec![], pools: vec![], refused: None, events_lost: 0 };
-        let shown = plane(&view, &[("no_route", 0), ("ttl", 2)]);
+        let view = LvsView { plane: "ebpf".to_owned(), ..LvsView::default() };
+        let shown = plane(&view, &Counters::default(), &[("no_route", 0), ("ttl", 2)]);
         assert_eq!(shown.reasons, [("no_route".to_owned(), 0), ("ttl".to_owned(), 2)].into());
     }
 }

@@ -95,6 +95,7 @@ fn uses(wanted: &Wanted) -> Uses {
             Plane::Ipvs => false,
         },
         ways: ways.collect(),
+        quiescent_keeps: wanted.quiescent_keeps,
         vip_on: vip_on.collect(),
     }
 }

@@ -106,7 +106,7 @@ impl fmt::Display for AgentLine {
 }
 
 /// What holds of an agent's words until it says others.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
     administration: Administration,
     percent: Option<u16>,

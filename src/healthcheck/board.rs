@@ -3,6 +3,7 @@
 //! No task, no clock, no socket: carry out the [`Action`]s in order. The shell is `daemon/checkers.rs`.
 
 mod check;
+mod leaving;
 mod rest;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -17,6 +18,8 @@ use super::probe::Source;
 use super::schedule::Next;
 use super::settings::{CheckEvent, CheckId, CheckSettings, CheckState, CheckView, Kept, Reason, Standing, TargetId};
 use check::{Check, RunState};
+use leaving::Before;
+pub use leaving::Left;
 
 /// Runs at one time. Further ones that are due wait for a free place, oldest first.
 pub const RUNS_MAX: usize = 4096;
@@ -79,6 +82,8 @@ pub struct Board {
     patience: BTreeSet<(MonoTime, CheckKey)>,
     /// Runs whose task has not ended; `None` where the check is gone.
     runs: BTreeMap<RunId, Option<CheckKey>>,
+    /// What the process before left, until the first checkers are here.
+    before: Before,
     /// Services whose checks rest (`ha_suspend`).
     resting: BTreeSet<String>,
     /// Places of [`RUNS_MAX`] that are not to be used.
@@ -107,6 +112,7 @@ impl Board {
         mut jitter: impl FnMut() -> u32,
     ) -> Vec<Action> {
         let mut actions = vec![];
+        let left = std::mem::take(&mut self.before);
         let mut old = std::mem::take(&mut self.checks);
         let old_ids = std::mem::take(&mut self.by_id);
         let mut unchanged: HashMap<CheckSettings, CheckKey> =
@@ -121,6 +127,9 @@ impl Board {
                 self.last_key = self.last_key.wrapping_add(1);
                 let before: Vec<CheckKey> = ids.iter().filter_map(|id| old_ids.get(id).copied()).collect();
                 let mut fresh = Check::new(now, settings, ids, jitter());
+                if let Some(learnt) = left.learnt(&fresh.ids, &fresh.settings.probe) {
+                    fresh.resume(learnt);
+                }
                 let kept = made.iter().map(|(key, check)| (*key, check)).chain(old.iter().map(|(key, c)| (*key, c)));
                 for (_, predecessor) in kept.filter(|(key, _)| before.contains(key)) {
                     fresh.inherit(predecessor);
@@ -136,7 +145,7 @@ impl Board {
         self.by_id =
             self.checks.iter().flat_map(|(key, check)| check.ids.iter().map(|id| (id.clone(), *key))).collect();
         self.settle_schedule(now, &mut actions);
-        self.settle_targets(now, &mut actions);
+        self.settle_targets(now, &left, &mut actions);
         for (id, key) in &self.by_id {
             let wish = self.checks.get(key).and_then(|check| check.wish);
             if let (Some(wish), None) = (wish, old_ids.get(id)) {
@@ -374,20 +383,34 @@ impl Board {
         self.checks_of(target).map(|check| check.judge.standing()).max().unwrap_or(Standing::Up)
     }
 
+    /// Whether a new one has checks that know something of it which is not what is believed at first, or is told anyway.
+    fn is_news(&self, target: &TargetId, standing: Standing) -> bool {
+        let tried = |check: &Check| matches!(check.judge.state(), CheckState::Tried { .. });
+        let is_told = match standing {
+            Standing::Up => {
+                self.checks_of(target).all(tried) && self.checks_of(target).any(|check| check.settings.tell_first)
+            }
+            Standing::Down => self.checks_of(target).any(|check| tried(check) && check.judge.standing() == standing),
+        };
+        is_told || self.checks_of(target).map(Check::believed).max() != Some(standing)
+    }
+
     /// Real servers come, go, and move where their checkers were replaced. A new one is news where it joins a check
     /// that knows better than what is believed at first. One that lost its last checker is up, and forgotten.
-    fn settle_targets(&mut self, now: MonoTime, actions: &mut Vec<Action>) {
+    fn settle_targets(&mut self, now: MonoTime, left: &Before, actions: &mut Vec<Action>) {
         let mut old = std::mem::take(&mut self.targets);
         let ids: BTreeSet<TargetId> = self.by_id.keys().map(|id| id.target.clone()).collect();
         for id in ids {
             let standing = self.standing_of(&id);
-            let believed = self.checks_of(&id).map(Check::believed).max().unwrap_or(Standing::Up);
+            let before = left.since(&id, standing);
+            let since = before.unwrap_or(now);
             let target = match old.remove(&id) {
                 Some(kept) if kept.standing == standing => kept,
-                None if believed == standing => Target { standing, since: now, told: false },
+                None if !self.is_news(&id, standing) => Target { standing, since, told: false },
                 Some(_) | None => {
-                    actions.push(Action::Tell(event(id.clone(), standing, Reason::Reconfigured)));
-                    Target { standing, since: now, told: true }
+                    let reason = before.map_or(Reason::Reconfigured, |_| Reason::Resumed);
+                    actions.push(Action::Tell(event(id.clone(), standing, reason)));
+                    Target { standing, since, told: true }
                 }
             };
             self.targets.insert(id, target);

@@ -19,14 +19,14 @@ pub enum OnLocalError {
 }
 
 /// The state of one checker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Judge {
     state: State,
     retry: u32,
     on_local_error: OnLocalError,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum State {
     Untried { believed: Standing },
     Up { failures: u32 },

@@ -86,6 +86,8 @@ pub enum Reason {
     Checked { check: CheckId, outcome: Outcome, latency: Duration },
     /// A reload took away, added or replaced checkers.
     Reconfigured,
+    /// The daemon began, and knows it of the one before, which left everything to it.
+    Resumed,
     /// A reload took away its last checker, or the real server itself.
     Unchecked,
 }
@@ -94,6 +96,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Checked { outcome, .. } => outcome.fmt(f),
+            Self::Resumed => f.write_str("as before the restart"),
             Self::Reconfigured => f.write_str("the checkers were reconfigured"),
             Self::Unchecked => f.write_str("it is checked no more"),
         }
@@ -184,7 +187,7 @@ pub struct LastResult {
 }
 
 /// The newest result as the board keeps it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Kept {
     pub outcome: Outcome,
     pub latency: Duration,

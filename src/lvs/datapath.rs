@@ -185,6 +185,21 @@ pub trait Datapath {
         Ok(())
     }
 
+    /// How many connections the plane has room for. `None`: memory is the limit.
+    fn connections_max(&self) -> Option<u32> {
+        None
+    }
+
+    /// Whether a persistent client with a new connection stays with a server of weight 0. It does not where nobody says
+    /// so. A plane whose kernel has a sysctl for it takes no notice.
+    ///
+    /// # Errors
+    /// [`DatapathError::Kernel`].
+    fn set_quiescent_keeps(&mut self, keeps: bool) -> Result<(), DatapathError> {
+        let _ = keeps;
+        Ok(())
+    }
+
     /// The interfaces that are served, and where. A plane with one hook answers none.
     fn hooks(&self) -> Vec<Served> {
         vec![]

@@ -37,6 +37,8 @@ pub struct Director {
     pools: BTreeMap<PoolId, Pool>,
     /// Services of an earlier configuration or run, as long as the plane may hold them.
     left: BTreeSet<ServiceKey>,
+    /// What is known of real servers whose pools begin with the first configuration.
+    known: BTreeMap<PoolId, Vec<Event>>,
     /// Pools whose services the plane may hold in another way than wanted.
     touched: BTreeSet<PoolId>,
     /// Pools that readers have not seen as they are now.
@@ -54,9 +56,14 @@ pub enum Unseen {
 }
 
 impl Director {
-    /// Start with no pool; `left` are services that an earlier run of ours left in the plane.
-    pub fn new(left: BTreeSet<ServiceKey>) -> Self {
-        Self { left, ..Self::default() }
+    /// Start with no pool; `left` are services that an earlier run of ours left in the plane, `known` is what it knew of the
+    /// real servers of pools that the first configuration has.
+    pub fn new(left: BTreeSet<ServiceKey>, known: Vec<(PoolId, Event)>) -> Self {
+        let mut of: BTreeMap<PoolId, Vec<Event>> = BTreeMap::new();
+        for (pool, event) in known {
+            of.entry(pool).or_default().push(event);
+        }
+        Self { left, known: of, ..Self::default() }
     }
 
     /// Take up another set of pools: those that stay keep their health.
@@ -66,6 +73,7 @@ impl Director {
     pub fn reconfigure(&mut self, settings: Vec<PoolSettings>) -> Result<Vec<Told>, PoolsError> {
         check(&settings)?;
         let mut told = vec![];
+        let known = std::mem::take(&mut self.known);
         let mut pools = BTreeMap::new();
         for settings in settings {
             let id = settings.id.clone();
@@ -79,7 +87,7 @@ impl Director {
                 }
                 None => {
                     self.touched.insert(id.clone());
-                    Pool::new(settings)
+                    Pool::new(settings, known.get(&id).map_or(&[], Vec::as_slice))
                 }
             };
             told.extend(events.into_iter().map(|event| (id.clone(), event)));

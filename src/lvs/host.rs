@@ -26,6 +26,8 @@ pub struct Way {
 pub struct Uses {
     pub ebpf: bool,
     pub ways: Vec<Way>,
+    /// Persistent clients are to stay with a server of weight 0.
+    pub quiescent_keeps: bool,
     /// Interfaces that the configuration names for virtual addresses.
     pub vip_on: BTreeMap<IpAddr, String>,
 }
@@ -87,6 +89,8 @@ const STRICT: &str = "clients arrive here and the way back is another, so a stri
 
 const GONE: &str =
     "without it clients of a real server that was removed get no answer until their connections time out";
+const LEAVES: &str = "with it clients of a persistent service leave a real server of weight 0, and \
+    `lvs_expire_quiescent_template false` keeps them";
 const STAYS: &str =
     "without it clients of a persistent service go on to a real server of weight 0, and a drain does not end";
 
@@ -125,7 +129,8 @@ pub fn findings(uses: &Uses, facts: &HostFacts) -> Vec<Finding> {
             need(NODEST.to_owned(), &["1"], "1", GONE);
         }
         if !uses.ebpf && way.persistent {
-            need(QUIESCENT.to_owned(), &["1"], "1", STAYS);
+            let (needed, because) = if uses.quiescent_keeps { ("0", LEAVES) } else { ("1", STAYS) };
+            need(QUIESCENT.to_owned(), &[needed], needed, because);
         }
         // The eBPF program takes packets before the stack filters or redirects them.
         let ServiceKey::Address { addr: vip, .. } = way.service else { continue };
@@ -200,7 +205,7 @@ mod tests {
         let defaults = keys(["eth0", "eth1"]).into_iter().filter(zero).map(|key| (key, "0".to_owned()));
         let mut facts = HostFacts { networks, default_way: Some(default_way.to_owned()), sysctls: defaults.collect() };
         facts.sysctls.extend(sysctls.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
-        let uses = Uses { ebpf, ways: vec![way], vip_on: BTreeMap::new() };
+        let uses = Uses { ebpf, ways: vec![way], vip_on: BTreeMap::new(), quiescent_keeps: false };
         findings(&uses, &facts).iter().map(|finding| format!("{}={}", finding.name(), finding.needed)).collect()
     }
 

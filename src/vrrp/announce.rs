@@ -45,7 +45,7 @@ struct Run {
 }
 
 impl Announcer {
-    /// The addresses were taken.
+    /// The addresses were taken, and are announced from `now` on, which may be later.
     pub fn taken(&mut self, now: MonoTime, garp: &Garp) {
         self.burst(now, garp.repeat, garp.delay);
         self.again_at = (garp.repeat > 0).then(|| now + AFTER_LINGER);
@@ -118,7 +118,12 @@ impl Announcer {
             _ if rounds == 0 => (),
             None => self.run = Some(Run { next: 0, rounds_left: rounds, at: now }),
             // The round that runs, then the new ones.
-            Some(run) => run.rounds_left = run.rounds_left.max(rounds.saturating_add(1)),
+            Some(run) => {
+                run.rounds_left = run.rounds_left.max(rounds.saturating_add(1));
+                if run.next == 0 {
+                    run.at = run.at.min(now); // one that has not begun
+                }
+            }
         }
     }
 }

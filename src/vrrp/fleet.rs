@@ -264,12 +264,11 @@ impl Fleet {
     pub fn settled(&mut self, now: MonoTime, key: &Key) {
         let found = self.instances.iter_mut().find(|instance| instance.settings.key() == *key);
         if let Some(instance) = found
-            && instance.announce_when_settled
             && instance.router.standing() == Standing::Active
+            && let Some(first) = instance.announce_when_settled.take()
         {
-            instance.announce_when_settled = false;
-            instance.announcer.taken(now, &instance.settings.garp);
-            instance.extra.taken(now, &extra(&instance.settings));
+            instance.announcer.taken(first.max(now), &instance.settings.garp);
+            instance.extra.taken(first.max(now), &extra(&instance.settings));
         }
     }
 
@@ -394,13 +393,13 @@ impl Fleet {
                         out.extend(serve(now, instance));
                     }
                 }
-                Action::Take => {
-                    instance.announce_when_settled = true;
+                Action::Take { announce_at } => {
+                    instance.announce_when_settled = Some(announce_at);
                     out.push(hold_all(instance));
                 }
                 Action::Drop => {
                     instance.quiet();
-                    instance.announce_when_settled = false;
+                    instance.announce_when_settled = None;
                     out.push(hold_nothing(instance, instance.settings.key()));
                 }
                 Action::Reannounce => reannounce = Some(instance.group().map(str::to_owned)),

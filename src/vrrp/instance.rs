@@ -36,8 +36,8 @@ pub(super) struct Instance {
     pub announcer: Announcer,
     /// Of the addresses in [`Settings::extra`].
     pub extra: Announcer,
-    /// Announce as soon as the kernel holds the addresses.
-    pub announce_when_settled: bool,
+    /// Announce as soon as the kernel holds the addresses, and not before this.
+    pub announce_when_settled: Option<MonoTime>,
     pub claims: Claims,
     /// When it announced an address last, and how many announcements may come back.
     echoes: Option<(MonoTime, u32)>,
@@ -72,7 +72,7 @@ impl Instance {
             router: Router::new(Rules::from(&*settings), settings.priority),
             announcer: Announcer::default(),
             extra: Announcer::default(),
-            announce_when_settled: false,
+            announce_when_settled: None,
             claims: Claims::default(),
             echoes: None,
             restorer: Restorer::default(),

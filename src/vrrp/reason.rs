@@ -139,6 +139,11 @@ impl fmt::Display for Fault {
 }
 
 impl Reason {
+    /// Active in the process before, alone or with its group.
+    pub fn is_resumed(&self) -> bool {
+        matches!(self, Self::Resumed) || matches!(self, Self::GroupReady { because, .. } if because.is_resumed())
+    }
+
     /// The constant word of a log field and a metric label.
     pub const fn word(&self) -> &'static str {
         match self {

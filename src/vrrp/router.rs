@@ -135,8 +135,10 @@ pub enum Action {
     Advert {
         priority: u8,
     },
-    /// Hold the addresses, then announce them.
-    Take,
+    /// Hold the addresses, then announce them, and not before this.
+    Take {
+        announce_at: MonoTime,
+    },
     /// Hold no address, announce none.
     Drop,
     /// Announce the addresses again.

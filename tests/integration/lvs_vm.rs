@@ -38,6 +38,11 @@ fn the_ebpf_plane_chooses_the_servers_that_ipvs_chooses() {
 }
 
 #[test]
+fn a_hash_gives_a_client_one_server_by_either_plane() {
+    holds_on("1", "tests/vm/hashes.sh");
+}
+
+#[test]
 fn sctp_associations_of_two_kernels_go_by_both_planes() {
     holds_on("1", "tests/vm/sctp.sh");
 }

@@ -57,6 +57,8 @@ fn example() -> Status {
                 ("veth1".to_owned(), HookBecause { reason: "XDP was refused: busy".into(), is_refusal: true }),
             ]
             .into(),
+            connections: 7,
+            connections_max: Some(262_144),
             reasons: [("changing".to_owned(), 0), ("local_ports_full".to_owned(), 3), ("no_route".to_owned(), 12)]
                 .into(),
         }),

@@ -205,6 +205,8 @@ pub(super) const ROWS: &[Keyword] = &[
     row(GLOBAL, "vip_fence", Bool, C, "true with lvs_datapath ebpf", "a frozen daemon is deaf for its addresses within Active_Down", Served).standing(Ours),
     row(GLOBAL, "lvs_datapath", OneOf(&["ebpf", "ipvs"]), C, "ebpf", "what forwards: the eBPF program or the kernel's IPVS", Served).standing(Ours),
     row(GLOBAL, "lvs_ebpf_mode", OneOf(&["auto", "xdp", "tc"]), C, "auto", "the hook of the eBPF program: XDP where it is faster, everywhere, or nowhere", Served).standing(Ours),
+    row(GLOBAL, "lvs_ebpf_connections", Int(1_024, 8_388_608, ""), C, "262144", "how many connections the eBPF plane holds at once, from its next start on; each takes some 400 bytes of memory, at the start", Served).standing(Ours),
+    row(GLOBAL, "lvs_expire_quiescent_template", Bool, C, "true", "a persistent client with a new connection leaves a real server of weight 0, so that a drain ends; false: it stays (IPVS's sysctl of that name)", Served).standing(Ours),
     row(GLOBAL, "lvs_sysctl", OneOf(&["check", "auto"]), C, "check", "kernel settings that forwarding needs: tell what is wrong, or set them", Served).standing(Ours),
     row(GLOBAL, "metrics_listen", Words("ADDR [PORT]", 1, 2), C, "-; port 9165", "where Prometheus finds /metrics", Served).standing(Ours),
     row(GLOBAL, "lvs_id", Word("STRING"), C, "-", "the name of router_id before 1.1", NotYet).standing(Removed("write `router_id`")),

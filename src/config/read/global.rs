@@ -20,6 +20,8 @@ const PLANES: [(&str, Plane); 2] = [("ebpf", Plane::Ebpf), ("ipvs", Plane::Ipvs)
 const EBPF_MODES: [(&str, EbpfMode); 3] = [("auto", EbpfMode::Auto), ("xdp", EbpfMode::Xdp), ("tc", EbpfMode::Tc)];
 const SYSCTL_MODES: [(&str, SysctlMode); 2] = [("check", SysctlMode::Check), ("auto", SysctlMode::Auto)];
 /// Where Prometheus's list of ports has an exporter for keepalived.
+/// With their index and templates 8,388,608 connections take 3.4 GB.
+const EBPF_CONNECTIONS: std::ops::RangeInclusive<i64> = 1_024..=8_388_608;
 const METRICS_PORT: u16 = 9165;
 /// The longest `garp_extra_if`: a day.
 const EXTRA_MAX_S: i64 = 86_400;
@@ -80,13 +82,8 @@ pub fn read(block: &Statement<'_>, global: &mut Global, problems: &mut Vec<Probl
             "lvs_notify_fifo_script" => notify::first_only(&mut global.lvs_fifo.script, inner, problems),
             "vrrp_notify_priority_changes" => set(&mut global.notify_priority_changes, flag(problems, inner)),
             "fifo_write_vrrp_states_on_reload" => global.states_on_reload = true,
-            "lvs_datapath" => set(&mut global.plane, choice(problems, inner, 0, &PLANES)),
-            "lvs_ebpf_mode" => set(&mut global.ebpf_mode, choice(problems, inner, 0, &EBPF_MODES)),
-            "lvs_sysctl" => set(&mut global.sysctl, choice(problems, inner, 0, &SYSCTL_MODES)),
-            "lvs_flush" => global.lvs_flush = true,
             "checker_log_all_failures" => set(&mut global.checker_log_all_failures, flag(problems, inner)),
             "rs_init_notifies" => set(&mut global.rs_init_notifies, flag(problems, inner)),
-            "lvs_timeouts" => ipvs::timeouts(inner, &mut global.timeouts, problems),
             "metrics_listen" => set(&mut global.metrics, metrics(inner, problems).map(Some)),
             "lvs_sync_daemon" => set(&mut global.sync_daemon, ipvs::sync_daemon(inner, problems).map(Some)),
             keyword => {
@@ -94,10 +91,30 @@ pub fn read(block: &Statement<'_>, global: &mut Global, problems: &mut Vec<Probl
                 _ = mail(inner, &mut global.mail, problems)
                     || host_script(inner, global, problems)
                     || process(inner, &mut global.process, problems)
+                    || forwarding(inner, global, problems)
                     || read_garp(garp, inner, &mut global.garp, problems);
             }
         }
     }
+}
+
+/// What forwards, and how; false: the keyword is none of them.
+fn forwarding(inner: &Statement<'_>, global: &mut Global, problems: &mut Vec<Problem>) -> bool {
+    match inner.keyword.text {
+        "lvs_datapath" => set(&mut global.plane, choice(problems, inner, 0, &PLANES)),
+        "lvs_ebpf_mode" => set(&mut global.ebpf_mode, choice(problems, inner, 0, &EBPF_MODES)),
+        "lvs_ebpf_connections" => {
+            set(&mut global.ebpf_connections, number(problems, inner, 0, EBPF_CONNECTIONS, "").map(Some));
+        }
+        "lvs_expire_quiescent_template" => {
+            set(&mut global.quiescent_keeps, flag(problems, inner).map(|expires| !expires));
+        }
+        "lvs_sysctl" => set(&mut global.sysctl, choice(problems, inner, 0, &SYSCTL_MODES)),
+        "lvs_flush" => global.lvs_flush = true,
+        "lvs_timeouts" => ipvs::timeouts(inner, &mut global.timeouts, problems),
+        _ => return false,
+    }
+    true
 }
 
 /// How the heartbeat is run; false: the keyword is none of them.

@@ -268,7 +268,7 @@ fn a_script_without_a_command_is_left_out() {
 
 #[test]
 fn global_values_are_read_or_refused() {
-    let rows: [(&str, &str, &[&str]); 31] = [
+    let rows: [(&str, &str, &[&str]); 34] = [
         (
             "nothing amiss",
             "router_id lb\nvrrp_version 3\nlvs_datapath ipvs\nlvs_ebpf_mode tc\nvrrp_garp_master_delay 1",
@@ -277,6 +277,13 @@ fn global_values_are_read_or_refused() {
         ("an interval of zero", "vrrp_garp_interval 0\nvrrp_gna_interval 0", &["out-of-range", "out-of-range"]),
         ("a plane that is none", "lvs_datapath xdp", &["unknown-word"]),
         ("a hook that is none", "lvs_ebpf_mode generic", &["unknown-word"]),
+        ("connections", "lvs_ebpf_connections 8388608\nlvs_expire_quiescent_template no", &[]),
+        (
+            "too few connections, too many",
+            "lvs_ebpf_connections 1023\nlvs_ebpf_connections 8388609",
+            &["out-of-range", "out-of-range"],
+        ),
+        ("neither leaves nor stays", "lvs_expire_quiescent_template 2", &["not-a-boolean"]),
         ("settings that are set", "lvs_sysctl auto", &[]),
         ("settings that are neither", "lvs_sysctl yes", &["unknown-word"]),
         ("version 1", "vrrp_version 1", &["unknown-word"]),

@@ -40,9 +40,11 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
         lvs_fifo,
         notify_priority_changes,
         states_on_reload,
-        plane,
-        ebpf_mode,
-        sysctl,
+        plane: _, // These five are in `forwarding`.
+        ebpf_mode: _,
+        ebpf_connections: _,
+        quiescent_keeps: _,
+        sysctl: _,
         lvs_flush,
         rs_init_notifies,
         checker_log_all_failures,
@@ -69,11 +71,7 @@ pub(super) fn statements(global: &Global) -> Vec<Node> {
     }
     nodes.flag("vrrp_notify_priority_changes", *notify_priority_changes);
     nodes.flag("fifo_write_vrrp_states_on_reload", *states_on_reload);
-    self::plane(&mut nodes, *plane, *ebpf_mode);
-    match sysctl {
-        SysctlMode::Check => {}
-        SysctlMode::Auto => nodes.put(Node::plain("lvs_sysctl", "auto")),
-    }
+    forwarding(&mut nodes, global);
     nodes.flag("lvs_flush", *lvs_flush);
     nodes.flag("rs_init_notifies", *rs_init_notifies);
     nodes.flag("checker_log_all_failures", *checker_log_all_failures);
@@ -112,15 +110,21 @@ fn interfaces(nodes: &mut Nodes, dynamic: bool, default: Option<&IfName>) {
     nodes.plain("default_interface", default.map(|name| word(name.as_str())));
 }
 
-fn plane(nodes: &mut Nodes, plane: Plane, ebpf_mode: EbpfMode) {
-    match plane {
+fn forwarding(nodes: &mut Nodes, global: &Global) {
+    match global.plane {
         Plane::Ebpf => {}
         Plane::Ipvs => nodes.put(Node::plain("lvs_datapath", "ipvs")),
     }
-    match ebpf_mode {
+    match global.ebpf_mode {
         EbpfMode::Auto => {}
         EbpfMode::Xdp => nodes.put(Node::plain("lvs_ebpf_mode", "xdp")),
         EbpfMode::Tc => nodes.put(Node::plain("lvs_ebpf_mode", "tc")),
+    }
+    nodes.plain("lvs_ebpf_connections", global.ebpf_connections);
+    nodes.plain("lvs_expire_quiescent_template", global.quiescent_keeps.then_some("false"));
+    match global.sysctl {
+        SysctlMode::Check => {}
+        SysctlMode::Auto => nodes.put(Node::plain("lvs_sysctl", "auto")),
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
@@ -12,8 +12,8 @@ use tokio::task::AbortHandle;
 use super::inbox::{Door, Inbox};
 use super::{EventKey, Message, log, subject, task};
 use crate::base::MonoTime;
-use crate::daemon::descriptors;
 use crate::daemon::outbox::Outbox;
+use crate::daemon::{clock, descriptors};
 use crate::healthcheck::board::{Action, Board, RUNS_MAX, RunId};
 use crate::healthcheck::io::connector::{Connector, Ended};
 use crate::healthcheck::outcome::{LocalFault, Outcome};
@@ -27,7 +27,6 @@ const COUNT_EVERY: Duration = Duration::from_secs(10);
 pub struct Thread<P> {
     pub board: Board,
     pub spread: Spread,
-    pub started: Instant,
     /// The clock as it was last read.
     pub now: MonoTime,
     /// Something that takes its time was done since.
@@ -98,7 +97,7 @@ where
     /// begins then.
     fn read_clock(&mut self) {
         self.now_is_past = false;
-        self.now = MonoTime::from_start(self.started.elapsed());
+        self.now = clock::now();
     }
 
     /// How long nothing is to be done, unless something happens.
@@ -143,6 +142,13 @@ where
                 let actions = self.board.configure(now, checks, || self.spread.draw());
                 self.carry_out(actions);
                 answer.send(()).ok();
+            }
+            Message::Resume(left, answer) => {
+                self.board.resume(left);
+                answer.send(()).ok();
+            }
+            Message::Leave(answer) => {
+                answer.send(self.board.leave()).ok();
             }
             Message::BeginAnew(answer) => {
                 let actions = self.board.begin_anew(now);

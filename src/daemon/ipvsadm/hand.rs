@@ -149,7 +149,7 @@ impl Hand {
                 drop(ours.take());
                 ours = lock(Holder::Command)?;
             }
-            plane::open(model::Plane::Ebpf, run_dir).await?
+            plane::open(model::Plane::Ebpf, run_dir, None).await?
         };
         Ok(Self::Ebpf { plane: Box::new(plane), errand, _lock: ours })
     }

@@ -108,7 +108,8 @@ struct Running {
 }
 
 fn start(memory: Memory, resync: Duration, flush_at_start: bool) -> Running {
-    let settings = LvsSettings { owned: BTreeSet::new(), flush_at_start, resync, wishes: vec![], state_dir: None };
+    let settings =
+        LvsSettings { owned: BTreeSet::new(), flush_at_start, resync, wishes: vec![], known: vec![], state_dir: None };
     start_with(memory, settings)
 }
 
@@ -348,8 +349,14 @@ async fn a_snapshot_shows_services_of_others_too_and_the_planes_can_be_spawned()
     let (commands, taken) = mpsc::channel(4);
     let (published, _views) = watch::channel(LvsView::default());
     let (told, _events) = mpsc::channel(4);
-    let settings =
-        LvsSettings { owned: BTreeSet::new(), flush_at_start: false, resync: NEVER, wishes: vec![], state_dir: None };
+    let settings = LvsSettings {
+        owned: BTreeSet::new(),
+        flush_at_start: false,
+        resync: NEVER,
+        wishes: vec![],
+        known: vec![],
+        state_dir: None,
+    };
     let task = tokio::spawn(run(Plane::Memory(memory), settings, taken, published, told));
     let (reply, answer) = oneshot::channel();
     commands.send(LvsCommand::Snapshot { reply }).await.unwrap();
@@ -391,7 +398,10 @@ async fn an_operators_wish_outlives_a_restart_but_not_its_real_server() {
     let begin = || {
         let (wishes, state_dir) = (wishes::read(dir.path()), Some(dir.path().to_owned()));
         let owned = BTreeSet::new();
-        start_with(Memory::new(), LvsSettings { owned, flush_at_start: false, resync: NEVER, wishes, state_dir })
+        start_with(
+            Memory::new(),
+            LvsSettings { owned, flush_at_start: false, resync: NEVER, wishes, known: vec![], state_dir },
+        )
     };
     let weight = |running: &Running, n| {
         running.plane.table().services[&service(n)].destinations.get(&at(1)).map(|to| to.weight.get())
@@ -431,7 +441,7 @@ async fn timeouts_and_sync_daemons_are_as_wanted_and_as_found_when_it_ends() {
         ("no more", Some(asked), None, set, vec![]),
     ];
     for (name, timeouts, sync, held, roles) in rows {
-        running.commands.send(LvsCommand::Tune(Tuning { timeouts, sync, hooks: None })).await.unwrap();
+        running.commands.send(LvsCommand::Tune(Tuning { timeouts, sync, ..Tuning::default() })).await.unwrap();
         running.reconfigure(vec![pool(1)]).await.unwrap();
         assert_eq!(*running.plane.timeouts.lock().unwrap(), held, "{name}");
         let runs: Vec<_> = running.plane.sync.lock().unwrap().iter().map(|daemon| daemon.role).collect();

@@ -39,6 +39,8 @@ pub struct LvsView {
     pub plane: String,
     /// The interfaces that are served, and where; of a plane with one hook none.
     pub hooks: Vec<Served>,
+    /// How many connections it has room for; `None`: memory is the limit.
+    pub connections_max: Option<u32>,
     pub pools: Vec<PoolView>,
     /// Why the plane does not hold what it should; `None` while it does.
     pub refused: Option<String>,
@@ -92,6 +94,7 @@ impl<D: Manual> Task<D> {
             }
             self.plane.capabilities().plane.clone_into(&mut view.plane);
             view.hooks = self.plane.hooks();
+            view.connections_max = self.plane.connections_max();
             view.refused.clone_from(&self.refused);
             view.events_lost = self.events_lost;
         });

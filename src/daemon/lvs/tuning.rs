@@ -17,6 +17,8 @@ pub struct Tuning {
     pub sync: Option<Vec<SyncDaemon>>,
     /// Where the eBPF plane serves; `None`: as it is.
     pub hooks: Option<Hooks>,
+    /// Persistent clients stay with a server of weight 0.
+    pub quiescent_keeps: bool,
 }
 
 /// What [`Datapath::set_hooks`](crate::lvs::datapath::Datapath::set_hooks) takes.
@@ -34,6 +36,8 @@ pub(super) struct Tuned {
     found: Option<Timeouts>,
     /// The timeouts are not yet as wanted.
     timeouts_due: bool,
+    /// What the plane was last told of clients of a server of weight 0; a killed daemon may have left it otherwise.
+    quiescent_keeps: Option<bool>,
     /// Sync daemons are ours to stop.
     syncing: bool,
     /// Told once, not with every try.
@@ -55,8 +59,9 @@ impl<D: Manual> Task<D> {
 
     /// Bring the plane in step with what is wanted.
     pub(super) async fn retune(&mut self) {
+        let quiescent = self.set_quiescent();
         let problem = match self.set_timeouts().await {
-            Ok(()) => self.set_sync_daemons().await.err(),
+            Ok(()) => self.set_sync_daemons().await.err().or(quiescent.err()),
             Err(problem) => Some(problem),
         };
         if let Some(problem) = &problem
@@ -75,6 +80,15 @@ impl<D: Manual> Task<D> {
         if let Err(error) = self.plane.set_hooks(mode, fence) {
             tracing::warn!(%error, "no XDP: TC serves alone");
         }
+    }
+
+    fn set_quiescent(&mut self) -> Result<(), String> {
+        let keeps = self.tuned.wanted.quiescent_keeps;
+        if self.tuned.quiescent_keeps != Some(keeps) {
+            self.plane.set_quiescent_keeps(keeps).map_err(|error| error.to_string())?;
+            self.tuned.quiescent_keeps = Some(keeps);
+        }
+        Ok(())
     }
 
     async fn set_timeouts(&mut self) -> Result<(), String> {

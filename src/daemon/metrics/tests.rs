@@ -35,6 +35,8 @@ fn status() -> Status {
             refused: None,
             hooks: [].into(),
             hooks_because: [].into(),
+            connections: 7,
+            connections_max: Some(262_144),
             reasons: [("no_route".into(), 3)].into(),
         }),
         strangers: [("eth0".to_owned(), [("vrid".to_owned(), 9)].into())].into(),

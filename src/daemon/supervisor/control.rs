@@ -205,7 +205,7 @@ impl Daemon {
         if let Some(forwarding) = &self.forwarding {
             let Seen { table: _, counters, reasons } = forwarding.seen().await;
             let view = forwarding.view.borrow();
-            plane = Some(status::plane(&view, &reasons));
+            plane = Some(status::plane(&view, &counters, &reasons));
             for pool in &view.pools {
                 virtual_servers.extend(status::virtual_servers(&view.plane, pool, &counters, &checks));
             }

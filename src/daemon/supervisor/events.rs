@@ -14,9 +14,10 @@ use crate::daemon::recorder::Kind;
 use crate::daemon::supervisor::running::Daemon;
 use crate::daemon::telling;
 use crate::daemon::trackers::TrackEvent;
+use crate::daemon::translate::{Target, health};
 use crate::daemon::watchers::WatchEvent;
 use crate::healthcheck::settings::CheckEvent;
-use crate::lvs::pool::{Event, PoolEvent};
+use crate::lvs::pool::PoolEvent;
 use crate::notify::fifo::Line;
 use crate::vrrp::settings::{Outcome, Tracked};
 use crate::vrrp::{ConflictPhase, Happened, Standing};
@@ -59,30 +60,20 @@ impl Daemon {
 
     /// A real server changed; the label of one that a reload removed means nothing any more.
     pub async fn checked(&mut self, event: CheckEvent) {
-        let Some(target) = self.wanted.targets.get(event.target()).cloned() else { return };
-        let real_server = target.real_server;
-        let (event, text) = match event {
-            CheckEvent::Up { reason, .. } => (Some(Event::Up { real_server }), format!("up: {reason}")),
-            CheckEvent::Down { reason, .. } => (Some(Event::Down { real_server }), format!("down: {reason}")),
-            CheckEvent::Weight { wish, .. } => {
-                (Some(Event::Weight { real_server, weight: Some(wish) }), format!("asks for weight {wish}"))
-            }
+        let Some(Target { pool, real_server }) = self.wanted.targets.get(event.target()) else { return };
+        let text = match &event {
+            CheckEvent::Up { reason, .. } => format!("up: {reason}"),
+            CheckEvent::Down { reason, .. } => format!("down: {reason}"),
+            CheckEvent::Weight { wish, .. } => format!("asks for weight {wish}"),
             CheckEvent::Silence { check, because: Some(reason), .. } => {
-                (None, format!("check {} has no result any more: {reason}", check.index))
+                format!("check {} has no result any more: {reason}", check.index)
             }
-            CheckEvent::Silence { check, because: None, .. } => {
-                (None, format!("check {} has results again", check.index))
-            }
+            CheckEvent::Silence { check, because: None, .. } => format!("check {} has results again", check.index),
         };
-        let name = format!("{real_server} of {}", target.pool);
-        let Some(event) = event else {
-            self.recorder.record(clock::now(), Kind::RealServer, &name, text);
-            return;
-        };
-        self.recorder.record(clock::now(), Kind::RealServer, &name, text);
-        if let Some(forwarding) = &self.forwarding {
+        self.recorder.record(clock::now(), Kind::RealServer, &format!("{real_server} of {pool}"), text);
+        if let (Some(forwarding), Some((pool, event))) = (&self.forwarding, health(&self.wanted.targets, &event)) {
             // A task that has ended is noticed by the loop.
-            drop(forwarding.commands.send(LvsCommand::Health { pool: target.pool, event }).await);
+            drop(forwarding.commands.send(LvsCommand::Health { pool, event }).await);
         }
     }
 

@@ -119,9 +119,14 @@ impl RunError {
     }
 }
 
-async fn serve(daemon: &mut running::Daemon, signals: &mut signals::Signals) -> Result<End, RunError> {
+async fn serve(
+    daemon: &mut running::Daemon,
+    signals: &mut signals::Signals,
+    run_dir: &RunDir,
+) -> Result<End, RunError> {
     daemon.settle();
     let ended = daemon.run(signals).await;
+    run_dir.ending();
     match ended {
         Ok(End::Leave) => daemon.leave().await,
         Ok(End::Stop) | Err(_) => daemon.stop().await,
@@ -150,7 +155,7 @@ pub fn run(options: Options) -> Result<(), RunError> {
         let shutdown = loaded.shutdown.clone();
         let (ended, shutdown) = if host_scripts::start(loaded.startup.as_ref(), &mut signals).await {
             match start::start(options, loaded, &run_dir, &log).await {
-                Ok(mut daemon) => match serve(&mut daemon, &mut signals).await {
+                Ok(mut daemon) => match serve(&mut daemon, &mut signals, &run_dir).await {
                     Ok(End::Leave) => {
                         // What is dropped would be taken down, or let go.
                         std::mem::forget(daemon);
@@ -163,11 +168,16 @@ pub fn run(options: Options) -> Result<(), RunError> {
         } else {
             (Ok(End::Stop), shutdown)
         };
+        run_dir.ending();
         host_scripts::end(shutdown.as_ref()).await;
         ended
     });
     match ran {
-        Ok(End::Leave) => std::mem::forget(runtime),
+        Ok(End::Leave) => {
+            std::mem::forget(runtime);
+            // Threads and sockets are there until the process is gone, and nobody is to start beside them.
+            std::mem::forget(run_dir);
+        }
         // What still runs (a name lookup, a script's last second) does not hold up the end.
         Ok(End::Stop) | Err(_) => runtime.shutdown_background(),
     }

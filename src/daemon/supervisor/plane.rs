@@ -15,9 +15,9 @@ use crate::lvs::io::plane::Plane;
 use crate::lvs::ipvsadm::manual::Access;
 use crate::vrrp::Standing;
 
-/// Limits of the eBPF plane's maps.
-#[cfg(feature = "ebpf")]
+/// Connections of the eBPF plane where `lvs_ebpf_connections` says nothing.
 const CONNECTIONS_MAX: u32 = 1 << 18;
+/// Limits of its other maps.
 #[cfg(feature = "ebpf")]
 const SERVICES_MAX: u32 = 16_384;
 #[cfg(feature = "ebpf")]
@@ -28,7 +28,7 @@ impl Daemon {
     /// has just moved.
     pub async fn tune(&self, standing: Option<Standing>) {
         let Some(forwarding) = &self.forwarding else { return };
-        let Wanted { timeouts, sync, ebpf_mode, .. } = &self.wanted;
+        let Wanted { timeouts, sync, ebpf_mode, quiescent_keeps, .. } = &self.wanted;
         let views = std::sync::Arc::clone(&self.heartbeat.snapshot.borrow());
         let of = |name: &String| views.iter().find(|view| view.name == *name).map(|view| view.state);
         let sync = sync.as_ref().map(|sync| {
@@ -37,7 +37,8 @@ impl Daemon {
         });
         let hooks = Some(Hooks { mode: hook_mode(*ebpf_mode), fence: self.heartbeat.fence });
         // A task that has ended is noticed by the loop.
-        drop(forwarding.commands.send(LvsCommand::Tune(Tuning { timeouts: *timeouts, sync, hooks })).await);
+        let tuning = Tuning { timeouts: *timeouts, sync, hooks, quiescent_keeps: *quiescent_keeps };
+        drop(forwarding.commands.send(LvsCommand::Tune(tuning)).await);
     }
 }
 
@@ -59,12 +60,22 @@ pub fn pinned(run_dir: &Path) -> bool {
     cfg!(feature = "ebpf") && pins(run_dir).join("settings").exists()
 }
 
+/// The plane of a daemon.
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_for(wanted: &Wanted, run_dir: &Path) -> Result<Plane, DatapathError> {
+    open(wanted.plane, run_dir, Some(wanted.ebpf_connections.unwrap_or(CONNECTIONS_MAX))).await
+}
+
+/// `connections`: how many the eBPF plane is to hold; `None`: as many as one that lives there already.
+///
 /// # Errors
 /// [`DatapathError`]: no such plane in this kernel or in this build, or no permission.
-pub async fn open(plane: model::Plane, run_dir: &Path) -> Result<Plane, DatapathError> {
+pub async fn open(plane: model::Plane, run_dir: &Path, connections: Option<u32>) -> Result<Plane, DatapathError> {
     match plane {
         model::Plane::Ipvs => Ok(Plane::Ipvs(Ipvs::open().await?)),
-        model::Plane::Ebpf => ebpf(run_dir).await,
+        model::Plane::Ebpf => ebpf(run_dir, connections).await,
     }
 }
 
@@ -74,7 +85,7 @@ pub async fn open(plane: model::Plane, run_dir: &Path) -> Result<Plane, Datapath
 /// As [`open`].
 #[cfg(feature = "ebpf")]
 pub fn take_up(run_dir: &Path, access: Access) -> Result<Option<Plane>, DatapathError> {
-    let taken = Ebpf::take_up(&options(run_dir)?, access)?;
+    let taken = Ebpf::take_up(&options(run_dir, None)?, access)?;
     Ok(taken.map(|plane| Plane::Ebpf(Box::new(plane))))
 }
 
@@ -88,16 +99,18 @@ pub fn take_up(_: &Path, _: Access) -> Result<Option<Plane>, DatapathError> {
 }
 
 #[cfg(feature = "ebpf")]
-async fn ebpf(run_dir: &Path) -> Result<Plane, DatapathError> {
-    Ok(Plane::Ebpf(Box::new(Ebpf::open(&options(run_dir)?).await?)))
+async fn ebpf(run_dir: &Path, connections: Option<u32>) -> Result<Plane, DatapathError> {
+    Ok(Plane::Ebpf(Box::new(Ebpf::open(&options(run_dir, connections)?).await?)))
 }
 
 #[cfg(feature = "ebpf")]
-fn options(run_dir: &Path) -> Result<EbpfOptions, DatapathError> {
+fn options(run_dir: &Path, connections: Option<u32>) -> Result<EbpfOptions, DatapathError> {
+    let pin_dir = pins(run_dir);
+    let connections = connections.or_else(|| Ebpf::pinned_connections(&pin_dir));
     Ok(EbpfOptions {
-        pin_dir: pins(run_dir),
+        pin_dir,
         interfaces: interfaces()?,
-        connections_max: CONNECTIONS_MAX,
+        connections_max: connections.unwrap_or(CONNECTIONS_MAX),
         services_max: SERVICES_MAX,
         destinations_max: DESTINATIONS_MAX,
         local_ports: LOCAL_PORTS,
@@ -106,7 +119,7 @@ fn options(run_dir: &Path) -> Result<EbpfOptions, DatapathError> {
 
 #[cfg(not(feature = "ebpf"))]
 #[expect(clippy::unused_async, reason = "the other build awaits")]
-async fn ebpf(_: &Path) -> Result<Plane, DatapathError> {
+async fn ebpf(_: &Path, _: Option<u32>) -> Result<Plane, DatapathError> {
     Err(DatapathError::Unsupported {
         plane: "ebpf",
         what: "run: this vipd was built without it; choose `lvs_datapath ipvs`".to_owned(),

@@ -141,8 +141,8 @@ impl Daemon {
     async fn validate_forwarding(&mut self, wanted: &Wanted) -> Result<(), ReloadError> {
         let Some(forwarding) = &self.forwarding else {
             if !wanted.pools.is_empty() {
-                self.forwarding =
-                    Some(forward(wanted, &self.run_dir, Some(&self.options.state_dir), self.lvs_told.clone()).await?);
+                let (state_dir, told) = (Some(self.options.state_dir.as_path()), self.lvs_told.clone());
+                self.forwarding = Some(forward(wanted, &self.run_dir, state_dir, vec![], told).await?);
             }
             return Ok(());
         };

@@ -15,11 +15,12 @@ use crate::base::MonoTime;
 use crate::config::model;
 use crate::daemon::bfd::{Bfd, BfdEvent};
 use crate::daemon::checkers::Checkers;
+use crate::daemon::clock;
 use crate::daemon::dump::AllStats;
 use crate::daemon::heartbeat::{Command, Heartbeat, processor};
 use crate::daemon::history::History;
 use crate::daemon::history::file::Writer;
-use crate::daemon::leaving;
+use crate::daemon::leaving::{self, Left};
 use crate::daemon::lvs::{LvsCommand, LvsEvent, LvsView};
 use crate::daemon::mailer::Mailer;
 use crate::daemon::memory;
@@ -298,6 +299,7 @@ impl Daemon {
         tracing::info!("leaving: everything is left to the next daemon");
         self.note_for_all("the daemon is told to leave everything to the next one (SIGQUIT)");
         // Their scripts would run beside those of the next one. A task that has ended has none.
+        let checks = self.checkers.leave().await.unwrap_or_default();
         let _ = self.trackers.configure(vec![]).await;
         let _ = self.checkers.configure(vec![]).await;
         while let Ok(happened) = self.heartbeat.events.try_recv() {
@@ -312,14 +314,10 @@ impl Daemon {
         let (reply, left) = oneshot::channel();
         let asked = self.heartbeat.commands.send(Command::Leave { reply }).await.is_ok();
         // A heartbeat that has ended left nothing.
-        let left = if asked { left.await.unwrap_or_default() } else { vec![] };
-        leaving::write(&self.run_dir, &left);
-        let served_s = left.iter().map(|one| one.lease_s).min();
-        tracing::info!(
-            active = left.len(),
-            served_s,
-            "left: what is Active is served as long as its addresses have a lease"
-        );
+        let routers = if asked { left.await.unwrap_or_default() } else { vec![] };
+        let active = routers.len();
+        leaving::write(&self.run_dir, clock::now(), Left { routers, checks });
+        tracing::info!(active, "left: what is Active is served as long as its addresses have a lease");
     }
 
     /// Hand over, then end everything. Events go on being served meanwhile.

@@ -16,6 +16,7 @@ use crate::daemon::checkers::{Checkers, Sessions};
 use crate::daemon::heartbeat::processor::{self, TURN_MAX};
 use crate::daemon::heartbeat::{Before, Heartbeat, StartError};
 use crate::daemon::history::file;
+use crate::daemon::leaving::{self, Left};
 use crate::daemon::loading::load as load_file;
 use crate::daemon::log::Log;
 use crate::daemon::lvs::{self, LvsCommand, LvsEvent, LvsSettings, LvsView, Seen};
@@ -31,11 +32,12 @@ use crate::daemon::supervisor::running::{Daemon, Forwarding, Standing};
 use crate::daemon::supervisor::scrape::Metrics;
 use crate::daemon::supervisor::{Options, RunError, control, plane};
 use crate::daemon::trackers::Trackers;
-use crate::daemon::translate::{Wanted, translate};
+use crate::daemon::translate::{Wanted, health, translate};
 use crate::daemon::watchers::Watchers;
-use crate::daemon::{clock, leaving, maintenance, owned, sysctls, watching, wishes};
-use crate::lvs::datapath::Datapath as _;
-use crate::lvs::pool::PoolSettings;
+use crate::daemon::{clock, maintenance, owned, sysctls, watching, wishes};
+use crate::healthcheck::board::{self, Board};
+use crate::lvs::datapath::{Datapath as _, DatapathError};
+use crate::lvs::pool::{Event, PoolId, PoolSettings};
 use crate::vrrp::fleet::Maintenance;
 
 /// Questions from the control socket that wait for the supervisor.
@@ -94,13 +96,16 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
     let (lvs_told, lvs_events) = mpsc::channel(LVS_EVENTS_MAX);
     let links = watching::watch().map_err(|error| RunError::System { action: "watching the links", error })?;
     clear_leftovers(&wanted, run_dir.path()).await;
+    let Left { routers, checks } = leaving::take(run_dir.path(), clock::now());
     let mut forwarding = None;
     if !wanted.pools.is_empty() {
-        forwarding = Some(forward(&wanted, run_dir.path(), Some(&options.state_dir), lvs_told.clone()).await?);
+        let known = foretold(&wanted, checks.clone());
+        forwarding = Some(forward(&wanted, run_dir.path(), Some(&options.state_dir), known, lvs_told.clone()).await?);
     }
     // IPVS has its settings only now.
     let settings = sysctls::follow(&wanted);
-    let elected = elect(&wanted, maintenance.clone(), run_dir.path());
+    let before = Before { maintenance: maintenance.clone(), left: routers };
+    let elected = elect(&wanted, before, run_dir.path());
     if elected.is_err()
         && let Some(forwarding) = forwarding.take()
     {
@@ -153,11 +158,18 @@ pub async fn start(options: Options, wanted: Wanted, run_dir: &RunDir, log: &Log
         standing: Standing::new(clock::now()),
         wanted,
     };
+    begin(&mut daemon, checks, settings).await;
+    Ok(daemon)
+}
+
+/// Every task runs: give them what they are to do. `settings` are lines about those of the kernel.
+async fn begin(daemon: &mut Daemon, checks: board::Left, settings: Vec<String>) {
+    // A task that has ended is noticed by the loop.
+    let _ = daemon.checkers.resume(checks).await;
     daemon.follow_configuration().await;
     daemon.recorder.record(clock::now(), Kind::Config, "vipd", "started".to_owned());
     daemon.begin_history();
     daemon.record_settings(settings);
-    Ok(daemon)
 }
 
 /// Answer on the control socket, and be ready to on the one of `metrics_listen`.
@@ -177,15 +189,15 @@ fn start_bfd(heartbeat: &Heartbeat) -> Result<(Bfd, mpsc::Receiver<BfdEvent>), R
 }
 
 /// Start the heartbeat.
-fn elect(wanted: &Wanted, maintenance: Maintenance, run_dir: &Path) -> Result<Heartbeat, StartError> {
-    if maintenance != Maintenance::default() {
+fn elect(wanted: &Wanted, before: Before, run_dir: &Path) -> Result<Heartbeat, StartError> {
+    if before.maintenance != Maintenance::default() {
+        let maintenance = &before.maintenance;
         tracing::warn!("in maintenance: {maintenance}, as an operator left it; `vipd maintenance off` ends it");
     }
     if let Err(error) = processor::limit(wanted.process.rt_limit.unwrap_or(TURN_MAX)) {
         tracing::warn!(%error, "a heartbeat that hangs is not taken off the processor");
     }
     let (instances, statics) = (wanted.instances.clone(), wanted.statics.clone());
-    let before = Before { maintenance, left: leaving::take(run_dir, clock::now()) };
     let heartbeat = Heartbeat::start_in(instances, statics, wanted.heartbeat, before, Some(&plane::pins(run_dir)))?;
     if let Some(error) = &heartbeat.unfenced {
         tracing::warn!(%error, "vip_fence: without it, a frozen daemon's addresses stay until their lease ends");
@@ -208,7 +220,14 @@ fn spawn(tasks: &mut JoinSet<&'static str>, name: &'static str, running: tokio::
     });
 }
 
-/// Open the plane that the configuration chose and bring it in step.
+/// What the checkers of this configuration will tell first of what the daemon before knew: the plane is to hear of no pool
+/// without it.
+fn foretold(wanted: &Wanted, checks: board::Left) -> Vec<(PoolId, Event)> {
+    let told = Board::foretell(clock::now(), checks, wanted.checks.clone());
+    told.iter().filter_map(|event| health(&wanted.targets, event)).collect()
+}
+
+/// Open the plane that the configuration chose and bring it in step. `known` is what an earlier run knew of real servers.
 ///
 /// # Errors
 /// [`RunError::Plane`], or [`RunError::Forwarding`] where it cannot do what the configuration asks.
@@ -216,9 +235,10 @@ pub async fn forward(
     wanted: &Wanted,
     run_dir: &std::path::Path,
     state_dir: Option<&std::path::Path>,
+    known: Vec<(PoolId, Event)>,
     told: mpsc::Sender<LvsEvent>,
 ) -> Result<Forwarding, RunError> {
-    let plane = plane::open(wanted.plane, run_dir).await?;
+    let plane = plane::open_for(wanted, run_dir).await?;
     // Services that an operator added by hand are not in it, and stay.
     let left = owned::read(run_dir, wanted.plane);
     let settings = LvsSettings {
@@ -227,6 +247,7 @@ pub async fn forward(
         resync: RESYNC,
         wishes: state_dir.map(wishes::read).unwrap_or_default(),
         state_dir: state_dir.map(std::path::Path::to_owned),
+        known,
     };
     let (commands, taken) = mpsc::channel(LVS_COMMANDS_MAX);
     let (publish, view) = watch::channel(LvsView::default());
@@ -264,8 +285,12 @@ async fn clear_leftovers(wanted: &Wanted, run_dir: &std::path::Path) {
         tracing::info!(plane = ?kind, "taking down what an earlier run left");
         let nothing = Wanted { plane: kind, pools: vec![], ..wanted.clone() };
         let (told, _) = mpsc::channel(1);
-        match forward(&nothing, run_dir, None, told).await {
+        match forward(&nothing, run_dir, None, vec![], told).await {
             Ok(forwarding) => forwarding.end(run_dir).await,
+            Err(RunError::Plane(DatapathError::NoIpvs)) => {
+                tracing::warn!("this kernel has no IPVS any more, and nothing of what an earlier run left in it");
+                owned::forget(run_dir, kind);
+            }
             Err(error) => tracing::error!(%error, "what an earlier run left in the plane stays"),
         }
     }

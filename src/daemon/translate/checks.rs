@@ -15,8 +15,8 @@ use crate::healthcheck::probe::{
     AgentProbe, BfdProbe, DnsProbe, Endpoint, FileProbe, GrpcProbe, HttpProbe, HttpVersion, HttpsProbe, Probe,
     ScriptProbe, SmtpProbe, Sni, TlsClient, TlsFiles, UdpProbe, Url,
 };
-use crate::healthcheck::settings::{CheckId, CheckSettings, TargetId};
-use crate::lvs::pool::PoolId;
+use crate::healthcheck::settings::{CheckEvent, CheckId, CheckSettings, TargetId};
+use crate::lvs::pool::{Event, PoolId};
 use crate::lvs::table::DestinationKey;
 
 use super::TranslateError;
@@ -31,6 +31,18 @@ pub struct Target {
 
 /// Which real server a checker's label means.
 pub type Targets = BTreeMap<TargetId, Target>;
+
+/// What an event of the checkers tells a pool.
+pub fn health(targets: &Targets, event: &CheckEvent) -> Option<(PoolId, Event)> {
+    let &Target { ref pool, real_server } = targets.get(event.target())?;
+    let event = match event {
+        CheckEvent::Up { .. } => Event::Up { real_server },
+        CheckEvent::Down { .. } => Event::Down { real_server },
+        CheckEvent::Weight { wish, .. } => Event::Weight { real_server, weight: Some(*wish) },
+        CheckEvent::Silence { .. } => return None,
+    };
+    Some((pool.clone(), event))
+}
 
 /// keepalived's `delay_loop` and `connect_timeout`.
 const DELAY_LOOP: Duration = Duration::from_mins(1);

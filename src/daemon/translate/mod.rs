@@ -24,7 +24,7 @@ use crate::healthcheck::settings::CheckSettings;
 use crate::lvs::ipvsadm::Timeouts;
 use crate::lvs::pool::{Adjustment, PoolSettings};
 use crate::vrrp::{Holdings, Settings};
-pub use checks::{Target, Targets};
+pub use checks::{Target, Targets, health};
 pub use lvs::Sync;
 pub use scripts::{Group, HostScript, Mails, PoolScripts, RealServerScripts, Scripts};
 
@@ -61,6 +61,9 @@ pub struct Wanted {
     pub heartbeat: HeartbeatOptions,
     pub process: Process,
     pub ebpf_mode: EbpfMode,
+    pub ebpf_connections: Option<u32>,
+    /// Persistent clients stay with a server of weight 0.
+    pub quiescent_keeps: bool,
     /// What becomes of a kernel setting that forwarding needs otherwise.
     pub sysctl: SysctlMode,
     /// `metrics_listen`.
@@ -116,6 +119,8 @@ pub fn translate(config: &Config) -> Result<Wanted, TranslateError> {
         timeouts,
         sync_daemon,
         ebpf_mode,
+        ebpf_connections,
+        quiescent_keeps,
         sysctl,
         metrics,
         .. // `read_elsewhere` has the others.
@@ -146,6 +151,8 @@ pub fn translate(config: &Config) -> Result<Wanted, TranslateError> {
         heartbeat: heartbeat(process, *plane),
         process: *process,
         ebpf_mode: *ebpf_mode,
+        ebpf_connections: *ebpf_connections,
+        quiescent_keeps: *quiescent_keeps,
         sysctl: *sysctl,
         metrics: *metrics,
         flaws: Flaws::default(),
@@ -197,6 +204,8 @@ const fn read_elsewhere(global: &Global) {
         // By [`translate`], as are the rest
         sysctl: _,
         ebpf_mode: _,
+        ebpf_connections: _,
+        quiescent_keeps: _,
         metrics: _,
         script_user: _,
         mcast_group4: _,

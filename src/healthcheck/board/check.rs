@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::{MonoTime, WeightWish};
 use crate::healthcheck::agent;
 use crate::healthcheck::judge::{Change, Judge};
@@ -32,13 +34,29 @@ pub(super) struct Check {
     agent: agent::Memory,
     pub last: Option<Kept>,
     /// When there last was a result that says something of the server.
-    heard: Option<MonoTime>,
+    pub heard: Option<MonoTime>,
     results: u64,
     added: MonoTime,
     /// That no result comes was told.
     pub silent: bool,
     /// What it reads changed while it was read.
     pub again: bool,
+}
+
+/// What the results so far say, whoever asks next.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Learnt {
+    judge: Judge,
+    wish: Option<WeightWish>,
+    agent: agent::Memory,
+    last: Option<Kept>,
+    results: u64,
+}
+
+impl Learnt {
+    pub const fn is_nothing(&self) -> bool {
+        self.results == 0
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -88,13 +106,22 @@ impl Check {
     /// Keep what a predecessor learnt, if it asked the same thing.
     pub fn inherit(&mut self, old: &Self) {
         if old.settings.probe == self.settings.probe {
-            self.judge = old.judge.with_rules(self.settings.retry, self.settings.on_local_error);
-            self.wish = old.wish;
-            self.agent = old.agent;
-            self.last.clone_from(&old.last);
+            self.resume(&old.learnt());
             self.heard = old.heard;
-            self.results = old.results;
         }
+    }
+
+    pub fn learnt(&self) -> Learnt {
+        let &Self { judge, wish, agent, ref last, results, .. } = self;
+        Learnt { judge, wish, agent, last: last.clone(), results }
+    }
+
+    /// Begin with what one learnt that asked the same thing.
+    pub fn resume(&mut self, learnt: &Learnt) {
+        let Learnt { judge, wish, agent, last, results } = learnt;
+        self.judge = judge.with_rules(self.settings.retry, self.settings.on_local_error);
+        (self.wish, self.agent, self.results) = (*wish, *agent, *results);
+        self.last.clone_from(last);
     }
 
     /// What is believed of a server before the first result.

@@ -55,7 +55,7 @@ impl Board {
         let due = check.schedule.next(now, next);
         check.run = RunState::Waiting { due };
         self.due.insert((due, key));
-        if check.silent && !check.is_stale(now) {
+        if check.silent && check.heard == Some(now) {
             check.silent = false;
             actions.extend(silence(check, None));
             self.patience.insert((check.patience(), key));

@@ -1,5 +1,8 @@
 //! The board, driven by hand: each row says what a result or a reload must lead to.
 
+mod late;
+mod leaving;
+
 use super::*;
 use crate::healthcheck::expect::Expect;
 use crate::healthcheck::judge::OnLocalError;

@@ -117,6 +117,24 @@ impl Datapath for Plane {
         }
     }
 
+    fn connections_max(&self) -> Option<u32> {
+        match self {
+            Self::Memory(plane) => plane.connections_max(),
+            Self::Ipvs(plane) => plane.connections_max(),
+            #[cfg(feature = "ebpf")]
+            Self::Ebpf(plane) => plane.connections_max(),
+        }
+    }
+
+    fn set_quiescent_keeps(&mut self, keeps: bool) -> Result<(), DatapathError> {
+        match self {
+            Self::Memory(plane) => plane.set_quiescent_keeps(keeps),
+            Self::Ipvs(plane) => plane.set_quiescent_keeps(keeps),
+            #[cfg(feature = "ebpf")]
+            Self::Ebpf(plane) => plane.set_quiescent_keeps(keeps),
+        }
+    }
+
     fn hooks(&self) -> Vec<Served> {
         match self {
             Self::Memory(plane) => plane.hooks(),

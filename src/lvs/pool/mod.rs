@@ -175,10 +175,18 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Start with the health that each real server starts with; the first quorum verdict is an event.
-    pub fn new(settings: PoolSettings) -> (Self, Vec<PoolEvent>) {
+    /// Start with the health that each real server starts with, and what is known of some besides; the first quorum verdict
+    /// is an event.
+    pub fn new(settings: PoolSettings, known: &[Event]) -> (Self, Vec<PoolEvent>) {
         let (settings, _) = settings.adjusted();
-        let members = settings.real_servers.iter().map(|(at, real)| (*at, Member::starting(real.start))).collect();
+        let mut members: BTreeMap<_, _> =
+            settings.real_servers.iter().map(|(at, real)| (*at, Member::starting(real.start))).collect();
+        for event in known {
+            let at = event.real_server();
+            if let (Some(member), Some(real)) = (members.get_mut(&at), settings.real_servers.get(&at)) {
+                member.know(*event, real.start);
+            }
+        }
         let mut pool = Self { settings, members, leaving: BTreeMap::new(), quorum_up: false };
         let mut told = pool.judge();
         if !pool.quorum_up {
@@ -253,7 +261,7 @@ impl Pool {
             Event::Down { real_server } => {
                 // A server without checkers is always up; of an alpha server the first result is told.
                 if start != Start::Unchecked {
-                    if member.health != Health::Down {
+                    if member.health != Health::Down || (init_notifies && !member.told) {
                         told.push(PoolEvent::RealServerDown { real_server });
                     }
                     (member.told, member.ramp) = (true, None);
@@ -413,6 +421,17 @@ impl Member {
             Start::Down => Health::Untried,
         };
         Self { health, dynamic_weight: None, ramp: None, told: false, wish: None }
+    }
+
+    /// What was so before it began is nothing that happens: nobody is told, and no share has to grow.
+    const fn know(&mut self, event: Event, start: Start) {
+        match (event, start) {
+            (Event::Up { .. }, _) => self.health = Health::Up,
+            (Event::Down { .. }, Start::Up | Start::Down) => self.health = Health::Down,
+            (Event::Weight { weight, .. }, _) => self.dynamic_weight = weight,
+            (Event::Down { .. }, Start::Unchecked)
+            | (Event::Ramp { .. } | Event::Left { .. } | Event::Operator { .. }, _) => {}
+        }
     }
 
     /// The weight that a checker asked for, else the configured one.

@@ -1,6 +1,7 @@
 //! The rules by a table, the laws by random events.
 
 mod group;
+mod known;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
@@ -74,7 +75,7 @@ fn up(n: u8) -> Event {
 
 #[test]
 fn a_pool_starts_up_and_says_that_it_has_its_quorum() {
-    let (pool, told) = Pool::new(settings(&[2, 1]));
+    let (pool, told) = Pool::new(settings(&[2, 1]), &[]);
     assert_eq!(told, [PoolEvent::QuorumGained { weight: 3, threshold: 1 }]);
     assert_eq!(table(&pool), ["10.0.0.1:8080=2", "10.0.0.2:8080=1"]);
 }
@@ -83,7 +84,7 @@ fn a_pool_starts_up_and_says_that_it_has_its_quorum() {
 fn an_alpha_pool_starts_without_quorum_and_tells_the_first_results() {
     let mut alpha = with_sorry(settings(&[1, 1]), false);
     alpha.real_servers.values_mut().for_each(|real| real.start = Start::Down);
-    let (mut pool, told) = Pool::new(alpha);
+    let (mut pool, told) = Pool::new(alpha, &[]);
     let sorry_in = PoolEvent::SorryServerIn { sorry_server: SORRY };
     assert_eq!(told, [PoolEvent::QuorumLost { weight: 0, threshold: 1 }, sorry_in]);
     assert_eq!(table(&pool), ["10.0.0.99:80=1"]);
@@ -180,7 +181,7 @@ fn the_table_follows_health_and_quorum() {
         ),
     ];
     for (name, settings, events, wanted) in rows {
-        let (mut pool, _) = Pool::new(settings);
+        let (mut pool, _) = Pool::new(settings, &[]);
         for event in events {
             pool.handle(event).unwrap();
         }
@@ -231,7 +232,7 @@ fn settings_that_cannot_hold_are_corrected_and_told() {
 fn omega_tells_everything_down_at_the_end() {
     let mut omega = settings(&[1, 1]);
     omega.omega = true;
-    let (mut pool, _) = Pool::new(omega.clone());
+    let (mut pool, _) = Pool::new(omega.clone(), &[]);
     pool.handle(down(1)).unwrap();
     let lost = PoolEvent::QuorumLost { weight: 0, threshold: 1 };
     assert_eq!(pool.stop(), [PoolEvent::RealServerDown { real_server: rs(2) }, lost]);
@@ -243,7 +244,7 @@ fn omega_tells_everything_down_at_the_end() {
 #[test]
 fn a_server_without_checkers_is_up_whatever_is_said() {
     let mut unchecked = settings(&[1]);
-    let (mut pool, _) = Pool::new(unchecked.clone());
+    let (mut pool, _) = Pool::new(unchecked.clone(), &[]);
     pool.handle(down(1)).unwrap();
     unchecked.real_servers.values_mut().for_each(|real| real.start = Start::Unchecked);
     let told = pool.reconfigure(unchecked);
@@ -254,7 +255,7 @@ fn a_server_without_checkers_is_up_whatever_is_said() {
 
 #[test]
 fn an_unknown_real_server_is_an_error_and_changes_nothing() {
-    let (mut pool, _) = Pool::new(settings(&[1]));
+    let (mut pool, _) = Pool::new(settings(&[1]), &[]);
     assert_eq!(pool.handle(down(9)).unwrap_err().real_server, rs(9));
     assert_eq!(table(&pool), ["10.0.0.1:8080=1"]);
 }
@@ -324,9 +325,9 @@ proptest! {
     fn the_same_final_health_gives_the_same_table(
         settings in any_settings(), noise in any_events(), last in any_final(), reverse in any::<bool>()
     ) {
-        let (mut calm, _) = Pool::new(settings.clone());
+        let (mut calm, _) = Pool::new(settings.clone(), &[]);
         feed(&mut calm, &last.events());
-        let (mut busy, _) = Pool::new(settings);
+        let (mut busy, _) = Pool::new(settings, &[]);
         feed(&mut busy, &noise);
         let mut events = last.events();
         if reverse { events.reverse(); }
@@ -339,10 +340,10 @@ proptest! {
     fn a_reload_from_a_to_b_equals_starting_b_with_the_health_carried_over(
         a in any_settings(), b in any_settings(), last in any_final()
     ) {
-        let (mut reloaded, _) = Pool::new(a.clone());
+        let (mut reloaded, _) = Pool::new(a.clone(), &[]);
         feed(&mut reloaded, &last.events());
         reloaded.reconfigure(b.clone());
-        let (mut started, _) = Pool::new(b);
+        let (mut started, _) = Pool::new(b, &[]);
         let carried: Vec<_> = last.events().into_iter().filter(|event| {
             // Health is known only where the old configuration had a checker, or the new one has none.
             let was = a.real_servers.get(&event.real_server());
@@ -369,7 +370,7 @@ proptest! {
         settings in any_settings(), hysteresis in 0u32..4, events in any_events()
     ) {
         let settings = PoolSettings { hysteresis, ..with_sorry(settings, false) };
-        let (mut pool, told) = Pool::new(settings);
+        let (mut pool, told) = Pool::new(settings, &[]);
         let sorry = |told: &[PoolEvent]| told.iter().fold(None, |last, event| match event {
             PoolEvent::SorryServerIn { .. } => Some(true),
             PoolEvent::SorryServerOut { .. } => Some(false),
@@ -395,7 +396,7 @@ fn weight_of(pool: &Pool, n: u8) -> Option<u32> {
 #[test]
 fn a_server_that_comes_up_gets_its_weight_step_by_step_and_counts_as_a_whole() {
     let slow = PoolSettings { slow_start: Duration::from_secs(20), quorum: 90, ..settings(&[100, 40]) };
-    let (mut pool, _) = Pool::new(slow);
+    let (mut pool, _) = Pool::new(slow, &[]);
     assert_eq!((weight_of(&pool, 1), pool.timers().count()), (Some(100), 0), "at the start nobody is slow");
     pool.handle(Event::Down { real_server: rs(1) }).unwrap();
     assert!(!pool.has_quorum());
@@ -421,7 +422,7 @@ fn a_server_that_comes_up_gets_its_weight_step_by_step_and_counts_as_a_whole() {
 fn a_server_that_leaves_keeps_its_connections_for_a_while() {
     let key = settings(&[1]).services[0];
     let drained = |weights: &[u32]| PoolSettings { drain_time: Duration::from_secs(30), ..settings(weights) };
-    let (mut pool, _) = Pool::new(drained(&[7, 7]));
+    let (mut pool, _) = Pool::new(drained(&[7, 7]), &[]);
     pool.reconfigure(drained(&[7]));
     let weights = |pool: &Pool| {
         let entry = pool.desired().into_iter().find(|(service, _)| *service == key).unwrap().1;
@@ -441,7 +442,7 @@ fn a_server_that_leaves_keeps_its_connections_for_a_while() {
     pool.handle(Event::Down { real_server: rs(2) }).unwrap();
     pool.reconfigure(drained(&[7]));
     assert_eq!((weights(&pool), pool.timers().count()), (vec![7], 0));
-    let (mut at_once, _) = Pool::new(settings(&[7, 7]));
+    let (mut at_once, _) = Pool::new(settings(&[7, 7]), &[]);
     at_once.reconfigure(settings(&[7]));
     assert_eq!(weights(&at_once), [7]);
 }
@@ -449,7 +450,7 @@ fn a_server_that_leaves_keeps_its_connections_for_a_while() {
 #[test]
 fn that_a_server_is_up_at_first_is_told_where_it_is_asked_for() {
     for (init_notifies, wanted) in [(true, 1), (false, 0)] {
-        let (mut pool, _) = Pool::new(PoolSettings { init_notifies, ..settings(&[1]) });
+        let (mut pool, _) = Pool::new(PoolSettings { init_notifies, ..settings(&[1]) }, &[]);
         let told = pool.handle(Event::Up { real_server: rs(1) }).unwrap();
         assert_eq!(told.len(), wanted, "{init_notifies}");
         assert_eq!(pool.handle(Event::Up { real_server: rs(1) }), Ok(vec![]), "once");
@@ -466,7 +467,7 @@ fn an_operators_wish_stands_above_checkers_and_reloads_until_it_is_taken_back() 
     ];
     for (name, wish, in_table, live) in rows {
         let settings = settings(&[1, 1]);
-        let (mut pool, _) = Pool::new(settings.clone());
+        let (mut pool, _) = Pool::new(settings.clone(), &[]);
         pool.handle(Event::Operator { real_server: rs(1), wish: Some(wish) }).unwrap();
         pool.handle(Event::Weight { real_server: rs(1), weight: Some(WeightWish::Exactly(weight(3))) }).unwrap();
         pool.reconfigure(settings);
@@ -481,7 +482,7 @@ fn an_operators_wish_stands_above_checkers_and_reloads_until_it_is_taken_back() 
 #[test]
 fn a_wish_for_what_a_reload_removes_is_dropped_and_told() {
     let wish = |n, wish| Event::Operator { real_server: rs(n), wish: Some(wish) };
-    let (mut pool, _) = Pool::new(settings(&[1, 1, 1]));
+    let (mut pool, _) = Pool::new(settings(&[1, 1, 1]), &[]);
     pool.handle(wish(3, Wish::Drain)).unwrap();
     pool.handle(wish(2, Wish::Disable)).unwrap();
     let dropped = |n, wish| PoolEvent::WishDropped { real_server: rs(n), wish };

@@ -81,7 +81,7 @@ impl Fleet {
             let concerned = at == who || (group.is_some() && instance.group() == group);
             let serves = instance.router.standing() == Standing::Active;
             // Where the kernel does not hold them yet, the whole burst is still to come.
-            if concerned && serves && !instance.announce_when_settled {
+            if concerned && serves && instance.announce_when_settled.is_none() {
                 instance.announcer.claimed(now, &instance.settings.garp);
             }
         }

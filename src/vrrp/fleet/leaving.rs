@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Fleet, Instance, Output, lease, send, serve};
+use super::{Fleet, Instance, Output, send, serve};
 use crate::base::MonoTime;
 use crate::vrrp::reason::Standing;
 use crate::vrrp::router::{Router, Rules};
@@ -16,8 +16,6 @@ pub struct LeftActive {
     pub key: Key,
     /// Nobody who heard the last advert misses the next one before.
     pub until: MonoTime,
-    /// How long the kernel has the addresses for us, in seconds.
-    pub lease_s: u32,
     /// Of the last sealed packet that was sent or taken: peers take no older one.
     pub sequence: u32,
 }
@@ -36,7 +34,6 @@ impl Fleet {
             left.push(LeftActive {
                 key: instance.settings.key(),
                 until: now + instance.router.rules().fastest_active_down(),
-                lease_s: lease(instance).valid_s,
                 sequence: instance.sequence,
             });
         }
@@ -68,10 +65,11 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::base::{Family, IfName, Vrid};
+    use crate::base::{AdvertInterval, Family, IfName, Priority, Vrid};
     use crate::vrrp::Happened;
     use crate::vrrp::links::{Held, Link, Links};
     use crate::vrrp::reason::Reason;
+    use crate::vrrp::router::{Event, Heard};
     use crate::vrrp::settings::{Authentication, Password, SyncGroup, VirtualAddress};
 
     fn at(ms: u64) -> MonoTime {
@@ -146,10 +144,81 @@ mod tests {
         }
     }
 
+    /// When it announces an address from then on, in its first two seconds, if the kernel holds them after so many ms.
+    fn announces(fleet: &mut Fleet, begins: MonoTime, settled_ms: u64) -> Option<Duration> {
+        let keys: Vec<Key> = fleet.instances.iter().map(|instance| instance.settings.key()).collect();
+        let settled = begins + Duration::from_millis(settled_ms);
+        let mut now = begins;
+        let mut first = None;
+        while now <= begins + Duration::from_secs(2) && first.is_none() {
+            let is_announced = |output: &Output| matches!(output, Output::Announce { .. });
+            first = fleet.tick(now).iter().any(is_announced).then(|| now - begins);
+            if now == settled {
+                for key in &keys {
+                    fleet.settled(now, key);
+                }
+            }
+            let next = fleet.deadline(now).unwrap_or(settled);
+            now = if now < settled { next.min(settled) } else { next.max(now) };
+        }
+        first
+    }
+
+    fn hears(fleet: &mut Fleet, now: MonoTime, priority: u8) {
+        let heard = Heard {
+            from: "10.0.0.2".parse().unwrap(),
+            priority: Some(Priority::new(priority).unwrap()),
+            interval: AdvertInterval::DEFAULT,
+            from_greater: true,
+        };
+        let mut out = vec![];
+        fleet.event(now, 0, Event::Heard(heard), &mut out);
+    }
+
+    #[test]
+    fn who_goes_on_announces_nothing_before_it_could_hear_who_took_over() {
+        let interval = Duration::from_secs(1);
+        for group in [None, Some("G")] {
+            let wanted = || vec![Settings { priority: Priority::new(100).unwrap(), ..settings(1, group) }];
+            let (mut fleet, _) = process(at(0), vec![], wanted());
+            let begins = fleet.deadline(at(0)).unwrap();
+            fleet.tick(begins);
+            assert_eq!(announces(&mut fleet, begins, 5), Some(Duration::from_millis(5)), "{group:?}: it took over");
+            let leaves = begins + Duration::from_secs(20);
+            let left = fleet.leave(leaves).0;
+            assert_eq!(left.len(), 1, "{group:?}");
+            let again = leaves + Duration::from_millis(500);
+            let next = || process(again, left.clone(), wanted()).0;
+            let listens = interval + next().instances[0].router.skew();
+            assert_eq!(announces(&mut next(), again, 5), Some(listens), "{group:?}: it goes on");
+            assert_eq!(
+                announces(&mut next(), again, 1_700),
+                Some(Duration::from_millis(1_700)),
+                "{group:?}: slow kernel"
+            );
+
+            let mut yields = next();
+            yields.settled(again, &wanted()[0].key());
+            hears(&mut yields, again + interval / 2, 200);
+            assert_eq!(standings(&yields), [Standing::Backup], "{group:?}");
+            assert_eq!(
+                announces(&mut yields, again + interval / 2, 5),
+                None,
+                "{group:?}: it took over, and keeps its clients"
+            );
+
+            let mut stays = next();
+            stays.settled(again, &wanted()[0].key());
+            hears(&mut stays, again + interval / 2, 50);
+            let at_once = announces(&mut stays, again + interval / 2, 5);
+            assert_eq!(at_once, Some(Duration::ZERO), "{group:?}: a lesser one hears who has them");
+        }
+    }
+
     #[test]
     fn who_has_a_fault_when_the_next_process_begins_does_not_go_on() {
         let key = settings(1, None).key();
-        let left = LeftActive { key, until: at(13_000), lease_s: 5, sequence: 0 };
+        let left = LeftActive { key, until: at(13_000), sequence: 0 };
         let mut fleet = Fleet::default();
         fleet.resume(vec![left]);
         fleet.reconfigure(at(10_000), vec![settings(1, None)]);

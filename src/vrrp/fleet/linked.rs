@@ -75,7 +75,7 @@ impl Fleet {
             if !put_back {
                 continue;
             }
-            instance.announce_when_settled = true;
+            instance.announce_when_settled = Some(now);
             out.push(hold_all(instance));
         }
         self.refresh(now, &mut out);
@@ -94,7 +94,7 @@ impl Fleet {
         let mut out = vec![];
         for instance in &mut self.instances {
             // Where the kernel does not hold them yet, the whole burst is still to come.
-            if instance.router.standing() != Standing::Active || instance.announce_when_settled {
+            if instance.router.standing() != Standing::Active || instance.announce_when_settled.is_some() {
                 continue;
             }
             let settings = &instance.settings;

@@ -63,7 +63,9 @@ fn keep(now: MonoTime, mut instance: Instance, settings: Arc<Settings>, out: &mu
     debug_assert!(actions.is_empty(), "settings alone move nothing");
     // One that hands over takes all when nobody takes over: its successor may have the new ones already.
     if instance.router.standing() == Standing::Active {
-        instance.announce_when_settled |= more;
+        if more {
+            instance.announce_when_settled = Some(now);
+        }
         out.push(hold_all(&instance));
     }
     instance

@@ -221,7 +221,7 @@ fn who_finds_no_successor_takes_the_addresses_of_its_settings() {
     assert_eq!(router.standing(), Standing::HandingOver);
     let now = router.deadline().unwrap();
     let actions = router.handle(now, Event::DeadlineReached);
-    let (advert, take) = (Action::Advert { priority: 150 }, Action::Take);
+    let (advert, take) = (Action::Advert { priority: 150 }, Action::Take { announce_at: now });
     assert_eq!(actions.get(..2), Some([advert, take].as_slice()), "{actions:?}");
     assert_eq!(router.standing(), Standing::Active);
 }

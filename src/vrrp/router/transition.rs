@@ -116,7 +116,8 @@ impl Router {
                     Then::Yield { .. } => {
                         let active = State::Active(self.active_from(now));
                         // What it is to hold may be other addresses by now.
-                        let actions = vec![Action::Advert { priority: self.priority.get() }, Action::Take];
+                        let take = Action::Take { announce_at: now };
+                        let actions = vec![Action::Advert { priority: self.priority.get() }, take];
                         self.go(active, actions, reason, now - until)
                     }
                 }
@@ -276,9 +277,14 @@ impl Router {
     /// An Active that was not run for so long that a Backup has taken over by now: what it is instead, and how late it is.
     fn overslept(&self, now: MonoTime, active: Active) -> Option<(Backup, Duration)> {
         let late = now - active.advert_at;
-        // If none has, nobody is heard within one interval and the skew.
-        let listen = self.rules.interval.duration() + self.rules.skew(self.rules.interval, self.priority);
+        // If none has, nobody is heard.
+        let listen = self.listen();
         (late > self.rules.active_down(self.rules.interval, self.priority)).then(|| (fresh(now + listen), late))
+    }
+
+    /// Within this time who is Active is heard.
+    fn listen(&self) -> Duration {
+        self.rules.interval.duration() + self.rules.skew(self.rules.interval, self.priority)
     }
 
     fn advert_due(&self, now: MonoTime, active: Active) -> Move {
@@ -306,7 +312,9 @@ impl Router {
 
     fn become_active(&self, now: MonoTime, reason: Reason, late: Duration) -> Move {
         let active = State::Active(self.active_from(now));
-        let actions = vec![Action::Advert { priority: self.priority.get() }, Action::Take];
+        // Everybody knows where they are; but a peer that took over meanwhile would lose its clients for a moment.
+        let announce_at = if reason.is_resumed() { now + self.listen() } else { now };
+        let actions = vec![Action::Advert { priority: self.priority.get() }, Action::Take { announce_at }];
         self.go(active, actions, reason, late)
     }
 

@@ -6,6 +6,7 @@ use aya::maps::{Array, Map, MapData};
 use nix::sys::signal::Signal;
 use nix::time::{ClockId, clock_gettime};
 use vipd::lab::until;
+use vipd::lvs::io::ebpf::abi::Settings;
 
 use super::{Host, INSTANCE, PATIENCE, SERVER};
 
@@ -40,6 +41,37 @@ fn xdp_leaves_everything_to_the_fence_when_nobody_renews_it() {
     until("it is past, and stays so", PATIENCE, || earliest() < now()).unwrap();
     running.signal(Signal::SIGCONT);
     until("it is renewed again", PATIENCE, || earliest() > now()).unwrap();
+}
+
+#[test]
+fn the_table_has_room_for_as_many_connections_as_written_and_a_command_takes_it_as_it_is() {
+    let host = Host::new();
+    let config = |words: &str| host.config(&format!("global_defs {{\n {words}\n}}\n{INSTANCE}{SERVER}"));
+    let mut running = host.start(&config("lvs_ebpf_connections 3000"));
+    served_by(&host, "tc");
+    let entries = || {
+        let map = MapData::from_pin(host.run_dir().join("bpf/connections")).unwrap();
+        map.info().unwrap().max_entries()
+    };
+    assert_eq!(entries(), 6000, "one for each direction");
+    let keeps = || {
+        let pinned = MapData::from_pin(host.run_dir().join("bpf/settings")).unwrap();
+        let settings: Array<MapData, Settings> = Map::from_map_data(pinned).unwrap().try_into().unwrap();
+        settings.get(&0, 0).unwrap().quiescent_keeps
+    };
+    for (words, expected) in [("lvs_expire_quiescent_template no", 1), ("lvs_expire_quiescent_template yes", 0)] {
+        config(words);
+        running.signal(Signal::SIGHUP);
+        until("templates are as written", PATIENCE, || keeps() == expected)
+            .unwrap_or_else(|error| panic!("{error}\n{}", host.log()));
+    }
+    running.signal(Signal::SIGKILL);
+    running.ended();
+    let output =
+        host.vipd(&["ipvsadm", "--plane", "ebpf", "--run-dir"]).arg(host.run_dir()).arg("-Sn").output().unwrap();
+    let listed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && listed.contains("-a -t"), "{output:?}");
+    assert_eq!(entries(), 6000, "a command has not made it anew");
 }
 
 #[test]

@@ -78,6 +78,25 @@ fn a_restart_of_the_master_moves_nothing_at_its_peer_and_leaves_no_script_behind
 }
 
 #[test]
+fn who_starts_while_the_daemon_before_leaves_waits_for_it() {
+    let host = Host::new();
+    // It is waited for, for 2 s.
+    let config = host.config(&config("eth0", 200, "state MASTER\n    notify_master \"/bin/sleep 15\""));
+    let mut first = host.start(&config);
+    wait_for(&host, "MASTER");
+    first.signal(Signal::SIGQUIT);
+    until("it says that it ends", PATIENCE, || {
+        fs::read_to_string(host.dir.path().join("run/lock")).is_ok_and(|text| text.ends_with("ending\n"))
+    })
+    .unwrap_or_else(|error| panic!("{error}\n{}", host.log()));
+    let second = host.start(&config);
+    assert!(first.ended().success(), "{}", host.log());
+    wait_for(&host, "MASTER");
+    assert!(host.log().contains("goes on where the daemon before left it (restart)"), "{}", host.log());
+    drop(second);
+}
+
+#[test]
 fn without_a_successor_the_address_goes_with_its_lease() {
     let host = Host::new();
     let mut running = host.start(&host.config(INSTANCE));

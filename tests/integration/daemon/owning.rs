@@ -4,6 +4,7 @@ use std::fs;
 
 use nix::sys::signal::Signal;
 use vipd::lab::until;
+use vipd::lvs::table::{Protocol, ServiceKey};
 
 use super::{Host, INSTANCE, PATIENCE, Running};
 
@@ -99,4 +100,18 @@ fn a_reload_changes_what_an_address_is_like() {
     assert_eq!(status["instances"][0]["transitions"], 2, "INIT to BACKUP to MASTER, and no more: {status}");
     running.signal(Signal::SIGTERM);
     assert_eq!(running.ended().code(), Some(0), "{}", host.log());
+}
+
+#[test]
+fn what_was_noted_of_a_plane_that_the_kernel_has_no_more_is_forgotten() {
+    let host = Host::new();
+    fs::create_dir_all(host.run_dir()).unwrap();
+    let note = host.run_dir().join("services-ipvs.json");
+    let service = ServiceKey::Address { protocol: Protocol::Tcp, addr: "192.0.2.100".parse().unwrap(), port: 80 };
+    fs::write(&note, serde_json::to_string(&[service]).unwrap()).unwrap();
+    let config = host.config(INSTANCE);
+    let _running = host.start(&config);
+    // Where there is IPVS, the service is taken down, which ends so too.
+    assert!(!note.exists(), "{}", host.log());
+    assert!(!host.log().contains("ERROR"), "{}", host.log());
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use vipd::lvs::datapath::Datapath as _;
 use vipd::lvs::io::ebpf::Ebpf;
 use vipd::lvs::ipvsadm::connections::End;
 use vipd::lvs::ipvsadm::manual::Manual as _;
@@ -110,6 +111,26 @@ fn drain_and_removal_send_a_client_elsewhere_and_its_connection_stays_in_a_drain
     apply(&mut plane, &[Step::DeleteDestination(vip, server(second))]);
     let third = ask(&lab, "10.1.0.10", 80);
     assert!(third != first && third != second, "{first} {second} {third}");
+    lab.close(plane);
+}
+
+#[test]
+fn where_quiescent_servers_keep_their_clients_only_new_clients_go_elsewhere() {
+    let lab = Lab::new(SERVERS);
+    lab.client.ip("address add 10.1.0.11/24 dev wan");
+    let mut plane = lab.open();
+    plane.set_quiescent_keeps(true).unwrap();
+    let vip = key(Protocol::Tcp, MASQ_VIP, 80);
+    let ports = masq(&lab, &mut plane, vip, persistent(300, 32));
+    let first = ask(&lab, "10.1.0.10", 80);
+    let real = at(address(first), ports[usize::from(first) - 1]);
+    apply(&mut plane, &[Step::EditDestination(vip, real, destination(Forwarding::Masq, 0))]);
+    for _ in 0..SERVERS {
+        assert_eq!(ask(&lab, "10.1.0.10", 80), first, "who has been there stays");
+        assert_ne!(ask(&lab, "10.1.0.11", 80), first, "somebody new");
+    }
+    plane.set_quiescent_keeps(false).unwrap();
+    assert_ne!(ask(&lab, "10.1.0.10", 80), first, "a drain ends");
     lab.close(plane);
 }
 

@@ -2,7 +2,7 @@
 //! connection lives on.
 
 use crate::lab::{Arms, Lab, VIP};
-use crate::traffic::{Connection, Load};
+use crate::traffic::{Connection, Load, serve};
 
 /// How a daemon ends.
 #[derive(Clone, Copy, Debug)]
@@ -13,6 +13,12 @@ enum End {
 
 /// Adverts are rare, so that no lease ends before a busy machine has started the daemon again.
 fn config(mode: &str, end: End) -> String {
+    let server = |number| format!("real_server 192.0.2.1{number} 80 {{\n    }}");
+    with(mode, end, &format!("{}\n    {}", server(1), server(2)))
+}
+
+/// With these real servers.
+fn with(mode: &str, end: End, servers: &str) -> String {
     let (priority, interval) = match end {
         // An owner is Active at once.
         End::Crash => (255, 20),
@@ -38,22 +44,24 @@ virtual_server {VIP} 80 {{
     protocol TCP
     lb_algo rr
     lb_kind DR
-    real_server 192.0.2.11 80 {{
-    }}
-    real_server 192.0.2.12 80 {{
-    }}
+    {servers}
 }}
 "
     )
 }
 
-fn comes_back_under_load(mode: &str, end: End) {
-    let mut lab = Lab::new(Arms::One, 2);
+fn lab(servers: usize) -> Lab {
+    let lab = Lab::new(Arms::One, servers);
     for server in &lab.servers {
         server.sysctl("net/ipv4/conf/all/arp_ignore", "1");
         server.sysctl("net/ipv4/conf/all/arp_announce", "2");
         server.ip(&format!("address add {VIP}/32 dev lo"));
     }
+    lab
+}
+
+fn comes_back_under_load(mode: &str, end: End) {
+    let mut lab = lab(2);
     lab.serve(&[80], &[]);
     lab.start(&config(mode, end));
     let serves = |lab: &Lab| {
@@ -105,4 +113,46 @@ fn a_restart_fails_no_request_on_tc() {
 #[test]
 fn a_restart_fails_no_request_on_xdp() {
     comes_back_under_load("xdp", End::Restart);
+}
+
+#[test]
+fn a_restart_keeps_what_checks_have_found() {
+    let mut lab = lab(3);
+    // Nobody listens on the third.
+    for number in [1, 2] {
+        serve(&lab.servers[usize::from(number) - 1], number, lab.address(number), &[80], &[]);
+    }
+    let check = "delay_loop 1\n        warmup 0\n        retry 0\n        TCP_CHECK {\n        }";
+    let server =
+        |number, alpha| format!("real_server 192.0.2.1{number} 80 {{\n        {alpha}\n        {check}\n    }}");
+    let servers = [server(1, "alpha"), server(2, "alpha"), server(3, "")];
+    let config = with("tc", End::Restart, &servers.join("\n    "));
+    lab.start(&config);
+    let in_plane = |lab: &Lab| {
+        let listed = lab.ipvsadm("-Ln");
+        [1, 2, 3].map(|number| listed.contains(&format!("192.0.2.1{number}:80")))
+    };
+    let goes_on = |lab: &Lab| {
+        lab.until("the VIP is served by those that are up", || {
+            lab.director.ip("-o address show dev eth0").contains("192.0.2.100") && in_plane(lab) == [true, true, false]
+        });
+    };
+    goes_on(&lab);
+    let mut held: Vec<Connection> = (0..20).map(|_| Connection::open(&lab.client, 80).expect("a connection")).collect();
+    let mut ask = || held.iter_mut().map(|one| one.who().expect("the connection lives")).collect::<Vec<_>>();
+    let first = ask();
+    let load = Load::start(&lab.client, 80);
+    for _ in 0..2 {
+        lab.leave();
+        assert_eq!(in_plane(&lab), [true, true, false], "it is left as it was");
+        lab.start(&config);
+        goes_on(&lab);
+        assert_eq!(ask(), first);
+        assert!(lab.log().contains("as before the restart"), "{}", lab.log());
+        assert!(!lab.log().contains("lost quorum"), "{}", lab.log());
+    }
+    let tally = load.end();
+    assert_eq!(tally.failed, Vec::<String>::new(), "{:?}\n{}", tally.answered, lab.log());
+    assert_eq!(tally.answered.into_keys().collect::<Vec<_>>(), [1, 2]);
+    lab.stop();
 }

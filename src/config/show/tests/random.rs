@@ -124,10 +124,7 @@ impl Choices<'_> {
             lower_prio_repeat: self.maybe(|choose| choose.of(&[0, 7])),
             interval: self.maybe(Self::time),
             gna_interval: self.maybe(Self::time),
-            extra: self.maybe(|choose| ExtraGarp {
-                all: choose.yes(),
-                interval: choose.of(&[Duration::from_secs(1), Duration::from_hours(24)]),
-            }),
+            extra: self.maybe(Self::extra_garp),
         }
     }
 }
@@ -164,6 +161,8 @@ fn global(choose: &mut Choices<'_>) -> Global {
         states_on_reload: choose.seldom(),
         plane: choose.of(&[Plane::Ebpf, Plane::Ipvs]),
         ebpf_mode: choose.of(&[EbpfMode::Auto, EbpfMode::Xdp, EbpfMode::Tc]),
+        ebpf_connections: choose.maybe(|choose| choose.of(&[1_024, 300_000, 8_388_608])),
+        quiescent_keeps: choose.seldom(),
         sysctl: choose.of(&[SysctlMode::Check, SysctlMode::Auto]),
         lvs_flush: choose.seldom(),
         rs_init_notifies: choose.seldom(),

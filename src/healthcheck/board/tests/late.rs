@@ -53,15 +53,18 @@ fn faults_of_ours_move_nobody_and_are_told_as_a_silence_of_the_check() {
     let mut result = |outcome: &Outcome| {
         let now = next(&board);
         let mut told = vec![];
+        while let Some(sooner) = board.deadline().filter(|at| *at < now) {
+            told.extend(board.poll(sooner));
+        }
         for action in board.poll(now) {
             match action {
                 Action::Start { run, .. } => told.extend(board.finish(now, run, outcome.clone(), Duration::ZERO)),
-                other => told.push(other),
+                other @ (Action::Abort(_) | Action::Tell(_) | Action::LogFailure { .. }) => told.push(other),
             }
         }
         let because = told.iter().find_map(|action| match action {
             Action::Tell(CheckEvent::Silence { because, .. }) => Some(because.clone()),
-            _ => None,
+            Action::Start { .. } | Action::Abort(_) | Action::Tell(_) | Action::LogFailure { .. } => None,
         });
         (because, board.standings()[&target("a")] == Standing::Up, board.views(now)[0].stale.clone())
     };

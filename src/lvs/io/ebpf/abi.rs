@@ -8,7 +8,7 @@ use miniz_oxide::inflate::decompress_to_vec_with_limit;
 
 use crate::lvs::datapath::DatapathError;
 
-pub const ABI_VERSION: u32 = 12;
+pub const ABI_VERSION: u32 = 13;
 
 /// The compiled programs, deflated: for IPv4, with the census; and for IPv6; then those of XDP.
 pub static OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/vipd.bpf.o.deflate"));
@@ -365,6 +365,8 @@ pub struct Settings {
     /// Entries of the map of connections, and of that of their buckets.
     pub connections: u32,
     pub buckets: u32,
+    /// 1: a persistent client with a new connection stays with a server of weight 0.
+    pub quiescent_keeps: u32,
     pub hash_key: [u32; HASH_KEYS],
 }
 

@@ -76,6 +76,7 @@ pub(super) fn begin(maps: &mut Maps, limits: Limits, ports: &RangeInclusive<u16>
         local_port_last: (*ports.end()).into(),
         connections,
         buckets,
+        quiescent_keeps: 0,
         hash_key: hash_key(),
     };
     maps.settings.set(0, settings, 0).map_err(Fault::map("writing the settings"))?;

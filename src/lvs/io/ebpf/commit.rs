@@ -229,8 +229,17 @@ impl Kernel {
     }
 }
 
-/// Who takes new connections.
+/// Who takes new connections; of a hash that falls back those of weight 0 too, so that all others keep their places.
 fn candidates(held: &Held) -> Vec<Candidate> {
-    let taking = held.destinations.iter().filter(|(_, held)| held.destination.weight.get() > 0);
-    taking.map(|(key, held)| Candidate { key: *key, weight: held.destination.weight.get(), slot: held.slot }).collect()
+    let all = held.destinations.iter().map(|(key, held)| Candidate {
+        key: *key,
+        weight: held.destination.weight.get(),
+        slot: held.slot,
+    });
+    let mut candidates: Vec<Candidate> = all.collect();
+    let keeps_places = schedule::falls_back(held.service.scheduler, held.service.flags);
+    if !keeps_places || candidates.iter().all(|one| one.weight == 0) {
+        candidates.retain(|one| one.weight > 0);
+    }
+    candidates
 }

@@ -36,10 +36,12 @@ const TEMPLATES_MIN: u32 = 8192;
 /// Of a bucket of eight slots: where all entries are in use, one in 250 is full.
 const CONNECTIONS_PER_BUCKET: u32 = 3;
 
+/// Masq needs an entry for each direction.
+pub(super) const ENTRIES_PER_CONNECTION: u32 = 2;
+
 /// Entries of the table of connections, and of its index.
 pub(super) fn connections(limits: Limits) -> (u32, u32) {
-    // Masq needs two entries for a connection.
-    let entries = limits.connections.saturating_mul(2).max(CONNECTIONS_PER_BUCKET);
+    let entries = limits.connections.saturating_mul(ENTRIES_PER_CONNECTION).max(CONNECTIONS_PER_BUCKET);
     (entries, entries / CONNECTIONS_PER_BUCKET)
 }
 

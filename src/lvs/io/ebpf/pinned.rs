@@ -2,6 +2,8 @@
 //!
 //! For `vipd ipvsadm`, whose commands are over in milliseconds. A daemon opens the plane anew ([`Ebpf::open`]).
 
+use std::path::Path;
+
 use super::adopt;
 use super::commit::Kernel;
 use super::links;
@@ -13,8 +15,13 @@ use crate::lvs::datapath::DatapathError;
 use crate::lvs::ipvsadm::manual::Access;
 
 impl Ebpf {
-    /// Take up what is pinned. `None`: it has to be opened, since there is nothing, it is of another build (to change it), it was left
-    /// half written, or (to change it) other interfaces are to be served.
+    /// How many connections at once what is pinned there has room for. `None`: there is nothing that tells.
+    pub fn pinned_connections(pin_dir: &Path) -> Option<u32> {
+        pins::connections(pin_dir)
+    }
+
+    /// Take up what is pinned. `None`: it has to be opened, since there is nothing, it was left half written,
+    /// or (to change it) it is of another build, or other interfaces are to be served.
     ///
     /// # Errors
     /// [`DatapathError::Permission`], [`DatapathError::Kernel`]; [`DatapathError::Unsupported`] to read maps of another

@@ -66,6 +66,12 @@ pub(super) fn maps_fit(dir: &Path, limits: Limits) -> Result<bool, String> {
     }
 }
 
+/// How many connections the pinned table has room for. `None`: there is none.
+pub(super) fn connections(dir: &Path) -> Option<u32> {
+    let info = MapInfo::from_pin(dir.join("connections")).ok()?;
+    Some(info.max_entries() / super::maps::ENTRIES_PER_CONNECTION)
+}
+
 fn abi_version(dir: &Path) -> Result<u32, String> {
     let said = |error: MapError| format!("map settings: {error}");
     let settings: aya::maps::Array<MapData, abi::Settings> =

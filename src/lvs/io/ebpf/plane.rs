@@ -11,7 +11,7 @@ use super::adopt;
 use super::commit::Kernel;
 use super::fault::Fault;
 use super::links;
-use super::maps::Limits;
+use super::maps::{ENTRIES_PER_CONNECTION, Limits};
 use super::marks::{self, Marks};
 use super::model::{Held, Model, key_of};
 use super::netlink::Netlink;
@@ -329,6 +329,17 @@ impl Datapath for Ebpf {
 
     fn set_hooks(&mut self, mode: HookMode, fence: Option<u32>) -> Result<(), DatapathError> {
         self.choose_hooks(mode, fence)
+    }
+
+    fn connections_max(&self) -> Option<u32> {
+        Some(self.kernel.maps.connections.len() / ENTRIES_PER_CONNECTION)
+    }
+
+    fn set_quiescent_keeps(&mut self, keeps: bool) -> Result<(), DatapathError> {
+        const ACTION: &str = "setting what becomes of the clients of servers of weight 0";
+        let mut settings = self.kernel.maps.settings.get(&0, 0).map_err(Fault::map(ACTION))?;
+        settings.quiescent_keeps = keeps.into();
+        Ok(self.kernel.maps.settings.set(0, settings, 0).map_err(Fault::map(ACTION))?)
     }
 
     fn hooks(&self) -> Vec<Served> {

@@ -2,14 +2,24 @@
 //!
 //! Pure: the same destinations give the same order on every director. The kernel adds a counter (rr, wrr) or a hash
 //! of the client (sh, mh) or of the virtual address (dh), modulo the length; the others look at every destination.
+//!
+//! The orders of sh, dh and mh and the hashes (`bpf/choice.h`) are those of IPVS, so that clients keep their server
+//! where one director of a pair forwards by IPVS and the other by eBPF, or where one changes from the one to the other.
+//! IPVS walks its destinations from the one that was added last, which in a file is that of the highest address most
+//! often: so the walk is from the highest key down here, whatever the order in which they came back.
 
-use crate::lvs::table::{DestinationKey, Scheduler};
-use std::net::IpAddr;
+use crate::lvs::table::{DestinationKey, Scheduler, SchedulerFlags};
+
+mod maglev;
 
 /// Length of an mh order: a prime, IPVS's default (`CONFIG_IP_VS_MH_TAB_INDEX` 12, `ip_vs_mh.c`).
 pub const MH_LENGTH: u32 = 4093;
+/// Bits of a weight in mh (`IP_VS_MH_TAB_BITS`).
+const MH_WEIGHT_BITS: u32 = 6;
 /// Buckets of sh (`IP_VS_SH_TAB_SIZE`, `ip_vs_sh.c`).
 pub const SH_LENGTH: usize = 256;
+/// [`SH_LENGTH`], to compare weights with.
+const SH_BUCKETS: u64 = 256;
 /// Buckets of dh (`IP_VS_DH_TAB_SIZE`, `ip_vs_dh.c`).
 pub const DH_LENGTH: usize = 256;
 /// Longest wrr order; weights whose sum is higher are scaled down to it, to one at least.
@@ -18,12 +28,17 @@ pub const WRR_LENGTH_MAX: u64 = 4096;
 /// Longest order that is for floods alone; as [`WRR_LENGTH_MAX`].
 pub const FLOOD_LENGTH_MAX: u64 = 256;
 
-/// A destination that takes new connections: its weight is above zero.
+/// A destination that takes new connections; of weight 0, one that does not and has its places in sh or mh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Candidate {
     pub key: DestinationKey,
     pub weight: u32,
     pub slot: u32,
+}
+
+/// sh-fallback, mh-fallback: clients of a destination that takes none go to others, and nobody else does.
+pub const fn falls_back(scheduler: Scheduler, flags: SchedulerFlags) -> bool {
+    flags.one && matches!(scheduler, Scheduler::Sh | Scheduler::Mh)
 }
 
 /// Slots in the order of the schedule. Candidates are sorted by key.
@@ -75,10 +90,10 @@ fn heaviest_first(candidates: &[Candidate]) -> Vec<u32> {
     slots(&sorted)
 }
 
-/// Buckets in turn, whatever the weights (`ip_vs_dh.c`).
+/// Buckets in turn, whatever the weights (`ip_vs_dh_reassign`).
 fn destination_hash(candidates: &[Candidate]) -> Vec<u32> {
     let length = DH_LENGTH.max(candidates.len());
-    slots(candidates).into_iter().cycle().take(length).collect()
+    candidates.iter().rev().map(|candidate| candidate.slot).cycle().take(length).collect()
 }
 
 const fn gcd(a: u32, b: u32) -> u32 {
@@ -120,27 +135,21 @@ fn turns(candidates: &[Candidate], most: u64) -> Vec<u32> {
     order
 }
 
-/// Buckets by weight.
+/// Each has as many buckets in a row as its weight, one at least, again and again (`ip_vs_sh_reassign`). Where there are not enough for
+/// all, IPVS leaves the last ones out; here the weights are in lowest terms then, and if need be scaled down.
 fn source_hash(candidates: &[Candidate]) -> Vec<u32> {
-    let turn = weighted(candidates);
-    let length = SH_LENGTH.max(turn.len());
-    turn.into_iter().cycle().take(length).collect()
-}
-
-const fn mix(hash: u64, word: u64) -> u64 {
-    let hash = (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    hash ^ (hash >> 29)
-}
-
-/// A hash that does not change between versions: directors of two versions must agree.
-fn hash(key: DestinationKey, seed: u64) -> u64 {
-    let bits = match key.addr {
-        IpAddr::V4(addr) => addr.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(addr) => addr.to_bits(),
+    let fits = |weights: &[u32]| weights.iter().copied().map(u64::from).sum::<u64>() <= SH_BUCKETS;
+    let written: Vec<u32> = candidates.iter().map(|candidate| candidate.weight.max(1)).collect();
+    let lowest = lowest_terms(candidates).iter().map(|weight| (*weight).max(1)).collect();
+    let weights = [written, lowest].into_iter().find(|weights| fits(weights));
+    let Some(weights) = weights else {
+        let turn = weighted(candidates);
+        let length = SH_LENGTH.max(turn.len());
+        return turn.into_iter().cycle().take(length).collect();
     };
-    let [high, low] = [u64::try_from(bits >> 64).unwrap_or(0), u64::try_from(bits & u128::from(u64::MAX)).unwrap_or(0)];
-    let hash = [high, low, u64::from(key.port)].into_iter().fold(seed, mix);
-    mix(hash, seed)
+    let rows = candidates.iter().zip(weights).rev();
+    let turn = rows.flat_map(|(candidate, weight)| (0..weight).map(|_| candidate.slot));
+    turn.collect::<Vec<_>>().into_iter().cycle().take(SH_LENGTH).collect()
 }
 
 /// A destination's walk over the order: every place once, since the length is a prime.
@@ -148,61 +157,56 @@ struct Walk {
     at: u32,
     step: u32,
     slot: u32,
-    weight: u64,
-    credit: u64,
+    turns: u32,
 }
 
 impl Walk {
-    /// Half a turn is earned beforehand: shares are then rounded to the nearest, not down.
-    fn new(candidate: &Candidate, weight: u32, heaviest: u64) -> Self {
-        let modulo = |hash: u64, by: u32| u32::try_from(hash % u64::from(by)).unwrap_or(0);
+    fn new(candidate: &Candidate, turns: u32) -> Self {
+        let value = maglev::folded(candidate.key.addr).wrapping_add(candidate.key.port.into());
         Self {
-            at: modulo(hash(candidate.key, 0x1319_8a2e_0370_7344), MH_LENGTH),
-            step: modulo(hash(candidate.key, 0xa409_3822_299f_31d0), MH_LENGTH - 1) + 1,
+            at: maglev::hash(value, maglev::FIRST_KEY) % MH_LENGTH,
+            step: maglev::hash(value, maglev::SECOND_KEY) % (MH_LENGTH - 1) + 1,
             slot: candidate.slot,
-            weight: weight.into(),
-            credit: heaviest / 2,
+            turns,
         }
     }
 
-    fn next_place(&mut self) -> u32 {
-        let place = self.at;
-        self.at += self.step;
-        if self.at >= MH_LENGTH {
-            self.at -= MH_LENGTH;
+    /// Takes the next place of its walk that is free. There is one.
+    fn take(&mut self, places: &mut [Option<u32>]) {
+        loop {
+            let place = usize::try_from(self.at).ok().and_then(|at| places.get_mut(at));
+            if let Some(free @ None) = place {
+                *free = Some(self.slot);
+                return;
+            }
+            self.at = (self.at + self.step) % MH_LENGTH;
         }
-        place
     }
 }
 
-/// Maglev hashing (Eisenbud et al., NSDI 2016, section 3.4): each walk takes its next free place in turn, as often
-/// as its weight has earned since the last round.
+/// Maglev hashing (Eisenbud et al., NSDI 2016, section 3.4) as `ip_vs_mh_populate` does it: each walk takes as many free
+/// places as its weight says, in turn. Weights are in lowest terms and shifted down to six bits, to one at least: so one of
+/// weight 0 has the places of a light one (IPVS: those of the weight that it had).
 fn maglev(candidates: &[Candidate]) -> Vec<u32> {
     let weights = lowest_terms(candidates);
-    let heaviest = u64::from(weights.iter().copied().max().unwrap_or(0));
+    let heaviest = weights.iter().copied().max().unwrap_or(0);
     if heaviest == 0 {
         return Vec::new();
     }
-    let mut walks: Vec<Walk> =
-        candidates.iter().zip(&weights).map(|(candidate, weight)| Walk::new(candidate, *weight, heaviest)).collect();
+    let shift = (u32::BITS - heaviest.leading_zeros()).saturating_sub(MH_WEIGHT_BITS);
+    let rows = candidates.iter().zip(&weights).rev();
+    let mut walks: Vec<Walk> = rows.map(|(candidate, weight)| Walk::new(candidate, (weight >> shift).max(1))).collect();
     let length = usize::try_from(MH_LENGTH).unwrap_or(0);
     let mut places: Vec<Option<u32>> = vec![None; length];
     let mut left = length;
     while left > 0 {
         for walk in &mut walks {
-            walk.credit += walk.weight;
-            if walk.credit < heaviest || left == 0 {
-                continue;
-            }
-            walk.credit -= heaviest;
-            // Ends: a walk visits every place, and one is free.
-            while left > 0 {
-                let place = usize::try_from(walk.next_place()).unwrap_or(0);
-                if let Some(free @ None) = places.get_mut(place) {
-                    *free = Some(walk.slot);
-                    left -= 1;
+            for _ in 0..walk.turns {
+                if left == 0 {
                     break;
                 }
+                walk.take(&mut places);
+                left -= 1;
             }
         }
     }

@@ -18,6 +18,6 @@ fn each_service_of_a_group_has_the_real_servers_of_its_family() {
     };
     let (adjusted, told) = mixed.clone().adjusted();
     assert_eq!((adjusted.real_servers.len(), told), (3, vec![]));
-    assert_eq!(named(Pool::new(mixed.clone()).0.desired()), wanted);
+    assert_eq!(named(Pool::new(mixed.clone(), &[]).0.desired()), wanted);
     assert_eq!(named(mixed.whole()), wanted);
 }

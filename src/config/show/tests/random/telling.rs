@@ -48,4 +48,8 @@ impl Choices<'_> {
         let owner = path.is_some().then(|| self.maybe(Self::user)).flatten();
         NotifyFifo { path, owner, script: self.maybe(|choose| Box::new(choose.command(true))) }
     }
+
+    pub(super) fn extra_garp(&mut self) -> ExtraGarp {
+        ExtraGarp { all: self.yes(), interval: self.of(&[Duration::from_secs(1), Duration::from_hours(24)]) }
+    }
 }

@@ -88,6 +88,115 @@ fn sh_has_buckets_by_weight() {
     assert_eq!(shares(&order), BTreeMap::from([(1, 64), (2, 192)]));
 }
 
+/// A scheduler, the servers' addresses but for the last digit, clients, and the numbers of their servers.
+type ChoiceRow = (Scheduler, &'static str, [&'static str; 8], &'static str);
+
+/// Seen of Linux 6.12 (tests/vm/hashes.sh): four servers of weight 3, 1, 2 and 1, port 53, added in this order.
+const CHOICES_OF_IPVS: [ChoiceRow; 4] = [
+    (
+        Scheduler::Sh,
+        "10.0.2.1",
+        [
+            "10.7.233.40",
+            "10.7.146.205",
+            "10.7.141.55",
+            "10.7.174.156",
+            "10.7.160.252",
+            "10.7.65.202",
+            "10.7.136.222",
+            "10.7.129.135",
+        ],
+        "24114134",
+    ),
+    (
+        Scheduler::Mh,
+        "10.0.2.1",
+        [
+            "10.7.2.23",
+            "10.7.190.15",
+            "10.7.120.186",
+            "10.7.38.246",
+            "10.7.195.85",
+            "10.7.151.84",
+            "10.7.85.126",
+            "10.7.103.42",
+        ],
+        "34144241",
+    ),
+    (
+        Scheduler::Sh,
+        "fd00:2::1",
+        [
+            "fd00:7::e9:29",
+            "fd00:7::92:ce",
+            "fd00:7::8d:38",
+            "fd00:7::ae:9d",
+            "fd00:7::a0:fd",
+            "fd00:7::41:cb",
+            "fd00:7::88:df",
+            "fd00:7::81:88",
+        ],
+        "14133132",
+    ),
+    (
+        Scheduler::Mh,
+        "fd00:2::1",
+        [
+            "fd00:7::2:18",
+            "fd00:7::be:10",
+            "fd00:7::78:bb",
+            "fd00:7::26:f7",
+            "fd00:7::c3:56",
+            "fd00:7::97:55",
+            "fd00:7::55:7f",
+            "fd00:7::67:2b",
+        ],
+        "12142121",
+    ),
+];
+
+#[test]
+fn a_client_has_the_server_that_ipvs_gives_it() {
+    for (scheduler, servers, clients, expected) in CHOICES_OF_IPVS {
+        let rows = [3, 1, 2, 1].into_iter().zip(1u32..);
+        let servers: Vec<Candidate> = rows
+            .map(|(weight, slot)| {
+                let addr = format!("{servers}{slot}").parse().unwrap();
+                Candidate { key: DestinationKey { addr, port: 53 }, weight, slot }
+            })
+            .collect();
+        let order = order(scheduler, &servers);
+        let chosen: String = clients.iter().map(|client| choice(scheduler, client, &order).to_string()).collect();
+        assert_eq!(chosen, expected, "{scheduler:?}");
+    }
+}
+
+/// As `hashed_place` of `bpf/choice.h`.
+fn choice(scheduler: Scheduler, client: &str, order: &[u32]) -> u32 {
+    let value = maglev::folded(client.parse().unwrap());
+    let place = if scheduler == Scheduler::Mh {
+        maglev::hash(value, maglev::FIRST_KEY) % MH_LENGTH
+    } else {
+        value.wrapping_mul(0x61c8_8647) >> 24
+    };
+    order[place as usize]
+}
+
+#[test]
+fn a_hash_that_falls_back_leaves_everybody_else_in_place() {
+    for scheduler in [Scheduler::Sh, Scheduler::Mh] {
+        let before = order(scheduler, &candidates(&[1, 1, 1, 1]));
+        assert_eq!(order(scheduler, &candidates(&[1, 0, 1, 1])), before, "{scheduler:?}");
+    }
+}
+
+#[test]
+fn sh_leaves_nobody_out_where_weights_are_more_than_buckets() {
+    let shares_of = |weights: &[u32]| shares(&order(Scheduler::Sh, &candidates(weights)));
+    assert_eq!(shares_of(&[1000, 1000]), BTreeMap::from([(1, 128), (2, 128)]));
+    assert_eq!(shares_of(&[300, 1, 3]), BTreeMap::from([(1, 300), (2, 1), (3, 3)]));
+}
+
 proptest! {
     #[test]
     fn wrr_gives_exactly_by_weight(weights in vec(1u32..50, 1..20)) {
@@ -107,8 +216,8 @@ proptest! {
         for (slot, count) in shares(&order) {
             let share = f64::from(weights[slot as usize - 1]) / total;
             let fair = f64::from(MH_LENGTH) * share;
-            // One turn of its own, and its share of what the others' turns were rounded by.
-            let most = 1.0 + share * f64::from(u32::try_from(weights.len()).unwrap());
+            // Whole rounds, and one turn more or not.
+            let most = f64::from(weights[slot as usize - 1]);
             prop_assert!((f64::from(count) - fair).abs() <= most, "slot {slot}: {count}, fair is {fair}");
         }
     }
