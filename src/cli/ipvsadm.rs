@@ -19,18 +19,26 @@ pub fn run(args: Args) -> ExitCode {
     let outcome = match request(args.args) {
         Ok(request) => tokio::runtime::Builder::new_current_thread().enable_all().build().map_or_else(
             |error| refused(format!("vipd: starting the runtime: {error}\n")),
-            |runtime| {
-                runtime.block_on(carry_out(&request, || {
-                    let mut text = String::new();
-                    std::io::stdin().lock().read_to_string(&mut text).map(|_| text)
-                }))
-            },
+            |runtime| runtime.block_on(carry_out(&request, rules)),
         ),
         Err(said) => refused(said),
     };
     out(&outcome.stdout);
     err(&outcome.stderr);
     ExitCode::from(outcome.status)
+}
+
+/// As much as a restore takes: 400,000 rules.
+const RULES_MAX: u64 = 32 << 20;
+
+/// The rules of a restore. Bytes that are no UTF-8 make the word refused in which they are, as ipvsadm does.
+fn rules() -> std::io::Result<String> {
+    let mut bytes = vec![];
+    std::io::stdin().lock().take(RULES_MAX + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > RULES_MAX) {
+        return Err(std::io::Error::other("more than 32 MiB; restore them in parts"));
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 const fn refused(stderr: String) -> Outcome {

@@ -91,6 +91,23 @@ pub async fn run(request: &Request, stdin: impl FnOnce() -> std::io::Result<Stri
     run.outcome
 }
 
+/// The words of a line of `-R`: without the command's name, which rules of other programs begin with, and what is a comment.
+/// A firewall mark from 2^31 on is saved as a negative number by ipvsadm (`%d`), which restores none of its own; here it is one.
+fn rule(line: &str) -> Vec<String> {
+    let mut words: Vec<String> =
+        line.split_whitespace().take_while(|word| !word.starts_with('#')).map(str::to_owned).collect();
+    if words.first().is_some_and(|word| word == "ipvsadm") {
+        words.remove(0);
+    }
+    let mark = words.iter().position(|word| word == "-f" || word == "--fwmark-service");
+    if let Some(word) = mark.and_then(|at| words.get_mut(at + 1))
+        && let Ok(mark @ i32::MIN..=-1) = word.parse::<i32>()
+    {
+        *word = mark.cast_unsigned().to_string();
+    }
+    words
+}
+
 struct Run {
     json: bool,
     names: Box<dyn Names>,
@@ -137,8 +154,7 @@ impl Run {
     async fn restore(&mut self, hand: &mut Hand, text: &str) {
         let mut waiting = vec![];
         for line in text.lines() {
-            let args: Vec<String> =
-                line.split_whitespace().take_while(|word| !word.starts_with('#')).map(str::to_owned).collect();
+            let args = rule(line);
             if args.is_empty() {
                 continue;
             }

@@ -7,6 +7,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use super::pidfile;
 use crate::config::model::Plane;
 use crate::lvs::table::ServiceKey;
 
@@ -40,14 +41,10 @@ pub fn add(run_dir: &Path, plane: Plane, services: &BTreeSet<ServiceKey>) {
     write(run_dir, plane, &all);
 }
 
-/// Note these: to a temporary name, then renamed.
+/// Note these, in the place of those noted before.
 pub fn write(run_dir: &Path, plane: Plane, services: &BTreeSet<ServiceKey>) {
     let path = file(run_dir, plane);
-    let partial = path.with_extension("json.new");
-    let write = || -> std::io::Result<()> {
-        fs::write(&partial, serde_json::to_string(services)?)?;
-        fs::rename(&partial, &path)
-    };
+    let write = || pidfile::replace(&path, &serde_json::to_vec(services)?, 0o644);
     if let Err(error) = write() {
         tracing::warn!(path = %path.display(), %error, "our services are not noted; after a crash they would stay in the plane");
     }

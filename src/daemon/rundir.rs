@@ -58,6 +58,35 @@ impl RunDir {
     /// # Errors
     /// [`RunDirError`] where it cannot be made, or somebody holds it now.
     pub fn lock(path: &Path, holder: Holder) -> Result<Self, RunDirError> {
+        Self::lock_file(path, "lock", holder)
+    }
+
+    /// The eBPF plane of the directory alone: a daemon without virtual servers has the directory, and leaves it to commands.
+    ///
+    /// # Errors
+    /// As [`RunDir::lock`].
+    pub fn lock_plane(path: &Path, holder: Holder) -> Result<Self, RunDirError> {
+        Self::lock_file(path, "plane.lock", holder)
+    }
+
+    /// [`RunDir::lock_plane`] for the daemon: wait for commands, [`PATIENCE`] at most.
+    ///
+    /// # Errors
+    /// [`RunDirError`].
+    pub async fn lock_plane_for_daemon(path: &Path) -> Result<Self, RunDirError> {
+        let mut waited = Duration::ZERO;
+        loop {
+            match Self::lock_plane(path, Holder::Daemon) {
+                Err(RunDirError::Locked { .. } | RunDirError::Ending { .. }) if waited < PATIENCE => {
+                    tokio::time::sleep(PAUSE).await;
+                    waited += PAUSE;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    fn lock_file(path: &Path, name: &str, holder: Holder) -> Result<Self, RunDirError> {
         let wrong = |source| RunDirError::Directory { path: path.to_owned(), source };
         DirBuilder::new().recursive(true).mode(0o755).create(path).map_err(wrong)?;
         let path = path.canonicalize().map_err(wrong)?;
@@ -66,7 +95,7 @@ impl RunDir {
             .truncate(false)
             .read(true)
             .write(true)
-            .open(path.join("lock"))
+            .open(path.join(name))
             .map_err(wrong)?;
         let kind = match holder {
             Holder::Daemon | Holder::Command => FlockArg::LockExclusiveNonblock,

@@ -4,13 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use nix::fcntl::{Flock, FlockArg};
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::{InterfaceFlags, if_nametoindex};
-use nix::sys::socket::SockaddrStorage;
 
 use crate::daemon::pidfile::replace;
 use crate::lvs::datapath::DatapathError;
@@ -20,6 +20,8 @@ use crate::lvs::real_server::{Change, Device, Facts, Record, Setup, host, keys, 
 const PINS: &str = "real-server";
 /// What setup has changed, below the run directory: it goes with the changes when the host boots.
 const RECORD: &str = "real-server.json";
+/// Held while the record is read and written.
+const LOCK: &str = "real-server.lock";
 
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
@@ -48,6 +50,7 @@ pub fn look(setup: &Setup, run_dir: &Path) -> Result<Facts, SetupError> {
     let (mut held_on, mut labelled_on) = (BTreeSet::new(), BTreeSet::new());
     let mut interfaces = BTreeSet::new();
     let (mut others, mut device_up) = (0, false);
+    let record = recorded(run_dir)?;
     for found in getifaddrs().map_err(SetupError::Addresses)? {
         // A label stands in the place of the name.
         let name = found.interface_name.split(':').next().unwrap_or_default().to_owned();
@@ -66,8 +69,8 @@ pub fn look(setup: &Setup, run_dir: &Path) -> Result<Facts, SetupError> {
                 held_on.insert(name);
             }
             Some(addr) if !is_its_own(addr) && addr.is_ipv4() == setup.vip.is_ipv4() => {
-                let silent = quiet || found.flags.contains(InterfaceFlags::IFF_NOARP);
-                others += usize::from(silent || is_alone(found.netmask));
+                let ours = record.as_ref().is_some_and(|record| record.has_address(addr, &name));
+                others += usize::from(ours || quiet || is_silent(found.flags));
             }
             Some(_) | None => {}
         }
@@ -83,7 +86,7 @@ pub fn look(setup: &Setup, run_dir: &Path) -> Result<Facts, SetupError> {
         held_on: held_on.into_iter().collect(),
         labelled_on: labelled_on.into_iter().collect(),
         others,
-        record: recorded(run_dir)?,
+        record,
         device: device_state,
         decapsulated: program.0,
         program_on: program.1,
@@ -93,12 +96,10 @@ pub fn look(setup: &Setup, run_dir: &Path) -> Result<Facts, SetupError> {
     })
 }
 
-/// A network of one address: no interface of an ordinary network has it.
-fn is_alone(netmask: Option<SockaddrStorage>) -> bool {
-    let Some(netmask) = netmask else { return false };
-    let v4 = netmask.as_sockaddr_in().map(|v4| v4.ip() == Ipv4Addr::BROADCAST);
-    let v6 = netmask.as_sockaddr_in6().map(|v6| v6.ip().to_bits() == u128::MAX);
-    v4.or(v6) == Some(true)
+/// An interface that answers for no address, as dummy ones, where a VIP may be; a tunnel with two ends, as of wg(8), has
+/// addresses of its own.
+fn is_silent(flags: InterfaceFlags) -> bool {
+    flags.contains(InterfaceFlags::IFF_NOARP) && !flags.contains(InterfaceFlags::IFF_POINTOPOINT)
 }
 
 fn recorded(run_dir: &Path) -> Result<Option<Record>, SetupError> {
@@ -116,6 +117,17 @@ pub fn remember(record: &Record, run_dir: &Path) -> Result<(), SetupError> {
     let text = serde_json::to_vec(record).map_err(|source| SetupError::Record { path: path.clone(), source })?;
     fs::create_dir_all(run_dir).map_err(file(run_dir))?;
     replace(&path, &text, 0o644).map_err(file(&path))
+}
+
+/// Nobody else sets this host up, from the look at it to the last change; another who does is waited for.
+///
+/// # Errors
+/// [`SetupError::File`]: the run directory cannot be made, or the lock not be had.
+pub fn hold(run_dir: &Path) -> Result<Flock<fs::File>, SetupError> {
+    let path = run_dir.join(LOCK);
+    fs::create_dir_all(run_dir).map_err(file(run_dir))?;
+    let opened = fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(file(&path))?;
+    Flock::lock(opened, FlockArg::LockExclusive).map_err(|(_, errno)| file(&path)(errno.into()))
 }
 
 /// Of the loopback network, or link-local: the interface's own, no VIP.
@@ -234,5 +246,33 @@ mod program {
     #[expect(clippy::unnecessary_wraps, reason = "the other build may fail")]
     pub(super) const fn remove(_: &Path, _: IpAddr) -> Result<(), DatapathError> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_at_a_time_sets_a_host_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = hold(dir.path()).unwrap();
+        let other = || Flock::lock(fs::File::open(dir.path().join(LOCK)).unwrap(), FlockArg::LockExclusiveNonblock);
+        assert!(other().is_err(), "another one has it too");
+        drop(held);
+        assert!(other().is_ok());
+    }
+
+    #[test]
+    fn an_ordinary_address_of_the_host_is_no_vip() {
+        let up = InterfaceFlags::IFF_UP;
+        let rows = [
+            ("dummy", InterfaceFlags::IFF_NOARP, true),
+            ("ethernet, of a cloud that gives a /32", InterfaceFlags::IFF_BROADCAST, false),
+            ("WireGuard", InterfaceFlags::IFF_NOARP | InterfaceFlags::IFF_POINTOPOINT, false),
+        ];
+        for (name, flags, silent) in rows {
+            assert_eq!(is_silent(up | flags), silent, "{name}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::cli::print::{err, out};
-use crate::daemon::setup::{SetupError, carry_out, look, remember};
+use crate::daemon::setup::{SetupError, carry_out, hold, look, remember};
 use crate::lvs::real_server::{Kept, Method, Setup, Unfit};
 
 /// Where `--persist` writes without a name.
@@ -70,6 +70,8 @@ fn set_up(args: &Args) -> Result<ExitCode, Failed> {
         By::Tun => Method::Tunnel,
     };
     let setup = Setup { vip: args.vip, method, program: args.ebpf, persist: args.persist.clone() };
+    let changes_nothing = args.check || args.dry_run;
+    let _held = if changes_nothing { None } else { Some(hold(&args.at.run_dir)?) };
     let facts = look(&setup, &args.at.run_dir)?;
     let changes = if args.undo { setup.undo(&facts) } else { setup.changes(&facts)? };
     if changes.is_empty() {
@@ -79,13 +81,19 @@ fn set_up(args: &Args) -> Result<ExitCode, Failed> {
     let mut record = if args.undo { facts.record.clone() } else { Some(facts.record.clone().unwrap_or_default()) };
     for change in &changes {
         out(&format!("{change}\n"));
-        if args.check || args.dry_run {
+        if changes_nothing {
             continue;
         }
-        carry_out(change, &args.at.run_dir)?;
+        // Who is killed between the two leaves a change that is known, never one that is not.
+        if args.undo {
+            carry_out(change, &args.at.run_dir)?;
+        }
         if let Some(record) = &mut record {
             record.note(change);
             remember(record, &args.at.run_dir)?;
+        }
+        if !args.undo {
+            carry_out(change, &args.at.run_dir)?;
         }
     }
     let kept = if args.undo { setup.kept(&facts) } else { vec![] };

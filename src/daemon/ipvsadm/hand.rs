@@ -25,7 +25,7 @@ pub(super) enum Hand {
     /// The kernel's IPVS belongs to everybody.
     Shared(Box<Plane>),
     /// Our program without a daemon: the run directory is ours while we work.
-    Ebpf { plane: Box<Plane>, errand: Errand, _lock: Option<RunDir> },
+    Ebpf { plane: Box<Plane>, errand: Errand, _lock: RunDir },
     /// There is no program yet: an empty table, until something is added.
     Nothing { run_dir: PathBuf },
 }
@@ -108,15 +108,15 @@ impl Hand {
             Err(error) => return Err(Missed::Refused(Refusal::ours(error.to_string()))),
         };
         let owned = running.as_ref().and_then(|answer| answer.plane.as_deref());
-        let lock = running.is_none();
+        let alone = running.is_none();
         match (wanted, owned) {
             (None | Some(PlaneName::Ebpf), Some("ebpf")) => Ok(Self::Daemon { socket }),
             (Some(PlaneName::Ipvs), _) | (None, Some("ipvs")) => Self::ipvs().await.map_err(|error| no_ipvs(&error)),
-            (Some(PlaneName::Ebpf), _) => return Self::ebpf(run_dir, lock, errand).await,
-            (None, _) if plane::pinned(run_dir) => return Self::ebpf(run_dir, lock, errand).await,
+            (Some(PlaneName::Ebpf), _) => return Self::ebpf(run_dir, alone, errand).await,
+            (None, _) if plane::pinned(run_dir) => return Self::ebpf(run_dir, alone, errand).await,
             (None, _) => match Self::ipvs().await {
                 Err(DatapathError::NoIpvs) if cfg!(feature = "ebpf") => {
-                    return Self::ebpf(run_dir, lock, errand).await;
+                    return Self::ebpf(run_dir, alone, errand).await;
                 }
                 done => done.map_err(|error| no_ipvs(&error)),
             },
@@ -128,14 +128,15 @@ impl Hand {
         Ok(Self::Shared(Box::new(Plane::Ipvs(Ipvs::open().await?))))
     }
 
-    /// `lock`: no daemon runs, and none shall start while we work.
-    async fn ebpf(run_dir: &Path, lock: bool, errand: Errand) -> Result<Self, Missed> {
+    /// `alone`: no daemon runs, and none shall start while we work; else it shall begin no plane.
+    async fn ebpf(run_dir: &Path, alone: bool, errand: Errand) -> Result<Self, Missed> {
         let begins = errand == Errand::Begin;
         if !begins && !plane::pinned(run_dir) {
             return Ok(Self::Nothing { run_dir: run_dir.to_owned() });
         }
         let lock = |holder| {
-            if lock { RunDir::lock(run_dir, holder).map(Some).map_err(Missed::Locked) } else { Ok(None) }
+            let lock = if alone { RunDir::lock(run_dir, holder) } else { RunDir::lock_plane(run_dir, holder) };
+            lock.map_err(Missed::Locked)
         };
         let mut ours = lock(errand.holder())?;
         // Who had the lock before us may have taken it down.
@@ -146,7 +147,7 @@ impl Hand {
             plane
         } else {
             if errand.holder() == Holder::Reader {
-                drop(ours.take());
+                drop(ours);
                 ours = lock(Holder::Command)?;
             }
             plane::open(model::Plane::Ebpf, run_dir, None).await?

@@ -28,6 +28,7 @@ use crate::daemon::notices::Notices;
 use crate::daemon::notifier::Notifier;
 use crate::daemon::pipes::Pipes;
 use crate::daemon::recorder::Recorder;
+use crate::daemon::rundir::RunDir;
 use crate::daemon::supervisor::control::Ask;
 use crate::daemon::supervisor::reload::{Loading, ReloadError};
 use crate::daemon::supervisor::scrape::Metrics;
@@ -58,6 +59,8 @@ pub struct Forwarding {
     pub view: watch::Receiver<LvsView>,
     pub task: JoinHandle<Plane>,
     pub kind: model::Plane,
+    /// No command works on the eBPF plane beside us.
+    pub alone: Option<RunDir>,
 }
 
 /// How the daemon itself stands, for `status`.

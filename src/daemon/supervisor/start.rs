@@ -238,6 +238,10 @@ pub async fn forward(
     known: Vec<(PoolId, Event)>,
     told: mpsc::Sender<LvsEvent>,
 ) -> Result<Forwarding, RunError> {
+    let alone = match wanted.plane {
+        model::Plane::Ebpf => Some(RunDir::lock_plane_for_daemon(run_dir).await?),
+        model::Plane::Ipvs => None,
+    };
     let plane = plane::open_for(wanted, run_dir).await?;
     // Services that an operator added by hand are not in it, and stay.
     let left = owned::read(run_dir, wanted.plane);
@@ -252,7 +256,7 @@ pub async fn forward(
     let (commands, taken) = mpsc::channel(LVS_COMMANDS_MAX);
     let (publish, view) = watch::channel(LvsView::default());
     let task = tokio::spawn(lvs::run(plane, settings, taken, publish, told));
-    let forwarding = Forwarding { commands, view, task, kind: wanted.plane };
+    let forwarding = Forwarding { commands, view, task, kind: wanted.plane, alone };
     let ours = services(&wanted.pools);
     owned::add(run_dir, wanted.plane, &ours);
     match forwarding.ask(|reply| LvsCommand::Reconfigure { pools: wanted.pools.clone(), reply }).await {
@@ -338,5 +342,6 @@ impl Forwarding {
             }
             Err(error) => tracing::error!(%error, "the forwarding task ended badly"),
         }
+        drop(self.alone);
     }
 }

@@ -50,7 +50,8 @@ impl Record {
         }
     }
 
-    pub(super) fn has_address(&self, addr: IpAddr, interface: &str) -> bool {
+    /// Whether setup added it.
+    pub fn has_address(&self, addr: IpAddr, interface: &str) -> bool {
         self.addresses.contains(&(addr, interface.to_owned()))
     }
 

@@ -137,6 +137,11 @@ fn other_sizes_rebuild_the_maps_and_a_clean_stop_leaves_nothing() {
     drop(plane);
     let mut options = lab.options();
     options.services_max += 1;
+    let read = lab.director.run(|| Ebpf::take_up(&options, Access::Read));
+    assert!(
+        matches!(read, Err(DatapathError::Unsupported { .. })),
+        "a listing would have to replace the maps: {read:?}"
+    );
     let mut plane = lab.director.run(|| wait(Ebpf::open(&options))).unwrap();
     assert_eq!(wait(plane.snapshot()).unwrap().services.len(), 0);
     // The program of before serves until this one has services.

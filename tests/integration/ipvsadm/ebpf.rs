@@ -64,13 +64,13 @@ impl Host {
         command
     }
 
-    fn say(&self, line: &str, stdin: &str) -> Output {
+    fn say(&self, line: &str, stdin: impl AsRef<[u8]>) -> Output {
         let mut command = self.vipd("ipvsadm");
         command.arg("--run-dir").arg(self.run_dir()).args(line.split_whitespace());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         // One that does not read has closed its end.
-        let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+        let _ = child.stdin.take().unwrap().write_all(stdin.as_ref());
         child.wait_with_output().unwrap()
     }
 
@@ -90,8 +90,16 @@ impl Host {
     }
 
     fn start(&self) -> Running {
+        self.configure(CONFIG);
+        self.run()
+    }
+
+    fn configure(&self, text: &str) {
+        fs::write(self.dir.path().join("vipd.conf"), text).unwrap();
+    }
+
+    fn run(&self) -> Running {
         let config = self.dir.path().join("vipd.conf");
-        fs::write(&config, CONFIG).unwrap();
         let log = fs::File::create(self.dir.path().join("log")).unwrap();
         let mut command = self.vipd("run");
         command.arg("-f").arg(config).arg("--run-dir").arg(self.run_dir());
@@ -202,9 +210,48 @@ fn where_a_plane_lives_or_the_kernel_has_no_ipvs_nobody_has_to_name_the_ebpf_one
 }
 
 #[test]
-fn commands_at_once_wait_for_one_another() {
+fn a_restore_takes_rules_as_others_write_them_and_tells_what_it_does_not_read() {
     let host = Host::new();
-    let host = &host;
+    let rules = b"# B\xfcro\nipvsadm -A -t 192.0.2.1:80 -s rr\n-A -t \xff:80 -s rr\n-A -t 192.0.2.2:80 -s rr\n";
+    let refused = host.say("--plane ebpf -R", rules);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(said.contains("illegal virtual server address[:port] specified"), "{said}");
+    assert_eq!(host.good("--plane ebpf -Sn"), "-A -t 192.0.2.1:80 -s rr\n", "lines before it stay, as with ipvsadm");
+    host.good("--plane ebpf -C");
+    host.good("--plane ebpf -A -f 4294967295 -s rr");
+    let saved = host.good("--plane ebpf -Sn");
+    host.good("--plane ebpf -C");
+    assert!(host.say("--plane ebpf -R", &saved).status.success(), "{saved}");
+    assert_eq!(host.good("--plane ebpf -Sn"), saved);
+}
+
+#[test]
+fn commands_at_once_wait_for_one_another() {
+    changes_at_once(&Host::new());
+}
+
+#[test]
+fn beside_a_daemon_without_a_plane_too_which_waits_for_them_in_its_turn() {
+    let host = Host::new();
+    host.configure(
+        "vrrp_instance V {\n interface lo\n virtual_router_id 1\n virtual_ipaddress {\n 192.0.2.100/32\n }\n}\n",
+    );
+    let running = host.run();
+    changes_at_once(&host);
+    host.configure(CONFIG);
+    std::thread::scope(|scope| {
+        let command = scope.spawn(|| host.say("--plane ebpf -A -t 192.0.2.9:80 -s rr", ""));
+        assert!(host.control("reload").success());
+        assert!(command.join().unwrap().status.success());
+    });
+    let held = host.good("-Sn");
+    assert!(held.contains("-A -t 192.0.2.100:80") && held.contains("-A -t 192.0.2.9:80"), "{held}");
+    assert_eq!(held.matches("-A ").count(), 5, "nothing is lost: {held}");
+    running.stop();
+}
+
+fn changes_at_once(host: &Host) {
     let at_once = |lines: &[String]| {
         std::thread::scope(|scope| {
             let running: Vec<_> = lines

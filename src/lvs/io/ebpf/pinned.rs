@@ -20,16 +20,26 @@ impl Ebpf {
         pins::connections(pin_dir)
     }
 
-    /// Take up what is pinned. `None`: it has to be opened, since there is nothing, it is of another build, it was left
-    /// half written, or (to change it) other interfaces are to be served.
+    /// Take up what is pinned. `None`: it has to be opened, since there is nothing, it was left half written,
+    /// or (to change it) it is of another build, or other interfaces are to be served.
     ///
     /// # Errors
-    /// [`DatapathError::Permission`], [`DatapathError::Kernel`].
+    /// [`DatapathError::Permission`], [`DatapathError::Kernel`]; [`DatapathError::Unsupported`] to read maps of another
+    /// layout.
     pub fn take_up(options: &EbpfOptions, access: Access) -> Result<Option<Self>, DatapathError> {
         let EbpfOptions { pin_dir, interfaces, .. } = options;
         let limits = options.limits();
-        if pins::maps_fit(pin_dir, limits) != Ok(true) {
-            return Ok(None);
+        match pins::maps_fit(pin_dir, limits) {
+            Ok(true) => {}
+            // To open it would replace the maps, which somebody who only looks must not do.
+            Err(differs) if access == Access::Read => {
+                let what = format!(
+                    "show what another version of vipd left in {} ({differs}); list it with that version",
+                    pin_dir.display()
+                );
+                return Err(DatapathError::Unsupported { plane: "ebpf", what });
+            }
+            Ok(false) | Err(_) => return Ok(None),
         }
         let Some(programs) = Programs::pinned(pin_dir)? else { return Ok(None) };
         if access == Access::Change && !links::cover(pin_dir, &outside(interfaces))? {
