@@ -32,28 +32,7 @@ ip -n server link add gre6 type ip6gre local fd00:2::11
 for link in four4 six4 any6 gre4 gre6; do ip -n server link set "$link" up; done
 
 # The server gives back what it gets.
-ip netns exec server perl -Mstrict -MIO::Select -MIO::Socket::IP -e '
-    my $ready = shift;
-    my $all = IO::Select->new;
-    my (%listens, %datagrams);
-    for (@ARGV) {
-        my ($vip, $port) = split /,/;
-        my $tcp = IO::Socket::IP->new(LocalHost => $vip, LocalPort => $port, Listen => 8, ReuseAddr => 1) or die "$_: $@\n";
-        my $udp = IO::Socket::IP->new(LocalHost => $vip, LocalPort => $port, Proto => "udp") or die "$_: $@\n";
-        $all->add($tcp, $udp);
-        $listens{$tcp} = 1;
-        $datagrams{$udp} = 1;
-    }
-    open my $file, ">", $ready or die;
-    while (1) {
-        for my $socket ($all->can_read) {
-            if ($listens{$socket}) { my $client = $socket->accept or next; $all->add($client) }
-            elsif ($datagrams{$socket}) { my $data; $socket->send($data) if defined $socket->recv($data, 65536) }
-            elsif (sysread $socket, my $data, 65536) { while (length $data) { substr($data, 0, syswrite($socket, $data) // die) = "" } }
-            else { $all->remove($socket); close $socket }
-        }
-    }
-' "$dir/ready" {192.0.2.1,192.0.2.2,2001:db8::1,2001:db8::2},{8001,8002,8003,8004} 2> "$dir/log.server" &
+ip netns exec server perl "${BASH_SOURCE[0]%/*}/echo.pl" "$dir/ready" {192.0.2.1,192.0.2.2,2001:db8::1,2001:db8::2},{8001,8002,8003,8004} 2> "$dir/log.server" &
 server=$!
 until_true 'the server listens' test -e "$dir/ready"
 

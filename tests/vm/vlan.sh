@@ -46,27 +46,7 @@ echo 1 > /proc/sys/net/ipv4/ip_forward
 echo 1 > /proc/sys/net/ipv6/conf/all/forwarding
 
 # The server gives back what it gets.
-ip netns exec server perl -Mstrict -MIO::Select -MIO::Socket::IP -e '
-    my $ready = shift;
-    my $all = IO::Select->new;
-    my (%listens, %datagrams);
-    for my $own (@ARGV) {
-        my $tcp = IO::Socket::IP->new(LocalHost => $own, LocalPort => 8000, Listen => 8) or die "$own: $@\n";
-        my $udp = IO::Socket::IP->new(LocalHost => $own, LocalPort => 8000, Proto => "udp") or die "$own: $@\n";
-        $all->add($tcp, $udp);
-        $listens{$tcp} = 1;
-        $datagrams{$udp} = 1;
-    }
-    open my $file, ">", $ready or die;
-    while (1) {
-        for my $socket ($all->can_read) {
-            if ($listens{$socket}) { my $client = $socket->accept or next; $all->add($client) }
-            elsif ($datagrams{$socket}) { my $data; $socket->send($data) if defined $socket->recv($data, 65536) }
-            elsif (sysread $socket, my $data, 65536) { while (length $data) { substr($data, 0, syswrite($socket, $data) // die) = "" } }
-            else { $all->remove($socket); close $socket }
-        }
-    }
-' "$dir/ready" 10.0.0.11 fd00::11 2> "$dir/log.server" &
+ip netns exec server perl "${BASH_SOURCE[0]%/*}/echo.pl" "$dir/ready" {10.0.0.11,fd00::11},8000 2> "$dir/log.server" &
 until_true 'the server listens' test -e "$dir/ready"
 
 talk() {
