@@ -305,7 +305,10 @@ fn a_dead_real_server_leaves_the_plane_and_the_status_says_why() {
     running.signal(Signal::SIGTERM);
     assert_eq!(running.ended().code(), Some(0), "{}", host.log());
     let left: Vec<_> = fs::read_dir(host.run_dir()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert!(left.iter().all(|file| ["lock", "bpf", "history.json"].iter().any(|known| file == *known)), "{left:?}");
+    assert!(
+        left.iter().all(|file| ["lock", "plane.lock", "bpf", "history.json"].iter().any(|known| file == *known)),
+        "{left:?}"
+    );
     let mounts = fs::read_to_string("/proc/mounts").unwrap();
     assert!(!mounts.contains(host.run_dir().to_str().unwrap()), "the mount of the pins stays");
 }
