@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Addresses that the loader is to fill in are told by the bit (DT_RELR), not by 24 bytes each: 0.9 MB less. Linkers before
+/// Addresses that the loader is to fill in are told by the bit (`DT_RELR`), not by 24 bytes each: 0.9 MB less. Linkers before
 /// binutils 2.38 pass the option over; what was linked with it runs from glibc 2.36 on.
 fn pack_relocations() {
     if env::var("CARGO_CFG_TARGET_ENV").as_deref() == Ok("gnu") {
