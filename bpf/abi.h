@@ -10,7 +10,7 @@
 
 #include <linux/types.h>
 
-#define VIPD_ABI_VERSION 13
+#define VIPD_ABI_VERSION 14
 
 struct vipd_address {
 	__be32 word[4];
@@ -187,11 +187,13 @@ struct vipd_entry {
 	__u8 reserved[40];
 };
 
-/* One line of cache of the index: tag (high half) and number (low half) of an entry; 0: never used. */
-#define VIPD_BUCKET_SLOTS 8
+/* One line of cache of the index: a slot has the first bits of an entry's tag, and in the others its number; 0: never used. No
+ * flow has entry 0. */
+#define VIPD_BUCKET_SLOTS 16
+#define VIPD_NUMBER_BITS 24
 
 struct vipd_bucket {
-	__u64 slot[VIPD_BUCKET_SLOTS];
+	__u32 slot[VIPD_BUCKET_SLOTS];
 };
 
 /* When a flow of this hash last ended: the monotonic clock in units of 2^33 ns, an odd number; 0: never (ended.h). */
@@ -202,7 +204,7 @@ struct vipd_ended {
 };
 
 struct vipd_cursor {
-	__u64 used; /* entries from this one on were never used; may be greater than all */
+	__u64 used; /* entries from this one on were never used, nor was the first; may be greater than all */
 	__u64 hand; /* where the search for one that is over goes on */
 };
 

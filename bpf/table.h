@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
-/* Where connections are kept: entries in an array, in the order in which they were first used, and an index of buckets of
- * one line of cache each, which a flow's hash leads to.
+/* Where connections are kept: entries in an array, in the order in which they were first used, and an index (index.h) of
+ * buckets of one line of cache each, which a flow's hash leads to.
  *
  * The kernel's own LRU map costs a new flow more than the rest of its path together. Here a packet of a known flow reads
  * two lines, and a new flow writes two, of which the second lies behind that of the flow before.
  *
  * A slot goes from never used (0) to used, and never back: a search ends at the first that was never used. Slot and entry
- * both have the flow's tag; a slot whose entry has another one is stale. Who writes an entry that others may see makes its
- * tag TAG_BUSY by an atomic step, and sets the flow's own tag last. Two CPUs that open one flow at the same time may both
- * keep an entry: searches find the same one of the two.
+ * both have the flow's tag, the slot its first bits; a slot whose entry has others is stale. Who writes an entry that
+ * others may see makes its tag TAG_BUSY by an atomic step, and sets the flow's own tag last. Two CPUs that open one flow at
+ * the same time may both keep an entry: searches find the same one of the two.
  */
 #pragma once
 
-#include "lookup.h"
+#include "index.h"
 
 #define TAG_BUSY 1
 #define TAG_FREED 2
@@ -25,77 +25,23 @@
 #define ROOM_BEGUN (1ULL << 62)
 #define ROOM_ESTABLISHED (1ULL << 63)
 
-/* So many entries of a flow's own bucket are choice enough, where they are not established. */
+/* So many entries of a flow's own bucket are choice enough, where they are not established; so many slots of it are looked
+ * at, if there is one among them to take. */
 #define ROOM_CHOICE 3
+#define ROOM_SLOTS 8
 /* Entries that are looked at for one that is over, outside a flow's own bucket; and for one that is not established, where
  * the first ones all are: they may lie together. */
 #define ROOM_TRIES 16
 #define ROOM_TRIES_MORE 2048
 
-/* NH (RFC 4418 section 5.2.2): without the key nobody finds flows that meet in a bucket. */
-static __always_inline __u64 flow_hash(const struct vipd_settings *conf, const struct vipd_flow *flow)
-{
-	const __u32 *key = conf->hash_key;
-	__u32 ports = *(const word32 *)&flow->source_port, protocol = *(const word32 *)&flow->protocol;
-	__u64 hash;
-
-	hash = (__u64)(__u32)(key[0] + flow->source.word[3]) * (__u32)(key[1] + flow->target.word[3]);
-	hash += (__u64)(__u32)(key[2] + ports) * (__u32)(key[3] + protocol);
-	if (IPV6) {
-		hash += (__u64)(__u32)(key[4] + flow->source.word[0]) * (__u32)(key[5] + flow->source.word[1]);
-		hash += (__u64)(__u32)(key[6] + flow->source.word[2]) * (__u32)(key[7] + flow->target.word[0]);
-		hash += (__u64)(__u32)(key[8] + flow->target.word[1]) * (__u32)(key[9] + flow->target.word[2]);
-	}
-	/* For flows that differ little NH is nearly a line: the finalizer of MurmurHash3 bends it. */
-	hash = (hash ^ hash >> 33) * 0xff51afd7ed558ccdULL;
-	hash = (hash ^ hash >> 33) * 0xc4ceb9fe1a85ec53ULL;
-	return hash ^ hash >> 33;
-}
-
-static __always_inline __u32 tag_of(__u64 hash)
-{
-	return (__u32)hash | VIPD_TAG_USED;
-}
-
-static __always_inline struct vipd_bucket *bucket_of(const struct vipd_settings *conf, __u64 hash)
-{
-	__u32 at = (hash >> 32) * conf->buckets >> 32;
-
-	return bpf_map_lookup_elem(&buckets, &at);
-}
-
-static __always_inline __u64 slot_at(const struct vipd_bucket *bucket, __u32 at)
-{
-	return *(volatile const __u64 *)&bucket->slot[at % VIPD_BUCKET_SLOTS];
-}
-
-static __always_inline __u32 tag_at(const struct vipd_entry *entry)
-{
-	return *(volatile const __u32 *)&entry->connection.tag;
-}
-
-static __always_inline struct vipd_entry *entry_at(__u32 number)
-{
-	return bpf_map_lookup_elem(&connections, &number);
-}
-
-static __always_inline int is_entry_of(const struct vipd_entry *entry, __u32 tag, const struct vipd_flow *flow)
-{
-	const word64 *a = (const word64 *)&entry->flow, *b = (const word64 *)flow;
-	const word32 *c = (const word32 *)&entry->flow.source_port, *d = (const word32 *)&flow->source_port;
-
-	return tag_at(entry) == tag && !((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]) |
-					 (c[0] ^ d[0]) | (c[1] ^ d[1]));
-}
-
 /* The number of a flow's entry; below 0: none. A function that the verifier looks at once. */
 __noinline long connection_find(const struct vipd_flow *flow)
 {
-	__u32 zero = 0, i, tag;
+	__u32 zero = 0, i, tag, slot;
 	struct vipd_settings *conf = bpf_map_lookup_elem(&settings, &zero);
 	struct vipd_bucket *bucket;
 	struct vipd_entry *entry;
-	__u64 hash, slot;
+	__u64 hash;
 
 	if (!conf || !flow)
 		return -1;
@@ -109,11 +55,11 @@ __noinline long connection_find(const struct vipd_flow *flow)
 		slot = slot_at(bucket, (__u32)hash + i);
 		if (!slot)
 			break;
-		if (slot >> 32 != tag)
+		if (!is_slot_of(slot, tag))
 			continue;
-		entry = entry_at(slot);
+		entry = entry_at(number_of(slot));
 		if (entry && is_entry_of(entry, tag, flow))
-			return (__u32)slot;
+			return number_of(slot);
 	}
 	return -1;
 }
@@ -162,15 +108,15 @@ enum store {
 
 /* An entry for a new flow, and the slot that is to lead to it. */
 struct place {
-	__u64 slot; /* what is in the slot now */
-	__u32 number;
+	__u32 slot; /* what is in the slot now */
 	__u32 at;
+	__u32 number;
+	__u32 was; /* the entry's tag now */
 };
 
 /* A search in used entries. The stack has no room for it. */
 struct room {
 	struct place place;
-	__u64 free_slot; /* the first of the bucket's that leads nowhere */
 	__u64 now_ns;
 	__u64 least;
 	__u64 enough; /* to end the search */
@@ -180,6 +126,7 @@ struct room {
 	__s64 refusal; /* why there is no place: STORE_* */
 	__u32 number; /* of the entry that makes room first */
 	__u32 was;    /* its tag */
+	__u32 free_slot; /* the first of the bucket's that leads nowhere */
 };
 
 struct {
@@ -253,24 +200,27 @@ __noinline long room_find(void)
 }
 
 /* All entries have been used: one that is over, of the flow's own bucket if there is one; else the one that makes room
- * first, unless that is established. A search for the flow ends at the first slot that was never used: nothing behind it is of use. */
+ * first, unless that is established. A search for the flow ends at the first slot that was never used: nothing behind it is
+ * of use. */
 static __always_inline struct vipd_entry *place_find(const struct vipd_settings *conf, const struct vipd_bucket *bucket,
 						     __u32 hash, struct room *room, __u32 how)
 {
 	struct place *place = &room->place;
-	__u32 i, seen, choice = 0, free = VIPD_BUCKET_SLOTS;
-	__u64 slot, cost, least = ~0ULL;
+	__u32 i, slot, seen, choice = 0, free = VIPD_BUCKET_SLOTS;
+	__u64 cost, least = ~0ULL;
 	struct vipd_entry *entry;
 	int elsewhere = 0;
 
 #pragma unroll
 	for (i = 0; i < VIPD_BUCKET_SLOTS; i++) {
+		if (i >= ROOM_SLOTS && (least < ROOM_ESTABLISHED || free < VIPD_BUCKET_SLOTS))
+			break;
 		slot = slot_at(bucket, hash + i);
-		entry = entry_at(slot);
+		entry = entry_at(number_of(slot));
 		if (!entry)
 			continue;
 		seen = tag_at(entry);
-		if (!slot || seen != slot >> 32) {
+		if (!slot || seen < VIPD_TAG_USED || !is_slot_of(slot, seen)) {
 			if (slot && seen < TAG_FREED) /* another CPU is about to use it */
 				continue;
 			if (free == VIPD_BUCKET_SLOTS) {
@@ -287,6 +237,7 @@ static __always_inline struct vipd_entry *place_find(const struct vipd_settings 
 			least = cost;
 			place->slot = slot;
 			place->at = hash + i;
+			place->was = seen;
 		}
 		if (cost <= ROOM_REPLY_OVER)
 			break;
@@ -310,14 +261,14 @@ static __always_inline struct vipd_entry *place_find(const struct vipd_settings 
 	}
 	if (elsewhere) {
 		place->number = room->number;
+		place->was = room->was;
 		place->slot = room->free_slot;
 		place->at = free;
-		entry = entry_at(place->number);
-		return entry && entry_claim(entry, room->was) ? entry : 0;
+	} else {
+		place->number = number_of(place->slot);
 	}
-	place->number = place->slot;
 	entry = entry_at(place->number);
-	return entry && entry_claim(entry, place->slot >> 32) ? entry : 0;
+	return entry && entry_claim(entry, place->was) ? entry : 0;
 }
 
 /* An entry that nobody has used, if the flow's bucket has a slot for it. Its tag stays 0 until it is written. */
@@ -330,6 +281,8 @@ static __always_inline struct vipd_entry *place_fresh(const struct vipd_settings
 	if (!next || at >= VIPD_BUCKET_SLOTS || *(volatile __u64 *)&next->used >= conf->connections)
 		return 0;
 	place->number = __sync_fetch_and_add(&next->used, 1);
+	if (!place->number) /* its slot would be 0 */
+		place->number = __sync_fetch_and_add(&next->used, 1);
 	place->slot = 0;
 	place->at = at;
 	return entry_at(place->number);
@@ -367,15 +320,14 @@ static __always_inline void tag_set(struct vipd_entry *entry, __u32 tag)
 static __always_inline int is_twice(const struct vipd_bucket *bucket, __u32 tag, __u32 own, const struct vipd_flow *flow)
 {
 	struct vipd_entry *entry;
-	__u64 slot;
-	__u32 i;
+	__u32 i, slot;
 
 #pragma unroll
 	for (i = 0; i < VIPD_BUCKET_SLOTS; i++) {
 		slot = slot_at(bucket, i);
-		if (slot >> 32 != tag || (__u32)slot == own)
+		if (!slot || !is_slot_of(slot, tag) || number_of(slot) == own)
 			continue;
-		entry = entry_at(slot);
+		entry = entry_at(number_of(slot));
 		if (entry && is_entry_of(entry, tag, flow))
 			return 1;
 	}
@@ -387,9 +339,9 @@ static __always_inline long place_take(struct vipd_bucket *bucket, const struct 
 				       __u32 tag, const struct vipd_flow *flow, const struct vipd_connection *value,
 				       __u32 how)
 {
-	__u64 *slot = &bucket->slot[place->at % VIPD_BUCKET_SLOTS];
+	__u32 *slot = &bucket->slot[place->at % VIPD_BUCKET_SLOTS];
 
-	if (__sync_val_compare_and_swap(slot, place->slot, (__u64)tag << 32 | place->number) != place->slot) {
+	if (__sync_val_compare_and_swap(slot, place->slot, slot_of(tag, place->number)) != place->slot) {
 		tag_set(entry, TAG_FREED);
 		return STORE_BUSY;
 	}
@@ -408,12 +360,12 @@ static __always_inline long place_take(struct vipd_bucket *bucket, const struct 
 /* Into the flow's own entry, or into one that was never used. */
 __noinline long connection_write(const struct vipd_flow *flow, const struct vipd_connection *value, __u32 how)
 {
-	__u32 zero = 0, i, tag, at = VIPD_BUCKET_SLOTS;
+	__u32 zero = 0, i, tag, slot, at = VIPD_BUCKET_SLOTS;
 	struct vipd_settings *conf = bpf_map_lookup_elem(&settings, &zero);
 	struct vipd_bucket *bucket;
 	struct vipd_entry *entry;
 	struct place place = {};
-	__u64 hash, slot;
+	__u64 hash;
 
 	if (!conf || !flow || !value)
 		return STORE_BUSY;
@@ -429,9 +381,9 @@ __noinline long connection_write(const struct vipd_flow *flow, const struct vipd
 			at = ((__u32)hash + i) % VIPD_BUCKET_SLOTS;
 			break;
 		}
-		if (slot >> 32 != tag)
+		if (!is_slot_of(slot, tag))
 			continue;
-		entry = entry_at(slot);
+		entry = entry_at(number_of(slot));
 		if (!entry || !is_entry_of(entry, tag, flow))
 			continue;
 		if (how == STORE_NEW)

@@ -195,16 +195,16 @@ fn random_packets_are_forwarded_to_servers_or_not_at_all() {
 fn nothing_is_stuck(lab: &Lab) {
     assert_eq!(raw::faults(lab), [""; 0]);
     let mut entries = raw::pinned::<Entry>(lab, "connections");
-    let right = entries.get(&0, 0).unwrap();
+    let right = entries.get(&1, 0).unwrap();
     let mut planted = right;
     planted.connection.tag = raw::BUSY;
-    entries.set(0, planted, 0).unwrap();
-    assert_eq!(raw::faults(lab), ["entry 0 stays with the tag 1"]);
+    entries.set(1, planted, 0).unwrap();
+    assert_eq!(raw::faults(lab), ["entry 1 stays with the tag 1"]);
     planted = right;
     planted.flow.source_port ^= 1;
-    entries.set(0, planted, 0).unwrap();
+    entries.set(1, planted, 0).unwrap();
     assert!(!raw::faults(lab).is_empty(), "a flow that is not where it is looked for");
-    entries.set(0, right, 0).unwrap();
+    entries.set(1, right, 0).unwrap();
 }
 
 /// A client fills the whole table.

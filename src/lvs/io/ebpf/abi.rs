@@ -8,7 +8,7 @@ use miniz_oxide::inflate::decompress_to_vec_with_limit;
 
 use crate::lvs::datapath::DatapathError;
 
-pub const ABI_VERSION: u32 = 13;
+pub const ABI_VERSION: u32 = 14;
 
 /// The compiled programs, deflated: for IPv4, with the census; and for IPv6; then those of XDP.
 pub static OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/vipd.bpf.o.deflate"));
@@ -108,7 +108,9 @@ pub const REASONS: u32 = 20;
 /// Hashes of flows for which it is noted when one last ended.
 pub const ENDED: usize = 131_072;
 /// Slots of a bucket of the index of connections.
-pub const BUCKET_SLOTS: usize = 8;
+pub const BUCKET_SLOTS: usize = 16;
+/// Bits of a slot that are the number of an entry; the others are of its tag.
+pub const NUMBER_BITS: u32 = 24;
 /// Random words of the hash of a flow.
 pub const HASH_KEYS: usize = 10;
 /// The least tag of an entry with a connection.
@@ -237,7 +239,7 @@ pub struct Entry {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bucket {
-    pub slot: [u64; BUCKET_SLOTS],
+    pub slot: [u32; BUCKET_SLOTS],
 }
 
 /// Moments in units of 2^33 ns; its size alone is looked at.

@@ -33,8 +33,8 @@ const PAGES_PER_SERVICE: u32 = 34;
 const PAGES_SPARE: u32 = 4096;
 /// An LRU map of the kernel evicts early when it is smaller than its per-CPU free lists (`bpf_lru_list.c`).
 const TEMPLATES_MIN: u32 = 8192;
-/// Of a bucket of eight slots: where all entries are in use, one in 250 is full.
-const CONNECTIONS_PER_BUCKET: u32 = 3;
+/// Of a bucket of sixteen slots: where all entries are in use, one in 250 is full.
+const CONNECTIONS_PER_BUCKET: u32 = 8;
 
 /// Masq needs an entry for each direction.
 pub(super) const ENTRIES_PER_CONNECTION: u32 = 2;

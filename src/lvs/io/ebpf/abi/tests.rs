@@ -168,6 +168,7 @@ fn every_number_of_the_header_is_ours() {
         ("VIPD_TUNNEL_GRE", TUNNEL_GRE.into()),
         ("VIPD_LOCALS_TOA", LOCALS_TOA),
         ("VIPD_BUCKET_SLOTS", BUCKET_SLOTS.try_into().unwrap()),
+        ("VIPD_NUMBER_BITS", NUMBER_BITS),
         ("VIPD_ENDED", ENDED.try_into().unwrap()),
         ("VIPD_HASH_KEYS", HASH_KEYS.try_into().unwrap()),
         ("VIPD_TAG_USED", TAG_USED),
