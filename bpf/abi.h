@@ -353,6 +353,7 @@ struct vipd_settings {
 	__u32 local_port_last;
 	__u32 connections; /* entries of the map */
 	__u32 buckets;     /* of the index of connections */
+	__u32 destinations; /* slots from this one on were never used */
 	__u32 quiescent_keeps; /* a persistent client with a new connection stays with a server of weight 0 */
 	__u32 hash_key[VIPD_HASH_KEYS];
 };

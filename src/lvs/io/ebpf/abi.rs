@@ -367,6 +367,8 @@ pub struct Settings {
     /// Entries of the map of connections, and of that of their buckets.
     pub connections: u32,
     pub buckets: u32,
+    /// Slots of destinations from this one on were never used: nobody need read them.
+    pub destinations: u32,
     /// 1: a persistent client with a new connection stays with a server of weight 0.
     pub quiescent_keeps: u32,
     pub hash_key: [u32; HASH_KEYS],

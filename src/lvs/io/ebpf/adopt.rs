@@ -76,6 +76,7 @@ pub(super) fn begin(maps: &mut Maps, limits: Limits, ports: &RangeInclusive<u16>
         local_port_last: (*ports.end()).into(),
         connections,
         buckets,
+        destinations: 0,
         quiescent_keeps: 0,
         hash_key: hash_key(),
     };
@@ -88,9 +89,9 @@ pub(super) fn adopt(kernel: &mut Kernel, limits: Limits, ports: &RangeInclusive<
     let mut settings = kernel.maps.settings.get(&0, 0).map_err(Fault::map("reading the settings"))?;
     (settings.local_port_first, settings.local_port_last) = ((*ports.start()).into(), (*ports.end()).into());
     kernel.maps.settings.set(0, settings, 0).map_err(Fault::map("writing the settings"))?;
-    let services = services(&kernel.maps, limits.destinations)?;
+    let services = services(&kernel.maps, settings.destinations)?;
     let (used_services, used_destinations) = used(&services);
-    free_orphans(kernel, limits, &used_services, &used_destinations)?;
+    free_orphans(kernel, limits.services, &used_services, settings.destinations, &used_destinations)?;
     sweep_schedules(kernel, &services)?;
     rebuild_reals(kernel, &services)?;
     let mut model = model(limits, services, settings.generation);
@@ -106,7 +107,7 @@ pub(super) fn look(maps: &Maps, limits: Limits) -> Result<Option<Model>, Datapat
     if settings.changing != 0 {
         return Ok(None);
     }
-    Ok(Some(model(limits, services(maps, limits.destinations)?, settings.generation)))
+    Ok(Some(model(limits, services(maps, settings.destinations)?, settings.generation)))
 }
 
 /// Make ready to change what [`look`] has read, where the programs stay: nothing that packets use is touched.
@@ -138,18 +139,19 @@ fn used(services: &BTreeMap<ServiceKey, Held>) -> (BTreeSet<u32>, BTreeSet<u32>)
 /// Slots that no service leads to: a removal that was cut short.
 fn free_orphans(
     kernel: &mut Kernel,
-    limits: Limits,
+    services_end: u32,
     services: &BTreeSet<u32>,
+    destinations_end: u32,
     destinations: &BTreeSet<u32>,
 ) -> Result<(), DatapathError> {
     let maps = &mut kernel.maps;
-    for slot in (0..limits.services).filter(|slot| !services.contains(slot)) {
+    for slot in (0..services_end).filter(|slot| !services.contains(slot)) {
         if maps.services.get(&slot, 0).map_err(Fault::map("reading a service"))? != abi::Service::FREE {
             maps.services.set(slot, abi::Service::FREE, 0).map_err(Fault::map("freeing a slot"))?;
             stats::zero(&mut maps.service_stats, slot)?;
         }
     }
-    for slot in (0..limits.destinations).filter(|slot| !destinations.contains(slot)) {
+    for slot in (0..destinations_end).filter(|slot| !destinations.contains(slot)) {
         if maps.destinations.get(&slot, 0).map_err(Fault::map("reading a destination"))? != abi::Destination::FREE {
             maps.destinations.set(slot, abi::Destination::FREE, 0).map_err(Fault::map("freeing a slot"))?;
             stats::zero(&mut maps.destination_stats, slot)?;
@@ -198,13 +200,13 @@ fn each_real(
 /// The daemon died while it wrote: destinations may be there that no schedule knows.
 fn finish(kernel: &mut Kernel, model: &mut Model) -> Result<(), DatapathError> {
     let count = u32::try_from(model.services.len()).unwrap_or(u32::MAX);
-    kernel.mark(model.generation.wrapping_add(count), true)?;
+    kernel.mark(model, count, true)?;
     let keys: Vec<ServiceKey> = model.services.keys().copied().collect();
     for key in keys {
         let generation = model.next_generation();
         let before = model.services.get(&key).cloned();
         kernel.commit(&key, before.as_ref(), model.services.get_mut(&key), generation)?;
     }
-    kernel.mark(model.generation, false)?;
+    kernel.mark(model, 0, false)?;
     Ok(())
 }

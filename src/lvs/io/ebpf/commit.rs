@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::abi;
 use super::fault::{self, Fault};
 use super::maps::Maps;
-use super::model::{Held, gone};
+use super::model::{Held, Model, gone};
 use super::schedule::{self, Candidate};
 use super::stats;
 use super::words;
@@ -219,11 +219,13 @@ impl Kernel {
         Ok(())
     }
 
-    /// Say that schedules are being written, or are complete again; and how far generations are given away.
-    pub(super) fn mark(&mut self, generation: u32, changing: bool) -> Result<(), Fault> {
+    /// Say that schedules are being written, or are complete again; how far slots of destinations are given away; and how far
+    /// generations are, with so many that come.
+    pub(super) fn mark(&mut self, model: &Model, generations: u32, changing: bool) -> Result<(), Fault> {
         let doing = "writing the settings";
         let mut settings = self.maps.settings.get(&0, 0).map_err(Fault::map(doing))?;
-        settings.generation = generation;
+        settings.generation = model.generation.wrapping_add(generations);
+        settings.destinations = settings.destinations.max(model.destination_slots.end());
         settings.changing = u32::from(changing);
         self.maps.settings.set(0, settings, 0).map_err(Fault::map(doing))
     }

@@ -236,7 +236,7 @@ impl Ebpf {
             }
         }
         if writable.is_ok() {
-            writable = self.kernel.mark(self.model.generation, false);
+            writable = self.kernel.mark(&self.model, 0, false);
         }
         if let Err(fault) = writable {
             tracing::warn!(error = %DatapathError::from(fault), "the eBPF plane could not note its state");
@@ -247,7 +247,7 @@ impl Ebpf {
     fn begin_change(&mut self, services: usize) -> Result<(), Fault> {
         self.kernel.collect_garbage()?;
         let services = u32::try_from(services).unwrap_or(u32::MAX);
-        self.kernel.mark(self.model.generation.wrapping_add(services), true)
+        self.kernel.mark(&self.model, services, true)
     }
 
     fn take_back(&mut self, key: ServiceKey, before: Option<Held>) {

@@ -107,7 +107,7 @@ fn every_struct_is_mirrored_to_the_byte() {
         "vipd_locality" = Locality { changed_ns member }
         "vipd_settings" = Settings {
             abi_version generation changing way_ms timeout_ms local_port_first local_port_last connections buckets
-            quiescent_keeps hash_key
+            destinations quiescent_keeps hash_key
         }
         "vipd_locals" = Locals { count flags address }
         "vipd_port" = Port { mac flags reserved }
