@@ -113,7 +113,7 @@ impl Hand {
             (None | Some(PlaneName::Ebpf), Some("ebpf")) => Ok(Self::Daemon { socket }),
             (Some(PlaneName::Ipvs), _) | (None, Some("ipvs")) => Self::ipvs().await.map_err(|error| no_ipvs(&error)),
             (Some(PlaneName::Ebpf), _) => return Self::ebpf(run_dir, alone, errand).await,
-            (None, _) if plane::pinned(run_dir) => return Self::ebpf(run_dir, alone, errand).await,
+            (None, _) if plane::serves(run_dir) => return Self::ebpf(run_dir, alone, errand).await,
             (None, _) => match Self::ipvs().await {
                 Err(DatapathError::NoIpvs) if cfg!(feature = "ebpf") => {
                     return Self::ebpf(run_dir, alone, errand).await;

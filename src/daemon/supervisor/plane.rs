@@ -79,6 +79,17 @@ pub async fn open(plane: model::Plane, run_dir: &Path, connections: Option<u32>)
     }
 }
 
+/// Whether an eBPF plane lives there that has services: one without them has timeouts alone.
+#[cfg(feature = "ebpf")]
+pub fn serves(run_dir: &Path) -> bool {
+    Ebpf::pinned_has_service(&pins(run_dir))
+}
+
+#[cfg(not(feature = "ebpf"))]
+pub const fn serves(_: &Path) -> bool {
+    false
+}
+
 /// The eBPF plane that lives there, as it is. `None`: it has to be opened.
 ///
 /// # Errors

@@ -133,7 +133,10 @@ fn the_kernel_forwards_without_a_daemon_and_the_next_one_goes_on_from_there() {
 fn other_sizes_rebuild_the_maps_and_a_clean_stop_leaves_nothing() {
     let lab = Lab::new(1);
     let mut plane = lab.open();
+    let has_service = || Ebpf::pinned_has_service(&lab.pin_dir());
+    assert!(!has_service(), "it is as if there were none, to a command that has to choose a plane");
     balance(&lab, &mut plane, Protocol::Tcp, Scheduler::Rr, 80);
+    assert!(has_service());
     drop(plane);
     let mut options = lab.options();
     options.services_max += 1;

@@ -20,6 +20,11 @@ impl Ebpf {
         pins::connections(pin_dir)
     }
 
+    /// Whether what is pinned there has a service, or may have one: it is of another version.
+    pub fn pinned_has_service(pin_dir: &Path) -> bool {
+        pins::have_service(pin_dir)
+    }
+
     /// Take up what is pinned. `None`: it has to be opened, since there is nothing, it was left half written,
     /// or (to change it) it is of another build, or other interfaces are to be served.
     ///

@@ -72,6 +72,13 @@ pub(super) fn connections(dir: &Path) -> Option<u32> {
     Some(info.max_entries() / super::maps::ENTRIES_PER_CONNECTION)
 }
 
+/// Whether the pinned maps have a service, or nobody can tell: they are of another version.
+pub(super) fn have_service(dir: &Path) -> bool {
+    let keys =
+        map(dir, "service_keys").and_then(aya::maps::HashMap::<MapData, abi::ServiceKey, abi::ServiceSlot>::try_from);
+    keys.map_or_else(|_| dir.join("service_keys").exists(), |keys| keys.keys().next().is_some())
+}
+
 fn abi_version(dir: &Path) -> Result<u32, String> {
     let said = |error: MapError| format!("map settings: {error}");
     let settings: aya::maps::Array<MapData, abi::Settings> =
