@@ -1,5 +1,8 @@
 //! `vipd real-server setup`: looks at this host, and carries out what `lvs::real_server` says.
-#![expect(clippy::disallowed_methods, reason = "sysctls are files, and links are set by ip(8)")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "sysctls are files, links are set by ip(8), and a command waits for another one"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,12 +10,15 @@ use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::{InterfaceFlags, if_nametoindex};
 
 use crate::daemon::pidfile::replace;
+use crate::daemon::rundir::{PATIENCE, PAUSE};
 use crate::lvs::datapath::DatapathError;
 use crate::lvs::real_server::{Change, Device, Facts, Record, Setup, host, keys, label};
 
@@ -33,6 +39,8 @@ pub enum SetupError {
     Command { command: String, said: String },
     #[error("{}: {source}; remove it, and what setup changed stays as it is", path.display())]
     Record { path: PathBuf, source: serde_json::Error },
+    #[error("another `vipd real-server setup` has held {} for {} s; try again when it has ended", path.display(), PATIENCE.as_secs())]
+    Busy { path: PathBuf },
     #[error("the eBPF program: {0}")]
     Program(#[from] DatapathError),
 }
@@ -119,15 +127,30 @@ pub fn remember(record: &Record, run_dir: &Path) -> Result<(), SetupError> {
     replace(&path, &text, 0o644).map_err(file(&path))
 }
 
-/// Nobody else sets this host up, from the look at it to the last change; another who does is waited for.
+/// Nobody else sets this host up, from the look at it to the last change; another who does is waited for, [`PATIENCE`] at
+/// most, after `waiting`.
 ///
 /// # Errors
-/// [`SetupError::File`]: the run directory cannot be made, or the lock not be had.
-pub fn hold(run_dir: &Path) -> Result<Flock<fs::File>, SetupError> {
+/// [`SetupError::File`]: the run directory cannot be made, or the lock not be had; [`SetupError::Busy`].
+pub fn hold(run_dir: &Path, waiting: impl FnOnce(&Path)) -> Result<Flock<fs::File>, SetupError> {
     let path = run_dir.join(LOCK);
     fs::create_dir_all(run_dir).map_err(file(run_dir))?;
-    let opened = fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(file(&path))?;
-    Flock::lock(opened, FlockArg::LockExclusive).map_err(|(_, errno)| file(&path)(errno.into()))
+    let mut opened =
+        fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(file(&path))?;
+    let (mut spent, mut waiting) = (Duration::ZERO, Some(waiting));
+    loop {
+        match Flock::lock(opened, FlockArg::LockExclusiveNonblock) {
+            Ok(held) => return Ok(held),
+            Err((again, Errno::EWOULDBLOCK)) if spent < PATIENCE => opened = again,
+            Err((_, Errno::EWOULDBLOCK)) => return Err(SetupError::Busy { path }),
+            Err((_, errno)) => return Err(file(&path)(errno.into())),
+        }
+        if let Some(waiting) = waiting.take() {
+            waiting(&path);
+        }
+        std::thread::sleep(PAUSE);
+        spent += PAUSE;
+    }
 }
 
 /// Of the loopback network, or link-local: the interface's own, no VIP.
@@ -256,11 +279,17 @@ mod tests {
     #[test]
     fn one_at_a_time_sets_a_host_up() {
         let dir = tempfile::tempdir().unwrap();
-        let held = hold(dir.path()).unwrap();
+        let mut held = Some(hold(dir.path(), |_| panic!("nobody has it")).unwrap());
         let other = || Flock::lock(fs::File::open(dir.path().join(LOCK)).unwrap(), FlockArg::LockExclusiveNonblock);
         assert!(other().is_err(), "another one has it too");
-        drop(held);
-        assert!(other().is_ok());
+        // It is had as soon as the other has ended: here, when we are told that it is waited for.
+        let mut said = None;
+        let again = hold(dir.path(), |path| {
+            said = Some(path.to_owned());
+            held = None;
+        });
+        assert!(again.is_ok() && held.is_none());
+        assert_eq!(said, Some(dir.path().join(LOCK)));
     }
 
     #[test]

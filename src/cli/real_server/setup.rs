@@ -1,12 +1,12 @@
 //! `vipd real-server setup`: on the real server itself, what direct routing and tunnels need.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::cli::print::{err, out};
 use crate::daemon::setup::{SetupError, carry_out, hold, look, remember};
-use crate::lvs::real_server::{Kept, Method, Setup, Unfit};
+use crate::lvs::real_server::{Change, Kept, Method, Record, Setup, Unfit};
 
 /// Where `--persist` writes without a name.
 const SYSCTL_FILE: &str = "/etc/sysctl.d/60-vipd-real-server.conf";
@@ -71,7 +71,7 @@ fn set_up(args: &Args) -> Result<ExitCode, Failed> {
     };
     let setup = Setup { vip: args.vip, method, program: args.ebpf, persist: args.persist.clone() };
     let changes_nothing = args.check || args.dry_run;
-    let _held = if changes_nothing { None } else { Some(hold(&args.at.run_dir)?) };
+    let _held = if changes_nothing { None } else { Some(hold(&args.at.run_dir, say_waiting)?) };
     let facts = look(&setup, &args.at.run_dir)?;
     let changes = if args.undo { setup.undo(&facts) } else { setup.changes(&facts)? };
     if changes.is_empty() {
@@ -81,22 +81,33 @@ fn set_up(args: &Args) -> Result<ExitCode, Failed> {
     let mut record = if args.undo { facts.record.clone() } else { Some(facts.record.clone().unwrap_or_default()) };
     for change in &changes {
         out(&format!("{change}\n"));
-        if changes_nothing {
-            continue;
-        }
-        // Who is killed between the two leaves a change that is known, never one that is not.
-        if args.undo {
-            carry_out(change, &args.at.run_dir)?;
-        }
-        if let Some(record) = &mut record {
-            record.note(change);
-            remember(record, &args.at.run_dir)?;
-        }
-        if !args.undo {
-            carry_out(change, &args.at.run_dir)?;
+        match (changes_nothing, args.undo) {
+            (true, _) => {}
+            (_, true) => take_back(change, record.as_mut(), &args.at.run_dir)?,
+            (_, false) => make(change, record.as_mut(), &args.at.run_dir)?,
         }
     }
     let kept = if args.undo { setup.kept(&facts) } else { vec![] };
     kept.iter().map(Kept::to_string).for_each(|kept| err(&format!("vipd: {kept}\n")));
     Ok(if args.check && !changes.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Who is killed between the two leaves a change that is known, never one that is not; what fails was none.
+fn make(change: &Change, record: Option<&mut Record>, run_dir: &Path) -> Result<(), SetupError> {
+    let Some(record) = record else { return carry_out(change, run_dir) };
+    let before = record.clone();
+    record.note(change);
+    remember(record, run_dir)?;
+    carry_out(change, run_dir).or_else(|failed| remember(&before, run_dir).and(Err(failed)))
+}
+
+fn take_back(change: &Change, record: Option<&mut Record>, run_dir: &Path) -> Result<(), SetupError> {
+    carry_out(change, run_dir)?;
+    let Some(record) = record else { return Ok(()) };
+    record.note(change);
+    remember(record, run_dir)
+}
+
+fn say_waiting(lock: &Path) {
+    err(&format!("vipd: another `vipd real-server setup` is at work ({}): waiting for it\n", lock.display()));
 }

@@ -1,7 +1,7 @@
 //! `vipd real-server setup`: real servers that nothing else prepared serve, keep ARP quiet, and can be taken back.
 
 use std::net::{SocketAddr, TcpStream};
-use std::process::Output;
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use crate::lab::{Arms, Host, Lab, VIP};
@@ -119,6 +119,41 @@ fn direct_routing_is_set_up_checked_persisted_and_taken_back() {
         assert!(!host.ip("-o address show dev lo").contains("192.0.2.100"));
     }
     assert!(!file.exists());
+}
+
+#[test]
+fn two_virtual_addresses_are_taken_back_in_either_order_and_a_step_that_failed_is_none() {
+    let lab = Lab::new(Arms::One, 1);
+    let [one] = &lab.servers[..] else { panic!("one server") };
+    let stands = || {
+        let sysctls = ["arp_announce", "arp_ignore"].map(|name| one.read_sysctl(&format!("net/ipv4/conf/all/{name}")));
+        (sysctls, one.ip("-o address show"))
+    };
+    let dr = |vip, args: &[&str]| setup(&lab, one, vip, &[&["--method", "dr"], args].concat());
+    let before = stands();
+    let vips = ["192.0.2.101", "192.0.2.102"];
+    for undone in [vips, [vips[1], vips[0]]] {
+        for vip in vips {
+            assert_eq!(dr(vip, &[]).0, Some(0));
+        }
+        for (vip, quiet) in undone.into_iter().zip(["1", "0"]) {
+            assert_eq!(dr(vip, &["--undo"]).0, Some(0));
+            assert_eq!(one.read_sysctl("net/ipv4/conf/all/arp_ignore"), quiet, "{vip} of {undone:?}");
+        }
+        assert_eq!(stands(), before, "{undone:?}");
+    }
+
+    // Without ip(8) the address cannot be added; then somebody adds it: it is not setup's.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vipd"));
+    command.args(["real-server", "setup", "--vip", vips[0], "--method", "dr", "--run-dir"]);
+    command.arg(lab.path(one.namespace.name())).env("PATH", "/nowhere");
+    let failed = one.inside(|| command.output()).unwrap();
+    let said = String::from_utf8(failed.stderr).unwrap();
+    assert!(failed.status.code() == Some(1) && said.contains("`ip address add 192.0.2.101/32"), "{said}");
+    one.ip("address add 192.0.2.101/32 dev lo");
+    let (status, said) = dr(vips[0], &["--undo"]);
+    assert!(status == Some(0) && said.contains("192.0.2.101 stays on lo"), "{said}");
+    assert!(one.ip("-o address show dev lo").contains("192.0.2.101/32"));
 }
 
 #[test]
