@@ -107,7 +107,11 @@ impl Ebpf {
         let (adopted, differs) = match pins::maps_fit(pin_dir, limits) {
             Ok(fit) => (fit, false),
             Err(differs) => {
-                tracing::warn!(%differs, "the eBPF maps are rebuilt; connections begin anew");
+                tracing::warn!(
+                    %differs,
+                    "the eBPF maps are of another version of vipd, or of other sizes: they are made anew, and \
+                     connections begin anew"
+                );
                 (false, true)
             }
         };
