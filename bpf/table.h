@@ -6,9 +6,11 @@
  * two lines, and a new flow writes two, of which the second lies behind that of the flow before.
  *
  * A slot goes from never used (0) to used, and never back: a search ends at the first that was never used. Slot and entry
- * both have the flow's tag, the slot its first bits; a slot whose entry has others is stale. Who writes an entry that
- * others may see makes its tag TAG_BUSY by an atomic step, and sets the flow's own tag last. Two CPUs that open one flow at
- * the same time may both keep an entry: searches find the same one of the two.
+ * both have the flow's tag, the slot its first bits; a slot whose entry has others is stale, one in 256 of these looks as if
+ * it were not: a search compares the flow, and who looks for room may take over that entry as well as any.
+ *
+ * Who writes an entry that others may see makes its tag TAG_BUSY by an atomic step, and sets the flow's own tag last. Two
+ * CPUs that open one flow at the same time may both keep an entry: searches find the same one of the two.
  */
 #pragma once
 
@@ -25,8 +27,8 @@
 #define ROOM_BEGUN (1ULL << 62)
 #define ROOM_ESTABLISHED (1ULL << 63)
 
-/* So many entries of a flow's own bucket are choice enough, where they are not established; so many slots of it are looked
- * at, if there is one among them to take. */
+/* So many entries of a flow's own bucket are choice enough, where they are not established. So many slots of it are looked
+ * at, and more only where these leave neither that choice nor a slot that leads nowhere. */
 #define ROOM_CHOICE 3
 #define ROOM_SLOTS 8
 /* Entries that are looked at for one that is over, outside a flow's own bucket; and for one that is not established, where
@@ -199,9 +201,9 @@ __noinline long room_find(void)
 	return 0;
 }
 
-/* All entries have been used: one that is over, of the flow's own bucket if there is one; else the one that makes room
- * first, unless that is established. A search for the flow ends at the first slot that was never used: nothing behind it is
- * of use. */
+/* All entries have been used: one that is over, of the first in the flow's own bucket; else the one that makes room first,
+ * unless that is established. A search for the flow ends at the first slot that was never used: nothing behind it is of
+ * use. */
 static __always_inline struct vipd_entry *place_find(const struct vipd_settings *conf, const struct vipd_bucket *bucket,
 						     __u32 hash, struct room *room, __u32 how)
 {
@@ -213,7 +215,7 @@ static __always_inline struct vipd_entry *place_find(const struct vipd_settings 
 
 #pragma unroll
 	for (i = 0; i < VIPD_BUCKET_SLOTS; i++) {
-		if (i >= ROOM_SLOTS && (least < ROOM_ESTABLISHED || free < VIPD_BUCKET_SLOTS))
+		if (i >= ROOM_SLOTS && (choice >= ROOM_CHOICE || free < VIPD_BUCKET_SLOTS))
 			break;
 		slot = slot_at(bucket, hash + i);
 		entry = entry_at(number_of(slot));
