@@ -250,7 +250,8 @@ static __always_inline struct vipd_entry *place_find(const struct vipd_settings 
 			room->refusal = STORE_SEARCH;
 			return 0;
 		}
-		elsewhere = room->least < least;
+		/* An entry that the free slot leads to already: another CPU may have led it there since. */
+		elsewhere = room->least < least && room->number != number_of(room->free_slot);
 		if (elsewhere)
 			least = room->least;
 	}

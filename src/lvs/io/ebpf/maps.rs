@@ -33,7 +33,7 @@ const PAGES_PER_SERVICE: u32 = 34;
 const PAGES_SPARE: u32 = 4096;
 /// An LRU map of the kernel evicts early when it is smaller than its per-CPU free lists (`bpf_lru_list.c`).
 const TEMPLATES_MIN: u32 = 8192;
-/// Of a bucket of sixteen slots: where all entries are in use, one in 250 is full.
+/// Of a bucket of sixteen slots: where all entries are in use, one in 120 is full.
 const CONNECTIONS_PER_BUCKET: u32 = 8;
 
 /// Masq needs an entry for each direction.
@@ -41,7 +41,8 @@ pub(super) const ENTRIES_PER_CONNECTION: u32 = 2;
 
 /// Entries of the table of connections, and of its index.
 pub(super) fn connections(limits: Limits) -> (u32, u32) {
-    let entries = limits.connections.saturating_mul(ENTRIES_PER_CONNECTION).max(CONNECTIONS_PER_BUCKET);
+    let entries = limits.connections.saturating_mul(ENTRIES_PER_CONNECTION);
+    let entries = entries.clamp(CONNECTIONS_PER_BUCKET, 1 << abi::NUMBER_BITS);
     (entries, entries / CONNECTIONS_PER_BUCKET)
 }
 
