@@ -18,7 +18,7 @@ use nix::ifaddrs::getifaddrs;
 use nix::net::if_::{InterfaceFlags, if_nametoindex};
 
 use crate::daemon::pidfile::replace;
-use crate::daemon::rundir::{PATIENCE, PAUSE};
+use crate::daemon::rundir::PAUSE;
 use crate::lvs::datapath::DatapathError;
 use crate::lvs::real_server::{Change, Device, Facts, Record, Setup, host, keys, label};
 
@@ -39,8 +39,10 @@ pub enum SetupError {
     Command { command: String, said: String },
     #[error("{}: {source}; remove it, and what setup changed stays as it is", path.display())]
     Record { path: PathBuf, source: serde_json::Error },
-    #[error("another `vipd real-server setup` has held {} for {} s; try again when it has ended", path.display(), PATIENCE.as_secs())]
-    Busy { path: PathBuf },
+    #[error("another `vipd real-server setup` has held {} for {} s; try again when it has ended", path.display(), waited.as_secs())]
+    Busy { path: PathBuf, waited: Duration },
+    #[error("{failed}; and it stays in the list of changes: {forgetting}")]
+    Remembered { failed: Box<SetupError>, forgetting: Box<SetupError> },
     #[error("the eBPF program: {0}")]
     Program(#[from] DatapathError),
 }
@@ -116,23 +118,24 @@ fn recorded(run_dir: &Path) -> Result<Option<Record>, SetupError> {
     text.map(|text| serde_json::from_str(&text)).transpose().map_err(|source| SetupError::Record { path, source })
 }
 
-/// Write down what has been changed, so that undo knows.
+/// Write down what has been changed, so that undo knows; `None` as before anything was.
 ///
 /// # Errors
 /// [`SetupError::File`]: the run directory cannot be made or written.
-pub fn remember(record: &Record, run_dir: &Path) -> Result<(), SetupError> {
+pub fn remember(record: Option<&Record>, run_dir: &Path) -> Result<(), SetupError> {
     let path = run_dir.join(RECORD);
+    let Some(record) = record else { return fs::remove_file(&path).map_err(file(&path)) };
     let text = serde_json::to_vec(record).map_err(|source| SetupError::Record { path: path.clone(), source })?;
     fs::create_dir_all(run_dir).map_err(file(run_dir))?;
     replace(&path, &text, 0o644).map_err(file(&path))
 }
 
-/// Nobody else sets this host up, from the look at it to the last change; another who does is waited for, [`PATIENCE`] at
+/// Nobody else sets this host up, from the look at it to the last change; another who does is waited for, `patience` at
 /// most, after `waiting`.
 ///
 /// # Errors
 /// [`SetupError::File`]: the run directory cannot be made, or the lock not be had; [`SetupError::Busy`].
-pub fn hold(run_dir: &Path, waiting: impl FnOnce(&Path)) -> Result<Flock<fs::File>, SetupError> {
+pub fn hold(run_dir: &Path, patience: Duration, waiting: impl FnOnce(&Path)) -> Result<Flock<fs::File>, SetupError> {
     let path = run_dir.join(LOCK);
     fs::create_dir_all(run_dir).map_err(file(run_dir))?;
     let mut opened =
@@ -141,8 +144,8 @@ pub fn hold(run_dir: &Path, waiting: impl FnOnce(&Path)) -> Result<Flock<fs::Fil
     loop {
         match Flock::lock(opened, FlockArg::LockExclusiveNonblock) {
             Ok(held) => return Ok(held),
-            Err((again, Errno::EWOULDBLOCK)) if spent < PATIENCE => opened = again,
-            Err((_, Errno::EWOULDBLOCK)) => return Err(SetupError::Busy { path }),
+            Err((again, Errno::EWOULDBLOCK)) if spent < patience => opened = again,
+            Err((_, Errno::EWOULDBLOCK)) => return Err(SetupError::Busy { path, waited: spent }),
             Err((_, errno)) => return Err(file(&path)(errno.into())),
         }
         if let Some(waiting) = waiting.take() {
@@ -216,7 +219,7 @@ pub fn carry_out(change: &Change, run_dir: &Path) -> Result<(), SetupError> {
         Change::DeleteAddress { addr, interface } => {
             command("ip", &["address", "delete", &host(*addr), "dev", interface])
         }
-        Change::WriteFile { path, text } => fs::write(path, text).map_err(file(path)),
+        Change::WriteFile { path, text } => replace(path, text.as_bytes(), 0o644).map_err(file(path)),
         Change::RemoveFile { path } => fs::remove_file(path).map_err(file(path)),
     }
 }
@@ -279,12 +282,14 @@ mod tests {
     #[test]
     fn one_at_a_time_sets_a_host_up() {
         let dir = tempfile::tempdir().unwrap();
-        let mut held = Some(hold(dir.path(), |_| panic!("nobody has it")).unwrap());
+        let mut held = Some(hold(dir.path(), Duration::ZERO, |_| panic!("nobody has it")).unwrap());
         let other = || Flock::lock(fs::File::open(dir.path().join(LOCK)).unwrap(), FlockArg::LockExclusiveNonblock);
         assert!(other().is_err(), "another one has it too");
+        let refused = hold(dir.path(), Duration::ZERO, |_| panic!("nobody waits")).unwrap_err();
+        assert!(matches!(refused, SetupError::Busy { .. }), "{refused}");
         // It is had as soon as the other has ended: here, when we are told that it is waited for.
         let mut said = None;
-        let again = hold(dir.path(), |path| {
+        let again = hold(dir.path(), Duration::from_mins(1), |path| {
             said = Some(path.to_owned());
             held = None;
         });

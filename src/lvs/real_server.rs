@@ -168,6 +168,8 @@ pub enum Unfit {
         "this kernel has no {device} (`modprobe {module}` makes none), and the eBPF program takes IPv4 tunnels only"
     )]
     NoTunnel { device: &'static str, module: &'static str },
+    #[error("{} was not written by `vipd real-server setup`: --persist=FILE takes one of its own", path.display())]
+    ForeignFile { path: PathBuf },
 }
 
 /// `net/ipv4/conf/INTERFACE/NAME`.
@@ -204,6 +206,9 @@ impl Setup {
         }
         if let Some(interface) = facts.held_on.iter().find(|interface| !QUIET.contains(&interface.as_str())) {
             return Err(Unfit::Elsewhere { vip: self.vip, interface: interface.clone() });
+        }
+        if let Some(path) = self.persist.as_ref().filter(|_| facts.persisted.as_deref().is_some_and(is_foreign)) {
+            return Err(Unfit::ForeignFile { path: path.clone() });
         }
         let tunnel = self.method == Method::Tunnel;
         let program = tunnel && (self.program || facts.device == Device::Absent);
@@ -298,7 +303,8 @@ impl Setup {
             }
             changes.extend(record.restore(&facts.sysctls));
         }
-        let written = self.persist.as_ref().filter(|_| facts.persisted.is_some());
+        let written =
+            self.persist.as_ref().filter(|_| facts.persisted.as_deref().is_some_and(|text| !is_foreign(text)));
         changes.extend(written.map(|path| Change::RemoveFile { path: path.clone() }));
         changes
     }
@@ -312,7 +318,8 @@ impl Setup {
             Some(record) if facts.others > 0 => record.restore(&facts.sysctls).next().map(|_| Kept::Needed),
             Some(_) => None,
         };
-        theirs.chain(rest).collect()
+        let foreign = self.persist.as_ref().filter(|_| facts.persisted.as_deref().is_some_and(is_foreign));
+        theirs.chain(rest).chain(foreign.map(|path| Kept::File { path: path.clone() })).collect()
     }
 
     /// Setup put the VIP there: it was written down, or the label says so.
@@ -332,6 +339,11 @@ fn is_unicast(addr: IpAddr) -> bool {
 
 const HEAD: &str =
     "# Written by `vipd real-server setup --persist`: the VIPs of this real server are not answered by ARP.\n";
+
+/// Somebody else wrote it.
+fn is_foreign(text: &str) -> bool {
+    !text.starts_with(HEAD)
+}
 
 /// The file with these sysctls in it, beside those that it had. A device that comes later is no error (`-`).
 fn file(had: &str, needed: &BTreeMap<String, String>) -> String {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::cli::print::{err, out};
+use crate::daemon::rundir::PATIENCE;
 use crate::daemon::setup::{SetupError, carry_out, hold, look, remember};
 use crate::lvs::real_server::{Change, Kept, Method, Record, Setup, Unfit};
 
@@ -71,20 +72,19 @@ fn set_up(args: &Args) -> Result<ExitCode, Failed> {
     };
     let setup = Setup { vip: args.vip, method, program: args.ebpf, persist: args.persist.clone() };
     let changes_nothing = args.check || args.dry_run;
-    let _held = if changes_nothing { None } else { Some(hold(&args.at.run_dir, say_waiting)?) };
+    let _held = if changes_nothing { None } else { Some(hold(&args.at.run_dir, PATIENCE, say_waiting)?) };
     let facts = look(&setup, &args.at.run_dir)?;
     let changes = if args.undo { setup.undo(&facts) } else { setup.changes(&facts)? };
     if changes.is_empty() {
         out("nothing to change\n");
     }
-    // An undo without a record leaves none: a later one is to say so again.
-    let mut record = if args.undo { facts.record.clone() } else { Some(facts.record.clone().unwrap_or_default()) };
+    let mut record = facts.record.clone();
     for change in &changes {
         out(&format!("{change}\n"));
         match (changes_nothing, args.undo) {
             (true, _) => {}
             (_, true) => take_back(change, record.as_mut(), &args.at.run_dir)?,
-            (_, false) => make(change, record.as_mut(), &args.at.run_dir)?,
+            (_, false) => make(change, &mut record, &args.at.run_dir)?,
         }
     }
     let kept = if args.undo { setup.kept(&facts) } else { vec![] };
@@ -93,19 +93,22 @@ fn set_up(args: &Args) -> Result<ExitCode, Failed> {
 }
 
 /// Who is killed between the two leaves a change that is known, never one that is not; what fails was none.
-fn make(change: &Change, record: Option<&mut Record>, run_dir: &Path) -> Result<(), SetupError> {
-    let Some(record) = record else { return carry_out(change, run_dir) };
+fn make(change: &Change, record: &mut Option<Record>, run_dir: &Path) -> Result<(), SetupError> {
     let before = record.clone();
-    record.note(change);
-    remember(record, run_dir)?;
-    carry_out(change, run_dir).or_else(|failed| remember(&before, run_dir).and(Err(failed)))
+    record.get_or_insert_default().note(change);
+    remember(record.as_ref(), run_dir)?;
+    carry_out(change, run_dir).map_err(|failed| match remember(before.as_ref(), run_dir) {
+        Ok(()) => failed,
+        Err(forgetting) => SetupError::Remembered { failed: Box::new(failed), forgetting: Box::new(forgetting) },
+    })
 }
 
+/// An undo without a record leaves none: a later one is to say so again.
 fn take_back(change: &Change, record: Option<&mut Record>, run_dir: &Path) -> Result<(), SetupError> {
     carry_out(change, run_dir)?;
     let Some(record) = record else { return Ok(()) };
     record.note(change);
-    remember(record, run_dir)
+    remember(Some(record), run_dir)
 }
 
 fn say_waiting(lock: &Path) {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -77,6 +78,8 @@ pub enum Kept {
     Unrecorded,
     /// Another VIP may need them.
     Needed,
+    /// Named by `--persist`, and written by somebody else.
+    File { path: PathBuf },
 }
 
 impl fmt::Display for Kept {
@@ -93,6 +96,9 @@ impl fmt::Display for Kept {
                  another --run-dir, or nothing was set up)",
             ),
             Self::Needed => f.write_str("sysctls and tunnel devices stay: another VIP of this host may need them"),
+            Self::File { path } => {
+                write!(f, "{} stays: it was not written by `vipd real-server setup`", path.display())
+            }
         }
     }
 }

@@ -102,6 +102,15 @@ fn a_host_that_is_no_real_server_is_refused() {
 }
 
 #[test]
+fn a_file_that_somebody_else_wrote_is_neither_changed_nor_removed() {
+    let mut dr = setup("192.0.2.100", Method::Route);
+    dr.persist = Some("/f".into());
+    let host = Facts { persisted: Some("# mine\nvm.swappiness = 10\n".to_owned()), ..facts(&[]) };
+    assert_eq!(dr.changes(&host).unwrap_err(), Unfit::ForeignFile { path: "/f".into() });
+    assert_eq!((words(&dr.undo(&host)), dr.kept(&host)), (vec![], vec![Kept::File { path: "/f".into() }]));
+}
+
+#[test]
 fn undo_lets_arp_speak_only_after_the_last_vip() {
     let mut tun = setup("192.0.2.100", Method::Tunnel);
     tun.persist = Some("/f".into());

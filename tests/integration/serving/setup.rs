@@ -144,12 +144,18 @@ fn two_virtual_addresses_are_taken_back_in_either_order_and_a_step_that_failed_i
     }
 
     // Without ip(8) the address cannot be added; then somebody adds it: it is not setup's.
-    let mut command = Command::new(env!("CARGO_BIN_EXE_vipd"));
-    command.args(["real-server", "setup", "--vip", vips[0], "--method", "dr", "--run-dir"]);
-    command.arg(lab.path(one.namespace.name())).env("PATH", "/nowhere");
-    let failed = one.inside(|| command.output()).unwrap();
-    let said = String::from_utf8(failed.stderr).unwrap();
-    assert!(failed.status.code() == Some(1) && said.contains("`ip address add 192.0.2.101/32"), "{said}");
+    let failing = |run_dir: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vipd"));
+        command.args(["real-server", "setup", "--vip", vips[0], "--method", "dr", "--run-dir"]);
+        command.arg(lab.path(run_dir)).env("PATH", "/nowhere");
+        let failed = one.inside(|| command.output()).unwrap();
+        let said = String::from_utf8(failed.stderr).unwrap();
+        assert!(failed.status.code() == Some(1) && said.contains("`ip address add 192.0.2.101/32"), "{said}");
+    };
+    failing(one.namespace.name());
+    // It was the first step: nothing is written down.
+    failing("fresh");
+    assert!(!lab.path("fresh").join("real-server.json").exists());
     one.ip("address add 192.0.2.101/32 dev lo");
     let (status, said) = dr(vips[0], &["--undo"]);
     assert!(status == Some(0) && said.contains("192.0.2.101 stays on lo"), "{said}");
