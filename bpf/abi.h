@@ -10,7 +10,7 @@
 
 #include <linux/types.h>
 
-#define VIPD_ABI_VERSION 14
+#define VIPD_ABI_VERSION 15
 
 struct vipd_address {
 	__be32 word[4];
@@ -153,7 +153,8 @@ enum vipd_state {
 	VIPD_STATE_TIME_WAIT = 3,
 	VIPD_STATE_CLOSE = 4,
 	VIPD_STATE_UDP = 5,
-	VIPD_STATES = 6,
+	VIPD_STATE_CLOSE_WAIT = 6, /* the client has sent its FIN, and the server's answers come by us */
+	VIPD_STATES = 7,
 };
 
 enum vipd_connection_flag {

@@ -51,9 +51,9 @@ enum moved {
 	MOVED_STATE, /* and has another state */
 };
 
-/* A reset ends it, the first FIN half-closes it, the second one closes it. */
+/* A reset ends it, the first FIN half-closes it, the second one closes it. `half_closed` is what the first one leads to. */
 static __always_inline enum moved connection_move(struct vipd_connection *connection, __u8 tcp_flags, __u64 now_ns,
-						  enum direction direction)
+						  enum direction direction, __u8 half_closed)
 {
 	const __u8 both = VIPD_CONNECTION_CLIENT_FIN | VIPD_CONNECTION_SERVER_FIN;
 	__u8 fin = direction == FROM_CLIENT ? VIPD_CONNECTION_CLIENT_FIN : VIPD_CONNECTION_SERVER_FIN;
@@ -68,7 +68,7 @@ static __always_inline enum moved connection_move(struct vipd_connection *connec
 		after = VIPD_STATE_CLOSE;
 	} else if (tcp_flags & TCP_FIN) {
 		connection->flags |= fin;
-		after = (connection->flags & both) == both ? VIPD_STATE_TIME_WAIT : VIPD_STATE_FIN_WAIT;
+		after = (connection->flags & both) == both ? VIPD_STATE_TIME_WAIT : half_closed;
 	} else if (before == VIPD_STATE_SYN_RECV && direction == FROM_CLIENT &&
 		   (tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_ACK) {
 		after = VIPD_STATE_ESTABLISHED;
@@ -129,7 +129,8 @@ static __always_inline int has_reply(const struct vipd_destination *destination)
 static __always_inline void connection_advance(struct vipd_connection *connection, const struct packet *packet,
 					       const struct vipd_destination *destination)
 {
-	enum moved moved = connection_move(connection, packet->tcp_flags, packet->now_ns, FROM_CLIENT);
+	__u8 half_closed = has_reply(destination) ? VIPD_STATE_CLOSE_WAIT : VIPD_STATE_FIN_WAIT;
+	enum moved moved = connection_move(connection, packet->tcp_flags, packet->now_ns, FROM_CLIENT, half_closed);
 
 	if (moved == MOVED_NOT)
 		return;
@@ -249,7 +250,7 @@ __noinline long reply_look(const struct vipd_flow *answer, struct vipd_connectio
 	reply->seen_ns = now_ns;
 	if (!connection)
 		return tcp_flags & TCP_RST ? LOOKED_ON : LOOKED_LOST;
-	connection_move(connection, tcp_flags, now_ns, FROM_SERVER);
+	connection_move(connection, tcp_flags, now_ns, FROM_SERVER, VIPD_STATE_FIN_WAIT);
 	reply->state = connection->state;
 	return LOOKED_ON;
 }

@@ -38,6 +38,11 @@ fn the_ebpf_plane_chooses_the_servers_that_ipvs_chooses() {
 }
 
 #[test]
+fn both_planes_list_the_same_states_at_every_turn_of_a_connection() {
+    holds_on("1", "tests/vm/states.sh");
+}
+
+#[test]
 fn a_hash_gives_a_client_one_server_by_either_plane() {
     holds_on("1", "tests/vm/hashes.sh");
 }

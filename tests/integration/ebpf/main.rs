@@ -29,6 +29,7 @@ mod raw;
 mod replies;
 mod schedulers;
 mod sizes;
+mod states;
 mod steps;
 mod table;
 mod traffic;

@@ -8,7 +8,7 @@ use miniz_oxide::inflate::decompress_to_vec_with_limit;
 
 use crate::lvs::datapath::DatapathError;
 
-pub const ABI_VERSION: u32 = 14;
+pub const ABI_VERSION: u32 = 15;
 
 /// The compiled programs, deflated: for IPv4, with the census; and for IPv6; then those of XDP.
 pub static OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/vipd.bpf.o.deflate"));
@@ -101,7 +101,7 @@ pub const LOCALS_TOA: u32 = 1;
 /// Entries of a page of a schedule.
 pub const SCHEDULE_PAGE: usize = 256;
 /// States of a connection, the length of [`Settings::timeout_ms`].
-pub const STATES: usize = 6;
+pub const STATES: usize = 7;
 /// Reasons that are counted.
 pub const REASONS: u32 = 20;
 

@@ -20,7 +20,7 @@ use crate::lvs::table::{Entry, ServiceKey, Table};
 /// Milliseconds after which a connection not seen is none, by state as in `enum vipd_state`: IPVS's defaults.
 const TIMEOUT_MS: [u32; abi::STATES] = {
     let Timeouts { tcp_s, tcp_fin_s, udp_s } = Timeouts::DEFAULT;
-    [60_000, tcp_s * 1000, tcp_fin_s * 1000, 120_000, 10_000, udp_s * 1000]
+    [60_000, tcp_s * 1000, tcp_fin_s * 1000, 120_000, 10_000, udp_s * 1000, 60_000]
 };
 
 /// Services of the maps; of the destinations the slots `0..end` are looked at.

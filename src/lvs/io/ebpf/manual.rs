@@ -24,7 +24,10 @@ pub(super) const CONNECTIONS_PER_TURN: u32 = 4096;
 const NOT_A_CLIENTS: u8 = 1 | 2;
 
 /// `enum vipd_state`, by IPVS's names.
-const STATES: [&str; abi::STATES] = ["SYN_RECV", "ESTABLISHED", "FIN_WAIT", "TIME_WAIT", "CLOSE", "UDP"];
+const STATES: [&str; abi::STATES] = ["SYN_RECV", "ESTABLISHED", "FIN_WAIT", "TIME_WAIT", "CLOSE", "UDP", "CLOSE_WAIT"];
+/// The nearest ones of `ip_vs_proto_sctp.c`.
+const STATES_OF_SCTP: [&str; abi::STATES] =
+    ["INIT1", "ESTABLISHED", "SHUTDOWN_SENT", "SHUTDOWN_ACK_SENT", "CLOSED", "NONE", "SHUTDOWN_RECEIVED"];
 
 impl Manual for Ebpf {
     /// `FullNat` begins its connections at addresses of the configuration, which no command line names.
@@ -78,7 +81,7 @@ impl Manual for Ebpf {
 
     async fn timeouts(&mut self) -> Result<Timeouts, DatapathError> {
         let settings = self.kernel.maps.settings.get(&0, 0).map_err(Fault::map("reading the timeouts"))?;
-        let [_, tcp, tcp_fin, _, _, udp] = settings.timeout_ms.map(|ms| ms / 1000);
+        let [_, tcp, tcp_fin, _, _, udp, _] = settings.timeout_ms.map(|ms| ms / 1000);
         Ok(Timeouts { tcp_s: tcp, tcp_fin_s: tcp_fin, udp_s: udp })
     }
 }
@@ -101,7 +104,7 @@ impl Ebpf {
     fn set_timeouts(&mut self, timeouts: Timeouts) -> Result<(), Fault> {
         const ACTION: &str = "setting the timeouts";
         let mut settings = self.kernel.maps.settings.get(&0, 0).map_err(Fault::map(ACTION))?;
-        let [_, tcp, tcp_fin, _, _, udp] = &mut settings.timeout_ms;
+        let [_, tcp, tcp_fin, _, _, udp, _] = &mut settings.timeout_ms;
         for (ms, seconds) in [(tcp, timeouts.tcp_s), (tcp_fin, timeouts.tcp_fin_s), (udp, timeouts.udp_s)] {
             if seconds != 0 {
                 *ms = seconds.saturating_mul(1000);
@@ -125,16 +128,16 @@ fn connection(
     let timeout = Duration::from_millis((*timeouts_ms.get(usize::from(entry.state))?).into());
     let left = (Duration::from_nanos(entry.seen_ns) + timeout).checked_sub(now)?;
     let end = |address, port| End { addr: words::ip(address), port: u16::from_be(port) };
-    let protocol = match flow.protocol {
-        6 => "TCP",
-        17 => "UDP",
-        132 => "SCTP",
-        _ => "IP",
+    let (protocol, states) = match flow.protocol {
+        6 => ("TCP", STATES),
+        17 => ("UDP", STATES),
+        132 => ("SCTP", STATES_OF_SCTP),
+        _ => ("IP", STATES),
     };
     Some(Connection {
         protocol: protocol.to_owned(),
         expires_s: u32::try_from(left.as_secs()).unwrap_or(u32::MAX),
-        state: (*STATES.get(usize::from(entry.state))?).to_owned(),
+        state: (*states.get(usize::from(entry.state))?).to_owned(),
         client: end(flow.source, flow.source_port),
         service: end(flow.target, flow.target_port),
         // Without a port of its own it has the one that the client asked for.
