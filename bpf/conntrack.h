@@ -45,18 +45,24 @@ static __always_inline int begins_anew(const struct vipd_connection *connection,
 	return (packet->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN && connection->state >= VIPD_STATE_FIN_WAIT;
 }
 
+static __always_inline int has_reply(const struct vipd_destination *destination)
+{
+	return destination->forwarding == VIPD_FORWARDING_MASQ || destination->forwarding == VIPD_FORWARDING_FULLNAT;
+}
+
 enum moved {
 	MOVED_NOT,
 	MOVED_SEEN,  /* it was refreshed */
 	MOVED_STATE, /* and has another state */
 };
 
-/* A reset ends it, the first FIN half-closes it, the second one closes it. `half_closed` is what the first one leads to. */
+/* A reset ends it, the first FIN half-closes it, the second one closes it. `destination` is the connection's
+ * where the client sends, and 0 where the server does. */
 static __always_inline enum moved connection_move(struct vipd_connection *connection, __u8 tcp_flags, __u64 now_ns,
-						  enum direction direction, __u8 half_closed)
+						  const struct vipd_destination *destination)
 {
 	const __u8 both = VIPD_CONNECTION_CLIENT_FIN | VIPD_CONNECTION_SERVER_FIN;
-	__u8 fin = direction == FROM_CLIENT ? VIPD_CONNECTION_CLIENT_FIN : VIPD_CONNECTION_SERVER_FIN;
+	__u8 fin = destination ? VIPD_CONNECTION_CLIENT_FIN : VIPD_CONNECTION_SERVER_FIN;
 	__u8 before = connection->state, after = before;
 
 	if ((before == VIPD_STATE_ESTABLISHED || before == VIPD_STATE_UDP) &&
@@ -68,8 +74,10 @@ static __always_inline enum moved connection_move(struct vipd_connection *connec
 		after = VIPD_STATE_CLOSE;
 	} else if (tcp_flags & TCP_FIN) {
 		connection->flags |= fin;
-		after = (connection->flags & both) == both ? VIPD_STATE_TIME_WAIT : half_closed;
-	} else if (before == VIPD_STATE_SYN_RECV && direction == FROM_CLIENT &&
+		after = destination && has_reply(destination) ? VIPD_STATE_CLOSE_WAIT : VIPD_STATE_FIN_WAIT;
+		if ((connection->flags & both) == both)
+			after = VIPD_STATE_TIME_WAIT;
+	} else if (before == VIPD_STATE_SYN_RECV && destination &&
 		   (tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_ACK) {
 		after = VIPD_STATE_ESTABLISHED;
 	}
@@ -120,17 +128,11 @@ __noinline long reply_tell(const struct vipd_flow *client, const struct vipd_con
 	return 1;
 }
 
-static __always_inline int has_reply(const struct vipd_destination *destination)
-{
-	return destination->forwarding == VIPD_FORWARDING_MASQ || destination->forwarding == VIPD_FORWARDING_FULLNAT;
-}
-
 /* A packet of the client, to the connection's destination. */
 static __always_inline void connection_advance(struct vipd_connection *connection, const struct packet *packet,
 					       const struct vipd_destination *destination)
 {
-	__u8 half_closed = has_reply(destination) ? VIPD_STATE_CLOSE_WAIT : VIPD_STATE_FIN_WAIT;
-	enum moved moved = connection_move(connection, packet->tcp_flags, packet->now_ns, FROM_CLIENT, half_closed);
+	enum moved moved = connection_move(connection, packet->tcp_flags, packet->now_ns, destination);
 
 	if (moved == MOVED_NOT)
 		return;
@@ -250,7 +252,7 @@ __noinline long reply_look(const struct vipd_flow *answer, struct vipd_connectio
 	reply->seen_ns = now_ns;
 	if (!connection)
 		return tcp_flags & TCP_RST ? LOOKED_ON : LOOKED_LOST;
-	connection_move(connection, tcp_flags, now_ns, FROM_SERVER, VIPD_STATE_FIN_WAIT);
+	connection_move(connection, tcp_flags, now_ns, 0);
 	reply->state = connection->state;
 	return LOOKED_ON;
 }

@@ -254,7 +254,7 @@ static __always_inline int fullnat_reply(struct __sk_buff *skb, const struct pac
 	    !is_same(&connection->virtual_address, &packet->flow.target))
 		return fullnat_drop(VIPD_REASON_CHANGING);
 	connection_touch(entry, packet->now_ns);
-	connection_move(connection, packet->tcp_flags, packet->now_ns, FROM_SERVER, VIPD_STATE_FIN_WAIT);
+	connection_move(connection, packet->tcp_flags, packet->now_ns, 0);
 	if (entry->state != connection->state)
 		entry->state = connection->state;
 	if (age(skb, packet) < 0 || rewrite(skb, packet, SOURCE, &flow.target, flow.target_port) < 0 ||
